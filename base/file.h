@@ -1,0 +1,87 @@
+#ifndef COREML_DELEGATE_BASE_FILE_H_
+#define COREML_DELEGATE_BASE_FILE_H_
+
+// The one seam to the operating system's files. Everything in this project that reads or writes a file does it through a
+// FileSystem, so that it can be run in memory and made to fail at any call (base/testing_file.h).
+//
+// Thread rule: a FileSystem may be used from several threads at once; a WritableFile by one at a time.
+// Paths are UTF-8, `/`-separated. Errors are io_error (or not_found, already_exists, resource_exhausted for a full disk) naming
+// the path and the operating system's reason.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+namespace coreml_delegate {
+
+enum class FileKind { kFile, kDirectory, kSymbolicLink, kOther };
+
+struct FileInfo {
+  FileKind kind = FileKind::kOther;  // Of the path itself: links are not followed.
+  uint64_t size = 0;                 // Bytes; 0 unless kFile.
+};
+
+struct DirectoryEntry {
+  std::string name;  // Without the folder.
+  FileKind kind = FileKind::kOther;
+};
+
+// Whether a symbolic link in the last component of a path is followed.
+enum class Links { kFollow, kRefuse };
+
+// A file being written. Destroying it without close() closes the handle and leaves what was written.
+class WritableFile {
+ public:
+  virtual ~WritableFile() = default;
+  virtual Status append(ByteSpan bytes) = 0;
+  // Returns when the content is on stable storage.
+  virtual Status sync() = 0;
+  // Must be called once; reports what the operating system kept back until now.
+  virtual Status close() = 0;
+};
+
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+
+  virtual Result<FileInfo> info(const std::string& path) const = 0;
+  // Sorted by name, without `.` and `..`.
+  virtual Result<std::vector<DirectoryEntry>> list(const std::string& path) const = 0;
+  // The whole file, mapped where the system can: pages are read when touched. Truncating the file meanwhile is not allowed.
+  // invalid_argument for what is no regular file, or is a link and `links` refuses it.
+  virtual Result<Bytes> map(const std::string& path, Links links) const = 0;
+  Result<Bytes> map(const std::string& path) const { return map(path, Links::kFollow); }
+
+  // A new file; already_exists when there is one. Links in the last component are not followed.
+  virtual Result<std::unique_ptr<WritableFile>> create(const std::string& path) = 0;
+  // Makes one directory; already_exists when there is something of that name.
+  virtual Status make_directory(const std::string& path) = 0;
+  // Makes a directory that did not exist, inside `parent`, its name beginning with `prefix`; returns its path. Its access rights
+  // are those of make_directory.
+  virtual Result<std::string> make_unique_directory(const std::string& parent,
+                                                    const std::string& prefix) = 0;
+  // Atomic within a volume. A directory replaces nothing: already_exists when `to` is there; a file replaces a file.
+  virtual Status rename(const std::string& from, const std::string& to) = 0;
+  virtual Status remove_file(const std::string& path) = 0;
+  // Removes the directory and all below it without following links; success when it is not there.
+  virtual Status remove_tree(const std::string& path) = 0;
+  // Returns when the directory's entries are on stable storage.
+  virtual Status sync_directory(const std::string& path) = 0;
+};
+
+// The operating system's.
+FileSystem& real_file_system();
+
+// The folder for temporary files (TMPDIR, or /tmp).
+std::string temporary_directory();
+
+// `directory` and `name` with one `/` between them.
+std::string join_path(const std::string& directory, const std::string& name);
+
+}  // namespace coreml_delegate
+
+#endif  // COREML_DELEGATE_BASE_FILE_H_

@@ -1,0 +1,130 @@
+#ifndef COREML_DELEGATE_BASE_TESTING_FILE_H_
+#define COREML_DELEGATE_BASE_TESTING_FILE_H_
+
+// File systems for tests: one in memory and one that fails on command.
+//
+//   InMemoryFiles memory;
+//   FailingFileSystem files(memory);
+//   files.fail_call(3, io_error("injected"));   // the third call from now on fails
+//   EXPECT_FALSE(write_folder(files, tree, "/target").ok());
+//
+// Thread rule: as FileSystem's.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+
+namespace coreml_delegate {
+
+// A file system in memory. `/` is there from the start. What was mapped stays as it was when the file is removed or replaced.
+class InMemoryFiles final : public FileSystem {
+ public:
+  InMemoryFiles() = default;
+
+  Result<FileInfo> info(const std::string& path) const override;
+  Result<std::vector<DirectoryEntry>> list(const std::string& path) const override;
+  using FileSystem::map;
+  Result<Bytes> map(const std::string& path, Links links) const override;
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override;
+  Status make_directory(const std::string& path) override;
+  Result<std::string> make_unique_directory(const std::string& parent,
+                                            const std::string& prefix) override;
+  Status rename(const std::string& from, const std::string& to) override;
+  Status remove_file(const std::string& path) override;
+  Status remove_tree(const std::string& path) override;
+  Status sync_directory(const std::string& path) override;
+
+  // Every path there is but the root, sorted.
+  std::vector<std::string> paths() const;
+  // Puts a node of any kind at `path`, such as a symbolic link or a device. Its parent must be there.
+  void put(const std::string& path, FileKind kind, std::string content = {});
+
+ private:
+  struct Node {
+    FileKind kind = FileKind::kFile;
+    std::shared_ptr<const std::vector<std::byte>> content;  // Replaced, never changed.
+  };
+  class Writer;
+
+  // Both under mutex_; paths normalised.
+  const Node* find(const std::string& path) const;
+  Status check_parent(const std::string& path) const;
+
+  mutable std::mutex mutex_;
+  std::map<std::string, Node> nodes_;
+  uint64_t unique_ = 0;
+};
+
+enum class FileOperation {
+  kInfo,
+  kList,
+  kMap,
+  kCreate,
+  kAppend,
+  kSync,
+  kClose,
+  kMakeDirectory,
+  kMakeUniqueDirectory,
+  kRename,
+  kRemoveFile,
+  kRemoveTree,
+  kSyncDirectory,
+};
+
+// Passes every call on to `base`, unless it was told to fail it. A call that fails has no effect, but for append, which writes the
+// first half of its bytes before it fails, and close, which closes.
+class FailingFileSystem final : public FileSystem {
+ public:
+  // `base` must outlive this.
+  explicit FailingFileSystem(FileSystem& base) : base_(base) {}
+
+  // Fails the `number`-th call from now, counted from 1; with `all_after`, every later one too.
+  void fail_call(uint64_t number, Status status, bool all_after = false);
+  // Fails every call of `operation` whose path contains `path_part`, until clear().
+  void fail_operation(FileOperation operation, Status status, std::string path_part = {});
+  void clear();
+  // Calls since construction or clear(), those on files being written included.
+  uint64_t calls() const;
+
+  Result<FileInfo> info(const std::string& path) const override;
+  Result<std::vector<DirectoryEntry>> list(const std::string& path) const override;
+  using FileSystem::map;
+  Result<Bytes> map(const std::string& path, Links links) const override;
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override;
+  Status make_directory(const std::string& path) override;
+  Result<std::string> make_unique_directory(const std::string& parent,
+                                            const std::string& prefix) override;
+  Status rename(const std::string& from, const std::string& to) override;
+  Status remove_file(const std::string& path) override;
+  Status remove_tree(const std::string& path) override;
+  Status sync_directory(const std::string& path) override;
+
+ private:
+  class Writer;
+  struct Rule {
+    FileOperation operation;
+    Status status;
+    std::string path_part;
+  };
+
+  // Counts the call; what it is to fail with, or success.
+  Status next(FileOperation operation, const std::string& path) const;
+
+  FileSystem& base_;
+  mutable std::mutex mutex_;
+  mutable uint64_t calls_ = 0;
+  uint64_t failing_call_ = 0;  // 0: none.
+  bool all_after_ = false;
+  Status call_status_;
+  std::vector<Rule> rules_;
+};
+
+}  // namespace coreml_delegate
+
+#endif  // COREML_DELEGATE_BASE_TESTING_FILE_H_

@@ -1,0 +1,301 @@
+#include "blob/flattened_directory.h"
+
+#include <algorithm>
+#include <exception>
+#include <functional>
+#include <utility>
+
+#include "blob/json.h"
+#include "blob/rules.h"
+
+namespace coreml_delegate::blob {
+namespace {
+
+using inmemoryfs::InMemoryFileSystem;
+using nlohmann::json;
+
+constexpr size_t kMaxNodes = 100'000;
+constexpr uint64_t kAlignment = 64;
+constexpr uint64_t kFileKind = 0;
+constexpr uint64_t kDirectoryKind = 1;
+constexpr char kIndexName[] = "the index of the flattened directory";
+
+bool is_padding(char c) {
+  return c == '\0' || c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f';
+}
+
+// The index, turned the right way round, and where its bytes start.
+struct Index {
+  std::string text;
+  uint64_t start = 0;
+};
+
+Result<Index> find_index(std::string_view bytes) {
+  size_t end = bytes.size();
+  while (end > 0 && is_padding(bytes[end - 1])) --end;
+  if (end == 0 || bytes[end - 1] != '{') {
+    return unsupported(
+        "the bytes are none of the formats of a Core ML delegate: no file identifier CMLB, no CMJR, and they do not "
+        "end as a flattened directory does");
+  }
+  Index index;
+  int64_t depth = 0;
+  bool in_string = false;
+  bool escaped = false;
+  for (size_t at = end; at-- > 0;) {
+    const char c = bytes[at];
+    index.text += c;
+    if (index.text.size() > kMaxJsonBytes) {
+      return corrupt_data(std::string(kIndexName) + " is longer than 64 MiB");
+    }
+    if (in_string) {
+      if (escaped) {
+        escaped = false;
+      } else if (c == '\\') {
+        escaped = true;
+      } else if (c == '"') {
+        in_string = false;
+      }
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{') {
+      ++depth;
+    } else if (c == '}' && --depth == 0) {
+      index.start = at;
+      return index;
+    }
+  }
+  return corrupt_data(std::string(kIndexName) + " does not end: its braces do not balance");
+}
+
+std::string node_name(size_t number) { return "node " + std::to_string(number); }
+
+// A member that is a number not below 0; 0 where it is missing.
+Result<uint64_t> number_member(const json& object, const char* name, const std::string& artifact) {
+  const json* member = find_member(object, name);
+  if (member == nullptr) return uint64_t{0};
+  if (!member->is_number_unsigned()) {
+    return corrupt_data(std::string("its ") + name + " is no integer from 0", artifact);
+  }
+  return member->get<uint64_t>();
+}
+
+struct Node {
+  bool is_directory = false;
+  uint64_t offset = 0;
+  uint64_t size = 0;
+  bool has_parent = false;
+  // Name and number, as in the index.
+  std::vector<std::pair<const std::string*, size_t>> children;
+};
+
+class IndexReader {
+ public:
+  IndexReader(const Bytes& bytes, uint64_t index_start)
+      : bytes_(bytes), index_start_(index_start) {}
+
+  Result<InMemoryFileSystem> read(const json& index) {
+    const json* nodes = index.is_object() ? find_member(index, "nodes") : nullptr;
+    if (nodes == nullptr || !nodes->is_array()) {
+      return corrupt_data(std::string(kIndexName) + " has no list of nodes");
+    }
+    if (nodes->empty()) return corrupt_data(std::string(kIndexName) + " has no node");
+    if (nodes->size() > kMaxNodes) {
+      return corrupt_data(std::string(kIndexName) + " has more than 100000 nodes");
+    }
+    nodes_.resize(nodes->size());
+    for (size_t i = 0; i < nodes_.size(); ++i) RETURN_IF_ERROR(read_node((*nodes)[i], i));
+    RETURN_IF_ERROR(check_overlap());
+    if (!nodes_.back().is_directory) {
+      return corrupt_data("the root is a file, not a directory", node_name(nodes_.size() - 1));
+    }
+    return build_tree();
+  }
+
+ private:
+  Status read_node(const json& source, size_t number) {
+    const std::string artifact = node_name(number);
+    if (!source.is_object()) return corrupt_data("is no JSON object", artifact);
+    Node& node = nodes_[number];
+    ASSIGN_OR_RETURN(const uint64_t kind, number_member(source, "kind", artifact));
+    if (kind != kFileKind && kind != kDirectoryKind) {
+      return corrupt_data("its kind " + std::to_string(kind) + " is neither 0 nor 1", artifact);
+    }
+    node.is_directory = kind == kDirectoryKind;
+    RETURN_IF_ERROR(read_region(source, node, artifact));
+    return read_children(source, number, artifact);
+  }
+
+  Status read_region(const json& source, Node& node, const std::string& artifact) {
+    const json* region = find_member(source, "dataRegion");
+    if (region == nullptr) return {};
+    if (!region->is_object()) return corrupt_data("its dataRegion is no JSON object", artifact);
+    ASSIGN_OR_RETURN(node.offset, number_member(*region, "offset", artifact));
+    ASSIGN_OR_RETURN(node.size, number_member(*region, "size", artifact));
+    if (node.is_directory && node.size > 0) {
+      return corrupt_data("a directory has data", artifact);
+    }
+    // Without offset + size, which may wrap around.
+    if (node.size > index_start_ || node.offset > index_start_ - node.size) {
+      return corrupt_data("its " + std::to_string(node.size) + " bytes at " +
+                              std::to_string(node.offset) +
+                              " reach beyond the data, which ends at " +
+                              std::to_string(index_start_),
+                          artifact);
+    }
+    return {};
+  }
+
+  Status read_children(const json& source, size_t number, const std::string& artifact) {
+    const json* children = find_member(source, "children");
+    if (children == nullptr) return {};
+    if (!children->is_object()) return corrupt_data("its children are no JSON object", artifact);
+    if (!nodes_[number].is_directory && !children->empty()) {
+      return corrupt_data("a file has children", artifact);
+    }
+    for (const auto& [name, value] : children->get_ref<const json::object_t&>()) {
+      const std::string child_artifact = "child '" + name.substr(0, 100) + "' of " + artifact;
+      if (!value.is_number_unsigned()) {
+        return corrupt_data("is no integer from 0", child_artifact);
+      }
+      const uint64_t child = value.get<uint64_t>();
+      // Before its parent: so there are no cycles.
+      if (child >= number) {
+        return corrupt_data("refers to node " + std::to_string(child) +
+                                ", which is not before its parent",
+                            child_artifact);
+      }
+      Node& node = nodes_[static_cast<size_t>(child)];
+      if (node.has_parent) {
+        return corrupt_data("refers to node " + std::to_string(child) +
+                                ", which is in a directory already",
+                            child_artifact);
+      }
+      node.has_parent = true;
+      nodes_[number].children.emplace_back(&name, static_cast<size_t>(child));
+    }
+    return {};
+  }
+
+  Status check_overlap() const {
+    std::vector<size_t> files;
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      if (nodes_[i].size > 0) files.push_back(i);
+    }
+    std::stable_sort(files.begin(), files.end(), [&](size_t a, size_t b) {
+      return nodes_[a].offset < nodes_[b].offset;
+    });
+    for (size_t i = 1; i < files.size(); ++i) {
+      const Node& before = nodes_[files[i - 1]];
+      if (before.offset + before.size > nodes_[files[i]].offset) {
+        return corrupt_data("its data overlaps that of " + node_name(files[i - 1]),
+                            node_name(files[i]));
+      }
+    }
+    return {};
+  }
+
+  Result<InMemoryFileSystem> build_tree() const {
+    InMemoryFileSystem tree;
+    // Directories whose children are still to be added. Every node has one parent, so this ends.
+    std::vector<std::pair<size_t, std::string>> open{{nodes_.size() - 1, ""}};
+    while (!open.empty()) {
+      const auto [number, path] = std::move(open.back());
+      open.pop_back();
+      for (const auto& [name, child] : nodes_[number].children) {
+        if (name->find('/') != std::string::npos) {
+          return corrupt_data("a name contains a slash", node_name(child));
+        }
+        std::string child_path = path.empty() ? *name : path + "/" + *name;
+        const Node& node = nodes_[child];
+        const Status added =
+            node.is_directory
+                ? tree.add_directory(child_path)
+                : tree.add_file(child_path, bytes_.subspan(static_cast<size_t>(node.offset),
+                                                           static_cast<size_t>(node.size)));
+        if (!added.ok()) {
+          return added.annotate_as(StatusCode::kCorruptData, "its name is not allowed",
+                                   node_name(child));
+        }
+        if (node.is_directory) open.emplace_back(child, std::move(child_path));
+      }
+    }
+    return tree;
+  }
+
+  const Bytes& bytes_;
+  const uint64_t index_start_;
+  std::vector<Node> nodes_;
+};
+
+}  // namespace
+
+Result<InMemoryFileSystem> read_flattened_directory(const Bytes& bytes) {
+  ASSIGN_OR_RETURN(const Index index, find_index(as_text(bytes.span())));
+  ASSIGN_OR_RETURN(const json parsed, parse_json(index.text, kIndexName));
+  return IndexReader(bytes, index.start).read(parsed);
+}
+
+Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemoryFileSystem& tree) {
+  FlattenedDirectoryWriter writer;
+  json nodes = json::array();
+  uint64_t end = 0;
+
+  // Appends the nodes below `path`; returns name and number of each entry.
+  const std::function<Result<json>(const std::string&)> add_entries =
+      [&](const std::string& path) -> Result<json> {
+    json children = json::object();
+    ASSIGN_OR_RETURN(const std::vector<std::string> names, tree.list(path));
+    for (const std::string& name : names) {
+      const std::string below = path.empty() ? name : path + "/" + name;
+      ASSIGN_OR_RETURN(const inmemoryfs::Metadata metadata, tree.metadata(below));
+      uint64_t offset = 0;
+      json grandchildren = json::object();
+      if (metadata.kind == inmemoryfs::NodeKind::kDirectory) {
+        ASSIGN_OR_RETURN(grandchildren, add_entries(below));
+      } else if (metadata.size > 0) {
+        offset = align_up(end, kAlignment);
+        end = offset + metadata.size;
+        ASSIGN_OR_RETURN(Bytes content, tree.read(below));
+        writer.regions_.push_back({offset, std::move(content)});
+      }
+      nodes.push_back({{"name", name},
+                       {"kind", metadata.kind == inmemoryfs::NodeKind::kFile ? kFileKind
+                                                                             : kDirectoryKind},
+                       {"dataRegion", {{"offset", offset}, {"size", metadata.size}}},
+                       {"children", std::move(grandchildren)}});
+      children[name] = nodes.size() - 1;
+    }
+    return children;
+  };
+
+  try {
+    ASSIGN_OR_RETURN(json children, add_entries(""));
+    nodes.push_back({{"name", "root"},
+                     {"kind", kDirectoryKind},
+                     {"dataRegion", {{"offset", 0}, {"size", 0}}},
+                     {"children", std::move(children)}});
+    if (nodes.size() > kMaxNodes) {
+      return invalid_argument("the folder has more than 100000 files and folders");
+    }
+    // Names are UTF-8 (check_path), so that dump() does not throw for them.
+    writer.index_ = json{{"nodes", std::move(nodes)}}.dump();
+  } catch (const std::exception& error) {
+    return internal_error(std::string(kIndexName) + " cannot be written: " + error.what());
+  }
+  std::reverse(writer.index_.begin(), writer.index_.end());
+  writer.data_size_ = end;
+  return writer;
+}
+
+Status FlattenedDirectoryWriter::write(ByteSink& sink) const {
+  uint64_t end = 0;
+  for (const Region& region : regions_) {
+    RETURN_IF_ERROR(sink.append_zeros(region.offset - end));
+    RETURN_IF_ERROR(sink.append(region.content.span()));
+    end = region.offset + region.content.size();
+  }
+  return sink.append(as_bytes(index_));
+}
+
+}  // namespace coreml_delegate::blob

@@ -1,0 +1,86 @@
+"""Imports torch, torchao, coremltools and executorch without the messages they log on every import, and checks their versions.
+
+The messages silenced are exactly these, and only while this module imports them:
+
+- coremltools: libcoremlpython is missing (it exists on macOS only); scikit-learn and torch are newer than it has tested.
+- torchao: its CUDA extensions do not load; an enumeration of its is registered in a way torch deprecates.
+
+What replaces them is one line when an installed version is not in the tested matrix. Every module of the ahead-of-time side that
+imports one of the four imports this one before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import logging
+import re
+from collections.abc import Iterator
+
+logger = logging.getLogger("executorch.backends.apple.coreml")
+
+# The versions the tests of this project run with.
+TESTED_VERSIONS = {"torch": "2.13.0", "executorch": "1.5.1", "coremltools": "9.0", "numpy": "2.3.5"}
+
+# Logger -> its messages. A filter works on the logger it is attached to, not on that logger's children.
+_NOISE = {
+    "coremltools": re.compile(
+        r"^Failed to load \w+: .*coremltools\.libcoremlpython"
+        r"|^scikit-learn version \S+ is not supported"
+        r"|has not been tested with coremltools"
+    ),
+    "coremltools.models.model": re.compile(r"^Failed to load \w+: .*coremltools\.libcoremlpython"),
+    "torchao": re.compile(r"^Failed to load \S+\.so: |^Skipping import of cpp extensions"),
+    "torch.utils._pytree": re.compile(r"^<enum '\w+'> is an Enum subclass"),
+}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for name, noise in _NOISE.items():
+
+            def is_wanted(record: logging.LogRecord, noise: re.Pattern[str] = noise) -> bool:
+                return noise.search(record.getMessage()) is None
+
+            noisy = logging.getLogger(name)
+            noisy.addFilter(is_wanted)
+            stack.callback(noisy.removeFilter, is_wanted)
+        yield
+
+
+def _public(version: str) -> str:
+    """Without the local part: 2.13.0 for 2.13.0+cpu."""
+    return version.partition("+")[0]
+
+
+def untested_versions() -> list[str]:
+    """What is not as tested, such as "numpy 2.4.0 (tested: 2.3.5)"; empty when all is."""
+    found = []
+    for name, tested in TESTED_VERSIONS.items():
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{name} is not installed (tested: {tested})")
+            continue
+        if _public(version) != tested:
+            found.append(f"{name} {version} (tested: {tested})")
+    return found
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of what takes part in lowering, without their local parts."""
+    found = {}
+    for name in ("coremltools", "executorch", "torch"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = _public(importlib.metadata.version(name))
+    return found
+
+
+with _quiet():
+    import coremltools  # noqa: F401
+    import executorch.exir  # noqa: F401
+    import torch  # noqa: F401
+
+if _untested := untested_versions():
+    logger.warning("Not in the tested matrix of the Core ML delegate: %s.", "; ".join(_untested))

@@ -1,0 +1,60 @@
+"""The delegate's blob in Python: what docs/blob_format.md defines, written and read.
+
+    content = blob.Blob(kind=blob.Kind.PACKAGE, files=(blob.File("Manifest.json", blob.InlineBytes(b"{}")),), functions=(...))
+    processed_bytes = blob.to_bytes(content)
+    blob.read(processed_bytes).function("main")
+"""
+
+from executorch.backends.apple.coreml.blob.content import (
+    MAJOR_VERSION,
+    MINOR_VERSION,
+    UNBOUNDED,
+    Blob,
+    DataType,
+    Dimension,
+    File,
+    FileOnDisk,
+    Function,
+    InlineBytes,
+    Kind,
+    NamedData,
+    Reference,
+    Request,
+    State,
+    Tensor,
+    content_id,
+)
+from executorch.backends.apple.coreml.blob.reader import (
+    CorruptBlobError,
+    UnsupportedVersionError,
+    read,
+    read_blob,
+)
+from executorch.backends.apple.coreml.blob.writer import reference_to_bytes, to_bytes, write
+
+__all__ = [
+    "MAJOR_VERSION",
+    "MINOR_VERSION",
+    "UNBOUNDED",
+    "Blob",
+    "CorruptBlobError",
+    "DataType",
+    "Dimension",
+    "File",
+    "FileOnDisk",
+    "Function",
+    "InlineBytes",
+    "Kind",
+    "NamedData",
+    "Reference",
+    "Request",
+    "State",
+    "Tensor",
+    "UnsupportedVersionError",
+    "content_id",
+    "read",
+    "read_blob",
+    "reference_to_bytes",
+    "to_bytes",
+    "write",
+]

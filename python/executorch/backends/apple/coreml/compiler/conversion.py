@@ -1,0 +1,196 @@
+"""From an edge program to a Core ML model on disk, through coremltools.
+
+This is the one place that touches coremltools' global state: the folder of its temporary files, and its progress bars. A lock
+serialises conversions, because coremltools itself keeps names and symbols in module variables.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import executorch.backends.apple.coreml._dependencies  # noqa: F401
+import coremltools as ct
+import coremltools.optimize as cto
+import torch
+from coremltools.proto import Model_pb2
+from executorch.backends.apple.coreml.compiler import torch_ops  # noqa: F401  registers converters
+from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
+from torch.export.exported_program import ExportedProgram
+from torch.export.graph_signature import OutputKind
+
+logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
+
+_LOCK = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertedModel:
+    """A converted model: the specification in memory, the weights on disk.
+
+    spec: owned; outputs are distinct. package: the folder coremltools wrote, whose `model.mlmodel` is older than `spec`. debug_map:
+    ExecuTorch debug handle -> operation paths, as coremltools makes it, or None.
+    """
+
+    spec: Model_pb2.Model
+    package: Path
+    debug_map: dict[Any, Any] | None
+
+    @property
+    def weights(self) -> Path:
+        """The folder of the weight files; it may be empty or missing."""
+        return self.package / "Data" / "com.apple.CoreML" / "weights"
+
+    def write_spec(self) -> None:
+        """Brings the package's `model.mlmodel` up to date."""
+        (self.package / "Data" / "com.apple.CoreML" / "model.mlmodel").write_bytes(
+            self.spec.SerializeToString(deterministic=True)
+        )
+
+
+@contextlib.contextmanager
+def exclusive_coremltools(folder: Path) -> Iterator[None]:
+    """Holds the conversion lock, and keeps coremltools' temporary files below `folder`, which the caller removes.
+
+    coremltools leaves them behind when it raises, and some until the process ends.
+    """
+    with _LOCK:
+        previous = tempfile.tempdir
+        tempfile.tempdir = str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = previous
+
+
+def _requested_outputs(program: ExportedProgram, options: Options) -> list[ct.TensorType] | None:
+    """float32 outputs stay float32.
+
+    From iOS 16 on, coremltools turns them into float16 in a float16 program, which would make the delegate convert every result.
+    """
+    if not options.targets(ct.target.iOS16) or options.compute_precision != ct.precision.FLOAT16:
+        return None
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    outputs = []
+    for spec in program.graph_signature.output_specs:
+        if spec.kind != OutputKind.USER_OUTPUT:
+            continue
+        value = values.get(getattr(spec.arg, "name", None))
+        if not isinstance(value, torch.Tensor):
+            return None
+        outputs.append(ct.TensorType(dtype=ct.converters.mil.mil.types.fp32 if value.dtype == torch.float32 else None))
+    return outputs
+
+
+def _check_enumerated(inputs: list[ct.TensorType], options: Options) -> None:
+    enumerated = sum(isinstance(i.shape, ct.EnumeratedShapes) for i in inputs)
+    if enumerated > 1 and not options.targets(ct.target.iOS18):
+        raise ValueError(
+            f"Your program has {enumerated} enumerated inputs, but minimum_deployment_target is {options.deployment_target}. "
+            "Multiple enumerated inputs requires iOS18 or later."
+        )
+
+
+def _ranged_inputs(program: ExportedProgram) -> list[ct.TensorType] | None:
+    """Inputs whose dynamic extents start at 1 where torch.export says 2; None when no input is like that.
+
+    torch.export specialises on 0 and 1, so that `Dim("n", min=1)` has the lower bound 2: the program is right for 1 all the same.
+    """
+    from coremltools.converters.mil.frontend.torch import exir_utils
+
+    inputs = exir_utils.extract_io_from_exir_program(program)[0]
+    changed = False
+    for tensor in inputs:
+        for extent in tensor.shape.shape:
+            if isinstance(extent, ct.RangeDim) and extent.lower_bound == 2:
+                extent.lower_bound = 1
+                changed = True
+    return inputs if changed else None
+
+
+def _quantize_weights(model: ct.models.MLModel, config: cto.coreml.OpLinearQuantizerConfig) -> ct.models.MLModel:
+    """Quantizes weights after conversion, embedding tables excepted, unless they are also the weight of another op."""
+    logger.warning("Core ML Backend op_linear_quantizer_config API is experimental")
+    return cto.coreml.linear_quantize_weights(
+        model,
+        config=cto.coreml.OptimizationConfig(
+            global_config=config,
+            op_type_configs={"gather": None},
+            # coremltools refuses a constant whose consumers are configured differently.
+            op_name_configs={name: config for name in _gathers_of_shared_tables(model)},
+        ),
+    )
+
+
+def _gathers_of_shared_tables(model: ct.models.MLModel) -> list[str]:
+    """Names of the gather ops whose table is a constant that an op of another type also reads."""
+    program = model._mil_program
+    if program is None:
+        return []
+    consumers: dict[Any, list[Any]] = {}
+    for function in program.functions.values():
+        for op in function.operations:
+            for value in op.inputs.values():
+                for var in value if isinstance(value, (list, tuple)) else [value]:
+                    if getattr(var, "op", None) is not None and var.op.op_type == "const":
+                        consumers.setdefault(var, []).append(op)
+    return [
+        op.name
+        for ops in consumers.values()
+        if any(op.op_type != "gather" for op in ops)
+        for op in ops
+        if op.op_type == "gather"
+    ]
+
+
+def _debug_map(model: ct.models.MLModel) -> dict[Any, Any] | None:
+    program = model._mil_program
+    source = ct.converters.mil.mil.scope.ScopeSource.EXIR_DEBUG_HANDLE
+    if program is None or any(source not in f._essential_scope_sources for f in program.functions.values()):
+        return None
+    try:
+        mapping = program.construct_debug_handle_to_ops_mapping()
+    except NotImplementedError:
+        # coremltools maps no program with control flow; the model is none the worse.
+        return None
+    return mapping or None
+
+
+def convert(program: ExportedProgram, options: Options, *, folder: Path, name: str = "converted") -> ConvertedModel:
+    """Converts a partition. Writes `folder/name.mlpackage` and temporary files, all below `folder`.
+
+    Raises:
+        ValueError: the options do not go together, or coremltools rejects the program.
+        NotImplementedError: coremltools has no conversion for an op.
+    """
+    inputs = None
+    if options.enumerated_shapes is not None:
+        inputs = options.enumerated_shapes.coreml_inputs(program)
+        _check_enumerated(inputs, options)
+    package = folder / f"{name}.mlpackage"
+    with exclusive_coremltools(folder):
+        model = ct.convert(
+            model=program,
+            source="pytorch",
+            convert_to="mlprogram",
+            pass_pipeline=options.pass_pipeline(),
+            skip_model_load=True,
+            compute_precision=options.compute_precision,
+            minimum_deployment_target=options.deployment_target,
+            compute_units=options.compute_unit,
+            inputs=inputs or _ranged_inputs(program),
+            outputs=_requested_outputs(program, options),
+            package_dir=str(package),
+        )
+        if options.quantizer_config is not None:
+            model = _quantize_weights(model, options.quantizer_config)
+        spec = model._spec
+        make_outputs_distinct(spec)
+        return ConvertedModel(spec=spec, package=Path(model.package_path), debug_map=_debug_map(model))

@@ -1,0 +1,169 @@
+"""From a converted model to what ExecuTorch puts into the .pte: processed bytes, and weights as named data.
+
+Weights of at least NAMED_DATA_MINIMUM_BYTES are not copied into the processed bytes. They stay on disk, under a key made of their
+content, until the .pte is written, so equal weight files of several partitions and methods are stored once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import executorch.backends.apple.coreml._dependencies as dependencies
+from executorch.backends.apple.coreml import blob
+from executorch.backends.apple.coreml.compiler import package
+from executorch.backends.apple.coreml.compiler.compile_specs import MODEL_TYPE, Options
+from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel
+from executorch.exir._serialize._cord import FileBackedData
+from executorch.exir._serialize._named_data_store import NamedDataStore, NamedDataStoreOutput
+from executorch.exir.backend.backend_details import PreprocessResult
+
+NAMED_DATA_MINIMUM_BYTES = 64 << 10
+
+# Where weights start in the .pte: what the blob's inline files are aligned to as well.
+_ALIGNMENT = 64
+
+
+class SharedFileData(FileBackedData):
+    """File-backed data that may be copied: ExecuTorch's own deletes its file when the first of several copies goes."""
+
+    def __copy__(self) -> SharedFileData:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SharedFileData:
+        return self
+
+
+def _keep_on_disk(path: Path, checksum: bytes) -> SharedFileData:
+    """Moves a file out of the folder of a conversion; it is deleted with the last reference to the result."""
+    descriptor, kept = tempfile.mkstemp(prefix="coreml_weights_", suffix=".bin")
+    os.close(descriptor)
+    try:
+        shutil.move(str(path), kept)
+        return SharedFileData(kept, cleanup=True, sha256=checksum)
+    except BaseException:
+        os.unlink(kept)
+        raise
+
+
+@dataclasses.dataclass
+class NamedDataWriter:
+    """Collects the named data of one delegate call; with `inline_weights` there are no weights among it."""
+
+    inline_weights: bool = False
+    store: NamedDataStore = dataclasses.field(default_factory=NamedDataStore)
+
+    def weight_file(self, path: Path) -> blob.File:
+        """A weight file of the package: moved away when it is large, else borrowed where it is."""
+        content = blob.FileOnDisk(str(path))
+        in_package = package.weight_path(path.name)
+        if self.inline_weights or content.size < NAMED_DATA_MINIMUM_BYTES:
+            return blob.File(in_package, content)
+        named = blob.NamedData(f"coreml_weights_{content.checksum.hex()}", content.size, content.checksum)
+        self.store.add_named_data(named.key, _keep_on_disk(path, named.checksum), alignment=_ALIGNMENT)
+        return blob.File(in_package, named)
+
+    def blob(self, content: blob.Blob) -> str:
+        """A whole blob, for delegate calls that refer to it. Returns its key."""
+        key = f"coreml_blob_{blob.content_id(content).hex()}"
+        self.store.add_named_data(key, blob.to_bytes(content), alignment=_ALIGNMENT)
+        return key
+
+    def output(self) -> NamedDataStoreOutput | None:
+        return self.store.get_named_data_store_output() if self.store.buffers else None
+
+
+def make_blob(
+    converted: ConvertedModel,
+    *,
+    functions: Sequence[blob.Function],
+    state_files: Sequence[blob.File],
+    options: Options,
+    named_data: NamedDataWriter,
+) -> blob.Blob:
+    """The blob of a converted model, with its large weights moved into `named_data`.
+
+    Raises ValueError when a compiled model is asked for and this is not macOS.
+    """
+    specification_version = converted.spec.specificationVersion
+    package.strip_build_metadata(converted.spec)
+    if options.model_type == MODEL_TYPE.COMPILED_MODEL:
+        kind, files = blob.Kind.COMPILED, _compiled_files(converted, named_data)
+    else:
+        weights = [named_data.weight_file(path) for path in package.weight_files(converted.weights)]
+        kind, files = blob.Kind.PACKAGE, package.package_files(converted.spec, weights)
+    return blob.Blob(
+        kind=kind,
+        specification_version=specification_version,
+        files=(*files, *state_files),
+        functions=tuple(functions),
+        request=blob.Request(
+            compute_units=options.compute_unit.name.lower(),
+            compute_precision=options.compute_precision.value.replace("fp", "float"),
+            deployment_target=options.deployment_target.name if options.deployment_target else "",
+        ),
+        producer="executorch.backends.apple.coreml",
+        producer_versions=tuple(sorted(dependencies.installed_versions().items())),
+        debug_map=debug_map_json(converted),
+    )
+
+
+def compile_model(converted: ConvertedModel) -> Path:
+    """Compiles the package beside itself with Core ML. Returns the .mlmodelc.
+
+    Raises ValueError anywhere but on macOS.
+    """
+    import sys
+
+    if sys.platform != "darwin":
+        raise ValueError(
+            "model_type COMPILED_MODEL needs Core ML's own compiler, which only macOS has. Use MODEL_TYPE.MODEL: the device "
+            "compiles the model when it is first loaded."
+        )
+    from coremltools.models.utils import compile_model as compile_with_coreml
+
+    converted.write_spec()
+    return Path(compile_with_coreml(str(converted.package), str(converted.package.with_suffix(".mlmodelc"))))
+
+
+def _compiled_files(converted: ConvertedModel, named_data: NamedDataWriter) -> tuple[blob.File, ...]:
+    root = compile_model(converted)
+    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    return tuple(blob.File(path.relative_to(root).as_posix(), blob.FileOnDisk(str(path))) for path in paths)
+
+
+def debug_map_json(converted: ConvertedModel) -> bytes:
+    """ExecuTorch debug handle -> operations, as canonical JSON; empty when there is none."""
+    if converted.debug_map is None:
+        return b""
+    mapping = {str(handle): paths for handle, paths in converted.debug_map.items() if handle is not None}
+    return json.dumps(mapping, sort_keys=True, separators=(",", ":")).encode() if mapping else b""
+
+
+def debug_handle_map(converted: ConvertedModel) -> dict[str, tuple[int, ...]] | None:
+    """Debug symbol, `output:operator`, -> ExecuTorch debug handles, as PreprocessResult carries it."""
+    if converted.debug_map is None:
+        return None
+    symbols: dict[str, list[int]] = {}
+    for handle, paths in converted.debug_map.items():
+        if not isinstance(handle, int):
+            continue
+        for path in paths:
+            if "Operator" in path[-1] and "Output" in path[-1]:
+                symbols.setdefault(f"{path[-1]['Output']}:{path[-1]['Operator']}", []).append(handle)
+    return {symbol: tuple(handles) for symbol, handles in symbols.items()}
+
+
+def whole(content: blob.Blob, converted: ConvertedModel, named_data: NamedDataWriter) -> PreprocessResult:
+    """The result of a partition whose processed bytes are its blob."""
+    return PreprocessResult(
+        processed_bytes=blob.to_bytes(content),
+        debug_handle_map=debug_handle_map(converted),  # type: ignore[arg-type]
+        data_store_output=named_data.output(),
+    )

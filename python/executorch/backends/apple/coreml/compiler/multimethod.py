@@ -1,0 +1,175 @@
+"""Several methods of one program, and what their partitions share."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import executorch.backends.apple.coreml._dependencies  # noqa: F401
+import coremltools as ct
+from executorch.backends.apple.coreml import blob
+from executorch.backends.apple.coreml.compiler import delivery, stock_format
+from executorch.backends.apple.coreml.compiler.compile_specs import (
+    BLOB_FORMAT,
+    MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
+    Options,
+)
+from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, convert, exclusive_coremltools
+from executorch.backends.apple.coreml.compiler.lowering import check_description, describe, lower_partition
+from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
+from executorch.exir._serialize._named_data_store import NamedDataStore
+from executorch.exir.backend.backend_details import PreprocessResult
+from torch.export.exported_program import ExportedProgram
+
+logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
+
+_STOCK_REFERENCE_MAGIC = b"CMJR"
+
+Programs = Mapping[str, Sequence[ExportedProgram]]
+Results = dict[str, list[PreprocessResult]]
+
+
+def lower_methods(programs: Programs, options: Mapping[str, Sequence[Options]]) -> Results:
+    """Lowers every partition of every method; see MULTIMETHOD_WEIGHT_SHARING_STRATEGY for what is shared."""
+    methods = [method for method in programs if programs[method]]
+    strategy = options[methods[0]][0].weight_sharing if methods else None
+    if len(programs) > 1 and strategy == MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL:
+        return _lower_positionally(programs, options)
+    separate = strategy == MULTIMETHOD_WEIGHT_SHARING_STRATEGY.DISABLED
+    results = {
+        method: [
+            lower_partition(program, option, method=method, inline_weights=separate)
+            for program, option in zip(programs[method], options[method], strict=True)
+        ]
+        for method in programs
+    }
+    _log_shared(results)
+    return results
+
+
+def _log_shared(results: Results) -> None:
+    """Says in one line what the partitions share."""
+    sizes: dict[str, int] = {}
+    uses: dict[str, int] = {}
+    for partitions in results.values():
+        for result in partitions:
+            if result.data_store_output is None:
+                continue
+            for key, entry in result.data_store_output.pte_data.items():
+                sizes[key] = len(result.data_store_output.buffers[entry.buffer_index])
+                uses[key] = uses.get(key, 0) + 1
+    saved = sum(sizes[key] * (count - 1) for key, count in uses.items())
+    if saved:
+        logger.info("Equal weight files of several partitions are stored once, which saves %.1f MB.", saved / 1e6)
+
+
+def _check_positions(programs: Programs) -> int:
+    first, *others = programs
+    count = len(programs[first])
+    for method in others:
+        if len(programs[method]) != count:
+            raise ValueError(
+                f"Method '{method}' has {len(programs[method])} partitions, but '{first}' has {count}. POSITIONAL weight sharing "
+                "strategy requires all methods to have the same number of partitions. Use "
+                "MULTIMETHOD_WEIGHT_SHARING_STRATEGY.DISABLED if methods should be processed independently, or no strategy: equal "
+                "weight files are then shared all the same."
+            )
+    return count
+
+
+def _lower_positionally(programs: Programs, options: Mapping[str, Sequence[Options]]) -> Results:
+    results: Results = {method: [] for method in programs}
+    for position in range(_check_positions(programs)):
+        with tempfile.TemporaryDirectory(prefix="coreml_delegate_") as folder:
+            combined = _lower_position(
+                {method: programs[method][position] for method in programs},
+                {method: options[method][position] for method in programs},
+                Path(folder),
+            )
+        for method, result in combined.items():
+            results[method].append(result)
+    return results
+
+
+def _lower_position(
+    programs: Mapping[str, ExportedProgram], options: Mapping[str, Options], folder: Path
+) -> dict[str, PreprocessResult]:
+    """One multi-function model out of one partition of every method; each result refers to it by a key of the named data."""
+    functions, state_files, packages = [], {}, {}
+    for index, (method, program) in enumerate(programs.items()):
+        converted = convert(program, options[method], folder=folder, name=f"method_{index}")
+        check_description(converted.spec)
+        if converted.spec.description.state:
+            raise ValueError(
+                f"Method '{method}' has mutable buffers, and the functions of one Core ML model do not share states between methods. Use no "
+                "MULTIMETHOD_WEIGHT_SHARING_STRATEGY, so that each method keeps its own state, or take_over_mutable_buffer=False."
+            )
+        function, files = describe(program, converted, options[method], function=method, method=method)
+        functions.append(function)
+        state_files.update({file.path: file for file in files})
+        converted.write_spec()
+        packages[method] = converted.package
+    first = next(iter(programs))
+    combined = _combine(packages, first, folder)
+    named_data = delivery.NamedDataWriter()
+    if options[first].blob_format == BLOB_FORMAT.INMEMORYFS:
+        return _stock_references(combined, functions, options[first], folder, named_data.store)
+    content = delivery.make_blob(
+        combined,
+        functions=functions,
+        state_files=list(state_files.values()),
+        options=options[first],
+        named_data=named_data,
+    )
+    key = named_data.blob(content)
+    return {
+        method: PreprocessResult(
+            processed_bytes=blob.reference_to_bytes(blob.Reference(key, method)),
+            data_store_output=named_data.output(),
+        )
+        for method in programs
+    }
+
+
+def _combine(packages: Mapping[str, Path], default: str, folder: Path) -> ConvertedModel:
+    """A package with one function per method, whose equal constants are stored once."""
+    path = folder / "combined.mlpackage"
+    with exclusive_coremltools(folder):
+        descriptor = ct.utils.MultiFunctionDescriptor()
+        for method, package in packages.items():
+            descriptor.add_function(str(package), src_function_name="main", target_function_name=method)
+        descriptor.default_function_name = default
+        ct.utils.save_multifunction(descriptor, str(path))
+        spec = ct.models.MLModel(str(path), skip_model_load=True)._spec
+    make_outputs_distinct(spec)
+    return ConvertedModel(spec=spec, package=path, debug_map=None)
+
+
+def _stock_references(
+    combined: ConvertedModel,
+    functions: Sequence[blob.Function],
+    options: Options,
+    folder: Path,
+    store: NamedDataStore,
+) -> dict[str, PreprocessResult]:
+    """The stock exporter's form: the flattened directory as named data, and `CMJR` with JSON as processed bytes."""
+    for function in functions:
+        stock_format.refuse_initial_values(function)
+    root, identifier = stock_format.write_directory(combined, options.model_type, folder)
+    methods = {
+        f.name: stock_format.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions
+    }
+    stock_format.write_metadata(stock_format.MultifunctionModelMetadata(identifier, methods), root)
+    key = f"coreml_{identifier}"
+    store.add_named_data(key, stock_format.flatten(root))
+    return {
+        function.name: PreprocessResult(
+            processed_bytes=_STOCK_REFERENCE_MAGIC
+            + json.dumps({"version": 1, "key": key, "functionName": function.name}).encode(),
+            data_store_output=store.get_named_data_store_output(),
+        )
+        for function in functions
+    }

@@ -1,0 +1,141 @@
+"""Converters of torch ops that coremltools 9.0 lacks or has wrong. Importing this module registers them.
+
+Each is registered only where coremltools has none of its own, unless it says why it replaces one.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from collections.abc import Callable
+from typing import Any
+
+import executorch.backends.apple.coreml._dependencies  # noqa: F401
+import numpy as np
+import torch
+from coremltools import _logger
+from coremltools.converters.mil.frontend import _utils
+from coremltools.converters.mil.frontend.torch import dim_order_ops, ops
+from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+from coremltools.converters.mil.frontend.torch.utils import NUM_TO_TORCH_DTYPE
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import types
+
+_IOS18_HINT = (
+    "ExecuTorch hint: pass `compile_specs=CoreMLBackend.generate_compile_specs(minimum_deployment_target=ct.target.iOS18)` (or higher) to "
+    "`CoreMLPartitioner` when lowering models that use `quantize_(...)`."
+)
+
+
+def _register(*names: str, replace: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers a converter under canonical op names: lower case, no `aten.`, no `.default`."""
+
+    def register(converter: Callable[..., None]) -> Callable[..., None]:
+        for name in names:
+            if replace or _TORCH_OPS_REGISTRY.get_func(name) is None:
+                _TORCH_OPS_REGISTRY.set_func_by_name(converter, name)
+        return converter
+
+    return register
+
+
+_register("split_copy")(ops.split)  # coremltools pull request 2563
+_register("dim_order_ops._to_dim_order_copy")(dim_order_ops._to_dim_order_copy)
+_register("dim_order_ops._empty_dim_order")(dim_order_ops._empty_dim_order)
+
+
+@_register("_clone_dim_order", "dim_order_ops::_clone_dim_order", "dim_order_ops._clone_dim_order")
+def _clone_dim_order(context: Any, node: Any) -> None:
+    """A clone: Core ML's layout is contiguous, and the constraint table keeps other orders outside."""
+    dim_order = ops._get_kwinputs(context, node, "dim_order", default=[None])[0]
+    node.kwinputs.pop("dim_order", None)
+    if dim_order is not None and list(dim_order.val) != list(range(len(dim_order.val))):
+        raise NotImplementedError("Only contiguous memory format is supported in CoreML")
+    ops.noop(context, node)
+
+
+def _raise_with_hint(error: ValueError) -> None:
+    if "iOS18" in str(error) or "iOS 18" in str(error):
+        raise ValueError(f"{error}\n{_IOS18_HINT}") from error
+    raise error
+
+
+def _rows_of_groups(values: np.ndarray | None, groups: int) -> np.ndarray | None:
+    return None if values is None else values.reshape(-1, groups)
+
+
+def _value(var: Any) -> Any:
+    return None if var is None else var.val
+
+
+def _integer_type(quant_min: int, quant_max: int) -> Any:
+    for name, bounds in (("int4", (-8, 7)), ("int8", (-128, 127))):
+        if (quant_min, quant_max) == bounds:
+            return types.nptype_from_builtin(types.string_to_builtin(name))
+    raise ValueError(
+        f"Unsupported quantization range: {quant_min} to {quant_max}.  CoreML only supports 4-bit and 8-bit quantization."
+    )
+
+
+# Replaces coremltools 9.0's, which asserts a shape of the zero points that torchao does not produce (pull request 2589).
+@_register("dequantize_affine", "torchao::dequantize_affine", "torchao.dequantize_affine", replace=True)
+def dequantize_affine(context: Any, node: Any) -> None:
+    """torchao.dequantize_affine(weight, block_size, scale, zero_point, input_dtype, quant_min, quant_max[, output_dtype]).
+
+    The weight, a constant of rank 2 quantized per row in groups of columns, becomes one constexpr op.
+    """
+    weight, block_size, scale, zero_point, input_dtype, quant_min, quant_max, *_ = (
+        _value(var) for var in ops._get_inputs(context, node, expected=[7, 8])
+    )
+    if NUM_TO_TORCH_DTYPE[input_dtype] not in (torch.int8, torch.int32):
+        raise ValueError("input_dtype should be int8 or int32")
+    if weight.ndim != 2:
+        raise ValueError("dequantize_affine only supports rank 2 inputs")
+    rows, columns = (int(size) for size in block_size)
+    if rows != 1 or weight.shape[1] % columns:
+        raise ValueError(
+            f"dequantize_affine groups columns of one row, so block_size is (1, a divisor of {weight.shape[1]}); it is {(rows, columns)}"
+        )
+    groups = weight.shape[1] // columns
+    try:
+        output = _utils._construct_constexpr_dequant_op(
+            weight.astype(_integer_type(int(quant_min), int(quant_max))),
+            _rows_of_groups(zero_point, groups),
+            _rows_of_groups(scale, groups),
+            name=node.name,
+        )
+    except ValueError as error:
+        _raise_with_hint(error)
+    context.add(output, node.name)
+
+
+@_register("dequantize_codebook", "quant::dequantize_codebook", "quant.dequantize_codebook")
+def dequantize_codebook(context: Any, node: Any) -> None:
+    """quant.dequantize_codebook(codes, codebook, nbits, block_size[, output_dtype]).
+
+    The codes, a constant of rank 2, index look-up tables of scalars, one per group of rows or of columns.
+    """
+    codes, codebook, bits, *_ = (_value(var) for var in ops._get_inputs(context, node, expected=[4, 5]))
+    if codes.ndim != 2 or codebook.ndim != 4:
+        raise ValueError("Only rank 2 inputs are supported, with a codebook of rank 4")
+    if 1 not in codebook.shape[:2]:
+        raise ValueError("Only grouped_channel granularity is supported")
+    axis = 1 if codebook.shape[0] == 1 else 0
+    if codes.shape[axis] % codebook.shape[axis]:
+        raise ValueError(f"codes.shape[{axis}] must be divisible by codebook.shape[{axis}]")
+    if codebook.shape[2:] != (2**bits, 1):
+        raise ValueError("Only scalar look up values are supported, 2**nbits of them in a table")
+    try:
+        output = _utils._construct_constexpr_lut_op(codes.astype(np.int8), codebook, name=node.name)
+    except ValueError as error:
+        _raise_with_hint(error)
+    context.add(output, node.name)
+
+
+@_register("lstm.input")
+def lstm_input(context: Any, node: Any) -> None:
+    """aten.lstm.input, which coremltools converts for TorchScript, where each of the three results has a name of its own."""
+    parts = copy.copy(node)
+    parts.outputs = [f"{node.name}_{index}" for index in range(3)]
+    ops.lstm(context, parts)
+    context.add(tuple(context[name] for name in parts.outputs), node.name)

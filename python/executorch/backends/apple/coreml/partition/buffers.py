@@ -1,0 +1,54 @@
+"""Which mutable buffers become Core ML states, and why the others stay ExecuTorch's.
+
+A buffer that stays outside is an input and an output of the delegate, and ExecuTorch copies the result back: slower, and right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import executorch.backends.apple.coreml._dependencies  # noqa: F401
+import coremltools as ct
+import torch
+from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.compiler.states import FLOAT16_MAX
+from torch.export.exported_program import ExportedProgram
+
+_STATE_DTYPES = (torch.float16, torch.float32)
+
+
+def mutated_placeholders(program: ExportedProgram) -> dict[torch.fx.Node, tuple[str, torch.fx.Node]]:
+    """Placeholder of every mutable buffer -> the buffer's name, and the node whose result is written to it."""
+    signature = program.graph_signature
+    nodes = {node.name: node for node in program.graph.nodes}
+    written = {buffer: nodes[result] for result, buffer in signature.buffers_to_mutate.items()}
+    return {
+        nodes[name]: (buffer, written[buffer])
+        for name, buffer in signature.inputs_to_buffers.items()
+        if buffer in written
+    }
+
+
+def why_not_a_state(
+    placeholder: torch.fx.Node,
+    written: torch.fx.Node,
+    tags: Mapping[torch.fx.Node, str],
+    options: Options,
+    initial: torch.Tensor | None,
+) -> str | None:
+    """Why a buffer cannot become a state; None when it can. `tags` are the partitions of the nodes."""
+    value = placeholder.meta["val"]
+    if not options.targets(ct.target.iOS18):
+        return "states need minimum_deployment_target iOS18"
+    if value.dtype not in _STATE_DTYPES:
+        return f"Core ML states are float16, and its dtype is {value.dtype}"
+    if any(not isinstance(extent, int) for extent in value.shape) or value.numel() == 0:
+        return f"its shape {tuple(value.shape)} is dynamic or empty"
+    users = {tags.get(user) for user in placeholder.users if user.op != "output"} | {tags.get(written)}
+    if None in users:
+        return "an op that stays outside Core ML uses it"
+    if len(users) > 1:
+        return f"{len(users)} partitions use it"
+    if initial is not None and initial.numel() and bool((initial.abs() > FLOAT16_MAX).any()):
+        return "its initial value is beyond float16's range"
+    return None

@@ -1,0 +1,395 @@
+"""What Core ML takes, as data.
+
+`CONSTRAINTS` is a table: each row names the ops it is about, says when a call of one is not taken, why in words, where that is known from,
+and from which coremltools version the row may go. `violated(view)` returns the first row that a call breaks.
+
+A row is needed where coremltools registers a converter, and conversion fails or gives numbers other than torch's. An op that
+coremltools does not know at all needs no row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import executorch.backends.apple.coreml._dependencies  # noqa: F401
+import coremltools as ct
+import torch
+from executorch.backends.apple.coreml.partition.node_view import NodeView
+
+CT = "https://github.com/apple/coremltools/issues/"
+ET = "https://github.com/pytorch/executorch/issues/"
+
+# Namespaces whose ops are about low-precision values.
+_QUANTIZATION = ("quantized_decomposed.", "torchao.", "quant.")
+
+_TAKEN_DTYPES = frozenset({torch.bool, torch.int32, torch.int64, torch.float16, torch.float32})
+_INTEGERS = frozenset({torch.bool, torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Constraint:
+    """One row.
+
+    code: machine-readable, stable. ops: `aten.add.Tensor`, or `aten.add` for every overload, or `*` for every op. violated: whether a call
+    is not taken. reason: completes "not taken because ...". reference: where that is known from. until: the coremltools version from which
+    the row may go; None while none is known.
+    """
+
+    code: str
+    ops: tuple[str, ...]
+    violated: Callable[[NodeView], bool]
+    reason: str
+    reference: str = ""
+    until: str | None = None
+
+    def is_about(self, op: str) -> bool:
+        """Whether the row is about an op, given as `namespace.name.overload`."""
+        return any(name in ("*", op) or name == op.rpartition(".")[0] for name in self.ops)
+
+
+def always(view: NodeView) -> bool:
+    return True
+
+
+def argument_is_not(name: str, *accepted: Any) -> Callable[[NodeView], bool]:
+    """Whether a constant argument has another value than these."""
+    return lambda view: view.argument(name) not in accepted
+
+
+def _is_integer(tensor: torch.Tensor | None) -> bool:
+    return tensor is not None and tensor.dtype in _INTEGERS
+
+
+def any_input_is_integer(view: NodeView) -> bool:
+    return any(_is_integer(tensor) for tensor in view.inputs)
+
+
+def output_is_integer(view: NodeView) -> bool:
+    return any(_is_integer(tensor) for tensor in view.outputs)
+
+
+def output_is_float(view: NodeView) -> bool:
+    return any(tensor.is_floating_point() for tensor in view.outputs)
+
+
+def any_input_is_bool(view: NodeView) -> bool:
+    return any(tensor.dtype == torch.bool for tensor in view.inputs)
+
+
+def is_dynamic(view: NodeView) -> bool:
+    return any(not isinstance(e, int) for t in (*view.inputs, *view.outputs) for e in t.shape)
+
+
+def is_quantization(op: str) -> bool:
+    return op.startswith(_QUANTIZATION)
+
+
+def _other_dtype(view: NodeView) -> bool:
+    if is_quantization(view.op):
+        return False
+    return any(tensor.dtype not in _TAKEN_DTYPES for tensor in (*view.computed_inputs, *view.outputs))
+
+
+def _rank_above_five(view: NodeView) -> bool:
+    return any(tensor.dim() > 5 for tensor in (*view.inputs, *view.outputs))
+
+
+def _not_contiguous(view: NodeView) -> bool:
+    return any(_has_other_dim_order(tensor) for tensor in (*view.computed_inputs, *view.outputs))
+
+
+def _has_other_dim_order(tensor: torch.Tensor) -> bool:
+    if tensor.dim() < 4:
+        return False
+    try:
+        return tuple(tensor.dim_order()) != tuple(range(tensor.dim()))
+    except Exception:  # torch cannot order some symbolic strides; such a tensor is not channels_last.
+        return False
+
+
+def _other_memory_format(view: NodeView) -> bool:
+    order, format_ = view.argument("dim_order"), view.argument("memory_format")
+    if order is not None and list(order) != list(range(len(order))):
+        return True
+    return format_ not in (None, torch.contiguous_format, torch.preserve_format)
+
+
+def _is_empty(view: NodeView) -> bool:
+    return any(isinstance(e, int) and e == 0 for t in (*view.inputs, *view.outputs) for e in t.shape)
+
+
+def _is_data_dependent(view: NodeView) -> bool:
+    """Whether an extent of an output is known only from the data."""
+    return any(
+        not isinstance(extent, int) and re.search(r"\bu\d+\b", str(extent))
+        for tensor in view.outputs
+        for extent in tensor.shape
+    )
+
+
+def _dilated(view: NodeView) -> bool:
+    dilation = view.argument("dilation")
+    return any(d != 1 for d in (dilation if isinstance(dilation, (list, tuple)) else [dilation]) if d is not None)
+
+
+def _per_channel_below_rank_four(view: NodeView) -> bool:
+    x, weight = view.tensor("self"), view.tensor("weight")
+    return x is not None and weight is not None and weight.numel() > 1 and x.dim() < 4
+
+
+def _negative_shift_of_dynamic(view: NodeView) -> bool:
+    shifts = view.argument("shifts")
+    shifts = shifts if isinstance(shifts, (list, tuple)) else [shifts]
+    return is_dynamic(view) and any(not isinstance(s, int) or s < 0 for s in shifts)
+
+
+def _scaled(view: NodeView) -> bool:
+    return any(view.argument(name) not in (None, 1, 1.0) for name in ("alpha", "beta"))
+
+
+def _boolean_index(view: NodeView) -> bool:
+    indices = view.argument("indices") or ()
+    return any(
+        isinstance(index, torch.fx.Node) and index.meta["val"].dtype in (torch.bool, torch.uint8) for index in indices
+    )
+
+
+def _index_put_after_whole_dimension(view: NodeView) -> bool:
+    """An index of several elements behind a dimension that is taken whole."""
+    indices = list(view.argument("indices") or ())
+    positions = [i for i, index in enumerate(indices) if isinstance(index, torch.fx.Node)]
+    if not positions or positions[0] == 0 and positions == list(range(len(positions))):
+        return False
+    return any(indices[i].meta["val"].numel() != 1 for i in positions)
+
+
+def _below(target: ct.target) -> Callable[[NodeView], bool]:
+    return lambda view: not view.options.targets(target)
+
+
+CONSTRAINTS: tuple[Constraint, ...] = (
+    # What holds for every op.
+    Constraint(
+        code="dtype",
+        ops=("*",),
+        violated=_other_dtype,
+        reason="Core ML has bool, int32, float16 and float32 tensors; other dtypes would be converted to them",
+        reference=ET + "11686",
+    ),
+    Constraint(
+        code="rank",
+        ops=("*",),
+        violated=_rank_above_five,
+        reason="Core ML tensors have at most 5 dimensions",
+        reference=ET + "11694",
+    ),
+    Constraint(
+        code="memory_format",
+        ops=("*",),
+        violated=_not_contiguous,
+        reason="Core ML tensors are contiguous; channels_last and other orders of dimensions are not",
+    ),
+    Constraint(
+        code="memory_format_argument",
+        ops=(
+            "dim_order_ops._to_dim_order_copy",
+            "dim_order_ops._clone_dim_order",
+            "dim_order_ops._empty_dim_order",
+            "aten.clone",
+            "aten._to_copy",
+        ),
+        violated=_other_memory_format,
+        reason="Core ML tensors are contiguous; channels_last and other orders of dimensions are not",
+    ),
+    Constraint(
+        code="empty_tensor",
+        ops=("*",),
+        violated=_is_empty,
+        reason="Core ML tensors have at least one element",
+    ),
+    Constraint(
+        code="data_dependent_shape",
+        ops=("*",),
+        violated=_is_data_dependent,
+        reason="the shape of the result depends on the data",
+        reference=ET + "17537",
+    ),
+    # Calls that coremltools cannot convert.
+    Constraint(
+        code="not_implemented",
+        ops=("aten.acosh", "aten.asinh"),
+        violated=always,
+        reason="coremltools has no conversion that works",
+        reference=CT + "2569",
+    ),
+    Constraint(
+        code="not_implemented",
+        ops=("aten.rand.default",),
+        violated=always,
+        reason="coremltools' conversion reads arguments that the op does not have",
+        reference=ET + "11722",
+    ),
+    Constraint(
+        code="flattened_argument",
+        ops=("aten.argmax", "aten.argmin"),
+        violated=lambda view: view.argument("dim") is None,
+        reason="the reduction over the flattened input (dim=None) crashes Core ML now and then",
+        reference=ET + "11715",
+    ),
+    Constraint(
+        code="divisor_override",
+        ops=("aten.avg_pool1d", "aten.avg_pool2d", "aten.avg_pool3d"),
+        violated=argument_is_not("divisor_override", None),
+        reason="Core ML's average pooling has no divisor_override",
+        reference=ET + "11695",
+    ),
+    Constraint(
+        code="pool_dilation",
+        ops=(
+            "aten.max_pool1d",
+            "aten.max_pool2d",
+            "aten.max_pool3d",
+            "aten.max_pool2d_with_indices",
+            "aten.max_pool3d_with_indices",
+        ),
+        violated=_dilated,
+        reason="Core ML's max pooling has no dilation",
+        reference=ET + "11697",
+    ),
+    Constraint(
+        code="pool_indices",
+        ops=("aten.max_pool2d_with_indices", "aten.max_pool3d_with_indices"),
+        violated=lambda view: view.is_used(1),
+        reason="Core ML's max pooling gives no indices",
+    ),
+    Constraint(
+        code="unsorted_topk",
+        ops=("aten.topk",),
+        violated=argument_is_not("sorted", True),
+        reason="coremltools converts topk only with sorted=True",
+        reference=ET + "11698",
+    ),
+    Constraint(
+        code="boolean_index",
+        ops=("aten.index", "aten.index_put", "aten.masked_select", "aten.nonzero"),
+        violated=_boolean_index,
+        reason="the shape of the result depends on the data",
+    ),
+    Constraint(
+        code="index_put_after_whole_dimension",
+        ops=("aten.index_put",),
+        violated=_index_put_after_whole_dimension,
+        reason="coremltools converts an index of several elements only in the leading dimensions",
+    ),
+    Constraint(
+        code="integer_matmul",
+        ops=("aten.mm", "aten.bmm", "aten.matmul", "aten.addmm", "aten.baddbmm", "aten.linear", "aten.dot", "aten.mv"),
+        violated=output_is_integer,
+        reason="coremltools computes integer products in float16",
+        reference=CT + "2673",
+    ),
+    # Calls that coremltools converts to other numbers than torch's.
+    Constraint(
+        code="alpha",
+        ops=("aten.add", "aten.sub", "aten.rsub"),
+        violated=_scaled,
+        reason="coremltools ignores alpha",
+        reference=CT + "2573",
+    ),
+    Constraint(
+        code="alpha",
+        ops=("aten.addmm", "aten.baddbmm"),
+        violated=_scaled,
+        reason="coremltools converts alpha and beta other than 1 wrongly",
+        reference=CT + "2779",
+    ),
+    Constraint(
+        code="diagonal",
+        ops=("aten.diagonal", "aten.diagonal_copy"),
+        violated=always,
+        reason="coremltools takes other elements than torch",
+        reference=CT + "2565",
+    ),
+    Constraint(
+        code="pow_base",
+        ops=("aten.pow.Scalar",),
+        violated=lambda view: view.argument("self") == 2,
+        reason="coremltools drops the base 2",
+        reference=CT + "2742",
+    ),
+    Constraint(
+        code="float_floor_divide",
+        ops=("aten.floor_divide",),
+        violated=output_is_float,
+        reason="coremltools simplifies the floor division of floats by 1 to its argument",
+        reference=CT + "2762",
+    ),
+    Constraint(
+        code="integer_rounding_mode",
+        ops=("aten.div.Tensor_mode", "aten.div.Scalar_mode"),
+        violated=any_input_is_integer,
+        reason="coremltools gives the rounded quotient of integers another dtype",
+        reference=CT + "2734",
+    ),
+    Constraint(
+        code="triangle_of_infinity",
+        ops=("aten.tril", "aten.triu"),
+        violated=output_is_float,
+        reason="coremltools multiplies by a mask, which makes NaN of infinity",
+        reference=CT + "2771",
+    ),
+    Constraint(
+        code="atan2",
+        ops=("aten.atan2",),
+        violated=always,
+        reason="coremltools gives a wrong quadrant on the axes",
+        reference=CT + "2769",
+    ),
+    Constraint(
+        code="roll_dynamic",
+        ops=("aten.roll",),
+        violated=_negative_shift_of_dynamic,
+        reason="coremltools converts negative shifts of a dynamic dimension wrongly",
+        reference=CT + "2778",
+    ),
+    Constraint(
+        code="integer_logarithm",
+        ops=("aten.log2", "aten.log10"),
+        violated=any_input_is_integer,
+        reason="coremltools computes the logarithm of integers in integers",
+        reference=CT + "2735",
+    ),
+    Constraint(
+        code="randint",
+        ops=("aten.randint", "aten.randint_like"),
+        violated=always,
+        reason="coremltools includes the upper bound",
+        reference=CT + "2714",
+    ),
+    Constraint(
+        code="prelu_rank",
+        ops=("aten.prelu", "aten._prelu_kernel"),
+        violated=_per_channel_below_rank_four,
+        reason="coremltools applies per-channel slopes to the wrong dimension below rank 4",
+        reference=CT + "2781",
+    ),
+    Constraint(
+        code="quantized_weights_target",
+        ops=("quantized_decomposed.dequantize_per_channel", "quantized_decomposed.dequantize_per_tensor"),
+        violated=_below(ct.target.iOS17),
+        reason="quantized values need minimum_deployment_target iOS17",
+    ),
+)
+
+
+def constraints_of(op: str, table: Iterable[Constraint] = CONSTRAINTS) -> list[Constraint]:
+    """The rows that are about an op, in the table's order."""
+    return [constraint for constraint in table if constraint.is_about(op)]
+
+
+def violated(view: NodeView) -> Constraint | None:
+    """The first row that a call breaks, or None."""
+    return next((constraint for constraint in constraints_of(view.op) if constraint.violated(view)), None)

@@ -1,0 +1,216 @@
+"""`CoreMLPartitioner`: tags the parts of a program that go to Core ML.
+
+The constraint table (constraints.py) decides node by node; boundary.py decides where a partition may be cut; buffers.py decides which mutable
+buffers become states. The graph itself is not changed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+
+import executorch.backends.apple.coreml._dependencies  # noqa: F401
+import torch
+from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.compiler.compile_specs import COMPILE_SPEC_KEYS, Options
+from executorch.backends.apple.coreml.logging import get_coreml_log_level
+from executorch.backends.apple.coreml.partition import boundary, buffers
+from executorch.backends.apple.coreml.partition.support import (
+    NodeSupport,
+    Rejection,
+    SkipList,
+    constant_nodes,
+    op_name,
+    summarise,
+)
+from executorch.exir.backend.compile_spec_schema import CompileSpec
+from executorch.exir.backend.partitioner import DelegationSpec, Partitioner, PartitionResult
+from executorch.exir.backend.utils import tag_constant_data
+from torch.export.exported_program import ExportedProgram
+from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner, Partition
+
+logger = logging.getLogger(__name__)
+logger.setLevel(get_coreml_log_level(default_level=logging.INFO))
+
+# Ops with a conversion that are better decomposed: coremltools' is wrong (triu, tril) or slow (repeat_interleave).
+_DECOMPOSED = frozenset(
+    {"aten.triu.default", "aten.tril.default", "aten.repeat_interleave.self_int", "aten.repeat_interleave.self_Tensor"}
+)
+
+_DEPRECATION = (
+    "\nDEPRECATION WARNING: You are using the deprecated 'to_edge() + to_backend()' workflow. ExecuTorch then decomposes ops (such as "
+    "scaled_dot_product_attention) that Core ML has better implementations of. Please migrate to 'to_edge_transform_and_lower()'. "
+    "See: https://docs.pytorch.org/executorch/main/backends/coreml/coreml-overview.html#using-the-core-ml-backend"
+)
+
+
+def _is_view(op: torch._ops.OpOverload) -> bool:
+    arguments = op._schema.arguments
+    alias = arguments[0].alias_info if arguments else None
+    return alias is not None and not alias.is_write
+
+
+def _comes_from_to_backend() -> bool:
+    """Whether EdgeProgramManager.to_backend was called by the user, not by to_edge_transform_and_lower."""
+    frame = inspect.currentframe()
+    found = False
+    while frame is not None:
+        name = frame.f_code.co_name
+        if name == "to_edge_transform_and_lower":
+            return False
+        found = found or (name == "to_backend" and "program/_program.py" in frame.f_code.co_filename)
+        frame = frame.f_back
+    return found
+
+
+class CoreMLPartitioner(Partitioner):
+    """Chooses what goes to Core ML.
+
+    Args:
+        skip_ops_for_coreml_delegation: ops to leave outside, such as "aten.add.Tensor", "aten.add" or "add"; case does not matter.
+        compile_specs: from `CoreMLBackend.generate_compile_specs`.
+        take_over_mutable_buffer: make mutable buffers Core ML states where Core ML can hold them (iOS 18, float, one partition). The
+            others stay ExecuTorch's, and a message says why.
+        lower_full_graph: fail with NotImplementedError when anything has to stay outside.
+        take_over_constant_data: put parameters into the Core ML model; otherwise they are inputs of it.
+    """
+
+    def __init__(
+        self,
+        *,
+        skip_ops_for_coreml_delegation: list[str] | None = None,
+        compile_specs: list[CompileSpec] | None = None,
+        take_over_mutable_buffer: bool | None = True,
+        lower_full_graph: bool = False,
+        take_over_constant_data: bool = True,
+    ) -> None:
+        self.skip_ops_for_coreml_delegation = list(skip_ops_for_coreml_delegation or [])
+        self.take_over_mutable_buffer = take_over_mutable_buffer
+        self.lower_full_graph = lower_full_graph
+        self.take_over_constant_data = take_over_constant_data
+        self.delegation_spec = DelegationSpec(
+            backend_id=CoreMLBackend.__name__, compile_specs=list(compile_specs or [])
+        )
+        self._options = Options.parse(self.delegation_spec.compile_specs)
+        self._skip_list = SkipList(self.skip_ops_for_coreml_delegation)
+        self._said: set[str] = set()
+        if any(s.key == COMPILE_SPEC_KEYS.ENUMERATED_SHAPES.value for s in self.delegation_spec.compile_specs):
+            assert (
+                lower_full_graph
+            ), "lower_full_graph must be True in the CoreMLPartitioner when using an enumerated shape compile spec"
+        if lower_full_graph:
+            assert (
+                not self.skip_ops_for_coreml_delegation
+            ), "When lower_full_graph=True, you cannot set skip_ops_for_coreml_delegation"
+            assert take_over_constant_data, "When lower_full_graph=True, you must set take_over_constant_data=True"
+            assert take_over_mutable_buffer, "When lower_full_graph=True, you must set take_over_mutable_buffer=True"
+
+    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
+        """Tags the nodes, constants and buffers of the program.
+
+        Raises NotImplementedError when lower_full_graph is set and something has to stay outside.
+        """
+        if _comes_from_to_backend():
+            logger.warning(_DEPRECATION)
+        logger.info("CoreMLPartitioner::partition")
+        support = NodeSupport(
+            exported_program, self._options, self._skip_list, lower_full_graph=self.lower_full_graph
+        )
+        partitions = self._propose(exported_program, support)
+        tags = {node: f"tag{index}" for index, partition in enumerate(partitions) for node in partition.nodes}
+        for node, tag in tags.items():
+            node.meta["delegation_tag"] = tag
+        if self.take_over_constant_data:
+            tag_constant_data(exported_program)
+        if self.take_over_mutable_buffer:
+            self._tag_states(exported_program, tags)
+        self._say_what_stayed(support)
+        return PartitionResult(
+            tagged_exported_program=exported_program,
+            partition_tags={f"tag{index}": self.delegation_spec for index in range(len(partitions))},
+        )
+
+    def ops_to_not_decompose(
+        self, ep: ExportedProgram
+    ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
+        """The ops of an ATen program that Core ML takes whole, in every call of them."""
+        support = NodeSupport(ep, self._options, self._skip_list)
+        taken: dict[torch._ops.OpOverload, bool] = {}
+        for node in ep.graph.nodes:
+            target = node.target
+            if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
+                continue
+            if op_name(target) in _DECOMPOSED or _is_view(target):
+                continue
+            taken[target] = taken.get(target, True) and support.is_node_supported(None, node)
+        return [target for target, always in taken.items() if always], None
+
+    def _propose(self, program: ExportedProgram, support: NodeSupport) -> list[Partition]:
+        """Partitions none of which has a node that its boundary forbids, in the order of the program."""
+        order = {node: index for index, node in enumerate(program.graph.nodes)}
+        constants = constant_nodes(program) if self.take_over_constant_data else frozenset()
+        while True:
+            partitions = CapabilityBasedPartitioner(
+                program.graph_module, support, allows_single_node_partition=True
+            ).propose_partitions()
+            partitions.sort(key=lambda partition: min(order[node] for node in partition.nodes))
+            violations: dict[torch.fx.Node, Rejection] = {}
+            for partition in partitions:
+                owned, mutations = self._states_of(program, partition)
+                violations.update(
+                    boundary.find_violations(partition.nodes, constants | owned, mutations, self._options)
+                )
+            if not violations:
+                return partitions
+            for node, rejection in violations.items():
+                support.reject(node, rejection)
+
+    def _states_of(
+        self, program: ExportedProgram, partition: Partition
+    ) -> tuple[frozenset[torch.fx.Node], frozenset[torch.fx.Node]]:
+        """The buffers that a partition could keep as states, and the nodes whose results only they need."""
+        if not self.take_over_mutable_buffer:
+            return frozenset(), frozenset()
+        tags = dict.fromkeys(partition.nodes, "")
+        owned, mutations = set(), set()
+        for placeholder, (_, written) in buffers.mutated_placeholders(program).items():
+            if buffers.why_not_a_state(placeholder, written, tags, self._options, None) is None:
+                owned.add(placeholder)
+                # Only the output node reads it, and reads it once: as the mutation, not as a result of the user's.
+                results = program.graph.output_node().args[0]
+                if all(user.op == "output" for user in written.users) and list(results).count(written) == 1:
+                    mutations.add(written)
+        return frozenset(owned), frozenset(mutations)
+
+    def _tag_states(self, program: ExportedProgram, tags: dict[torch.fx.Node, str]) -> None:
+        kept = []
+        for placeholder, (name, written) in buffers.mutated_placeholders(program).items():
+            reason = buffers.why_not_a_state(placeholder, written, tags, self._options, None)
+            if reason is None:
+                placeholder.meta["delegation_tag"] = tags[written]
+                kept.append(name)
+                continue
+            if self.lower_full_graph:
+                raise NotImplementedError(
+                    f"The mutable buffer {name!r} cannot become a Core ML state because {reason}, but you have set lower_full_graph=True in "
+                    "the CoreMLPartitioner."
+                )
+            self._say(f"The mutable buffer {name} stays outside Core ML because {reason}.")
+        if kept:
+            self._say(
+                f"{len(kept)} mutable buffers become Core ML states, which hold float16 and need iOS18/macOS15; "
+                "take_over_mutable_buffer=False keeps them outside."
+            )
+
+    def _say_what_stayed(self, support: NodeSupport) -> None:
+        for line in summarise(list(support.rejections.values())):
+            self._say(f"Left outside Core ML: {line}")
+        for entry in self._skip_list.unmatched():
+            self._say(f"skip_ops_for_coreml_delegation: {entry!r} matches no op of the program.", logging.WARNING)
+
+    def _say(self, message: str, level: int = logging.INFO) -> None:
+        """Logs a message once."""
+        if message not in self._said:
+            self._said.add(message)
+            logger.log(level, "%s", message)

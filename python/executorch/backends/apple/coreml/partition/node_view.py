@@ -1,0 +1,98 @@
+"""A node of an FX graph as the constraint table sees it: the same for the ATen and for the edge dialect."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import executorch.backends.apple.coreml._dependencies  # noqa: F401
+import torch
+from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.exir.dialects.edge._ops import EdgeOpOverload
+
+
+def op_name(target: Any) -> str:
+    """`aten.add.Tensor`, `dim_order_ops._clone_dim_order.default`; for other callables their own name."""
+    if isinstance(target, EdgeOpOverload):
+        target = target._op
+    if isinstance(target, torch._ops.OpOverload):
+        return f"{target.namespace}.{target._schema.name.partition('::')[2]}.{target._overloadname}"
+    return getattr(target, "__name__", str(target))
+
+
+def tensors(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors of a node's `val`, which may be a list of them."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from tensors(part)
+
+
+class NodeView:
+    """One call of an op. `constants` are the nodes whose values are known ahead of time: parameters, buffers, constants."""
+
+    def __init__(self, node: torch.fx.Node, options: Options, constants: frozenset[torch.fx.Node]) -> None:
+        self.node = node
+        self.options = options
+        self._constants = constants
+
+    @functools.cached_property
+    def op(self) -> str:
+        return op_name(self.node.target)
+
+    @functools.cached_property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments by the names of the op's schema, defaults included; nodes stay nodes. Empty for what has no schema."""
+        target = self.node.target
+        if isinstance(target, EdgeOpOverload):
+            target = target._op
+        if not isinstance(target, torch._ops.OpOverload):
+            return {}
+        named = {}
+        for index, argument in enumerate(target._schema.arguments):
+            if index < len(self.node.args):
+                named[argument.name] = self.node.args[index]
+            elif argument.name in self.node.kwargs:
+                named[argument.name] = self.node.kwargs[argument.name]
+            elif argument.has_default_value():
+                named[argument.name] = argument.default_value
+        return named
+
+    def argument(self, name: str) -> Any:
+        """An argument, or None when the op has none of that name."""
+        return self.arguments.get(name)
+
+    def tensor(self, name: str) -> torch.Tensor | None:
+        """The (fake) tensor that an argument is, or None."""
+        value = self.argument(name)
+        if isinstance(value, torch.fx.Node):
+            value = value.meta.get("val")
+        return value if isinstance(value, torch.Tensor) else None
+
+    @functools.cached_property
+    def outputs(self) -> list[torch.Tensor]:
+        return list(tensors(self.node.meta.get("val")))
+
+    @functools.cached_property
+    def inputs(self) -> list[torch.Tensor]:
+        """The tensors it reads, constants included."""
+        return [tensor for node in self.node.all_input_nodes for tensor in tensors(node.meta.get("val"))]
+
+    @functools.cached_property
+    def computed_inputs(self) -> list[torch.Tensor]:
+        """The tensors it reads, constants left out."""
+        return [
+            tensor
+            for node in self.node.all_input_nodes
+            if node not in self._constants
+            for tensor in tensors(node.meta.get("val"))
+        ]
+
+    def is_used(self, output: int) -> bool:
+        """Whether anything reads this output of an op with several."""
+        return any(
+            user.target is operator.getitem and user.args[1] == output and user.users for user in self.node.users
+        )

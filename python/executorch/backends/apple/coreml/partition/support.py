@@ -1,0 +1,156 @@
+"""Which nodes of a program go to Core ML, and why the others do not."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import executorch.backends.apple.coreml._dependencies  # noqa: F401
+import torch
+from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+from executorch.backends.apple.coreml.compiler import torch_ops  # noqa: F401  registers converters
+from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.partition import constraints
+from executorch.backends.apple.coreml.partition.node_view import NodeView, op_name
+from torch.export.exported_program import ExportedProgram
+from torch.fx.passes.operator_support import OperatorSupportBase
+
+logger = logging.getLogger("executorch.backends.apple.coreml.partition.coreml_partitioner")
+
+
+@dataclasses.dataclass(frozen=True)
+class Rejection:
+    """Why a node stays outside. `code` is a constraint's, or "skipped", "no_converter", or one of boundary.py's."""
+
+    op: str
+    code: str
+    reason: str
+    reference: str = ""
+
+
+class SkipList:
+    """The ops a user wants outside, in any spelling: case does not matter, nor whether namespace or overload are given."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        self._entries = {entry: entry.lower().replace("::", ".") for entry in entries}
+        self._matched: set[str] = set()
+
+    def __contains__(self, op: str) -> bool:
+        """op: `namespace.name.overload`."""
+        full = op.lower()
+        namespace, _, rest = full.partition(".")
+        name = rest.partition(".")[0]
+        spellings = {full, rest, name, f"{namespace}.{name}"}
+        matched = {entry for entry, spelling in self._entries.items() if spelling in spellings}
+        self._matched |= matched
+        return bool(matched)
+
+    def unmatched(self) -> list[str]:
+        """The entries that no op has matched so far."""
+        return sorted(self._entries.keys() - self._matched)
+
+
+def constant_nodes(program: ExportedProgram) -> frozenset[torch.fx.Node]:
+    """The placeholders whose values are known: parameters, buffers that do not change, lifted constants."""
+    signature = program.graph_signature
+    mutated = set(signature.buffers_to_mutate.values())
+    names = {
+        *signature.inputs_to_parameters,
+        *signature.inputs_to_lifted_tensor_constants,
+        *(name for name, buffer in signature.inputs_to_buffers.items() if buffer not in mutated),
+    }
+    return frozenset(node for node in program.graph.nodes if node.op == "placeholder" and node.name in names)
+
+
+def _has_converter(op: str) -> bool:
+    return _TORCH_OPS_REGISTRY.get_func(op) is not None
+
+
+class NodeSupport(OperatorSupportBase):
+    """Decides node by node; remembers why it rejected. One per program."""
+
+    def __init__(
+        self,
+        program: ExportedProgram,
+        options: Options,
+        skip_list: SkipList,
+        *,
+        lower_full_graph: bool = False,
+    ) -> None:
+        super().__init__()
+        self._options = options
+        self._skip_list = skip_list
+        self._lower_full_graph = lower_full_graph
+        self._constants = constant_nodes(program)
+        self._rejections: dict[torch.fx.Node, Rejection] = {}
+        self._accepted: set[torch.fx.Node] = set()
+
+    @property
+    def rejections(self) -> dict[torch.fx.Node, Rejection]:
+        return self._rejections
+
+    def is_node_supported(self, submodules: Any, node: torch.fx.Node) -> bool:
+        if node.op == "get_attr":
+            return True
+        if node.op != "call_function":
+            return False
+        if node in self._accepted:
+            return True
+        if node in self._rejections:
+            return False
+        rejection = self._check(node)
+        if rejection is None:
+            self._accepted.add(node)
+            return True
+        self.reject(node, rejection)
+        return False
+
+    def reject(self, node: torch.fx.Node, rejection: Rejection) -> None:
+        """Keeps a node outside from now on.
+
+        Raises NotImplementedError when the whole graph is to be lowered.
+        """
+        if self._lower_full_graph:
+            raise NotImplementedError(
+                f"CoreML does not support the op {rejection.op}, but you have set lower_full_graph=True in the CoreMLPartitioner. "
+                f"It is not taken because {rejection.reason}. {rejection.reference}\n\n"
+                "Please set lower_full_graph=False in the CoreMLPartitioner to allow running unsupported ops outside of CoreML, or rewrite "
+                "the model to avoid the op."
+            )
+        self._accepted.discard(node)
+        self._rejections[node] = rejection
+
+    def _check(self, node: torch.fx.Node) -> Rejection | None:
+        if node.target is operator.getitem:
+            # Goes with the op whose result it takes apart.
+            source = node.args[0]
+            if isinstance(source, torch.fx.Node) and self.is_node_supported(None, source):
+                return None
+            return Rejection("getitem", "with_its_source", "the op whose result it takes apart is outside")
+        view = NodeView(node, self._options, self._constants)
+        if view.op in self._skip_list:
+            return Rejection(view.op, "skipped", "skip_ops_for_coreml_delegation names it")
+        if not _has_converter(view.op):
+            return Rejection(view.op, "no_converter", "coremltools has no conversion for it")
+        broken = constraints.violated(view)
+        if broken is not None:
+            return Rejection(view.op, broken.code, broken.reason, broken.reference)
+        return None
+
+
+def summarise(rejections: Sequence[Rejection]) -> list[str]:
+    """One line for each op and reason, most frequent first, such as "3 x aten.asinh.default: coremltools has ..."."""
+    counts: dict[Rejection, int] = {}
+    for rejection in rejections:
+        counts[rejection] = counts.get(rejection, 0) + 1
+    return [
+        f"{count} x {r.op}: {r.reason}" + (f" ({r.reference})" if r.reference else "")
+        for r, count in sorted(counts.items(), key=lambda item: (-item[1], item[0].op, item[0].code))
+        if r.code != "with_its_source"
+    ]
+
+
+__all__ = ["NodeSupport", "Rejection", "SkipList", "constant_nodes", "op_name", "summarise"]

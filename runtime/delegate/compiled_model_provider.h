@@ -1,0 +1,39 @@
+#ifndef COREML_DELEGATE_RUNTIME_DELEGATE_COMPILED_MODEL_PROVIDER_H_
+#define COREML_DELEGATE_RUNTIME_DELEGATE_COMPILED_MODEL_PROVIDER_H_
+
+#include <memory>
+#include <string>
+
+#include "base/status.h"
+#include "blob/blob.h"
+#include "runtime/engine/engine.h"
+
+namespace coreml_delegate {
+
+// What a delegate call needs a model for. Everything is borrowed for the call.
+struct ModelRequest {
+  const blob::Blob* blob = nullptr;
+  // Empty: the package's default function.
+  std::string function_name;
+  engine::Engine* engine = nullptr;
+  engine::CompileOptions compile;
+  int32_t threads = 0;
+  // Whether a model compiled for another program may be handed out when its content is proved equal.
+  bool share_across_programs = false;
+  engine::EventSink* events = nullptr;  // May be null.
+};
+
+// Where loaded models come from: compiled in this process, or (a store) taken from disk.
+//
+// Thread rule: may be called from several threads at once.
+class CompiledModelProvider {
+ public:
+  virtual ~CompiledModelProvider() = default;
+
+  // A loaded model for the request; several callers may share it. A failure says which engine and which model.
+  virtual Result<std::shared_ptr<engine::Model>> load(const ModelRequest& request) = 0;
+};
+
+}  // namespace coreml_delegate
+
+#endif  // COREML_DELEGATE_RUNTIME_DELEGATE_COMPILED_MODEL_PROVIDER_H_

@@ -1,0 +1,151 @@
+#include "runtime/delegate/delegate_instance.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/logging.h"
+#include "runtime/delegate/event_bridge.h"
+
+namespace coreml_delegate {
+namespace {
+
+uint64_t now_ns() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
+
+// The function of the blob that the call is about.
+Result<const blob::Function*> select_function(const blob::DelegateCall& call,
+                                              const std::string& method_name) {
+  if (!call.function_name.empty()) return call.blob.function(call.function_name);
+  if (call.blob.functions.size() == 1) return &call.blob.functions.front();
+  std::string methods;
+  for (const blob::Function& function : call.blob.functions) {
+    if (function.method == method_name) return &function;
+    methods += (methods.empty() ? "" : ", ") + (function.method.empty() ? function.name : function.method);
+  }
+  return corrupt_data("no function of the blob serves this method; there are functions for: " + methods,
+                      method_name);
+}
+
+// What the blob itself asks for; every source before it wins.
+Result<DelegateOptions> blob_options(const blob::Blob& blob) {
+  DelegateOptions options;
+  if (blob.compute_units.empty()) return options;
+  Result<engine::ComputeUnits> units = parse_compute_units(blob.compute_units);
+  if (!units.ok()) {
+    return units.status().annotate_as(StatusCode::kCorruptData, "the blob's request cannot be understood");
+  }
+  options.compute_units = *units;
+  return options;
+}
+
+}  // namespace
+
+DelegateInstance::DelegateInstance(std::string method_name, std::string name,
+                                   std::shared_ptr<engine::Model> model,
+                                   std::unique_ptr<engine::State> state, BindingPlan plan)
+    : method_name_(std::move(method_name)),
+      name_(std::move(name)),
+      model_(std::move(model)),
+      state_(std::move(state)),
+      binding_(std::move(plan), *model_) {}
+
+Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
+    const blob::DelegateCall& call, const std::string& method_name, const DelegateOptions& options,
+    CompiledModelProvider& provider, executorch::runtime::EventTracer* tracer) {
+  ASSIGN_OR_RETURN(const blob::Function* const function, select_function(call, method_name));
+  const std::string name =
+      "function " + (function->name.empty() ? "(default)" : function->name) + " of method " + method_name;
+  ASSIGN_OR_RETURN(const DelegateOptions asked_by_blob, blob_options(call.blob));
+  const DelegateOptions merged = options.or_else(asked_by_blob);
+  ASSIGN_OR_RETURN(engine::Engine* const engine, engine::find_engine(merged.engine.value_or("")));
+
+  EventBridge events(tracer);
+  ASSIGN_OR_RETURN(
+      std::shared_ptr<engine::Model> model,
+      provider.load({
+          .blob = &call.blob,
+          .function_name = function->name,
+          .engine = engine,
+          .compile = {.compute_units = merged.compute_units.value_or(engine::ComputeUnits::kAll),
+                      .numeric_mode = merged.numeric_mode.value_or(engine::NumericMode::kFloat32)},
+          .threads = merged.threads.value_or(0),
+          .share_across_programs = merged.share_models.value_or(false),
+          .events = events.sink(),
+      }));
+  const engine::FunctionDescription& description = model->description();
+  Result<BindingPlan> plan = make_binding_plan(*function, description);
+  if (!plan.ok()) {
+    return plan.status().annotate("what the blob says about the model is not what the model is", name);
+  }
+  std::unique_ptr<engine::State> state;
+  Result<std::vector<engine::InitialStateValue>> initial =
+      initial_state_values(call.blob, *function, description);
+  if (!initial.ok()) return initial.status().annotate("the model's states cannot be set up", name);
+  if (!description.states.empty()) {
+    Result<std::unique_ptr<engine::State>> made = model->make_state(*initial);
+    if (!made.ok()) return made.status().annotate("the model's states cannot be set up", name);
+    state = *std::move(made);
+  }
+  return std::unique_ptr<DelegateInstance>(
+      new DelegateInstance(method_name, name, std::move(model), std::move(state), *std::move(plan)));
+}
+
+Status DelegateInstance::execute(executorch::runtime::Span<executorch::runtime::EValue*> args,
+                                 executorch::runtime::EventTracer* tracer) {
+  const std::lock_guard lock(mutex_);
+  const Status status = execute_locked(args, tracer);
+  if (status.ok()) return status;
+  return status.annotate("the execution failed", name_);
+}
+
+Status DelegateInstance::execute_locked(executorch::runtime::Span<executorch::runtime::EValue*> args,
+                                        executorch::runtime::EventTracer* tracer) {
+  EventBridge events(tracer);
+  const auto measure = [&](const char* what, uint64_t start) {
+    events.on_timing({.kind = engine::EventKind::kOperation,
+                      .name = what,
+                      .type = {},
+                      .start_ns = start,
+                      .end_ns = now_ns()});
+  };
+  uint64_t start = tracer ? now_ns() : 0;
+  RETURN_IF_ERROR(binding_.bind(args));
+  if (tracer && binding_.converts_inputs()) measure("convert inputs", start);
+
+  // What may still fail after the model has updated its states must be able to take that back.
+  std::unique_ptr<engine::State> before;
+  if (state_ && binding_.finish_can_fail()) {
+    Result<std::unique_ptr<engine::State>> copy = state_->copy();
+    if (!copy.ok()) {
+      binding_.abandon();
+      return copy.status().annotate("the states could not be kept safe before the execution");
+    }
+    before = *std::move(copy);
+  }
+  const Status executed = model_->execute(binding_.inputs(), binding_.outputs(),
+                                          {.state = state_.get(), .events = events.sink()});
+  if (!executed.ok()) {
+    binding_.abandon();
+    return executed;
+  }
+  if (tracer) start = now_ns();
+  const Status finished = binding_.finish();
+  if (!finished.ok()) {
+    if (before) state_ = std::move(before);
+    return finished;
+  }
+  if (tracer && binding_.converts_outputs()) measure("convert outputs", start);
+  return Status();
+}
+
+Status DelegateInstance::reset_states() {
+  const std::lock_guard lock(mutex_);
+  if (!state_) return Status();
+  const Status status = state_->reset();
+  return status.ok() ? status : status.annotate("the states could not be reset", name_);
+}
+
+}  // namespace coreml_delegate

@@ -1,0 +1,62 @@
+#ifndef COREML_DELEGATE_RUNTIME_DELEGATE_DELEGATE_INSTANCE_H_
+#define COREML_DELEGATE_RUNTIME_DELEGATE_DELEGATE_INSTANCE_H_
+
+// One delegate call of one loaded method: what ExecuTorch's handle points at.
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include <executorch/runtime/core/evalue.h>
+#include <executorch/runtime/core/event_tracer.h>
+#include <executorch/runtime/core/span.h>
+
+#include "base/status.h"
+#include "blob/blob.h"
+#include "runtime/delegate/argument_binding.h"
+#include "runtime/delegate/compiled_model_provider.h"
+#include "runtime/delegate/options.h"
+#include "runtime/engine/engine.h"
+
+namespace coreml_delegate {
+
+// Thread rule: members may be called from several threads at once; executions and resets of one instance happen one after the other.
+class DelegateInstance {
+ public:
+  // Loads the function the call names (else the one that serves `method_name`, else the only one), and compares what the blob says
+  // about it with what the engine found. `call` is not kept: only what the engine holds on to stays in memory.
+  static Result<std::unique_ptr<DelegateInstance>> create(const blob::DelegateCall& call,
+                                                          const std::string& method_name,
+                                                          const DelegateOptions& options,
+                                                          CompiledModelProvider& provider,
+                                                          executorch::runtime::EventTracer* tracer);
+
+  // `args`: the inputs in the blob's order, then the outputs. A failed call leaves the function's states as they were, so that a caller
+  // may try again without applying an update twice.
+  Status execute(executorch::runtime::Span<executorch::runtime::EValue*> args,
+                 executorch::runtime::EventTracer* tracer);
+
+  // States back to what the blob starts them with. Success where there are none.
+  Status reset_states();
+
+  const std::string& method_name() const { return method_name_; }
+  bool has_states() const { return state_ != nullptr; }
+
+ private:
+  DelegateInstance(std::string method_name, std::string name, std::shared_ptr<engine::Model> model,
+                   std::unique_ptr<engine::State> state, BindingPlan plan);
+
+  Status execute_locked(executorch::runtime::Span<executorch::runtime::EValue*> args,
+                        executorch::runtime::EventTracer* tracer);
+
+  const std::string method_name_;
+  const std::string name_;  // "function main of method forward", for messages.
+  const std::shared_ptr<engine::Model> model_;
+  std::mutex mutex_;
+  std::unique_ptr<engine::State> state_;
+  ArgumentBinding binding_;
+};
+
+}  // namespace coreml_delegate
+
+#endif  // COREML_DELEGATE_RUNTIME_DELEGATE_DELEGATE_INSTANCE_H_

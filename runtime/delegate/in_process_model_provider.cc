@@ -1,0 +1,113 @@
+#include "runtime/delegate/in_process_model_provider.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace coreml_delegate {
+namespace {
+
+std::string describe(const ModelRequest& request) {
+  const std::string id = to_hex(request.blob->content_id).substr(0, 12);
+  return request.function_name.empty() ? "model " + id
+                                       : "function " + request.function_name + " of model " + id;
+}
+
+}  // namespace
+
+Result<std::vector<InProcessModelProvider::Region>> InProcessModelProvider::regions_of(
+    const blob::Blob& blob) {
+  std::vector<Region> regions;
+  RETURN_IF_ERROR(blob.files.walk(
+      "", [&](std::string_view path, const inmemoryfs::Metadata& metadata, const Bytes& content) {
+        if (metadata.kind == inmemoryfs::NodeKind::kFile) {
+          regions.push_back({std::string(path), content.data(), content.size(), content.owner()});
+        }
+        return Status();
+      }));
+  return regions;
+}
+
+bool InProcessModelProvider::is_same_memory(const std::vector<Region>& loaded,
+                                            const std::vector<Region>& asked) {
+  return std::equal(loaded.begin(), loaded.end(), asked.begin(), asked.end(),
+                    [](const Region& a, const Region& b) {
+                      if (a.path != b.path || a.size != b.size) return false;
+                      if (a.size == 0) return true;
+                      // An address says something only while what lay there has not been given back.
+                      return a.data == b.data && !a.owner.expired();
+                    });
+}
+
+std::shared_ptr<InProcessModelProvider::Entry> InProcessModelProvider::find_locked(const Entry& wanted) {
+  std::erase_if(entries_, [](const std::shared_ptr<Entry>& entry) {
+    return !entry->is_loading && entry->model.expired();
+  });
+  for (const std::shared_ptr<Entry>& entry : entries_) {
+    if (entry->key != wanted.key) continue;
+    const bool same_content =
+        wanted.verified_content && entry->verified_content == wanted.verified_content;
+    if (same_content || is_same_memory(entry->regions, wanted.regions)) return entry;
+  }
+  return nullptr;
+}
+
+Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelRequest& request) {
+  auto entry = std::make_shared<Entry>();
+  entry->key = {request.engine, request.function_name, request.compile, request.threads,
+                request.blob->kind};
+  ASSIGN_OR_RETURN(entry->regions, regions_of(*request.blob));
+  if (request.share_across_programs) {
+    ASSIGN_OR_RETURN(entry->verified_content, blob::verify_content(*request.blob));
+  }
+  {
+    std::unique_lock lock(mutex_);
+    while (const std::shared_ptr<Entry> existing = find_locked(*entry)) {
+      if (existing->is_loading) {
+        // Its loader's failure need not be ours: then the entry is gone and this thread loads.
+        loaded_.wait(lock);
+        continue;
+      }
+      if (std::shared_ptr<engine::Model> model = existing->model.lock()) return model;
+    }
+    entries_.push_back(entry);
+  }
+  const engine::ModelSource source{
+      .kind = request.blob->kind == blob::Kind::kCompiled ? engine::ModelKind::kCompiled
+                                                          : engine::ModelKind::kPackage,
+      .files = &request.blob->files,
+      .name = describe(request),
+  };
+  Result<std::unique_ptr<engine::Model>> model =
+      request.engine->load_source(source, {.function_name = request.function_name,
+                                           .compile = request.compile,
+                                           .threads = request.threads,
+                                           .cancellation = nullptr,
+                                           .events = request.events});
+  std::shared_ptr<engine::Model> shared;
+  {
+    const std::lock_guard lock(mutex_);
+    entry->is_loading = false;
+    if (model.ok()) {
+      shared = *std::move(model);
+      entry->model = shared;
+    } else {
+      entries_.remove(entry);
+    }
+  }
+  loaded_.notify_all();
+  if (!model.ok()) {
+    return model.status().annotate(
+        "the engine " + std::string(request.engine->name()) + " could not load the model", source.name);
+  }
+  return shared;
+}
+
+size_t InProcessModelProvider::live_models() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<size_t>(
+      std::count_if(entries_.begin(), entries_.end(), [](const std::shared_ptr<Entry>& entry) {
+        return entry->is_loading || !entry->model.expired();
+      }));
+}
+
+}  // namespace coreml_delegate

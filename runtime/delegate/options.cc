@@ -1,0 +1,223 @@
+#include "runtime/delegate/options.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "base/logging.h"
+
+namespace coreml_delegate {
+namespace {
+
+using executorch::runtime::BackendOption;
+using executorch::runtime::kMaxOptionValueLength;
+using StringValue = std::array<char, kMaxOptionValueLength>;
+
+constexpr std::pair<std::string_view, engine::ComputeUnits> kComputeUnits[] = {
+    {"all", engine::ComputeUnits::kAll},
+    {"cpu_only", engine::ComputeUnits::kCpuOnly},
+    {"cpu_and_gpu", engine::ComputeUnits::kCpuAndGpu},
+    {"cpu_and_ne", engine::ComputeUnits::kCpuAndNeuralEngine},
+};
+constexpr std::pair<std::string_view, engine::NumericMode> kNumericModes[] = {
+    {"float32", engine::NumericMode::kFloat32},
+    {"float16", engine::NumericMode::kFloat16},
+};
+constexpr int32_t kMaxThreads = 1024;
+
+std::string_view key_of(const BackendOption& option) {
+  return {option.key, strnlen(option.key, sizeof(option.key))};
+}
+
+Status wrong_type(const BackendOption& option, std::string_view expected) {
+  constexpr std::string_view kTypes[] = {"a bool", "an int", "a string"};
+  return invalid_argument("the option takes " + std::string(expected) + ", not " +
+                              std::string(kTypes[option.value.index()]),
+                          std::string(key_of(option)));
+}
+
+Result<std::string> string_value(const BackendOption& option) {
+  const auto* value = std::get_if<StringValue>(&option.value);
+  if (!value) return wrong_type(option, "a string");
+  return std::string(value->data(), strnlen(value->data(), value->size()));
+}
+
+template <typename T, size_t N>
+Result<T> parse_name(const std::pair<std::string_view, T> (&names)[N], std::string_view name,
+                     std::string_view option) {
+  std::string known;
+  for (const auto& [candidate, value] : names) {
+    if (candidate == name) return value;
+    known += (known.empty() ? "" : ", ") + std::string(candidate);
+  }
+  return invalid_argument("there is no value \"" + std::string(name) + "\"; there are: " + known,
+                          std::string(option));
+}
+
+template <typename T, size_t N>
+std::string_view name_of(const std::pair<std::string_view, T> (&names)[N], T value) {
+  for (const auto& [name, candidate] : names) {
+    if (candidate == value) return name;
+  }
+  return "";
+}
+
+// Where an empty string takes the option back and where it is no value.
+enum class EmptyString { kRefused, kClears };
+
+// Whether `option` was one of those that loading and set_option() share; then it is in `options`.
+Result<bool> apply(const BackendOption& option, EmptyString empty, DelegateOptions& options) {
+  const std::string_view key = key_of(option);
+  if (key == "engine") {
+    ASSIGN_OR_RETURN(std::string name, string_value(option));
+    if (name.empty()) options.engine.reset();
+    else options.engine = std::move(name);
+    return true;
+  }
+  if (key == "compute_unit" || key == "numeric_mode") {
+    ASSIGN_OR_RETURN(const std::string name, string_value(option));
+    const bool clears = name.empty() && empty == EmptyString::kClears;
+    if (key == "compute_unit") {
+      options.compute_units.reset();
+      if (!clears) {
+        ASSIGN_OR_RETURN(options.compute_units, parse_name(kComputeUnits, name, key));
+      }
+    } else {
+      options.numeric_mode.reset();
+      if (!clears) {
+        ASSIGN_OR_RETURN(options.numeric_mode, parse_name(kNumericModes, name, key));
+      }
+    }
+    return true;
+  }
+  if (key == "threads") {
+    const int* threads = std::get_if<int>(&option.value);
+    if (!threads) return wrong_type(option, "an int");
+    if (*threads < 0 || *threads > kMaxThreads) {
+      return invalid_argument("the option takes 0 (the engine's choice) to " +
+                                  std::to_string(kMaxThreads) + ", not " + std::to_string(*threads),
+                              std::string(key));
+    }
+    options.threads = *threads;
+    return true;
+  }
+  if (key == "share_models") {
+    const bool* share = std::get_if<bool>(&option.value);
+    if (!share) return wrong_type(option, "a bool");
+    options.share_models = *share;
+    return true;
+  }
+  if (key == "cache_dir" || key == "_use_new_cache") {
+    const bool type_matches = key == "cache_dir"
+                                  ? std::holds_alternative<StringValue>(option.value)
+                                  : std::holds_alternative<bool>(option.value);
+    if (!type_matches) return wrong_type(option, key == "cache_dir" ? "a string" : "a bool");
+    COREML_DELEGATE_LOG(kInfo, "CoreMLBackend: the option %s has no effect: compiled models are kept in memory, not on disk",
+                        std::string(key).c_str());
+    return true;
+  }
+  return false;
+}
+
+Status unknown_option(const BackendOption& option, std::string_view known) {
+  return invalid_argument("there is no such option; there are: " + std::string(known),
+                          std::string(key_of(option)));
+}
+
+constexpr std::string_view kLoadOptionNames =
+    "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, _use_new_cache";
+constexpr std::string_view kSetOptionNames =
+    "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, _use_new_cache, reset_states";
+
+}  // namespace
+
+DelegateOptions DelegateOptions::or_else(const DelegateOptions& fallback) const {
+  DelegateOptions merged = *this;
+  if (!merged.engine) merged.engine = fallback.engine;
+  if (!merged.compute_units) merged.compute_units = fallback.compute_units;
+  if (!merged.numeric_mode) merged.numeric_mode = fallback.numeric_mode;
+  if (!merged.threads) merged.threads = fallback.threads;
+  if (!merged.share_models) merged.share_models = fallback.share_models;
+  return merged;
+}
+
+Result<DelegateOptions> parse_load_options(
+    executorch::runtime::Span<const BackendOption> options) {
+  DelegateOptions parsed;
+  for (const BackendOption& option : options) {
+    ASSIGN_OR_RETURN(const bool known, apply(option, EmptyString::kRefused, parsed));
+    if (!known) return unknown_option(option, kLoadOptionNames);
+  }
+  return parsed;
+}
+
+Result<OptionUpdate> parse_option_update(const DelegateOptions& current,
+                                         executorch::runtime::Span<BackendOption> options) {
+  OptionUpdate update{.options = current, .reset_states = std::nullopt};
+  for (const BackendOption& option : options) {
+    if (key_of(option) == "reset_states") {
+      if (const bool* all = std::get_if<bool>(&option.value)) {
+        if (*all) update.reset_states = "";
+        continue;
+      }
+      if (!std::holds_alternative<StringValue>(option.value)) {
+        return wrong_type(option, "true or the name of a method");
+      }
+      ASSIGN_OR_RETURN(update.reset_states, string_value(option));
+      continue;
+    }
+    ASSIGN_OR_RETURN(const bool known, apply(option, EmptyString::kClears, update.options));
+    if (!known) return unknown_option(option, kSetOptionNames);
+  }
+  return update;
+}
+
+Status read_option(const DelegateOptions& options, BackendOption& option) {
+  const auto give_string = [&](std::string_view text) {
+    StringValue value{};
+    std::copy_n(text.begin(), std::min(text.size(), value.size() - 1), value.begin());
+    option.value = value;
+  };
+  const std::string_view key = key_of(option);
+  if (key == "engine") {
+    give_string(options.engine.value_or(""));
+  } else if (key == "compute_unit") {
+    give_string(options.compute_units ? compute_units_name(*options.compute_units) : "");
+  } else if (key == "numeric_mode") {
+    give_string(options.numeric_mode ? numeric_mode_name(*options.numeric_mode) : "");
+  } else if (key == "threads") {
+    option.value = static_cast<int>(options.threads.value_or(0));
+  } else if (key == "share_models") {
+    option.value = options.share_models.value_or(false);
+  } else {
+    return unknown_option(option, "engine, compute_unit, numeric_mode, threads, share_models");
+  }
+  return Status();
+}
+
+Result<DelegateOptions> parse_compile_specs(
+    executorch::runtime::ArrayRef<executorch::runtime::CompileSpec> specs) {
+  DelegateOptions options;
+  for (const executorch::runtime::CompileSpec& spec : specs) {
+    if (spec.key == nullptr || std::string_view(spec.key) != "compute_units") continue;
+    if (spec.value.buffer == nullptr && spec.value.nbytes > 0) {
+      return corrupt_data("the compile spec has no value", spec.key);
+    }
+    const std::string_view name(static_cast<const char*>(spec.value.buffer), spec.value.nbytes);
+    ASSIGN_OR_RETURN(options.compute_units, parse_compute_units(name));
+  }
+  return options;
+}
+
+Result<engine::ComputeUnits> parse_compute_units(std::string_view name) {
+  return parse_name(kComputeUnits, name, "compute_units");
+}
+
+std::string_view compute_units_name(engine::ComputeUnits units) {
+  return name_of(kComputeUnits, units);
+}
+
+std::string_view numeric_mode_name(engine::NumericMode mode) { return name_of(kNumericModes, mode); }
+
+}  // namespace coreml_delegate

@@ -1,0 +1,222 @@
+#include "runtime/engine/fake/fake_engine.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/file.h"
+#include "inmemoryfs/disk.h"
+#include "runtime/engine/event_sink.h"
+#include "runtime/engine/fake/fake_model.h"
+
+namespace coreml_delegate::engine {
+namespace {
+
+constexpr char kFingerprintFile[] = "fingerprint";
+constexpr char kTreeFolder[] = "model";
+
+uint64_t now_ns() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
+
+Result<std::vector<FakeFunction>> read_program(const inmemoryfs::InMemoryFileSystem& files) {
+  ASSIGN_OR_RETURN(const Bytes text, files.read(kFakeProgramFile));
+  return parse_fake_program(as_text(text.span()));
+}
+
+Result<FakeFunction> select_function(std::vector<FakeFunction> functions, const std::string& name) {
+  std::string names;
+  for (FakeFunction& function : functions) {
+    if (name.empty() || function.name == name) return std::move(function);
+    names += " " + function.name;
+  }
+  return not_found("there is no function of that name; there are:" + names, name);
+}
+
+Status check_source(const ModelSource& source, const LoadOptions& options) {
+  if (source.kind != ModelKind::kPackage) {
+    return unsupported("the fake engine takes packages only", source.name);
+  }
+  if (options.cancellation && options.cancellation->is_cancelled()) {
+    return cancelled("stopped as asked", source.name);
+  }
+  return Status();
+}
+
+void report(EventSink* events, EventKind kind, const std::string& name, uint64_t start) {
+  if (events) events->on_timing({.kind = kind, .name = name, .start_ns = start, .end_ns = now_ns()});
+}
+
+}  // namespace
+
+void FakeControls::fail_next(FakeStage stage, Status status, int count) {
+  const std::lock_guard lock(mutex_);
+  injections_[static_cast<size_t>(stage)] = {std::move(status), count};
+}
+
+void FakeControls::set_hook(FakeStage stage, std::function<void()> hook) {
+  const std::lock_guard lock(mutex_);
+  hooks_[static_cast<size_t>(stage)] = std::move(hook);
+}
+
+int64_t FakeControls::count(FakeStage stage) const {
+  const std::lock_guard lock(mutex_);
+  return counts_[static_cast<size_t>(stage)];
+}
+
+LoadOptions FakeControls::last_load_options() const {
+  const std::lock_guard lock(mutex_);
+  return last_load_options_;
+}
+
+Status FakeControls::enter(FakeStage stage) {
+  std::function<void()> hook;
+  Status status;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto i = static_cast<size_t>(stage);
+    ++counts_[i];
+    hook = hooks_[i];
+    if (injections_[i].remaining > 0) {
+      --injections_[i].remaining;
+      status = injections_[i].status;
+    }
+  }
+  if (hook) hook();
+  return status;
+}
+
+FakeEngine::FakeEngine(FakeEngineOptions options)
+    : options_(std::move(options)), controls_(std::make_shared<FakeControls>()) {}
+
+Result<std::vector<FunctionDescription>> FakeEngine::describe(const ModelSource& source) const {
+  RETURN_IF_ERROR(controls_->enter(FakeStage::kDescribe));
+  RETURN_IF_ERROR(check_source(source, {}));
+  ASSIGN_OR_RETURN(const std::vector<FakeFunction> functions, read_program(*source.files));
+  std::vector<FunctionDescription> descriptions;
+  for (const FakeFunction& function : functions) {
+    descriptions.push_back(describe_fake_function(function));
+  }
+  return descriptions;
+}
+
+Status FakeEngine::compile(const ModelSource& source, const std::string& folder,
+                           const LoadOptions& options) {
+  RETURN_IF_ERROR(controls_->enter(FakeStage::kCompile));
+  RETURN_IF_ERROR(check_source(source, options));
+  const uint64_t start = now_ns();
+  ASSIGN_OR_RETURN(std::vector<FakeFunction> functions, read_program(*source.files));
+  ASSIGN_OR_RETURN(const FakeFunction function,
+                   select_function(std::move(functions), options.function_name));
+  FileSystem& files = real_file_system();
+  RETURN_IF_ERROR(inmemoryfs::write_folder(files, *source.files, join_path(folder, kTreeFolder)));
+  // The function is part of what was compiled, so it is kept beside the fingerprint.
+  ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file,
+                   files.create(join_path(folder, kFingerprintFile)));
+  RETURN_IF_ERROR(file->append(as_bytes(options_.fingerprint + "\n" + function.name)));
+  RETURN_IF_ERROR(file->close());
+  report(options.events, EventKind::kCompile, function.name, start);
+  return Status();
+}
+
+Result<std::unique_ptr<Model>> FakeEngine::load(const std::string& folder,
+                                                const LoadOptions& options) {
+  RETURN_IF_ERROR(controls_->enter(FakeStage::kLoad));
+  if (options.cancellation && options.cancellation->is_cancelled()) {
+    return cancelled("stopped as asked", folder);
+  }
+  FileSystem& files = real_file_system();
+  Result<Bytes> stamp = files.map(join_path(folder, kFingerprintFile));
+  if (!stamp.ok()) {
+    return stamp.status().annotate_as(StatusCode::kCorruptData, "this is no compiled folder", folder);
+  }
+  const std::string_view text = as_text(stamp->span());
+  const size_t newline = text.find('\n');
+  if (newline == std::string_view::npos) return corrupt_data("the fingerprint is damaged", folder);
+  if (text.substr(0, newline) != options_.fingerprint) {
+    return failed_precondition("compiled by another engine or version; compile it again", folder);
+  }
+  Result<inmemoryfs::InMemoryFileSystem> tree =
+      inmemoryfs::read_folder(files, join_path(folder, kTreeFolder));
+  if (!tree.ok()) {
+    return tree.status().annotate_as(StatusCode::kCorruptData, "the compiled model is damaged", folder);
+  }
+  LoadOptions of_compiled = options;
+  if (of_compiled.function_name.empty()) of_compiled.function_name = text.substr(newline + 1);
+  Result<std::unique_ptr<Model>> model = load_tree(*tree, of_compiled);
+  if (!model.ok() && model.status().code() == StatusCode::kNotFound) {
+    return model.status().annotate_as(StatusCode::kCorruptData, "the compiled model is damaged", folder);
+  }
+  return model;
+}
+
+Result<std::unique_ptr<Model>> FakeEngine::load_source(const ModelSource& source,
+                                                       const LoadOptions& options) {
+  RETURN_IF_ERROR(controls_->enter(FakeStage::kLoad));
+  RETURN_IF_ERROR(check_source(source, options));
+  return load_tree(*source.files, options);
+}
+
+Result<std::unique_ptr<Model>> FakeEngine::load_tree(const inmemoryfs::InMemoryFileSystem& files,
+                                                     const LoadOptions& options) {
+  const uint64_t start = now_ns();
+  {
+    const std::lock_guard lock(controls_->mutex_);
+    controls_->last_load_options_ = options;
+  }
+  ASSIGN_OR_RETURN(std::vector<FakeFunction> functions, read_program(files));
+  ASSIGN_OR_RETURN(FakeFunction function,
+                   select_function(std::move(functions), options.function_name));
+  std::map<std::string, Bytes> weights;
+  for (const FakeOutput& output : function.outputs) {
+    if (output.operation != FakeOperation::kWeight) continue;
+    const std::string& path = output.operands[0];
+    ASSIGN_OR_RETURN(Bytes bytes, files.read(path));
+    size_t expected = data_type_size(output.spec.dtype);
+    for (const Dimension& dimension : output.spec.shape) expected *= static_cast<size_t>(dimension.min);
+    if (bytes.size() != expected) {
+      return corrupt_data("the weight has " + std::to_string(bytes.size()) + " bytes, not " +
+                              std::to_string(expected),
+                          path);
+    }
+    if (!options_.borrows_weights) {
+      auto copy = std::make_shared<std::vector<std::byte>>(bytes.span().begin(), bytes.span().end());
+      bytes = Bytes(*copy, copy);
+    }
+    weights[path] = std::move(bytes);
+  }
+  const std::string name = function.name;
+  auto model = std::make_unique<FakeModel>(std::move(function), std::move(weights),
+                                           options_.accepts_strides, controls_);
+  report(options.events, EventKind::kLoad, name, start);
+  return std::unique_ptr<Model>(std::move(model));
+}
+
+Result<inmemoryfs::InMemoryFileSystem> make_fake_package(
+    std::string_view text, const std::vector<std::pair<std::string, ByteSpan>>& files) {
+  inmemoryfs::InMemoryFileSystem tree;
+  RETURN_IF_ERROR(tree.add_file(kFakeProgramFile, Bytes(as_bytes(text))));
+  for (const auto& [path, content] : files) RETURN_IF_ERROR(tree.add_file(path, Bytes(content)));
+  return tree;
+}
+
+void Latch::open() {
+  const std::lock_guard lock(mutex_);
+  open_ = true;
+  changed_.notify_all();
+}
+
+void Latch::wait() {
+  std::unique_lock lock(mutex_);
+  ++waiters_;
+  changed_.notify_all();
+  changed_.wait(lock, [&] { return open_; });
+}
+
+void Latch::wait_for_waiters(int count) {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [&] { return waiters_ >= count; });
+}
+
+}  // namespace coreml_delegate::engine

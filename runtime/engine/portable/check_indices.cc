@@ -1,0 +1,54 @@
+#include "runtime/engine/portable/check_indices.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "openvino/core/except.hpp"
+
+namespace coreml_delegate::engine::portable {
+
+CheckIndices::CheckIndices(const ov::Output<ov::Node>& indices, const ov::Output<ov::Node>& limits)
+    : Op({indices, limits}) {
+  constructor_validate_and_infer_types();
+}
+
+void CheckIndices::validate_and_infer_types() {
+  NODE_VALIDATION_CHECK(this, get_input_element_type(0).compatible(ov::element::i32), "the indices must be i32");
+  set_output_type(0, ov::element::i32, get_input_partial_shape(0));
+}
+
+std::shared_ptr<ov::Node> CheckIndices::clone_with_new_inputs(const ov::OutputVector& inputs) const {
+  check_new_args_count(this, inputs);
+  return std::make_shared<CheckIndices>(inputs[0], inputs[1]);
+}
+
+bool CheckIndices::visit_attributes(ov::AttributeVisitor&) { return true; }
+
+bool CheckIndices::evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const {
+  const ov::Tensor& indices = inputs[0];
+  if (indices.get_element_type() != ov::element::i32) return false;
+  std::vector<int64_t> limits;
+  for (size_t i = 0; i < inputs[1].get_size(); ++i) {
+    // The CPU plugin keeps i64 as i32.
+    if (inputs[1].get_element_type() == ov::element::i64) {
+      limits.push_back(inputs[1].data<const int64_t>()[i]);
+    } else if (inputs[1].get_element_type() == ov::element::i32) {
+      limits.push_back(inputs[1].data<const int32_t>()[i]);
+    } else {
+      return false;
+    }
+  }
+  OPENVINO_ASSERT(!limits.empty(), "there are no limits to check indices against");
+  const int32_t* values = indices.data<const int32_t>();
+  for (size_t i = 0; i < indices.get_size(); ++i) {
+    const int64_t limit = limits[i % limits.size()];
+    OPENVINO_ASSERT(values[i] >= 0 && values[i] < limit, "the index ", values[i], " lies outside [0, ", limit,
+                    "), and validate_indices asks for an error (", get_friendly_name(), ")");
+  }
+  outputs[0].set_shape(indices.get_shape());
+  std::copy_n(values, indices.get_size(), outputs[0].data<int32_t>());
+  return true;
+}
+
+}  // namespace coreml_delegate::engine::portable

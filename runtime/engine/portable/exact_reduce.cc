@@ -1,0 +1,103 @@
+#include "runtime/engine/portable/exact_reduce.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "openvino/core/attribute_visitor.hpp"
+
+namespace coreml_delegate::engine::portable {
+
+ExactReduce::ExactReduce(const ov::Output<ov::Node>& value, ReduceKind kind, std::vector<int64_t> axes, bool keep_dims)
+    : Op({value}), kind_(static_cast<int64_t>(kind)), axes_(std::move(axes)), keep_dims_(keep_dims) {
+  constructor_validate_and_infer_types();
+}
+
+bool ExactReduce::is_reduced(size_t axis) const {
+  return std::find(axes_.begin(), axes_.end(), static_cast<int64_t>(axis)) != axes_.end();
+}
+
+void ExactReduce::validate_and_infer_types() {
+  NODE_VALIDATION_CHECK(this, get_input_element_type(0).compatible(ov::element::i32), "ExactReduce takes i32");
+  const ov::PartialShape& shape = get_input_partial_shape(0);
+  NODE_VALIDATION_CHECK(this, shape.rank().is_static(), "ExactReduce needs a known rank");
+  std::vector<ov::Dimension> result;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (!is_reduced(i)) {
+      result.push_back(shape[i]);
+    } else if (keep_dims_) {
+      result.push_back(1);
+    }
+  }
+  set_output_type(0, ov::element::i32, ov::PartialShape(std::move(result)));
+}
+
+std::shared_ptr<ov::Node> ExactReduce::clone_with_new_inputs(const ov::OutputVector& inputs) const {
+  check_new_args_count(this, inputs);
+  return std::make_shared<ExactReduce>(inputs[0], static_cast<ReduceKind>(kind_), axes_, keep_dims_);
+}
+
+bool ExactReduce::visit_attributes(ov::AttributeVisitor& visitor) {
+  visitor.on_attribute("kind", kind_);
+  visitor.on_attribute("axes", axes_);
+  visitor.on_attribute("keep_dims", keep_dims_);
+  return true;
+}
+
+bool ExactReduce::evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const {
+  if (inputs[0].get_element_type() != ov::element::i32) return false;
+  const ov::Shape shape = inputs[0].get_shape();
+  ov::Shape result;
+  std::vector<size_t> strides(shape.size(), 0);  // Of the result, 0 along what is reduced.
+  size_t stride = 1;
+  size_t reduced_count = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    if (is_reduced(i)) {
+      reduced_count *= shape[i];
+    } else {
+      strides[i] = stride;
+      stride *= shape[i];
+    }
+  }
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (!is_reduced(i)) {
+      result.push_back(shape[i]);
+    } else if (keep_dims_) {
+      result.push_back(1);
+    }
+  }
+  outputs[0].set_shape(result);
+  const auto kind = static_cast<ReduceKind>(kind_);
+  int64_t initial = 0;
+  if (kind == ReduceKind::kProduct) initial = 1;
+  if (kind == ReduceKind::kMaximum) initial = std::numeric_limits<int32_t>::min();
+  if (kind == ReduceKind::kMinimum) initial = std::numeric_limits<int32_t>::max();
+  std::vector<int64_t> totals(stride, initial);
+  const int32_t* values = inputs[0].data<const int32_t>();
+  std::vector<size_t> index(shape.size(), 0);
+  size_t target = 0;
+  for (size_t i = 0; i < inputs[0].get_size(); ++i) {
+    int64_t& total = totals[target];
+    switch (kind) {
+      case ReduceKind::kSum:
+      case ReduceKind::kMean: total += values[i]; break;
+      case ReduceKind::kProduct: total = static_cast<int32_t>(static_cast<uint32_t>(total * values[i])); break;
+      case ReduceKind::kMaximum: total = std::max<int64_t>(total, values[i]); break;
+      case ReduceKind::kMinimum: total = std::min<int64_t>(total, values[i]); break;
+    }
+    for (size_t d = shape.size(); d-- > 0;) {
+      target += strides[d];
+      if (++index[d] < shape[d]) break;
+      target -= strides[d] * shape[d];
+      index[d] = 0;
+    }
+  }
+  int32_t* out = outputs[0].data<int32_t>();
+  for (size_t i = 0; i < totals.size(); ++i) {
+    if (kind == ReduceKind::kMean && reduced_count != 0) totals[i] /= static_cast<int64_t>(reduced_count);
+    out[i] = static_cast<int32_t>(static_cast<uint32_t>(totals[i]));
+  }
+  return true;
+}
+
+}  // namespace coreml_delegate::engine::portable

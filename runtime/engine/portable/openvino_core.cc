@@ -1,0 +1,128 @@
+#include "runtime/engine/portable/openvino_core.h"
+
+#include <cctype>
+#include <memory>
+#include <utility>
+
+#include "openvino/core/version.hpp"
+#include "openvino/runtime/exception.hpp"
+#include "openvino/runtime/intel_cpu/properties.hpp"
+#include "openvino/runtime/properties.hpp"
+#include "runtime/engine/portable/translation_version.h"
+#include "runtime/engine/portable/translator.h"
+
+namespace coreml_delegate::engine::portable {
+
+namespace {
+
+// OpenVINO's messages run over several lines and begin with the place in its sources.
+std::string on_one_line(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    const bool is_space = std::isspace(static_cast<unsigned char>(c)) != 0;
+    if (is_space && (result.empty() || result.back() == ' ')) continue;
+    result += is_space ? ' ' : c;
+  }
+  while (!result.empty() && result.back() == ' ') result.pop_back();
+  return result;
+}
+
+}  // namespace
+
+ov::Core& core() {
+  // Never destroyed: its plugins' threads must not outlive it while static destructors run.
+  static ov::Core* const instance = [] {
+    auto made = std::make_unique<ov::Core>();
+    made->add_extension(graph_extensions());
+    return made.release();
+  }();
+  return *instance;
+}
+
+ov::AnyMap compile_properties(int32_t threads, bool enable_profiling) {
+  ov::AnyMap properties{
+      ov::hint::inference_precision(ov::element::f32),
+      ov::hint::execution_mode(ov::hint::ExecutionMode::ACCURACY),
+      ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
+      ov::hint::num_requests(1),
+      ov::num_streams(1),
+      // Activations stay as they are beside compressed weights.
+      ov::hint::dynamic_quantization_group_size(0),
+      ov::intel_cpu::denormals_optimization(false),
+      ov::enable_profiling(enable_profiling),
+  };
+  if (threads > 0) properties.insert(ov::inference_num_threads(threads));
+  return properties;
+}
+
+std::string make_fingerprint() {
+  std::string text = "portable-1;openvino=";
+  text += ov::get_openvino_version().buildNumber;
+  text += ";translation=";
+  text += translation_version();
+  text += ";cpu=";
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const std::pair<const char*, bool> features[] = {
+      {"sse4.2", __builtin_cpu_supports("sse4.2") != 0},
+      {"avx", __builtin_cpu_supports("avx") != 0},
+      {"avx2", __builtin_cpu_supports("avx2") != 0},
+      {"fma", __builtin_cpu_supports("fma") != 0},
+      {"avx512f", __builtin_cpu_supports("avx512f") != 0},
+      {"avx512bw", __builtin_cpu_supports("avx512bw") != 0},
+      {"avx512vl", __builtin_cpu_supports("avx512vl") != 0},
+      {"avx512vnni", __builtin_cpu_supports("avx512vnni") != 0},
+      {"avx512bf16", __builtin_cpu_supports("avx512bf16") != 0},
+  };
+  text += "x86-64";
+  for (const auto& [name, supported] : features) {
+    if (supported) text += std::string("+") + name;
+  }
+#elif defined(__aarch64__)
+  text += "aarch64";
+#else
+  text += "other";
+#endif
+  return text;
+}
+
+ov::element::Type element_type(DataType dtype) {
+  switch (dtype) {
+    case DataType::kInvalid: break;
+    case DataType::kBool: return ov::element::boolean;
+    case DataType::kInt8: return ov::element::i8;
+    case DataType::kUInt8: return ov::element::u8;
+    case DataType::kInt16: return ov::element::i16;
+    case DataType::kUInt16: return ov::element::u16;
+    case DataType::kInt32: return ov::element::i32;
+    case DataType::kInt64: return ov::element::i64;
+    case DataType::kFloat16: return ov::element::f16;
+    case DataType::kFloat32: return ov::element::f32;
+    case DataType::kFloat64: return ov::element::f64;
+  }
+  return ov::element::dynamic;
+}
+
+DataType data_type(const ov::element::Type& type) {
+  for (int i = 1; i <= static_cast<int>(DataType::kFloat64); ++i) {
+    const DataType dtype = static_cast<DataType>(i);
+    if (element_type(dtype) == type) return dtype;
+  }
+  return DataType::kInvalid;
+}
+
+Status status_of_exception(const std::string& doing, const std::string& artifact) {
+  try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return resource_exhausted(doing + " failed: no memory", artifact);
+  } catch (const ov::Cancelled&) {
+    return cancelled(doing + " was cancelled", artifact);
+  } catch (const std::exception& error) {
+    return engine_failure(doing + " failed: OpenVINO says: " + on_one_line(error.what()), artifact);
+  } catch (...) {
+    return engine_failure(doing + " failed: OpenVINO threw something without a text", artifact);
+  }
+}
+
+}  // namespace coreml_delegate::engine::portable

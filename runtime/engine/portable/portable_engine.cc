@@ -1,0 +1,233 @@
+#include "runtime/engine/portable/portable_engine.h"
+
+#include <chrono>
+#include <ostream>
+#include <utility>
+
+#include "base/file.h"
+#include "runtime/engine/event_sink.h"
+#include "runtime/engine/portable/borders.h"
+#include "runtime/engine/portable/compiled_folder.h"
+#include "runtime/engine/portable/loaded_graph.h"
+#include "runtime/engine/portable/openvino_core.h"
+#include "runtime/engine/portable/portable_model.h"
+#include "runtime/engine/portable/translator.h"
+#include "runtime/model/package.h"
+
+namespace coreml_delegate::engine::portable {
+
+namespace {
+
+uint64_t now_ns() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
+
+// Tells the sink how long its scope took, when it is ended by success.
+class Stage {
+ public:
+  Stage(EventSink* events, EventKind kind) : events_(events), kind_(kind) {
+    if (events_ != nullptr) start_ = now_ns();
+  }
+  void succeed(const std::string& function) const {
+    if (events_ != nullptr) events_->on_timing({kind_, function, {}, start_, now_ns()});
+  }
+
+ private:
+  EventSink* events_;
+  EventKind kind_;
+  uint64_t start_ = 0;
+};
+
+Status check_cancelled(const CancellationToken* token, const std::string& name) {
+  if (token == nullptr || !token->is_cancelled()) return {};
+  return cancelled("the caller cancelled", name);
+}
+
+Status check_source(const ModelSource& source) {
+  if (source.files == nullptr) return invalid_argument("the model has no files", source.name);
+  if (source.kind != ModelKind::kPackage) {
+    return unsupported(
+        "compiled models (.mlmodelc) run on Core ML only; export the model as a package",
+        source.name);
+  }
+  return {};
+}
+
+// A translated function, its graph compiled.
+struct CompiledFunction {
+  FunctionPlan plan;
+  std::unique_ptr<LoadedGraph> graph;
+};
+
+Result<CompiledFunction> compile_function(const model::Package& package, const LoadOptions& options,
+                                          GraphForm form) {
+  RETURN_IF_ERROR(check_cancelled(options.cancellation, options.function_name));
+  ASSIGN_OR_RETURN(const model::Function function, package.function(options.function_name));
+  TranslateOptions translate_options;
+  translate_options.numeric_mode = options.compile.numeric_mode;
+  translate_options.expose_intermediate_values = form == GraphForm::kExposed;
+  if (options.cancellation != nullptr) {
+    translate_options.is_cancelled = [token = options.cancellation] {
+      return token->is_cancelled();
+    };
+  }
+  ASSIGN_OR_RETURN(Translation translation, translate(function, translate_options));
+  CompiledFunction result;
+  ASSIGN_OR_RETURN(result.plan, make_plan(function, translation));
+  RETURN_IF_ERROR(check_cancelled(options.cancellation, function.name));
+  ov::CompiledModel compiled = core().compile_model(
+      translation.model, "CPU", compile_properties(options.threads, form != GraphForm::kPlain));
+  RETURN_IF_ERROR(check_cancelled(options.cancellation, function.name));
+  std::vector<IntermediatePort> intermediates;
+  for (const PortBinding& port : translation.intermediates) {
+    intermediates.push_back({port.name, port.index});
+  }
+  // The graph's constants share the ownership of the bytes they lie in; the compiled model keeps what it needs of them.
+  result.graph = std::make_unique<LoadedGraph>(std::move(compiled), std::move(intermediates),
+                                               std::move(translation.model));
+  return result;
+}
+
+class PortableEngine : public Engine {
+ public:
+  std::string_view name() const override { return "portable"; }
+
+  std::string fingerprint() const override {
+    static const std::string* const text = new std::string(make_fingerprint());
+    return *text;
+  }
+
+  Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const override {
+    const auto describe = [&]() -> Result<std::vector<FunctionDescription>> {
+      RETURN_IF_ERROR(check_source(source));
+      ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
+      std::vector<FunctionDescription> descriptions;
+      for (const std::string& name : package.function_names()) {
+        ASSIGN_OR_RETURN(const model::Function function, package.function_signature(name));
+        descriptions.push_back(describe_function(function));
+      }
+      return descriptions;
+    };
+    return annotate(guard("describing the model", source.name, describe), "describe the model",
+                    source.name);
+  }
+
+  Status compile(const ModelSource& source, const std::string& folder,
+                 const LoadOptions& options) override {
+    const Stage stage(options.events, EventKind::kCompile);
+    const auto compile = [&]() -> Status {
+      RETURN_IF_ERROR(check_source(source));
+      ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
+      ASSIGN_OR_RETURN(CompiledFunction compiled,
+                       compile_function(package, options, GraphForm::kPlain));
+      CompiledFolder content;
+      content.fingerprint = fingerprint();
+      content.numeric_mode = options.compile.numeric_mode;
+      content.plan = std::move(compiled.plan);
+      const auto export_graph = [&](std::ostream& stream) {
+        return guard("exporting the compiled graph", source.name, [&]() -> Status {
+          // export_model() is not const; the copy is a handle.
+          ov::CompiledModel handle = compiled.graph->compiled();
+          handle.export_model(stream);
+          return {};
+        });
+      };
+      RETURN_IF_ERROR(write_compiled_folder(real_file_system(), folder, content, export_graph));
+      stage.succeed(content.plan.description.name);
+      return {};
+    };
+    return guard("compiling the model", source.name, compile)
+        .annotate("compile the model into " + folder, source.name);
+  }
+
+  Result<std::unique_ptr<Model>> load(const std::string& folder,
+                                      const LoadOptions& options) override {
+    const Stage stage(options.events, EventKind::kLoad);
+    const auto load = [&]() -> Result<std::unique_ptr<Model>> {
+      RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
+      ASSIGN_OR_RETURN(CompiledFolder content,
+                       read_compiled_folder(real_file_system(), folder, fingerprint()));
+      const std::string function = content.plan.description.name;
+      if (content.numeric_mode != options.compile.numeric_mode) {
+        return failed_precondition("the folder was compiled for the other numeric mode", folder);
+      }
+      if (!options.function_name.empty() && options.function_name != function) {
+        return failed_precondition(
+            "the folder holds the function \"" + function + "\", not the one asked for", folder);
+      }
+      RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
+      const Bytes bytes = content.graph;
+      const int32_t threads = options.threads;
+      GraphLoader loader = [bytes, folder,
+                            threads](GraphForm form) -> Result<std::unique_ptr<LoadedGraph>> {
+        return guard("importing the compiled graph", folder,
+                     [&]() -> Result<std::unique_ptr<LoadedGraph>> {
+                       const ov::Tensor tensor(ov::element::u8, ov::Shape{bytes.size()},
+                                               const_cast<std::byte*>(bytes.data()));
+                       ov::CompiledModel compiled = core().import_model(
+                           tensor, "CPU", compile_properties(threads, form != GraphForm::kPlain));
+                       return std::make_unique<LoadedGraph>(std::move(compiled),
+                                                            std::vector<IntermediatePort>(),
+                                                            std::make_shared<const Bytes>(bytes));
+                     });
+      };
+      ASSIGN_OR_RETURN(std::unique_ptr<LoadedGraph> graph, loader(GraphForm::kPlain));
+      RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
+      auto model =
+          std::make_unique<PortableModel>(std::move(content.plan), std::move(graph),
+                                          std::move(loader), /*offers_intermediate_values=*/false);
+      RETURN_IF_ERROR(model->check_ports());
+      stage.succeed(function);
+      return std::unique_ptr<Model>(std::move(model));
+    };
+    return annotate(guard("loading the compiled model", folder, load), "load a compiled model",
+                    folder);
+  }
+
+  Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
+                                             const LoadOptions& options) override {
+    const Stage stage(options.events, EventKind::kLoad);
+    const auto load = [&]() -> Result<std::unique_ptr<Model>> {
+      RETURN_IF_ERROR(check_source(source));
+      ASSIGN_OR_RETURN(model::Package opened, model::Package::open(*source.files));
+      const auto package = std::make_shared<const model::Package>(std::move(opened));
+      const Stage compile_stage(options.events, EventKind::kCompile);
+      ASSIGN_OR_RETURN(CompiledFunction compiled,
+                       compile_function(*package, options, GraphForm::kPlain));
+      const std::string function = compiled.plan.description.name;
+      compile_stage.succeed(function);
+      LoadOptions later = options;
+      later.cancellation = nullptr;
+      later.events = nullptr;
+      GraphLoader loader = [package, later, name = source.name](
+                               GraphForm form) -> Result<std::unique_ptr<LoadedGraph>> {
+        return guard("compiling the model", name, [&]() -> Result<std::unique_ptr<LoadedGraph>> {
+          ASSIGN_OR_RETURN(CompiledFunction other, compile_function(*package, later, form));
+          return std::move(other.graph);
+        });
+      };
+      auto model = std::make_unique<PortableModel>(
+          std::move(compiled.plan), std::move(compiled.graph), std::move(loader),
+          /*offers_intermediate_values=*/true);
+      RETURN_IF_ERROR(model->check_ports());
+      stage.succeed(function);
+      return std::unique_ptr<Model>(std::move(model));
+    };
+    return annotate(guard("loading the model", source.name, load), "load the model", source.name);
+  }
+
+ private:
+  template <typename T>
+  static Result<T> annotate(Result<T> result, const char* doing, const std::string& artifact) {
+    if (!result.ok()) return result.status().annotate(doing, artifact);
+    return result;
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_portable_engine() { return std::make_unique<PortableEngine>(); }
+
+}  // namespace coreml_delegate::engine::portable

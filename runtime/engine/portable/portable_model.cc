@@ -1,0 +1,411 @@
+#include "runtime/engine/portable/portable_model.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "runtime/engine/event_sink.h"
+#include "runtime/engine/portable/openvino_core.h"
+
+namespace coreml_delegate::engine::portable {
+
+namespace {
+
+uint64_t now_ns() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
+
+// Elements of a row-major tensor that lie one after the other. The stride of an extent of 1 means nothing.
+bool is_contiguous(std::span<const int64_t> shape, std::span<const int64_t> strides) {
+  if (shape.size() != strides.size()) return false;
+  int64_t expected = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    if (shape[i] == 0) return true;
+    if (shape[i] != 1 && strides[i] != expected) return false;
+    expected *= shape[i];
+  }
+  return true;
+}
+
+// False when the number of bytes does not fit.
+bool byte_size(std::span<const int64_t> shape, DataType dtype, size_t* bytes) {
+  *bytes = data_type_size(dtype);
+  for (const int64_t extent : shape) {
+    if (extent == 0) {
+      *bytes = 0;
+      return true;
+    }
+  }
+  for (const int64_t extent : shape) {
+    if (extent < 0 || __builtin_mul_overflow(*bytes, static_cast<size_t>(extent), bytes)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::string shape_text(std::span<const int64_t> shape) {
+  return shape_to_string(shape.data(), shape.size());
+}
+
+std::string wrong_type(DataType have) {
+  return "the tensor's element type is " + std::string(data_type_name(have));
+}
+
+std::vector<int64_t> extents_of(const ov::Shape& shape) {
+  return std::vector<int64_t>(shape.begin(), shape.end());
+}
+
+// Gives a request back to its pool unless an exception or a failure says that it may not be whole.
+class Lease {
+ public:
+  explicit Lease(LoadedGraph& graph) : graph_(graph), request_(graph.take()) {}
+  BoundRequest& operator*() { return *request_; }
+  BoundRequest* operator->() { return request_.get(); }
+  void release() { graph_.give_back(std::move(request_)); }
+
+ private:
+  LoadedGraph& graph_;
+  std::unique_ptr<BoundRequest> request_;
+};
+
+}  // namespace
+
+PortableModel::PortableModel(FunctionPlan plan, std::unique_ptr<LoadedGraph> graph,
+                             GraphLoader loader, bool offers_intermediate_values)
+    : plan_(std::move(plan)),
+      offers_intermediate_values_(offers_intermediate_values),
+      plain_(std::move(graph)),
+      loader_(std::move(loader)) {
+  for (const TensorSpec& spec : plan_.description.inputs) {
+    input_types_.push_back(element_type(spec.dtype));
+  }
+  for (size_t i = 0; i < plan_.outputs.size(); ++i) {
+    output_types_.push_back(element_type(plan_.description.outputs[i].dtype));
+    static_outputs_.emplace_back();
+    const auto& ports = plain_->compiled().outputs();
+    if (plan_.outputs[i].index >= ports.size()) continue;  // check_ports() tells.
+    const ov::PartialShape& shape = ports[plan_.outputs[i].index].get_partial_shape();
+    if (shape.is_static()) {
+      static_outputs_.back() = plan_.outputs[i].is_scalar ? std::vector<int64_t>{1}
+                                                          : extents_of(shape.to_shape());
+    } else {
+      all_outputs_static_ = false;
+    }
+  }
+  for (size_t i = 0; i < plan_.states.size(); ++i) {
+    states_.push_back({plan_.description.states[i], plan_.states[i].buffer_type});
+  }
+}
+
+Status PortableModel::check_ports() const {
+  const auto& inputs = plain_->compiled().inputs();
+  const auto& outputs = plain_->compiled().outputs();
+  const auto check = [](const auto& ports, size_t index, const ov::element::Type& type,
+                        const std::string& name) -> Status {
+    if (index < ports.size() && ports[index].get_element_type() == type) return {};
+    return corrupt_data("the compiled graph has no port of this name and type", name);
+  };
+  for (size_t i = 0; i < plan_.inputs.size(); ++i) {
+    RETURN_IF_ERROR(check(inputs, plan_.inputs[i].index, input_types_[i],
+                          plan_.description.inputs[i].name));
+  }
+  for (size_t i = 0; i < plan_.outputs.size(); ++i) {
+    RETURN_IF_ERROR(check(outputs, plan_.outputs[i].index, output_types_[i],
+                          plan_.description.outputs[i].name));
+  }
+  size_t written = 0;
+  for (size_t i = 0; i < plan_.states.size(); ++i) {
+    const StatePlan& state = plan_.states[i];
+    const TensorSpec& spec = plan_.description.states[i];
+    const ov::element::Type type = element_type(state.buffer_type);
+    RETURN_IF_ERROR(check(inputs, state.input_index, type, spec.name));
+    if (!spec.is_static() ||
+        inputs[state.input_index].get_partial_shape() != ov::PartialShape([&] {
+          ov::Shape shape;
+          for (const Dimension& dimension : spec.shape) {
+            shape.push_back(static_cast<size_t>(dimension.min));
+          }
+          return shape;
+        }())) {
+      return corrupt_data("the compiled graph's port has another shape than the state", spec.name);
+    }
+    if (!state.output_index.has_value()) continue;
+    ++written;
+    RETURN_IF_ERROR(check(outputs, *state.output_index, type, spec.name));
+    if (outputs[*state.output_index].get_partial_shape() !=
+        inputs[state.input_index].get_partial_shape()) {
+      return corrupt_data("the compiled graph writes another shape than the state's", spec.name);
+    }
+  }
+  if (inputs.size() != plan_.inputs.size() + plan_.states.size() ||
+      outputs.size() != plan_.outputs.size() + written) {
+    return corrupt_data("the compiled graph has more ports than its description",
+                        plan_.description.name);
+  }
+  return {};
+}
+
+bool PortableModel::accepts_strides(std::span<const int64_t> shape,
+                                    std::span<const int64_t> strides) const {
+  return is_contiguous(shape, strides);
+}
+
+Result<std::unique_ptr<State>> PortableModel::make_state(
+    std::span<const InitialStateValue> initial) {
+  ASSIGN_OR_RETURN(std::unique_ptr<PortableState> state, PortableState::create(states_, initial));
+  return std::unique_ptr<State>(std::move(state));
+}
+
+Status PortableModel::check_inputs(std::span<const ConstTensorView> inputs) const {
+  const std::vector<TensorSpec>& specs = plan_.description.inputs;
+  if (inputs.size() != specs.size()) {
+    return invalid_argument("the function takes " + std::to_string(specs.size()) +
+                                " inputs, not " + std::to_string(inputs.size()),
+                            plan_.description.name);
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const ConstTensorView& view = inputs[i];
+    const auto refuse = [&](const std::string& why) {
+      return invalid_argument("input " + std::to_string(i) + ": " + why, specs[i].to_string());
+    };
+    if (view.dtype != specs[i].dtype) return refuse(wrong_type(view.dtype));
+    if (!specs[i].accepts(view.shape.data(), view.shape.size())) {
+      return refuse("the tensor's shape " + shape_text(view.shape) + " is not allowed");
+    }
+    if (!view.strides.empty() && !is_contiguous(view.shape, view.strides)) {
+      return refuse("the tensor's strides " + shape_text(view.strides) + " are not contiguous");
+    }
+    size_t bytes;
+    if (!byte_size(view.shape, view.dtype, &bytes)) {
+      return refuse("the tensor of shape " + shape_text(view.shape) + " has too many bytes");
+    }
+    if (view.data == nullptr && bytes != 0) return refuse("the tensor has no data");
+  }
+  return {};
+}
+
+Status PortableModel::check_outputs(std::span<const TensorView> outputs) const {
+  const std::vector<TensorSpec>& specs = plan_.description.outputs;
+  if (outputs.size() != specs.size()) {
+    return invalid_argument("the function gives " + std::to_string(specs.size()) +
+                                " outputs, not " + std::to_string(outputs.size()),
+                            plan_.description.name);
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const TensorView& view = outputs[i];
+    const auto refuse = [&](const std::string& why) {
+      return invalid_argument("output " + std::to_string(i) + ": " + why, specs[i].to_string());
+    };
+    if (view.dtype != specs[i].dtype) return refuse(wrong_type(view.dtype));
+    if (view.shape.size() != specs[i].shape.size()) {
+      return refuse("the tensor's shape " + shape_text(view.shape) + " has another rank");
+    }
+    if (!view.strides.empty() && !is_contiguous(view.shape, view.strides)) {
+      return refuse("the tensor's strides " + shape_text(view.strides) + " are not contiguous");
+    }
+    if (view.data == nullptr && view.capacity != 0) return refuse("the tensor has no data");
+  }
+  return {};
+}
+
+Status PortableModel::check_capacity(size_t output, std::span<const int64_t> extents,
+                                     TensorView* view) const {
+  const auto refuse = [&](const std::string& why) {
+    return invalid_argument("output " + std::to_string(output) + ": " + why,
+                            plan_.description.outputs[output].to_string());
+  };
+  // Strides are for the shape passed in; without them the tensor takes whatever fits.
+  if (!view->strides.empty() &&
+      !std::equal(extents.begin(), extents.end(), view->shape.begin(), view->shape.end())) {
+    return refuse("the tensor is laid out for " + shape_text(view->shape) + ", the result is " +
+                  shape_text(extents));
+  }
+  if (view->shape.size() != extents.size()) return internal_error("an output changed its rank");
+  std::copy(extents.begin(), extents.end(), view->shape.begin());
+  size_t needed;
+  if (!byte_size(extents, view->dtype, &needed) || needed > view->capacity) {
+    return refuse("the result of shape " + shape_text(extents) + " does not fit the tensor's " +
+                  std::to_string(view->capacity) + " bytes");
+  }
+  return {};
+}
+
+Status PortableModel::check_state(State* state, PortableState** portable) const {
+  *portable = nullptr;
+  if (states_.empty()) {
+    if (state == nullptr) return {};
+    return invalid_argument("a state was passed and the function has none", plan_.description.name);
+  }
+  if (state == nullptr) {
+    return invalid_argument("the function has states: pass one made by make_state()",
+                            plan_.description.name);
+  }
+  *portable = dynamic_cast<PortableState*>(state);
+  if (*portable == nullptr) {
+    return invalid_argument("the state was made by another engine", plan_.description.name);
+  }
+  for (const StateLayout& layout : states_) {
+    if ((*portable)->find(layout) == nullptr) {
+      return invalid_argument("the state passed was made by another function and lacks this one",
+                              layout.spec.to_string());
+    }
+  }
+  return {};
+}
+
+Result<LoadedGraph*> PortableModel::graph_for(GraphForm form) {
+  if (form == GraphForm::kPlain) return plain_.get();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::unique_ptr<LoadedGraph>& graph = form == GraphForm::kProfiled ? profiled_ : exposed_;
+  if (graph == nullptr) {
+    ASSIGN_OR_RETURN(graph, loader_(form));
+  }
+  return graph.get();
+}
+
+Status PortableModel::execute(std::span<const ConstTensorView> inputs,
+                              std::span<TensorView> outputs, const ExecuteOptions& options) {
+  const uint64_t start = options.events != nullptr ? now_ns() : 0;
+  RETURN_IF_ERROR(check_inputs(inputs));
+  RETURN_IF_ERROR(check_outputs(outputs));
+  PortableState* state = nullptr;
+  RETURN_IF_ERROR(check_state(options.state, &state));
+  std::optional<PortableState::Use> use;
+  if (state != nullptr) {
+    use.emplace(*state);
+    if (!use->ok()) return use->status().annotate("execute the function", plan_.description.name);
+  }
+  // Each one, so that a caller learns all the extents it needs at once.
+  Status capacity;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (static_outputs_[i].empty() && !plan_.description.outputs[i].shape.empty()) continue;
+    Status checked = check_capacity(i, static_outputs_[i], &outputs[i]);
+    if (capacity.ok()) capacity = std::move(checked);
+  }
+  RETURN_IF_ERROR(capacity);
+
+  GraphForm form = GraphForm::kPlain;
+  if (options.events != nullptr) {
+    if (options.events->wants_intermediate_values() && offers_intermediate_values_) {
+      form = GraphForm::kExposed;
+    } else if (options.events->wants_operation_timings()) {
+      form = GraphForm::kProfiled;
+    }
+  }
+  const std::string& name = plan_.description.name;
+  Result<LoadedGraph*> graph = graph_for(form);
+  if (!graph.ok()) {
+    return graph.status().annotate("load the function for the inspection asked for", name);
+  }
+  const Status status = guard("executing the function", name, [&] {
+    return run(**graph, inputs, outputs, state, options.events);
+  });
+  if (status.ok() && options.events != nullptr) {
+    options.events->on_timing({EventKind::kExecute, name, {}, start, now_ns()});
+  }
+  return status;
+}
+
+Status PortableModel::run(LoadedGraph& graph, std::span<const ConstTensorView> inputs,
+                          std::span<TensorView> outputs, PortableState* state, EventSink* events) {
+  Lease request(graph);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const PortPlan& port = plan_.inputs[i];
+    request->bind_input(port.index, input_types_[i],
+                        port.is_scalar ? std::span<const int64_t>() : inputs[i].shape,
+                        inputs[i].data);
+  }
+  // Results go to the caller's buffers where all their extents are known, else to OpenVINO's, so that nothing is written to any
+  // before all are known to fit.
+  if (all_outputs_static_) {
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const PortPlan& port = plan_.outputs[i];
+      request->bind_output(port.index, output_types_[i],
+                           port.is_scalar ? std::span<const int64_t>() : outputs[i].shape,
+                           outputs[i].data);
+    }
+  }
+  std::vector<PortableState::Slot*> slots;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    PortableState::Slot* const slot = state->find(states_[i]);
+    slots.push_back(slot);
+    const StatePlan& port = plan_.states[i];
+    std::vector<int64_t> shape;
+    for (const Dimension& dimension : states_[i].spec.shape) shape.push_back(dimension.min);
+    const ov::element::Type type = element_type(port.buffer_type);
+    request->bind_input(port.input_index, type, shape, slot->current.get());
+    if (port.output_index.has_value()) {
+      request->bind_output(*port.output_index, type, shape, slot->next.get());
+    }
+  }
+
+  const uint64_t start = events != nullptr ? now_ns() : 0;
+  request->request().infer();
+
+  if (!all_outputs_static_) {
+    std::vector<ov::Tensor> results;
+    Status capacity;
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      const ov::Tensor& result =
+          results.emplace_back(request->request().get_output_tensor(plan_.outputs[i].index));
+      const std::vector<int64_t> extents = plan_.outputs[i].is_scalar
+                                               ? std::vector<int64_t>{1}
+                                               : extents_of(result.get_shape());
+      Status checked = check_capacity(i, extents, &outputs[i]);
+      if (capacity.ok()) capacity = std::move(checked);
+    }
+    if (!capacity.ok()) {
+      request.release();
+      return capacity;
+    }
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (const size_t bytes = results[i].get_byte_size(); bytes != 0) {
+        std::memcpy(outputs[i].data, results[i].data(), bytes);
+      }
+    }
+  }
+  for (size_t i = 0; i < slots.size(); ++i) {
+    if (plan_.states[i].output_index.has_value()) std::swap(slots[i]->current, slots[i]->next);
+  }
+  if (events != nullptr) report(graph, *request, start, *events);
+  request.release();
+  return {};
+}
+
+void PortableModel::report(LoadedGraph& graph, BoundRequest& request, uint64_t start_ns,
+                           EventSink& events) const {
+  if (events.wants_operation_timings()) {
+    const auto& operations = graph.executed_operations(plan_.operations);
+    uint64_t at = start_ns;
+    for (const ov::ProfilingInfo& info : request.request().get_profiling_info()) {
+      if (info.status != ov::ProfilingInfo::Status::EXECUTED) continue;
+      const uint64_t duration =
+          static_cast<uint64_t>(std::chrono::nanoseconds(info.real_time).count());
+      // What OpenVINO added by itself (layout changes, conversions) keeps its own name.
+      const auto found = operations.find(info.node_name);
+      TimingEvent event{EventKind::kOperation, info.node_name, {}, at, at + duration};
+      if (found != operations.end()) {
+        event.name = found->second.output;
+        event.type = found->second.type;
+      }
+      events.on_timing(event);
+      at += duration;
+    }
+  }
+  for (const IntermediatePort& port : graph.intermediates()) {
+    const ov::Tensor tensor = request.request().get_output_tensor(port.index);
+    const std::vector<int64_t> shape = extents_of(tensor.get_shape());
+    std::vector<int64_t> strides(shape.size(), 1);
+    for (size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
+    const DataType dtype = data_type(tensor.get_element_type());
+    if (dtype == DataType::kInvalid) continue;
+    events.on_intermediate_value(port.name, {dtype, shape, strides, tensor.data()});
+  }
+}
+
+}  // namespace coreml_delegate::engine::portable

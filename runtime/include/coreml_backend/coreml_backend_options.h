@@ -1,0 +1,88 @@
+#ifndef COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_COREML_BACKEND_OPTIONS_H_
+#define COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_COREML_BACKEND_OPTIONS_H_
+
+// Options for loading a program's Core ML delegate calls. Names are those of the stock delegate, and a few more.
+//
+//   using executorch::backends::coreml::LoadOptionsBuilder;
+//   LoadOptionsBuilder options;
+//   options.setComputeUnit(LoadOptionsBuilder::ComputeUnit::CPU_AND_GPU).setThreads(2);
+//   LoadBackendOptionsMap map;
+//   map.set_options(options);
+//   module.load(map);              // `options` outlives `map` and the loading.
+//
+// What is not set falls back to executorch::runtime::set_option("CoreMLBackend", ...), then to what the program asks for. A bad value is
+// refused when the method is loaded, with a message that names the option.
+
+#include <executorch/runtime/backend/options.h>
+#include <executorch/runtime/core/span.h>
+
+namespace executorch {
+namespace backends {
+namespace coreml {
+
+// Thread rule: a value; one thread at a time.
+class LoadOptionsBuilder {
+ public:
+  // The hardware a model may use. On platforms without Core ML everything runs on the CPU whatever is asked.
+  enum class ComputeUnit { CPU_ONLY, CPU_AND_GPU, CPU_AND_NE, ALL };
+
+  // How an engine that emulates float16 computes a program's float16 values; Core ML ignores it.
+  enum class NumericMode {
+    FLOAT32,  // In float32: the default.
+    FLOAT16,  // Rounded to IEEE half after each operation: shows float16 trouble before a model reaches a device.
+  };
+
+  LoadOptionsBuilder& setComputeUnit(ComputeUnit unit) {
+    switch (unit) {
+      case ComputeUnit::CPU_ONLY: return set("compute_unit", "cpu_only");
+      case ComputeUnit::CPU_AND_GPU: return set("compute_unit", "cpu_and_gpu");
+      case ComputeUnit::CPU_AND_NE: return set("compute_unit", "cpu_and_ne");
+      case ComputeUnit::ALL: return set("compute_unit", "all");
+    }
+    return *this;
+  }
+
+  // Accepted so that programs written for the stock delegate compile; without effect and logged, as this build keeps compiled
+  // models in memory only.
+  LoadOptionsBuilder& setCacheDirectory(const char* path) { return set("cache_dir", path); }
+  LoadOptionsBuilder& setUseNewCache(bool enabled) { return set("_use_new_cache", enabled); }
+
+  // Beyond the stock API ---------------------------------------------------------------------------
+
+  // The engine by name ("coreml", "portable"); at most 255 bytes. Empty: the platform's default.
+  LoadOptionsBuilder& setEngine(const char* name) { return set("engine", name); }
+
+  LoadOptionsBuilder& setNumericMode(NumericMode mode) {
+    return set("numeric_mode", mode == NumericMode::FLOAT16 ? "float16" : "float32");
+  }
+
+  // Threads of one execution; 0: the engine's choice.
+  LoadOptionsBuilder& setThreads(int threads) { return set("threads", threads); }
+
+  // Share compiled models with other programs of equal content. Hashes the content at each load. Programs that lie in buffers of the
+  // caller must then live until the last user of the model is gone; programs loaded from files need no care.
+  LoadOptionsBuilder& setShareModels(bool share) { return set("share_models", share); }
+
+  static constexpr const char* backend_id() { return "CoreMLBackend"; }
+
+  // Valid while the builder lives and is not changed.
+  ::executorch::runtime::Span<::executorch::runtime::BackendOption> view() { return options_.view(); }
+
+ private:
+  // There is room for every option, so that setting one cannot fail.
+  static constexpr size_t kOptionCount = 8;
+
+  template <size_t N, typename T>
+  LoadOptionsBuilder& set(const char (&key)[N], T value) {
+    (void)options_.set_option(key, value);
+    return *this;
+  }
+
+  ::executorch::runtime::BackendOptions<kOptionCount> options_;
+};
+
+}  // namespace coreml
+}  // namespace backends
+}  // namespace executorch
+
+#endif  // COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_COREML_BACKEND_OPTIONS_H_

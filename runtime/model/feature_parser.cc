@@ -1,0 +1,260 @@
+#include "runtime/model/feature_parser.h"
+
+#include <algorithm>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+
+namespace coreml_delegate::model {
+
+namespace {
+
+enum class Role { kInput, kOutput, kState };
+
+std::string_view role_name(Role role) {
+  switch (role) {
+    case Role::kInput: return "input";
+    case Role::kOutput: return "output";
+    case Role::kState: return "state";
+  }
+  return "feature";
+}
+
+DataType declared_type(proto::ArrayFeatureType::ArrayDataType type) {
+  switch (type) {
+    case proto::ArrayFeatureType::FLOAT16: return DataType::kFloat16;
+    case proto::ArrayFeatureType::FLOAT32: return DataType::kFloat32;
+    case proto::ArrayFeatureType::DOUBLE: return DataType::kFloat64;
+    case proto::ArrayFeatureType::INT32: return DataType::kInt32;
+    case proto::ArrayFeatureType::INT8: return DataType::kInt8;
+    default: return DataType::kInvalid;
+  }
+}
+
+DataType data_type_of(ElementType type) {
+  switch (type) {
+    case ElementType::kBool: return DataType::kBool;
+    case ElementType::kFloat16: return DataType::kFloat16;
+    case ElementType::kFloat32: return DataType::kFloat32;
+    case ElementType::kFloat64: return DataType::kFloat64;
+    case ElementType::kInt8: return DataType::kInt8;
+    case ElementType::kUInt8: return DataType::kUInt8;
+    case ElementType::kInt16: return DataType::kInt16;
+    case ElementType::kUInt16: return DataType::kUInt16;
+    case ElementType::kInt32: return DataType::kInt32;
+    case ElementType::kInt64: return DataType::kInt64;
+    default: return DataType::kInvalid;
+  }
+}
+
+bool is_float(DataType type) {
+  return type == DataType::kFloat16 || type == DataType::kFloat32 || type == DataType::kFloat64;
+}
+
+// What kind of feature it is when it is no multi-array.
+std::string_view other_kind(const proto::FeatureType& type) {
+  switch (type.Type_case()) {
+    case proto::FeatureType::kImageType: return "an image";
+    case proto::FeatureType::kInt64Type: return "an integer";
+    case proto::FeatureType::kDoubleType: return "a number";
+    case proto::FeatureType::kStringType: return "a string";
+    case proto::FeatureType::kDictionaryType: return "a dictionary";
+    case proto::FeatureType::kSequenceType: return "a sequence";
+    case proto::FeatureType::kStateType: return "a state";
+    default: return "of no type";
+  }
+}
+
+Result<std::vector<int64_t>> parse_shape(const google::protobuf::RepeatedField<int64_t>& shape) {
+  for (const int64_t extent : shape) {
+    if (extent < 0) return corrupt_data("a shape has the extent " + std::to_string(extent));
+  }
+  return std::vector<int64_t>(shape.begin(), shape.end());
+}
+
+// The extents the description allows; empty when it declares none.
+Status parse_declared_shape(const proto::ArrayFeatureType& array, TensorSpec* spec) {
+  if (array.has_enumeratedshapes()) {
+    for (const auto& shape : array.enumeratedshapes().shapes()) {
+      ASSIGN_OR_RETURN(std::vector<int64_t> extents, parse_shape(shape.shape()));
+      if (!spec->enumerated_shapes.empty() &&
+          extents.size() != spec->enumerated_shapes[0].size()) {
+        return corrupt_data("enumerated shapes have different ranks");
+      }
+      spec->enumerated_shapes.push_back(std::move(extents));
+    }
+    if (spec->enumerated_shapes.empty()) return corrupt_data("the enumeration of shapes is empty");
+    for (const int64_t extent : spec->enumerated_shapes[0]) spec->shape.push_back({extent, extent});
+    for (const std::vector<int64_t>& extents : spec->enumerated_shapes) {
+      for (size_t i = 0; i < extents.size(); ++i) {
+        spec->shape[i].min = std::min(spec->shape[i].min, extents[i]);
+        spec->shape[i].max = std::max(spec->shape[i].max, extents[i]);
+      }
+    }
+    return {};
+  }
+  if (array.has_shaperange()) {
+    for (const proto::SizeRange& range : array.shaperange().sizeranges()) {
+      const int64_t upper = range.upperbound() < 0 ? Dimension::kUnbounded : range.upperbound();
+      if (range.lowerbound() > static_cast<uint64_t>(INT64_MAX) ||
+          (upper != Dimension::kUnbounded && static_cast<int64_t>(range.lowerbound()) > upper)) {
+        return corrupt_data("a range of extents runs from " + std::to_string(range.lowerbound()) +
+                            " to " + std::to_string(range.upperbound()));
+      }
+      spec->shape.push_back({static_cast<int64_t>(range.lowerbound()), upper});
+    }
+    return {};
+  }
+  ASSIGN_OR_RETURN(const std::vector<int64_t> extents, parse_shape(array.shape()));
+  for (const int64_t extent : extents) spec->shape.push_back({extent, extent});
+  return {};
+}
+
+// The program's static extents must be allowed by the description; for an output the description may say less.
+Status reconcile_shape(const ValueType& type, Role role, TensorSpec* spec) {
+  if (type.unknown_rank) {
+    return unsupported("tensors whose rank is not known have no description");
+  }
+  // Core ML has no arrays of rank 0: a scalar input is described as [1] (and a scalar output with no shape).
+  const bool scalar_as_vector =
+      type.shape.empty() && spec->shape.size() == 1 && spec->shape[0] == Dimension{1, 1};
+  if (scalar_as_vector) return {};
+  if (role == Role::kOutput && spec->shape.empty()) {
+    for (const int64_t extent : type.shape) {
+      spec->shape.push_back(extent == kDynamicExtent ? Dimension{0, Dimension::kUnbounded}
+                                                     : Dimension{extent, extent});
+    }
+    return {};
+  }
+  bool fits = spec->shape.size() == type.shape.size();
+  for (size_t i = 0; fits && i < type.shape.size(); ++i) {
+    const int64_t extent = type.shape[i];
+    if (extent == kDynamicExtent) {
+      // The shape of an output that depends on its inputs is an example at best.
+      if (role == Role::kOutput) spec->shape[i] = {0, Dimension::kUnbounded};
+      continue;
+    }
+    fits = spec->shape[i].contains(extent);
+    spec->shape[i] = {extent, extent};
+  }
+  if (!fits) {
+    return corrupt_data("the description says " + spec->to_string() + ", the program " +
+                        type.to_string());
+  }
+  return {};
+}
+
+Result<Feature> parse_feature(const proto::FeatureDescription& description, Role role,
+                              const ValueType& type) {
+  const proto::ArrayFeatureType* array = nullptr;
+  if (role == Role::kState) {
+    if (type.kind != ValueType::Kind::kState || !description.type().has_statetype() ||
+        !description.type().statetype().has_arraytype()) {
+      return corrupt_data("a state is described that is none in the program");
+    }
+    array = &description.type().statetype().arraytype();
+  } else {
+    if (!description.type().has_multiarraytype()) {
+      return unsupported("the " + std::string(role_name(role)) + " is " +
+                         std::string(other_kind(description.type())) +
+                         "; only multi-arrays are supported");
+    }
+    if (type.kind != ValueType::Kind::kTensor) {
+      return corrupt_data("a multi-array is described where the program has " + type.to_string());
+    }
+    array = &description.type().multiarraytype();
+  }
+
+  Feature feature;
+  feature.tensor.name = description.name();
+  feature.optional = description.type().isoptional();
+  feature.tensor.dtype = array->datatype() == proto::ArrayFeatureType::INVALID_ARRAY_DATA_TYPE
+                             ? data_type_of(type.element)
+                             : declared_type(array->datatype());
+  const DataType in_program = data_type_of(type.element);
+  if (feature.tensor.dtype == DataType::kInvalid || in_program == DataType::kInvalid ||
+      (is_float(feature.tensor.dtype) != is_float(in_program))) {
+    return unsupported("the description's element type " + std::to_string(array->datatype()) +
+                       " cannot stand for the program's " + type.to_string());
+  }
+  RETURN_IF_ERROR(parse_declared_shape(*array, &feature.tensor));
+  RETURN_IF_ERROR(reconcile_shape(type, role, &feature.tensor));
+  if (role == Role::kState && !type.is_static()) {
+    return corrupt_data("the state has the dynamic type " + type.to_string());
+  }
+  switch (array->defaultOptionalValue_case()) {
+    case proto::ArrayFeatureType::kIntDefaultValue:
+      feature.default_value = array->intdefaultvalue();
+      break;
+    case proto::ArrayFeatureType::kFloatDefaultValue:
+      feature.default_value = static_cast<double>(array->floatdefaultvalue());
+      break;
+    case proto::ArrayFeatureType::kDoubleDefaultValue:
+      feature.default_value = array->doubledefaultvalue();
+      break;
+    case proto::ArrayFeatureType::DEFAULTOPTIONALVALUE_NOT_SET: break;
+  }
+  return feature;
+}
+
+template <typename FindType>
+Status parse_role(const FeatureDescriptions& descriptions, Role role, const FindType& find_type,
+                  std::vector<Feature>* features) {
+  std::unordered_set<std::string_view> names;
+  for (const proto::FeatureDescription& description : descriptions) {
+    const auto annotate = [&](const Status& status) {
+      return status.annotate("read the description of an " + std::string(role_name(role)),
+                             description.name());
+    };
+    if (description.name().empty()) {
+      return annotate(corrupt_data("it has no name"));
+    }
+    if (!names.insert(description.name()).second) {
+      return annotate(corrupt_data("it is described twice"));
+    }
+    const ValueType* type = find_type(description.name());
+    if (type == nullptr) {
+      return annotate(corrupt_data("the program has no such " + std::string(role_name(role))));
+    }
+    Result<Feature> feature = parse_feature(description, role, *type);
+    if (!feature.ok()) return annotate(feature.status());
+    features->push_back(*std::move(feature));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status parse_features(const FunctionFeatures& features,
+                      const std::unordered_map<std::string, ValueType>& outputs,
+                      Function* function) {
+  size_t state_count = 0;
+  for (const NamedType& input : function->inputs) {
+    if (input.type.kind == ValueType::Kind::kState) ++state_count;
+  }
+  const auto find_input = [&](const std::string& name) -> const ValueType* {
+    for (const NamedType& input : function->inputs) {
+      if (input.name == name) return &input.type;
+    }
+    return nullptr;
+  };
+  const auto find_output = [&](const std::string& name) -> const ValueType* {
+    const auto found = outputs.find(name);
+    return found == outputs.end() ? nullptr : &found->second;
+  };
+  RETURN_IF_ERROR(parse_role(*features.inputs, Role::kInput, find_input, &function->input_features));
+  RETURN_IF_ERROR(
+      parse_role(*features.outputs, Role::kOutput, find_output, &function->output_features));
+  RETURN_IF_ERROR(parse_role(*features.states, Role::kState, find_input, &function->state_features));
+  // Names are unique on both sides and each described one is in the program, so counting finds what is not described.
+  if (function->input_features.size() + state_count != function->inputs.size() ||
+      function->state_features.size() != state_count) {
+    return corrupt_data("the function has " + std::to_string(function->inputs.size()) +
+                        " inputs and states, the description " +
+                        std::to_string(function->input_features.size() +
+                                       function->state_features.size()));
+  }
+  return {};
+}
+
+}  // namespace coreml_delegate::model

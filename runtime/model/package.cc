@@ -1,0 +1,239 @@
+#include "runtime/model/package.h"
+
+#include <google/protobuf/arena.h>
+#include <google/protobuf/io/coded_stream.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "runtime/model/feature_parser.h"
+#include "runtime/model/mil.pb.h"
+#include "runtime/model/program_parser.h"
+#include "runtime/model/value_parser.h"
+
+namespace coreml_delegate::model {
+
+namespace {
+
+constexpr char kManifest[] = "Manifest.json";
+constexpr char kDataFolder[] = "Data";
+constexpr uint64_t kMaxManifestBytes = uint64_t{1} << 20;
+// ML Programs begin with iOS 15; 10 is iOS 26.
+constexpr int32_t kMinSpecificationVersion = 6;
+constexpr int32_t kMaxSpecificationVersion = 10;
+
+// A member of `object` that is a non-empty string; else empty.
+std::string string_member(const nlohmann::json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+// The path of the model specification within the package.
+Result<std::string> find_root_model(const Bytes& manifest) {
+  if (manifest.size() > kMaxManifestBytes) {
+    return corrupt_data("it has " + std::to_string(manifest.size()) + " bytes; the limit is " +
+                        std::to_string(kMaxManifestBytes));
+  }
+  const std::string_view text = as_text(manifest.span());
+  const nlohmann::json json =
+      nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) return corrupt_data("it is no JSON object");
+  const std::string version = string_member(json, "fileFormatVersion");
+  if (version.empty()) return corrupt_data("it has no fileFormatVersion");
+  if (!version.starts_with("1.")) {
+    return Status(StatusCode::kVersionTooNew, "the package format has version " + version +
+                                                  "; this library reads versions 1.x");
+  }
+  const std::string identifier = string_member(json, "rootModelIdentifier");
+  const auto entries = json.find("itemInfoEntries");
+  if (identifier.empty() || entries == json.end() || !entries->is_object()) {
+    return corrupt_data("it has no rootModelIdentifier or no itemInfoEntries");
+  }
+  const auto entry = entries->find(identifier);
+  if (entry == entries->end() || !entry->is_object()) {
+    return corrupt_data("its rootModelIdentifier is none of itemInfoEntries");
+  }
+  const std::string path = string_member(*entry, "path");
+  if (path.empty()) return corrupt_data("the root model's entry has no path");
+  const std::string full_path = std::string(kDataFolder) + "/" + path;
+  if (const Status valid = inmemoryfs::check_path(full_path); !valid.ok()) {
+    return valid.annotate_as(StatusCode::kCorruptData, "the root model's path is not allowed");
+  }
+  return full_path;
+}
+
+}  // namespace
+
+// The parsed specification and the folder its weights are found in.
+struct Package::Impl {
+  google::protobuf::Arena arena;
+  proto::Model* model = google::protobuf::Arena::CreateMessage<proto::Model>(&arena);
+  Bytes specification;
+  std::string path;
+  inmemoryfs::InMemoryFileSystem folder;
+  Limits limits;
+
+  Status parse_specification();
+  FunctionFeatures features_of(const std::string& name) const;
+};
+
+Status Package::Impl::parse_specification() {
+  if (specification.size() > limits.max_specification_bytes ||
+      specification.size() > static_cast<size_t>(INT32_MAX)) {
+    return Status(StatusCode::kResourceExhausted,
+                  "the specification has " + std::to_string(specification.size()) +
+                      " bytes; the limit is " + std::to_string(limits.max_specification_bytes),
+                  path);
+  }
+  google::protobuf::io::CodedInputStream input(
+      reinterpret_cast<const uint8_t*>(specification.data()),
+      static_cast<int>(specification.size()));
+  // What is parsed is no longer needed as bytes.
+  struct Release {
+    Bytes& bytes;
+    ~Release() { bytes = Bytes(); }
+  } release{specification};
+  // A nested block takes two levels; what types and values nest comes on top.
+  input.SetRecursionLimit(2 * limits.max_block_depth + 64);
+  if (!model->ParseFromCodedStream(&input) || !input.ConsumedEntireMessage()) {
+    return corrupt_data("the specification is no valid protobuf message (or nested too deeply)", path);
+  }
+  if (model->specificationversion() > kMaxSpecificationVersion) {
+    return Status(StatusCode::kVersionTooNew,
+                  "the model has specification version " +
+                      std::to_string(model->specificationversion()) + "; this library reads up to " +
+                      std::to_string(kMaxSpecificationVersion),
+                  path);
+  }
+  if (!model->has_mlprogram()) {
+    const char* kind = model->has_pipeline()        ? "a pipeline"
+                       : model->has_neuralnetwork() ? "a neural network"
+                                                    : "another kind of model";
+    return unsupported("the model is " + std::string(kind) +
+                           "; only ML Programs are supported (convert_to=\"mlprogram\")",
+                       path);
+  }
+  if (model->specificationversion() < kMinSpecificationVersion) {
+    return corrupt_data("an ML Program has specification version " +
+                            std::to_string(model->specificationversion()) + "; they begin with 6",
+                        path);
+  }
+  if (model->mlprogram().functions().empty()) {
+    return corrupt_data("the ML Program has no function", path);
+  }
+  return {};
+}
+
+FunctionFeatures Package::Impl::features_of(const std::string& name) const {
+  const proto::ModelDescription& description = model->description();
+  for (const proto::FunctionDescription& function : description.functions()) {
+    if (function.name() == name) return {&function.input(), &function.output(), &function.state()};
+  }
+  return {&description.input(), &description.output(), &description.state()};
+}
+
+Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const Limits& limits) {
+  Result<Bytes> manifest = files.read(kManifest);
+  if (!manifest.ok()) {
+    return manifest.status().annotate_as(StatusCode::kCorruptData, "this is no model package",
+                                         kManifest);
+  }
+  Result<std::string> path = find_root_model(*manifest);
+  if (!path.ok()) return path.status().annotate("read the package's manifest", kManifest);
+
+  auto impl = std::make_shared<Impl>();
+  impl->limits = limits;
+  impl->path = *path;
+  Result<Bytes> specification = files.read(*path);
+  if (!specification.ok()) {
+    return specification.status().annotate_as(
+        StatusCode::kCorruptData, "the root model that the manifest names is not there", *path);
+  }
+  impl->specification = *std::move(specification);
+  ASSIGN_OR_RETURN(impl->folder, files.subtree(path->substr(0, path->rfind('/'))));
+  RETURN_IF_ERROR(impl->parse_specification());
+
+  Package package;
+  const proto::ModelDescription& description = impl->model->description();
+  const auto& functions = impl->model->mlprogram().functions();
+  package.specification_version_ = impl->model->specificationversion();
+  if (description.functions().empty()) {
+    // Before iOS 18: one function, whose features are the model's.
+    if (functions.size() != 1) {
+      return corrupt_data("the program has " + std::to_string(functions.size()) +
+                              " functions and none is described",
+                          *path);
+    }
+    package.function_names_.push_back(functions.begin()->first);
+    package.default_function_ = functions.begin()->first;
+  } else {
+    for (const proto::FunctionDescription& function : description.functions()) {
+      if (!functions.contains(function.name())) {
+        return corrupt_data("a function is described that the program lacks", function.name());
+      }
+      if (std::count(package.function_names_.begin(), package.function_names_.end(),
+                     function.name()) != 0) {
+        return corrupt_data("a function is described twice", function.name());
+      }
+      package.function_names_.push_back(function.name());
+    }
+    package.default_function_ = description.defaultfunctionname();
+    if (package.default_function_.empty()) {
+      if (package.function_names_.size() != 1) {
+        return corrupt_data("the model has several functions and no default", *path);
+      }
+      package.default_function_ = package.function_names_[0];
+    }
+    if (std::count(package.function_names_.begin(), package.function_names_.end(),
+                   package.default_function_) == 0) {
+      return corrupt_data("the default function is not described", package.default_function_);
+    }
+  }
+  for (const auto& [key, value] : description.metadata().userdefined()) {
+    package.user_metadata_.emplace(key, value);
+  }
+  package.impl_ = std::move(impl);
+  return package;
+}
+
+Result<Function> Package::read_function(const std::string& requested, bool with_body) const {
+  const std::string& name = requested.empty() ? default_function_ : requested;
+  if (std::count(function_names_.begin(), function_names_.end(), name) == 0) {
+    std::string names;
+    for (const std::string& known : function_names_) names += (names.empty() ? "" : ", ") + known;
+    return not_found("the model has no such function; it has: " + names, name);
+  }
+  const auto parse = [&]() -> Result<Function> {
+    const proto::Function& message = impl_->model->mlprogram().functions().at(name);
+    Function function;
+    function.name = name;
+    function.opset = message.opset();
+    ASSIGN_OR_RETURN(function.inputs, parse_named_types(message.inputs()));
+    ASSIGN_OR_RETURN(const proto::Block* block, find_specialization(message));
+    if (with_body) {
+      // Constants borrow the messages, so they share the package's ownership.
+      ValueParser values(impl_->folder, impl_);
+      BlockParser blocks(values, impl_->limits);
+      ASSIGN_OR_RETURN(function.body, blocks.parse_body(*block, function.inputs));
+    } else {
+      function.body.outputs.assign(block->outputs().begin(), block->outputs().end());
+    }
+    ASSIGN_OR_RETURN(const auto outputs, output_types(function.inputs, *block));
+    RETURN_IF_ERROR(parse_features(impl_->features_of(name), outputs, &function));
+    return function;
+  };
+  Result<Function> function = parse();
+  if (!function.ok()) return function.status().annotate("read a function of the model", name);
+  return function;
+}
+
+Result<Function> Package::function(const std::string& name) const {
+  return read_function(name, /*with_body=*/true);
+}
+
+Result<Function> Package::function_signature(const std::string& name) const {
+  return read_function(name, /*with_body=*/false);
+}
+
+}  // namespace coreml_delegate::model

@@ -1,0 +1,387 @@
+#include "runtime/model/value_parser.h"
+
+#include <bit>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "runtime/model/float_formats.h"
+#include "runtime/model/weights.h"
+
+namespace coreml_delegate::model {
+
+namespace {
+
+constexpr int kMaxTypeDepth = 16;
+constexpr int kMaxRank = 64;
+constexpr std::string_view kModelPath = "@model_path/";
+// What one repeated value may grow to when it stands for a whole tensor.
+constexpr uint64_t kMaxSplatBytes = uint64_t{64} << 20;
+
+Result<int64_t> parse_dimension(const proto::Dimension& dimension) {
+  if (!dimension.has_constant()) return kDynamicExtent;
+  const uint64_t size = dimension.constant().size();
+  if (size > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+    return corrupt_data("an extent of " + std::to_string(size) + " does not fit 63 bits");
+  }
+  return static_cast<int64_t>(size);
+}
+
+Result<ValueType> parse_type(const proto::ValueType& type, int depth);
+
+Result<ValueType> parse_tensor_type(const proto::TensorType& type) {
+  ValueType result;
+  result.element = element_type_from_proto(type.datatype());
+  if (result.element == ElementType::kInvalid) {
+    return corrupt_data("element type " + std::to_string(type.datatype()) + " is not defined");
+  }
+  result.unknown_rank = type.rank() < 0;
+  for (const proto::Dimension& dimension : type.dimensions()) {
+    if (dimension.has_unknown() && dimension.unknown().variadic()) result.unknown_rank = true;
+  }
+  if (result.unknown_rank) return result;
+  if (type.rank() != type.dimensions_size() || type.rank() > kMaxRank) {
+    return corrupt_data("a tensor type of rank " + std::to_string(type.rank()) + " has " +
+                        std::to_string(type.dimensions_size()) + " extents");
+  }
+  uint64_t elements = 1;
+  for (const proto::Dimension& dimension : type.dimensions()) {
+    ASSIGN_OR_RETURN(const int64_t extent, parse_dimension(dimension));
+    result.shape.push_back(extent);
+    // The product of the non-zero extents must fit, so that no partial product overflows either.
+    if (extent > 0 && (__builtin_mul_overflow(elements, static_cast<uint64_t>(extent), &elements) ||
+                       elements > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) / 8)) {
+      return corrupt_data("a tensor type has more elements than can be addressed");
+    }
+  }
+  return result;
+}
+
+Result<ValueType> parse_type(const proto::ValueType& type, int depth) {
+  if (depth > kMaxTypeDepth) {
+    return corrupt_data("a type is nested deeper than " + std::to_string(kMaxTypeDepth));
+  }
+  ValueType result;
+  switch (type.type_case()) {
+    case proto::ValueType::kTensorType: return parse_tensor_type(type.tensortype());
+    case proto::ValueType::kStateType: {
+      ASSIGN_OR_RETURN(result, parse_type(type.statetype().wrappedtype(), depth + 1));
+      if (result.kind != ValueType::Kind::kTensor) {
+        return corrupt_data("a state wraps " + result.to_string() + " instead of a tensor");
+      }
+      result.kind = ValueType::Kind::kState;
+      return result;
+    }
+    case proto::ValueType::kListType: {
+      result.kind = ValueType::Kind::kList;
+      ASSIGN_OR_RETURN(ValueType member, parse_type(type.listtype().type(), depth + 1));
+      result.members.push_back(std::move(member));
+      ASSIGN_OR_RETURN(result.list_length, parse_dimension(type.listtype().length()));
+      return result;
+    }
+    case proto::ValueType::kTupleType: {
+      result.kind = ValueType::Kind::kTuple;
+      for (const proto::ValueType& member_type : type.tupletype().types()) {
+        ASSIGN_OR_RETURN(ValueType member, parse_type(member_type, depth + 1));
+        result.members.push_back(std::move(member));
+      }
+      return result;
+    }
+    case proto::ValueType::kDictionaryType: {
+      result.kind = ValueType::Kind::kDictionary;
+      for (const proto::ValueType* member_type :
+           {&type.dictionarytype().keytype(), &type.dictionarytype().valuetype()}) {
+        ASSIGN_OR_RETURN(ValueType member, parse_type(*member_type, depth + 1));
+        result.members.push_back(std::move(member));
+      }
+      return result;
+    }
+    case proto::ValueType::TYPE_NOT_SET: break;
+  }
+  return corrupt_data("a value has no type");
+}
+
+bool same_type(const ValueType& a, const ValueType& b) {
+  if (a.kind != b.kind || a.members.size() != b.members.size()) return false;
+  for (size_t i = 0; i < a.members.size(); ++i) {
+    if (!same_type(a.members[i], b.members[i])) return false;
+  }
+  return a.element == b.element && a.shape == b.shape;
+}
+
+Bytes allocate(uint64_t size, std::byte** data) {
+  // operator new's alignment suits every element type.
+  std::shared_ptr<std::byte[]> buffer(new std::byte[size != 0 ? size : 1]());
+  *data = buffer.get();
+  return Bytes(ByteSpan(buffer.get(), size), std::shared_ptr<const void>(buffer, buffer.get()));
+}
+
+// Bits of `value` as an element of `type`; false when it does not fit, or a number of this kind cannot be given for the type.
+template <typename T>
+bool encode(T value, ElementType type, uint64_t* bits) {
+  if constexpr (std::is_same_v<T, bool>) {
+    *bits = value ? 1 : 0;
+    return type == ElementType::kBool;
+  } else if constexpr (std::is_floating_point_v<T>) {
+    switch (type) {
+      case ElementType::kFloat16: *bits = float_to_half(static_cast<float>(value)); return true;
+      case ElementType::kFloat32: *bits = std::bit_cast<uint32_t>(static_cast<float>(value)); return true;
+      case ElementType::kFloat64: *bits = std::bit_cast<uint64_t>(static_cast<double>(value)); return true;
+      default: return false;
+    }
+  } else {
+    const int64_t number = value;
+    *bits = static_cast<uint64_t>(number);
+    switch (type) {
+      case ElementType::kInt4:
+      case ElementType::kInt8:
+      case ElementType::kInt16:
+      case ElementType::kInt32: {
+        const int64_t limit = int64_t{1} << (element_bits(type) - 1);
+        return number >= -limit && number < limit;
+      }
+      case ElementType::kUInt1:
+      case ElementType::kUInt2:
+      case ElementType::kUInt3:
+      case ElementType::kUInt4:
+      case ElementType::kUInt6:
+      case ElementType::kUInt8:
+      case ElementType::kUInt16:
+      case ElementType::kUInt32: return number >= 0 && number < int64_t{1} << element_bits(type);
+      case ElementType::kInt64:
+      case ElementType::kUInt64: return true;  // uint64 is stored as the int64 of the same bits.
+      default: return false;
+    }
+  }
+}
+
+void store(std::byte* data, int64_t i, int width, uint64_t bits) {
+  if (width >= 8) {
+    std::memcpy(data + i * (width / 8), &bits, static_cast<size_t>(width / 8));
+    return;
+  }
+  for (int bit = 0; bit < width; ++bit) {
+    const uint64_t position = static_cast<uint64_t>(i) * static_cast<uint64_t>(width) +
+                              static_cast<uint64_t>(bit);
+    if (((bits >> bit) & 1) != 0) data[position / 8] |= std::byte{1} << (position % 8);
+  }
+}
+
+// Whether the elements of a repeated field of T are the elements of `type` as they lie in memory.
+template <typename T>
+bool same_layout(ElementType type) {
+  if constexpr (std::is_same_v<T, float>) return type == ElementType::kFloat32;
+  if constexpr (std::is_same_v<T, double>) return type == ElementType::kFloat64;
+  if constexpr (std::is_same_v<T, int32_t>) return type == ElementType::kInt32;
+  if constexpr (std::is_same_v<T, int64_t>) {
+    return type == ElementType::kInt64 || type == ElementType::kUInt64;
+  }
+  return false;
+}
+
+Status wrong_count(uint64_t have, const ValueType& type) {
+  return corrupt_data("a constant has " + std::to_string(have) + " values, its type " +
+                      type.to_string() + " another number");
+}
+
+template <typename Field>
+Status fill(const Field& values, const std::shared_ptr<const void>& owner, Constant* constant) {
+  using T = std::remove_cvref_t<decltype(values.Get(0))>;
+  const ValueType& type = constant->type;
+  const int64_t count = type.element_count();
+  uint64_t size;
+  if (!packed_size(type.element, count, &size)) return wrong_count(0, type);
+  const bool splat = values.size() == 1 && count > 1;
+  if (!splat && values.size() != count) return wrong_count(static_cast<uint64_t>(values.size()), type);
+  if (splat && size > kMaxSplatBytes) {
+    return corrupt_data("one value stands for the " + std::to_string(size) + " bytes of " +
+                        type.to_string() + "; the limit is " + std::to_string(kMaxSplatBytes));
+  }
+  if (!splat && same_layout<T>(type.element)) {
+    constant->data = Bytes(std::as_bytes(std::span(values.data(), static_cast<size_t>(count))), owner);
+    return {};
+  }
+  std::byte* data;
+  constant->data = allocate(size, &data);
+  for (int64_t i = 0; i < count; ++i) {
+    const T value = values.Get(splat ? 0 : static_cast<int>(i));
+    uint64_t bits;
+    if (!encode(value, type.element, &bits)) {
+      return corrupt_data("value " + std::to_string(i) + " of a constant, " + std::to_string(value) +
+                          ", is none of " + type.to_string());
+    }
+    store(data, i, element_bits(type.element), bits);
+  }
+  return {};
+}
+
+Status fill_bytes(const std::string& values, const std::shared_ptr<const void>& owner,
+                  Constant* constant) {
+  const ValueType& type = constant->type;
+  uint64_t size;
+  if (element_bits(type.element) == 0 || !packed_size(type.element, type.element_count(), &size)) {
+    return corrupt_data("a constant of " + type.to_string() + " is given as bytes");
+  }
+  if (values.size() == size) {
+    constant->data = Bytes(as_bytes(values), owner);
+    return {};
+  }
+  const size_t width = static_cast<size_t>(element_bits(type.element)) / 8;
+  if (width == 0 || values.size() != width || size > kMaxSplatBytes) {
+    return corrupt_data("a constant has " + std::to_string(values.size()) + " bytes, its type " +
+                        type.to_string() + " takes " + std::to_string(size));
+  }
+  std::byte* data;
+  constant->data = allocate(size, &data);
+  for (uint64_t at = 0; at < size; at += width) std::memcpy(data + at, values.data(), width);
+  return {};
+}
+
+}  // namespace
+
+ElementType element_type_from_proto(proto::DataType type) {
+  switch (type) {
+    case proto::BOOL: return ElementType::kBool;
+    case proto::STRING: return ElementType::kString;
+    case proto::FLOAT8E4M3FN: return ElementType::kFloat8E4M3FN;
+    case proto::FLOAT8E5M2: return ElementType::kFloat8E5M2;
+    case proto::FLOAT16: return ElementType::kFloat16;
+    case proto::FLOAT32: return ElementType::kFloat32;
+    case proto::FLOAT64: return ElementType::kFloat64;
+    case proto::BFLOAT16: return ElementType::kBFloat16;
+    case proto::INT4: return ElementType::kInt4;
+    case proto::INT8: return ElementType::kInt8;
+    case proto::INT16: return ElementType::kInt16;
+    case proto::INT32: return ElementType::kInt32;
+    case proto::INT64: return ElementType::kInt64;
+    case proto::UINT1: return ElementType::kUInt1;
+    case proto::UINT2: return ElementType::kUInt2;
+    case proto::UINT3: return ElementType::kUInt3;
+    case proto::UINT4: return ElementType::kUInt4;
+    case proto::UINT6: return ElementType::kUInt6;
+    case proto::UINT8: return ElementType::kUInt8;
+    case proto::UINT16: return ElementType::kUInt16;
+    case proto::UINT32: return ElementType::kUInt32;
+    case proto::UINT64: return ElementType::kUInt64;
+    default: return ElementType::kInvalid;
+  }
+}
+
+Result<ValueType> parse_type(const proto::ValueType& type) { return parse_type(type, 0); }
+
+Result<ConstantPtr> ValueParser::parse(const proto::Value& value) {
+  ASSIGN_OR_RETURN(Constant constant, parse_value(value, 0));
+  return ConstantPtr(std::make_shared<const Constant>(std::move(constant)));
+}
+
+Result<Constant> ValueParser::parse_value(const proto::Value& value, int depth) {
+  if (depth > kMaxTypeDepth) {
+    return corrupt_data("a constant is nested deeper than " + std::to_string(kMaxTypeDepth));
+  }
+  Constant constant;
+  ASSIGN_OR_RETURN(constant.type, parse_type(value.type(), depth));
+  const ValueType& type = constant.type;
+
+  if (value.has_blobfilevalue()) {
+    if (type.kind != ValueType::Kind::kTensor || !type.is_static() ||
+        type.element == ElementType::kString) {
+      return corrupt_data("a constant of " + type.to_string() + " is kept in a weight file");
+    }
+    ASSIGN_OR_RETURN(constant.data, read_blob(value.blobfilevalue(), type));
+    return constant;
+  }
+
+  const proto::Value::ImmediateValue& immediate = value.immediatevalue();
+  const auto add_item = [&](const proto::Value& item, const ValueType& expected) -> Status {
+    ASSIGN_OR_RETURN(Constant parsed, parse_value(item, depth + 1));
+    if (!same_type(parsed.type, expected)) {
+      return corrupt_data("an item of a constant is " + parsed.type.to_string() + " instead of " +
+                          expected.to_string());
+    }
+    constant.items.push_back(std::move(parsed));
+    return {};
+  };
+  switch (type.kind) {
+    case ValueType::Kind::kState: return corrupt_data("a constant has the type of a state");
+    case ValueType::Kind::kTensor:
+      if (!type.is_static()) {
+        return corrupt_data("a constant has the dynamic type " + type.to_string());
+      }
+      RETURN_IF_ERROR(parse_tensor(immediate.tensor(), &constant));
+      return constant;
+    case ValueType::Kind::kList: {
+      const auto& values = immediate.list().values();
+      if (type.list_length != kDynamicExtent && type.list_length != values.size()) {
+        return wrong_count(static_cast<uint64_t>(values.size()), type);
+      }
+      for (const proto::Value& item : values) RETURN_IF_ERROR(add_item(item, type.members[0]));
+      return constant;
+    }
+    case ValueType::Kind::kTuple: {
+      const auto& values = immediate.tuple().values();
+      if (static_cast<size_t>(values.size()) != type.members.size()) {
+        return wrong_count(static_cast<uint64_t>(values.size()), type);
+      }
+      for (int i = 0; i < values.size(); ++i) {
+        RETURN_IF_ERROR(add_item(values[i], type.members[static_cast<size_t>(i)]));
+      }
+      return constant;
+    }
+    case ValueType::Kind::kDictionary:
+      for (const auto& pair : immediate.dictionary().values()) {
+        RETURN_IF_ERROR(add_item(pair.key(), type.members[0]));
+        RETURN_IF_ERROR(add_item(pair.value(), type.members[1]));
+      }
+      return constant;
+  }
+  return corrupt_data("a constant has no type");
+}
+
+Status ValueParser::parse_tensor(const proto::TensorValue& value, Constant* constant) {
+  const ValueType& type = constant->type;
+  const int64_t count = type.element_count();
+  if (type.element == ElementType::kString) {
+    const auto& strings = value.strings().values();
+    if (!value.has_strings() || strings.size() != count) {
+      return wrong_count(static_cast<uint64_t>(strings.size()), type);
+    }
+    constant->strings.assign(strings.begin(), strings.end());
+    return {};
+  }
+  switch (value.value_case()) {
+    case proto::TensorValue::kFloats: return fill(value.floats().values(), owner_, constant);
+    case proto::TensorValue::kDoubles: return fill(value.doubles().values(), owner_, constant);
+    case proto::TensorValue::kInts: return fill(value.ints().values(), owner_, constant);
+    case proto::TensorValue::kLongInts: return fill(value.longints().values(), owner_, constant);
+    case proto::TensorValue::kBools: return fill(value.bools().values(), owner_, constant);
+    case proto::TensorValue::kBytes: return fill_bytes(value.bytes().values(), owner_, constant);
+    case proto::TensorValue::kStrings:
+      return corrupt_data("a constant of " + type.to_string() + " is given as strings");
+    case proto::TensorValue::VALUE_NOT_SET:
+      // Some writers leave the value of an empty tensor out.
+      return count == 0 ? Status() : wrong_count(0, type);
+  }
+  return internal_error("unknown form of a tensor value");
+}
+
+Result<Bytes> ValueParser::read_blob(const proto::Value::BlobFileValue& value,
+                                     const ValueType& type) {
+  const std::string& name = value.filename();
+  auto file = weight_files_.find(name);
+  if (file == weight_files_.end()) {
+    if (!std::string_view(name).starts_with(kModelPath)) {
+      return corrupt_data("a weight file's name does not start with @model_path/", name);
+    }
+    Result<Bytes> content = files_.read(std::string_view(name).substr(kModelPath.size()));
+    if (!content.ok()) {
+      return content.status().annotate_as(StatusCode::kCorruptData,
+                                          "the program refers to a weight file that the package lacks",
+                                          name);
+    }
+    file = weight_files_.emplace(name, *std::move(content)).first;
+  }
+  return read_weight(file->second, name, value.offset(), type.element, type.element_count());
+}
+
+}  // namespace coreml_delegate::model

@@ -1,0 +1,60 @@
+"""Reading requirements.lock.
+
+The lock is a pip requirements file, one line per distribution, with what a line needs in its comment:
+
+    NAME==VERSION --hash=sha256:HEX [--hash=sha256:HEX ...]  # needs: NAME NAME ...; VERSION needs: NAME ...
+
+The second list is for a distribution that is published as several builds: its names are needed only when the file that pip
+chose has exactly that version (torch `2.13.0`, the CUDA build, as opposed to `2.13.0+cpu`).
+"""
+
+def target_name(distribution):
+    """The target of a distribution: its PEP 503 name in one identifier."""
+    return distribution.lower().replace("-", "_").replace(".", "_")
+
+def _parse_needs(comment):
+    needs = []
+    version_needs = {}
+    for part in comment.split(";"):
+        head, colon, names = part.partition("needs:")
+        if not colon:
+            continue
+        names = [target_name(n) for n in names.split(" ") if n]
+        if head.strip():
+            version_needs[head.strip()] = names
+        else:
+            needs = names
+    return needs, version_needs
+
+def parse_lock(text):
+    """Parses the lock.
+
+    Args:
+      text: of requirements.lock.
+
+    Returns:
+      A list of structs (name, requirement, needs, version_needs), in the order of the file.
+    """
+    entries = []
+    for line in text.split("\n"):
+        requirement, _, comment = line.partition("#")
+        requirement = requirement.strip()
+        if not requirement:
+            continue
+        name = requirement.partition("==")[0]
+        if "--hash=sha256:" not in requirement:
+            fail("requirements.lock: no hash for {}; run tools/update_lock".format(name))
+        needs, version_needs = _parse_needs(comment)
+        entries.append(struct(
+            name = target_name(name),
+            requirement = requirement,
+            needs = needs,
+            version_needs = version_needs,
+        ))
+    known = {e.name: True for e in entries}
+    for e in entries:
+        for names in [e.needs] + e.version_needs.values():
+            for n in names:
+                if n not in known:
+                    fail("requirements.lock: {} needs {}, which has no line; run tools/update_lock".format(e.name, n))
+    return entries

@@ -1,0 +1,109 @@
+"""Repository rules for Python distributions: one external repository per line of requirements.lock.
+
+`coreml_delegate_pypi` reads the lock and offers an alias per distribution; `coreml_delegate_pypi_NAME` holds one unpacked wheel.
+A wheel is fetched when a target that needs it is built, and again only when its own line of the lock changes.
+"""
+
+load("//third-party:python.bzl", "find_python")
+load(":lock.bzl", "parse_lock")
+
+_PREFIX = "coreml_delegate_pypi"
+
+# Distributions whose wheel also holds C++ headers and libraries: the BUILD file that declares them.
+_OVERLAYS = {
+    "executorch": Label("//third-party/executorch:wheel.BUILD.bazel"),
+    "openvino": Label("//third-party/openvino:wheel.BUILD.bazel"),
+    "pybind11": Label("//third-party/pybind11:wheel.BUILD.bazel"),
+}
+
+_WHEEL_BUILD = """load("@rules_python//python:defs.bzl", "py_library")
+
+package(default_visibility = ["//visibility:public"])
+
+# A folder as an input: one link in every sandbox and runfiles tree instead of one per file.
+py_library(
+    name = "pkg",
+    data = ["site-packages"],
+    imports = ["site-packages"],
+    deps = {deps},
+)
+
+filegroup(
+    name = "site_packages",
+    srcs = ["site-packages"],
+)
+"""
+
+def _label_list(names):
+    return "[" + "".join(["\n        \"@{}_{}//:pkg\",".format(_PREFIX, n) for n in names]) + ("\n    " if names else "") + "]"
+
+def _wheel_impl(repository_ctx):
+    python = find_python(repository_ctx)
+    result = repository_ctx.execute(
+        [python.executable, repository_ctx.path(repository_ctx.attr._fetch), repository_ctx.attr.requirement],
+        timeout = 3600,
+    )
+    if result.return_code:
+        fail("\n{}{}\n".format(result.stdout, result.stderr))
+    needs = repository_ctx.attr.needs + repository_ctx.attr.version_needs.get(result.stdout.strip(), [])
+    build = _WHEEL_BUILD.format(deps = _label_list(needs))
+    if repository_ctx.attr.overlay:
+        build += "\n" + repository_ctx.read(repository_ctx.attr.overlay)
+    repository_ctx.file("BUILD.bazel", build, executable = False)
+    repository_ctx.file("WORKSPACE", "", executable = False)
+
+wheel = repository_rule(
+    implementation = _wheel_impl,
+    doc = "One distribution, fetched with the user's pip and unpacked; target `pkg`.",
+    attrs = {
+        "needs": attr.string_list(doc = "Distributions that this one imports."),
+        "overlay": attr.label(allow_single_file = True, doc = "Appended to the BUILD file: C++ targets of the wheel."),
+        "requirement": attr.string(mandatory = True, doc = "The lock line: NAME==VERSION --hash=..."),
+        "version_needs": attr.string_list_dict(doc = "Further needs of the build with exactly this version."),
+        "_fetch": attr.label(default = Label("//third-party/pypi:fetch_wheel.py"), allow_single_file = True),
+    },
+)
+
+def _hub_impl(repository_ctx):
+    entries = parse_lock(repository_ctx.read(repository_ctx.attr.lock))
+    aliases = [
+        "alias(\n    name = \"{n}\",\n    actual = \"@{p}_{n}//:pkg\",\n    visibility = [\"//visibility:public\"],\n)\n"
+            .format(n = e.name, p = _PREFIX)
+        for e in entries
+    ]
+    repository_ctx.file("BUILD.bazel", "\n".join(aliases), executable = False)
+    rows = [
+        "    struct(\n        name = {},\n        requirement = {},\n        needs = {},\n        version_needs = {},\n    ),\n"
+            .format(repr(e.name), repr(e.requirement), repr(e.needs), repr(e.version_needs))
+        for e in entries
+    ]
+    repository_ctx.file(
+        "requirements.bzl",
+        "\"\"\"requirements.lock, parsed.\"\"\"\n\nREQUIREMENTS = [\n" + "".join(rows) + "]\n",
+        executable = False,
+    )
+    repository_ctx.file("WORKSPACE", "", executable = False)
+
+_hub = repository_rule(
+    implementation = _hub_impl,
+    attrs = {"lock": attr.label(mandatory = True, allow_single_file = True)},
+)
+
+def pypi_lock():
+    """Declares `coreml_delegate_pypi`: the parsed lock (`requirements.bzl`) and an alias per distribution."""
+    _hub(name = _PREFIX, lock = Label("//third-party/pypi:requirements.lock"))
+
+def pypi_repositories(requirements):
+    """Declares one repository per distribution.
+
+    Args:
+      requirements: `REQUIREMENTS` of `@coreml_delegate_pypi//:requirements.bzl`, or what `parse_lock` returns.
+    """
+    for e in requirements:
+        wheel(
+            name = _PREFIX + "_" + e.name,
+            needs = e.needs,
+            overlay = _OVERLAYS.get(e.name),
+            requirement = e.requirement,
+            version_needs = e.version_needs,
+        )

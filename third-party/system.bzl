@@ -1,0 +1,125 @@
+"""C++ libraries and tools that come from the operating system's packages."""
+
+_BUILD = """load("@rules_cc//cc:defs.bzl", "cc_library")
+
+package(default_visibility = ["//visibility:public"])
+
+exports_files({tools})
+
+cc_library(
+    name = "{library}",
+    hdrs = glob({globs}),
+    includes = ["include"],
+    linkopts = {linkopts},
+)
+"""
+
+_EXTRA_BUILD = """
+cc_library(
+    name = "{name}",
+    linkopts = {linkopts},
+    deps = [":{library}"],
+)
+"""
+
+# Where a distribution or a package manager puts headers; the first that has the library wins.
+_PREFIXES = ["/usr", "/usr/local", "/opt/homebrew", "/opt/local"]
+
+def _system_library_impl(repository_ctx):
+    attr = repository_ctx.attr
+    probe = attr.headers[0]
+    prefix = None
+    for candidate in _PREFIXES:
+        if repository_ctx.path("{}/include/{}".format(candidate, probe)).exists:
+            prefix = candidate
+            break
+    missing = [] if prefix else ["header {}".format(probe)]
+    for tool in attr.tools:
+        path = repository_ctx.which(tool)
+        if path:
+            repository_ctx.symlink(path, tool)
+        else:
+            missing.append("program {}".format(tool))
+    if missing:
+        fail("\n{}: {} not found. Debian: apt-get install {}\n".format(
+            attr.library,
+            ", ".join(missing),
+            " ".join(attr.debian_packages),
+        ))
+    globs = []
+    for header in attr.headers:
+        # `a/b.h` stands for the whole folder `a`; a bare name for itself.
+        top = header.split("/")[0]
+        repository_ctx.symlink("{}/include/{}".format(prefix, top), "include/" + top)
+        globs.append("include/" + top + ("/**" if top != header else ""))
+    linkopts = attr.linkopts if prefix == "/usr" else ["-L{}/lib".format(prefix)] + attr.linkopts
+    build = _BUILD.format(
+        globs = repr(globs),
+        library = attr.library,
+        linkopts = repr(linkopts),
+        tools = repr(attr.tools),
+    )
+    for name, flags in attr.more.items():
+        build += _EXTRA_BUILD.format(library = attr.library, linkopts = repr(flags), name = name)
+    repository_ctx.file("BUILD.bazel", build, executable = False)
+    repository_ctx.file("WORKSPACE", "", executable = False)
+
+system_library = repository_rule(
+    implementation = _system_library_impl,
+    doc = "Headers (as links, so that they are declared inputs), link flags and tools of one installed library.",
+    attrs = {
+        "debian_packages": attr.string_list(mandatory = True, doc = "Named in the error when something is missing."),
+        "headers": attr.string_list(mandatory = True, doc = "One header per include folder; the first tells where the library is."),
+        "library": attr.string(mandatory = True, doc = "Name of the cc_library."),
+        "linkopts": attr.string_list(),
+        "more": attr.string_list_dict(doc = "Further cc_libraries on top of it: name and link flags."),
+        "tools": attr.string_list(doc = "Programs, exported under their names."),
+    },
+    local = True,
+)
+
+def system_repositories():
+    """Declares a repository per system library."""
+    system_library(
+        name = "coreml_delegate_flatbuffers",
+        debian_packages = ["flatbuffers-compiler", "libflatbuffers-dev"],
+        headers = ["flatbuffers/flatbuffers.h"],
+        library = "flatbuffers",
+        tools = ["flatc"],
+    )
+    system_library(
+        name = "coreml_delegate_google_benchmark",
+        debian_packages = ["libbenchmark-dev"],
+        headers = ["benchmark/benchmark.h"],
+        library = "google_benchmark",
+        linkopts = ["-lbenchmark", "-lpthread"],
+    )
+    system_library(
+        name = "coreml_delegate_googletest",
+        debian_packages = ["libgtest-dev", "libgmock-dev"],
+        headers = ["gtest/gtest.h", "gmock/gmock.h"],
+        library = "googletest",
+        linkopts = ["-lgmock", "-lgtest", "-lpthread"],
+        more = {"main": ["-lgtest_main"]},
+    )
+    system_library(
+        name = "coreml_delegate_nlohmann_json",
+        debian_packages = ["nlohmann-json3-dev"],
+        headers = ["nlohmann/json.hpp"],
+        library = "nlohmann_json",
+    )
+    system_library(
+        name = "coreml_delegate_protobuf",
+        debian_packages = ["libprotobuf-dev", "protobuf-compiler"],
+        headers = ["google/protobuf/message.h"],
+        library = "protobuf",
+        linkopts = ["-lprotobuf", "-lpthread"],
+        tools = ["protoc"],
+    )
+    system_library(
+        name = "coreml_delegate_sqlite",
+        debian_packages = ["libsqlite3-dev"],
+        headers = ["sqlite3.h", "sqlite3ext.h"],
+        library = "sqlite",
+        linkopts = ["-lsqlite3"],
+    )

@@ -1,0 +1,113 @@
+"""C++ rules of this workspace: Bazel's, with the compiler flags that its code is held to."""
+
+load("@rules_cc//cc:defs.bzl", _cc_binary = "cc_binary", _cc_library = "cc_library", _cc_test = "cc_test")
+
+def _copts():
+    """The one place where the language level and the warnings are set."""
+    copts = ["-std=c++20", "-Wall", "-Wextra"]
+
+    # What another compiler warns about must not break the build of a repository that depends on this one.
+    return copts + (["-Werror"] if native.repository_name() == "@" else [])
+
+_GOOGLETEST_MAIN = Label("//third-party/googletest:main")
+
+def cc_library(name, copts = [], **kwargs):
+    """cc_library with this workspace's compiler flags."""
+    _cc_library(name = name, copts = _copts() + copts, **kwargs)
+
+def cc_binary(name, copts = [], **kwargs):
+    """cc_binary with this workspace's compiler flags."""
+    _cc_binary(name = name, copts = _copts() + copts, **kwargs)
+
+def cc_test(name, copts = [], deps = [], main = True, **kwargs):
+    """cc_test with this workspace's compiler flags and GoogleTest.
+
+    Args:
+      name: of the test.
+      copts: further compiler flags.
+      deps: further dependencies.
+      main: False for a test that has its own main() and wants no GoogleTest.
+      **kwargs: as of cc_test.
+    """
+    _cc_test(
+        name = name,
+        copts = _copts() + copts,
+        deps = deps + ([_GOOGLETEST_MAIN] if main else []),
+        **kwargs
+    )
+
+def cc_fuzz_test(name, srcs, corpus, copts = [], deps = [], linkopts = [], tags = [], **kwargs):
+    """A libFuzzer program (`extern "C" int LLVMFuzzerTestOneInput(const uint8_t*, size_t)`).
+
+    As a test, NAME runs each file of the corpus once. To look for new inputs, the same code as NAME_fuzzer (folders are absolute):
+
+        tools/bazel run --config=fuzz //PACKAGE:NAME_fuzzer -- -max_total_time=600 -artifact_prefix=FOLDER/ FOLDER
+
+    Args:
+      name: of the test.
+      srcs: the source with the function, and what only it needs.
+      corpus: files, not empty; found inputs that failed once belong there.
+      copts: further compiler flags.
+      deps: dependencies.
+      linkopts: further link flags.
+      tags: as of cc_test.
+      **kwargs: as of cc_test.
+    """
+    if not corpus:
+        fail("{}: a fuzz test needs a corpus, else it would run forever".format(name))
+    native.filegroup(
+        name = name + "_corpus",
+        srcs = corpus,
+        testonly = True,
+    )
+    _cc_library(
+        name = name + "_target",
+        srcs = srcs,
+        copts = _copts() + copts,
+        testonly = True,
+        # libFuzzer's main function calls into it by name.
+        alwayslink = True,
+        deps = deps,
+    )
+
+    # clang: libFuzzer's main function. Linked statically, so that the program can be copied away and run for long elsewhere.
+    linkopts = ["-fsanitize=fuzzer"] + linkopts
+    _cc_test(
+        name = name,
+        args = ["$(rootpaths :{}_corpus)".format(name)],
+        data = [":{}_corpus".format(name)],
+        linkopts = linkopts,
+        linkstatic = True,
+        # libFuzzer has its own threads and signal handlers.
+        tags = tags + ["no_tsan"],
+        deps = [":{}_target".format(name)],
+        **kwargs
+    )
+    _cc_binary(
+        name = name + "_fuzzer",
+        testonly = True,
+        linkopts = linkopts,
+        linkstatic = True,
+        tags = ["manual"],
+        deps = [":{}_target".format(name)],
+    )
+
+def cc_python_extension(name, copts = [], deps = [], linkopts = [], **kwargs):
+    """A Python extension module written with pybind11: NAME.so, imported as NAME.
+
+    Args:
+      name: of the module, as in PYBIND11_MODULE.
+      copts: further compiler flags.
+      deps: dependencies.
+      linkopts: further link flags.
+      **kwargs: as of cc_binary. A py_library takes ":NAME.so" as data.
+    """
+    _cc_binary(
+        name = name + ".so",
+        # pybind11 wants hidden symbols; its macros and exceptions want RTTI and exceptions, clang's default.
+        copts = _copts() + ["-fvisibility=hidden"] + copts,
+        linkshared = True,
+        linkopts = linkopts,
+        deps = deps + [Label("//third-party/pybind11")],
+        **kwargs
+    )

@@ -1,0 +1,141 @@
+"""The layers of the design hold: in #include lines, in the dependencies of BUILD files, and in Python imports.
+
+A component may use those of lower layers, never one above or beside it.
+"""
+
+import pathlib
+import re
+
+import pytest
+
+from tools import source_tree
+
+ROOT = source_tree.root()
+PYTHON = "python/executorch/backends/apple/coreml/"
+
+# From the bottom up. A folder belongs to the longest entry that it starts with.
+LAYERS = [
+    ["base"],
+    ["inmemoryfs", "schema", "kvstore"],
+    ["blob", PYTHON + "executorchcoreml"],
+    ["runtime/engine", "runtime/model"],
+    ["runtime/engine/portable", "runtime/engine/coreml", "runtime/assets", "runtime/sdk"],
+    ["runtime/engine/coreml/gnustep"],
+    ["runtime/delegate", "runtime/include"],
+    # runtime/python: an extension module for tests and tools; nothing of the runtime depends on it.
+    ["runtime/python"] + [PYTHON + part for part in ("runtime", "sdk", "compiler", "partition", "quantizer", "recipes")],
+]
+LEVEL = {component: level for level, layer in enumerate(LAYERS) for component in layer}
+
+# Beside each other in the table, but one thing.
+TOGETHER = [
+    # The public headers are the delegate's.
+    {"runtime/delegate", "runtime/include"},
+    # One ahead-of-time path: recipes drive the partitioner, which names the compiler.
+    {PYTHON + part for part in ("compiler", "partition", "quantizer", "recipes")},
+    # The inspector runs what it inspects.
+    {PYTHON + "runtime", PYTHON + "sdk"},
+]
+
+# Third-party code that only some folders may include: pattern, folders, why.
+CONFINED = [
+    (
+        r"openvino/",
+        ["runtime/engine/portable", "third-party/openvino", "benchmarks"],
+        "the portable engine is the only user of OpenVINO",
+    ),
+    (r"CoreML/", ["runtime/engine/coreml", "third-party"], "the Core ML engine is the only user of Core ML"),
+    (r"Foundation/", ["runtime/engine/coreml", "third-party"], "Foundation stays inside the Core ML engine"),
+    (r"(Python\.h|pybind11/)", ["python", "runtime/python", "third-party"], "the runtime never needs Python"),
+    (r"sqlite3\.h", ["kvstore", "third-party"], "the key-value store is the only user of SQLite"),
+]
+
+
+def component(path: str) -> str | None:
+    """The component that a path from the root belongs to, None if it is in no layer (tests, tools, examples...)."""
+    fits = [c for c in LEVEL if path == c or path.startswith(c + "/")]
+    return max(fits, key=len, default=None)
+
+
+def allowed(user: str | None, used: str | None) -> bool:
+    if user is None or used is None or user == used:
+        return True
+    return LEVEL[used] < LEVEL[user] or any(user in group and used in group for group in TOGETHER)
+
+
+def includes(path: pathlib.Path) -> list[str]:
+    return re.findall(r'^\s*#\s*(?:include|import)\s*[<"]([^>"]+)[>"]', path.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def dependencies(path: pathlib.Path) -> list[str]:
+    """The packages of this repository whose labels a BUILD file holds, comments and load lines left out."""
+    lines = [line.partition("#")[0] for line in path.read_text(encoding="utf-8").splitlines()]
+    text = "\n".join(line for line in lines if not line.startswith("load(") and "visibility" not in line)
+    text = re.sub(r"visibility\s*=\s*\[[^\]]*\]", "", text)
+    return re.findall(r'"//([^:"]*)(?::[^"]*)?"', text)
+
+
+def imports(path: pathlib.Path) -> list[str]:
+    """The folders of this repository's Python packages that a file imports."""
+    found = re.findall(r"executorch\.backends\.apple\.coreml\.(\w+)", path.read_text(encoding="utf-8"))
+    return [PYTHON + name for name in found]
+
+
+def violations() -> list[str]:
+    found = []
+    for path in source_tree.files(ROOT, ".h", ".cc", ".mm", ".m", ".py", "BUILD.bazel"):
+        where = path.relative_to(ROOT).as_posix()
+        user = component(str(pathlib.PurePosixPath(where).parent))
+        if user is None:
+            continue
+        if path.suffix == ".py":
+            # A test may drive what it tests through a neighbour.
+            used = [] if path.name.startswith("test_") or path.name.endswith("_test.py") else imports(path)
+        elif path.name == "BUILD.bazel":
+            used = dependencies(path)
+        else:
+            used = includes(path)
+        for name in used:
+            other = component(name)
+            if not allowed(user, other):
+                found.append(f"{where}: {user} must not use {other} ({name})")
+    return found
+
+
+def test_every_component_uses_lower_layers_only() -> None:
+    assert violations() == []
+
+
+@pytest.mark.parametrize(("pattern", "folders", "reason"), CONFINED, ids=[c[0] for c in CONFINED])
+def test_third_party_code_stays_where_it_belongs(pattern: str, folders: list[str], reason: str) -> None:
+    found = [
+        f"{where}: {name}: {reason}"
+        for path in source_tree.files(ROOT, ".h", ".cc", ".mm", ".m")
+        if not (where := path.relative_to(ROOT).as_posix()).startswith((*[f + "/" for f in folders], "tests/"))
+        for name in includes(path)
+        if re.match(pattern, name)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("user", "used", "is_allowed"),
+    [
+        ("blob", "base", True),
+        ("base", "blob", False),
+        ("inmemoryfs", "schema", False),
+        ("runtime/engine/cts", "runtime/engine", True),
+        ("runtime/engine", "runtime/engine/portable/ops", False),
+        ("runtime/engine/portable/ops", "runtime/engine", True),
+        ("runtime/engine/portable", "runtime/engine/coreml", False),
+        ("runtime/engine/coreml/gnustep", "runtime/engine/portable", True),
+        ("runtime/delegate", "runtime/assets", True),
+        ("runtime/assets", "runtime/engine/portable", False),
+        (PYTHON + "partition", PYTHON + "compiler", True),
+        (PYTHON + "compiler", PYTHON + "runtime", False),
+        ("runtime/delegate", "runtime/python", False),
+        ("tests", "runtime/delegate", True),
+    ],
+)
+def test_the_rule(user: str, used: str, is_allowed: bool) -> None:
+    assert allowed(component(user), component(used)) == is_allowed
