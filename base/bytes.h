@@ -20,8 +20,9 @@ inline std::string_view as_text(ByteSpan bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// A span with a share in the ownership of its memory (a mapped file, a FreeableBuffer, a vector). Copying shares, never copies
-// bytes. Without an owner the caller promises that the memory outlives every copy.
+// A span with a share in the ownership of its memory (a mapped file, a FreeableBuffer, a vector).
+// Copying shares, never copies bytes. Without an owner the caller promises that the memory outlives
+// every copy.
 //
 // Thread rule: a value; the bytes are never written through it.
 class Bytes {
@@ -35,7 +36,8 @@ class Bytes {
   size_t size() const { return span_.size(); }
   const std::shared_ptr<const void>& owner() const { return owner_; }
 
-  // The part of `length` bytes from `offset`, sharing the owner. Precondition: it lies within size().
+  // The part of `length` bytes from `offset`, sharing the owner. Precondition: it lies within
+  // size().
   Bytes subspan(size_t offset, size_t length) const {
     return Bytes(span_.subspan(offset, length), owner_);
   }

@@ -37,17 +37,21 @@ Status failure(int error, const char* what, const std::string& path) {
   std::string message =
       std::string("cannot ") + what + ": " + std::generic_category().message(error);
   switch (error) {
-    case ENOENT: return not_found(std::move(message), path);
+    case ENOENT:
+      return not_found(std::move(message), path);
     case EEXIST:
-    case ENOTEMPTY: return already_exists(std::move(message), path);
+    case ENOTEMPTY:
+      return already_exists(std::move(message), path);
     case ENOSPC:
     case EDQUOT:
       return resource_exhausted(message + "; free disk space and try again", path);
     case EFBIG:  // A limit of the process, or of the file system.
     case EMFILE:
     case ENFILE:
-    case ENOMEM: return resource_exhausted(std::move(message), path);
-    default: return io_error(std::move(message), path);
+    case ENOMEM:
+      return resource_exhausted(std::move(message), path);
+    default:
+      return io_error(std::move(message), path);
   }
 }
 
@@ -74,6 +78,12 @@ struct DirectoryCloser {
 };
 using Directory = std::unique_ptr<DIR, DirectoryCloser>;
 
+// Ends a mapping. Its type is how release_pages tells mapped bytes from others.
+struct Unmap {
+  size_t size;
+  void operator()(const void* address) const { ::munmap(const_cast<void*>(address), size); }
+};
+
 FileKind kind_of_mode(mode_t mode) {
   if (S_ISREG(mode)) return FileKind::kFile;
   if (S_ISDIR(mode)) return FileKind::kDirectory;
@@ -81,7 +91,8 @@ FileKind kind_of_mode(mode_t mode) {
   return FileKind::kOther;
 }
 
-// Makes what was written to the descriptor durable. On Apple systems fsync alone leaves it in the drive's cache.
+// Makes what was written to the descriptor durable. On Apple systems fsync alone leaves it in the
+// drive's cache.
 int sync_descriptor(int descriptor) {
 #ifdef F_FULLFSYNC
   if (retry_interrupted([&] { return ::fcntl(descriptor, F_FULLFSYNC); }) == 0) return 0;
@@ -101,8 +112,8 @@ int rename_exclusively(const std::string& from, const std::string& to) {
   if (::renamex_np(from.c_str(), to.c_str(), RENAME_EXCL) == 0) return 0;
   if (errno != ENOTSUP && errno != EINVAL) return -1;
 #endif
-  // A file system that has no exclusive rename. rename() itself refuses a directory that has entries, so what a race
-  // can replace is an empty directory.
+  // A file system that has no exclusive rename. rename() itself refuses a directory that has
+  // entries, so what a race can replace is an empty directory.
   struct stat there;
   if (::lstat(to.c_str(), &there) == 0) {
     errno = EEXIST;
@@ -138,7 +149,8 @@ class PosixWritableFile final : public WritableFile {
 
   Status close() override {
     if (!descriptor_.ok()) return failed_precondition("the file was closed before", path_);
-    // Not retried: after EINTR the descriptor is closed, and its number may belong to another thread.
+    // Not retried: after EINTR the descriptor is closed, and its number may belong to another
+    // thread.
     if (::close(descriptor_.release()) != 0 && errno != EINTR) {
       return failure(errno, "close the file", path_);
     }
@@ -150,7 +162,8 @@ class PosixWritableFile final : public WritableFile {
   const std::string path_;
 };
 
-// Removes what is in the directory of `directory`, links not followed. Depth-first; one descriptor for each level.
+// Removes what is in the directory of `directory`, links not followed. Depth-first; one descriptor
+// for each level.
 Status remove_entries(DIR* directory, const std::string& path) {
   // Read to the end first: some file systems skip entries when others are removed meanwhile.
   std::vector<std::string> names;
@@ -220,7 +233,8 @@ class PosixFileSystem final : public FileSystem {
 
   using FileSystem::map;
   Result<Bytes> map(const std::string& path, Links links) const override {
-    // O_NONBLOCK: opening a pipe without a writer must not wait. It changes nothing for regular files.
+    // O_NONBLOCK: opening a pipe without a writer must not wait. It changes nothing for regular
+    // files.
     const int flags =
         O_RDONLY | O_CLOEXEC | O_NONBLOCK | (links == Links::kRefuse ? O_NOFOLLOW : 0);
     const Descriptor file(retry_interrupted([&] { return ::open(path.c_str(), flags); }));
@@ -237,9 +251,7 @@ class PosixFileSystem final : public FileSystem {
     if (size == 0) return Bytes();  // mmap refuses an empty range.
     void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
     if (address == MAP_FAILED) return failure(errno, "map the file", path);
-    std::shared_ptr<const void> owner(address, [size](const void* mapped) {
-      ::munmap(const_cast<void*>(mapped), size);
-    });
+    std::shared_ptr<const void> owner(address, Unmap{size});
     return Bytes(ByteSpan(static_cast<const std::byte*>(address), size), std::move(owner));
   }
 
@@ -259,8 +271,9 @@ class PosixFileSystem final : public FileSystem {
 
   Result<std::string> make_unique_directory(const std::string& parent,
                                             const std::string& prefix) override {
-    // mkdtemp would make it private (0700), and a published folder keeps its rights. mkdir is exclusive whatever the name, so
-    // the suffix needs to be unlikely to collide, not hard to guess.
+    // mkdtemp would make it private (0700), and a published folder keeps its rights. mkdir is
+    // exclusive whatever the name, so the suffix needs to be unlikely to collide, not hard to
+    // guess.
     static constinit std::atomic<uint64_t> counter{0};
     constexpr int kAttempts = 100;
     for (int i = 0; i < kAttempts; ++i) {
@@ -279,8 +292,8 @@ class PosixFileSystem final : public FileSystem {
   Status rename(const std::string& from, const std::string& to) override {
     struct stat status;
     if (::lstat(from.c_str(), &status) != 0) return failure(errno, "rename", from);
-    const int result = S_ISDIR(status.st_mode) ? rename_exclusively(from, to)
-                                               : ::rename(from.c_str(), to.c_str());
+    const int result =
+        S_ISDIR(status.st_mode) ? rename_exclusively(from, to) : ::rename(from.c_str(), to.c_str());
     if (result != 0) return failure(errno, ("rename to " + to).c_str(), from);
     return {};
   }
@@ -291,9 +304,8 @@ class PosixFileSystem final : public FileSystem {
   }
 
   Status remove_tree(const std::string& path) override {
-    Descriptor descriptor(retry_interrupted([&] {
-      return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    }));
+    Descriptor descriptor(retry_interrupted(
+        [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); }));
     if (!descriptor.ok()) {
       return errno == ENOENT ? Status() : failure(errno, "open the folder", path);
     }
@@ -311,7 +323,8 @@ class PosixFileSystem final : public FileSystem {
     const Descriptor descriptor(retry_interrupted(
         [&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
     if (!descriptor.ok()) return failure(errno, "open the folder", path);
-    // Some file systems cannot sync a directory and say EINVAL; there is nothing more to do on them.
+    // Some file systems cannot sync a directory and say EINVAL; there is nothing more to do on
+    // them.
     if (sync_descriptor(descriptor.get()) != 0 && errno != EINVAL) {
       return failure(errno, "sync the folder", path);
     }
@@ -325,6 +338,24 @@ FileSystem& real_file_system() {
   // Never destroyed: files may be closed while the process ends.
   static PosixFileSystem& files = *new PosixFileSystem;
   return files;
+}
+
+void release_pages(const Bytes& bytes) {
+  const Unmap* mapping = std::get_deleter<Unmap>(bytes.owner());
+  if (mapping == nullptr || bytes.size() == 0) return;
+  const auto base = reinterpret_cast<uintptr_t>(bytes.owner().get());
+  const auto start = reinterpret_cast<uintptr_t>(bytes.data());
+  // An owner may be shared by bytes that lie elsewhere.
+  if (start < base || start - base > mapping->size ||
+      bytes.size() > mapping->size - (start - base)) {
+    return;
+  }
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const uintptr_t first = start / page * page;
+  const uintptr_t last = (start + bytes.size() + page - 1) / page * page;
+  // The mapping is private, of a file, and never written through: what is dropped comes back from
+  // the file.
+  ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 std::string temporary_directory() {

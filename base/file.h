@@ -1,12 +1,13 @@
 #ifndef COREML_DELEGATE_BASE_FILE_H_
 #define COREML_DELEGATE_BASE_FILE_H_
 
-// The one seam to the operating system's files. Everything in this project that reads or writes a file does it through a
-// FileSystem, so that it can be run in memory and made to fail at any call (base/testing_file.h).
+// The one seam to the operating system's files. Everything in this project that reads or writes a
+// file does it through a FileSystem, so that it can be run in memory and made to fail at any call
+// (base/testing_file.h).
 //
-// Thread rule: a FileSystem may be used from several threads at once; a WritableFile by one at a time.
-// Paths are UTF-8, `/`-separated. Errors are io_error (or not_found, already_exists, resource_exhausted for a full disk) naming
-// the path and the operating system's reason.
+// Thread rule: a FileSystem may be used from several threads at once; a WritableFile by one at a
+// time. Paths are UTF-8, `/`-separated. Errors are io_error (or not_found, already_exists,
+// resource_exhausted for a full disk) naming the path and the operating system's reason.
 
 #include <cstdint>
 #include <memory>
@@ -33,7 +34,8 @@ struct DirectoryEntry {
 // Whether a symbolic link in the last component of a path is followed.
 enum class Links { kFollow, kRefuse };
 
-// A file being written. Destroying it without close() closes the handle and leaves what was written.
+// A file being written. Destroying it without close() closes the handle and leaves what was
+// written.
 class WritableFile {
  public:
   virtual ~WritableFile() = default;
@@ -51,8 +53,9 @@ class FileSystem {
   virtual Result<FileInfo> info(const std::string& path) const = 0;
   // Sorted by name, without `.` and `..`.
   virtual Result<std::vector<DirectoryEntry>> list(const std::string& path) const = 0;
-  // The whole file, mapped where the system can: pages are read when touched. Truncating the file meanwhile is not allowed.
-  // invalid_argument for what is no regular file, or is a link and `links` refuses it.
+  // The whole file, mapped where the system can: pages are read when touched. Truncating the file
+  // meanwhile is not allowed. invalid_argument for what is no regular file, or is a link and
+  // `links` refuses it.
   virtual Result<Bytes> map(const std::string& path, Links links) const = 0;
   Result<Bytes> map(const std::string& path) const { return map(path, Links::kFollow); }
 
@@ -60,11 +63,12 @@ class FileSystem {
   virtual Result<std::unique_ptr<WritableFile>> create(const std::string& path) = 0;
   // Makes one directory; already_exists when there is something of that name.
   virtual Status make_directory(const std::string& path) = 0;
-  // Makes a directory that did not exist, inside `parent`, its name beginning with `prefix`; returns its path. Its access rights
-  // are those of make_directory.
+  // Makes a directory that did not exist, inside `parent`, its name beginning with `prefix`;
+  // returns its path. Its access rights are those of make_directory.
   virtual Result<std::string> make_unique_directory(const std::string& parent,
                                                     const std::string& prefix) = 0;
-  // Atomic within a volume. A directory replaces nothing: already_exists when `to` is there; a file replaces a file.
+  // Atomic within a volume. A directory replaces nothing: already_exists when `to` is there; a file
+  // replaces a file.
   virtual Status rename(const std::string& from, const std::string& to) = 0;
   virtual Status remove_file(const std::string& path) = 0;
   // Removes the directory and all below it without following links; success when it is not there.
@@ -75,6 +79,11 @@ class FileSystem {
 
 // The operating system's.
 FileSystem& real_file_system();
+
+// Lets the pages of bytes that real_file_system().map() gave, or of a part of them, leave memory:
+// they are read again when touched. So a pass over a large file does not end with all of it
+// resident. Nothing happens for other bytes.
+void release_pages(const Bytes& bytes);
 
 // The folder for temporary files (TMPDIR, or /tmp).
 std::string temporary_directory();

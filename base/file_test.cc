@@ -248,6 +248,26 @@ TEST_F(RealFileSystemTest, ShortWritesAreContinuedUntilNoRoomIsLeft) {
   EXPECT_EQ(files_.info(at("a"))->size, 1000u);
 }
 
+TEST_F(RealFileSystemTest, ReleasedPagesAreReadAgain) {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += static_cast<char>(i * 31 % 251);
+  write(at("a"), text);
+  const Result<Bytes> bytes = files_.map(at("a"));
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_EQ(as_text(bytes->span()), text);
+  release_pages(bytes->subspan(5000, 70'000));
+  release_pages(*bytes);
+  EXPECT_EQ(as_text(bytes->span()), text);
+}
+
+TEST(ReleasePagesTest, OtherBytesStayAsTheyAre) {
+  auto owner = std::make_shared<std::string>(100'000, 'x');
+  release_pages(Bytes(as_bytes(*owner), owner));
+  release_pages(Bytes(as_bytes(*owner)));
+  release_pages(Bytes());
+  EXPECT_EQ(*owner, std::string(100'000, 'x'));
+}
+
 TEST(JoinPathTest, PutsOneSlash) {
   EXPECT_EQ(join_path("a", "b"), "a/b");
   EXPECT_EQ(join_path("a/", "b"), "a/b");

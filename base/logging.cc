@@ -27,24 +27,31 @@ void write_to_stderr(LogLevel level, const char* file, int line, std::string_vie
 
 void send(LogLevel level, const char* file, int line, std::string_view message) {
   const LogSink sink = g_sink.load(std::memory_order_acquire);
-  (sink != nullptr ? sink : write_to_stderr)(level, file, line, message.substr(0, kMaxMessageBytes));
+  (sink != nullptr ? sink : write_to_stderr)(level, file, line,
+                                             message.substr(0, kMaxMessageBytes));
 }
 
 }  // namespace
 
 char log_level_letter(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return 'D';
-    case LogLevel::kInfo: return 'I';
-    case LogLevel::kWarning: return 'W';
-    case LogLevel::kError: return 'E';
+    case LogLevel::kDebug:
+      return 'D';
+    case LogLevel::kInfo:
+      return 'I';
+    case LogLevel::kWarning:
+      return 'W';
+    case LogLevel::kError:
+      return 'E';
   }
   return '?';
 }
 
 LogSink set_log_sink(LogSink sink) { return g_sink.exchange(sink, std::memory_order_acq_rel); }
 
-LogLevel set_log_level(LogLevel level) { return g_level.exchange(level, std::memory_order_relaxed); }
+LogLevel set_log_level(LogLevel level) {
+  return g_level.exchange(level, std::memory_order_relaxed);
+}
 
 bool is_log_enabled(LogLevel level) { return level >= g_level.load(std::memory_order_relaxed); }
 
@@ -58,7 +65,8 @@ void log_message(LogLevel level, const char* file, int line, const char* format,
   const int length = std::vsnprintf(small, sizeof(small), format, arguments);
   va_end(arguments);
   if (length < 0) {
-    send(level, file, line, format);  // An encoding error: the format itself says more than nothing.
+    send(level, file, line,
+         format);  // An encoding error: the format itself says more than nothing.
   } else if (static_cast<size_t>(length) < sizeof(small)) {
     send(level, file, line, std::string_view(small, static_cast<size_t>(length)));
   } else {

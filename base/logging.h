@@ -1,7 +1,8 @@
 #ifndef COREML_DELEGATE_BASE_LOGGING_H_
 #define COREML_DELEGATE_BASE_LOGGING_H_
 
-// Logging through one sink, which the delegate points at ExecuTorch's log; until then, standard error.
+// Logging through one sink, which the delegate points at ExecuTorch's log; until then, standard
+// error.
 //
 //   COREML_DELEGATE_LOG(kWarning, "no room for %s", path.c_str());
 //
@@ -20,10 +21,12 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 // "W" for kWarning.
 char log_level_letter(LogLevel level);
 
-// Takes one message, without a newline at its end; `file` and `message` live until it returns. It must not log.
+// Takes one message, without a newline at its end; `file` and `message` live until it returns. It
+// must not log.
 using LogSink = void (*)(LogLevel level, const char* file, int line, std::string_view message);
 
-// Sends what is logged from now on to `sink`; null means standard error. Returns the sink before, null for standard error.
+// Sends what is logged from now on to `sink`; null means standard error. Returns the sink before,
+// null for standard error.
 LogSink set_log_sink(LogSink sink);
 
 // Messages below `level` are dropped. kInfo at the start. Returns the level before.
@@ -38,12 +41,12 @@ __attribute__((format(printf, 4, 5))) void log_message(LogLevel level, const cha
 void log_status(LogLevel level, const char* file, int line, const Status& status);
 
 // `level` is an enumerator's name without its type.
-#define COREML_DELEGATE_LOG(level, ...)                                                        \
-  do {                                                                                         \
-    if (::coreml_delegate::is_log_enabled(::coreml_delegate::LogLevel::level)) {               \
-      ::coreml_delegate::log_message(::coreml_delegate::LogLevel::level, __FILE__, __LINE__,   \
-                                     __VA_ARGS__);                                             \
-    }                                                                                          \
+#define COREML_DELEGATE_LOG(level, ...)                                                      \
+  do {                                                                                       \
+    if (::coreml_delegate::is_log_enabled(::coreml_delegate::LogLevel::level)) {             \
+      ::coreml_delegate::log_message(::coreml_delegate::LogLevel::level, __FILE__, __LINE__, \
+                                     __VA_ARGS__);                                           \
+    }                                                                                        \
   } while (false)
 
 #define COREML_DELEGATE_LOG_STATUS(level, status) \

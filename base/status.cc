@@ -13,19 +13,32 @@ struct Status::Rep {
 
 std::string_view status_code_name(StatusCode code) {
   switch (code) {
-    case StatusCode::kOk: return "ok";
-    case StatusCode::kInvalidArgument: return "invalid_argument";
-    case StatusCode::kNotFound: return "not_found";
-    case StatusCode::kAlreadyExists: return "already_exists";
-    case StatusCode::kCorruptData: return "corrupt_data";
-    case StatusCode::kUnsupported: return "unsupported";
-    case StatusCode::kVersionTooNew: return "version_too_new";
-    case StatusCode::kFailedPrecondition: return "failed_precondition";
-    case StatusCode::kResourceExhausted: return "resource_exhausted";
-    case StatusCode::kIoError: return "io_error";
-    case StatusCode::kCancelled: return "cancelled";
-    case StatusCode::kEngineFailure: return "engine_failure";
-    case StatusCode::kInternal: return "internal";
+    case StatusCode::kOk:
+      return "ok";
+    case StatusCode::kInvalidArgument:
+      return "invalid_argument";
+    case StatusCode::kNotFound:
+      return "not_found";
+    case StatusCode::kAlreadyExists:
+      return "already_exists";
+    case StatusCode::kCorruptData:
+      return "corrupt_data";
+    case StatusCode::kUnsupported:
+      return "unsupported";
+    case StatusCode::kVersionTooNew:
+      return "version_too_new";
+    case StatusCode::kFailedPrecondition:
+      return "failed_precondition";
+    case StatusCode::kResourceExhausted:
+      return "resource_exhausted";
+    case StatusCode::kIoError:
+      return "io_error";
+    case StatusCode::kCancelled:
+      return "cancelled";
+    case StatusCode::kEngineFailure:
+      return "engine_failure";
+    case StatusCode::kInternal:
+      return "internal";
   }
   return "unknown";
 }

@@ -1,9 +1,9 @@
 #ifndef COREML_DELEGATE_BASE_STATUS_H_
 #define COREML_DELEGATE_BASE_STATUS_H_
 
-// Status: the outcome of an operation that can fail. A failed Status has a code for programs, a message for people, the
-// artifact the failure is about (a path, a file of a blob, an operation of a model) and, where one failure led to another,
-// its cause. Result<T> is a Status or a value.
+// Status: the outcome of an operation that can fail. A failed Status has a code for programs, a
+// message for people, the artifact the failure is about (a path, a file of a blob, an operation of
+// a model) and, where one failure led to another, its cause. Result<T> is a Status or a value.
 //
 // Thread rule: values; a Status may be copied and read from any thread. Copying never allocates.
 //
@@ -20,22 +20,26 @@
 
 namespace coreml_delegate {
 
-// What kind of failure. A caller branches on the code, never on the message. docs/errors.md has an anchor for each.
+// What kind of failure. A caller branches on the code, never on the message. docs/errors.md has an
+// anchor for each.
 enum class StatusCode : int32_t {
   kOk = 0,
-  // The caller broke a documented precondition: wrong dtype, shape, count, option. Retrying unchanged is of no use.
+  // The caller broke a documented precondition: wrong dtype, shape, count, option. Retrying
+  // unchanged is of no use.
   kInvalidArgument = 1,
   // A named thing (function, file, key) is not there.
   kNotFound = 2,
   // A thing that must be new is already there.
   kAlreadyExists = 3,
-  // Bytes of an artifact break the rules of its format: damaged or hostile input. The artifact must be replaced.
+  // Bytes of an artifact break the rules of its format: damaged or hostile input. The artifact must
+  // be replaced.
   kCorruptData = 4,
   // The artifact is well formed but needs something this build, engine or platform does not have.
   kUnsupported = 5,
   // The artifact was written by a newer major version of its format; upgrading this library helps.
   kVersionTooNew = 6,
-  // The object is not in a state in which the call is allowed (a state in use, a model being unloaded).
+  // The object is not in a state in which the call is allowed (a state in use, a model being
+  // unloaded).
   kFailedPrecondition = 7,
   // Memory, disk space, file handles or a configured limit ran out.
   kResourceExhausted = 8,
@@ -70,8 +74,8 @@ class [[nodiscard]] Status {
   // The failure that led to this one; success where there is none.
   Status cause() const;
 
-  // A failure of the same code that says what was being done to which artifact, with this one as its cause. Success stays
-  // success.
+  // A failure of the same code that says what was being done to which artifact, with this one as
+  // its cause. Success stays success.
   Status annotate(std::string message, std::string artifact = {}) const;
   // The same with another code, where the caller knows better what kind of failure it is.
   Status annotate_as(StatusCode code, std::string message, std::string artifact = {}) const;
@@ -104,8 +108,8 @@ class [[nodiscard]] Result {
   using value_type = T;
 
   // Implicit, so that a function can `return value;` and `return status;`.
-  Result(T value) : value_(std::move(value)) {}             // NOLINT(google-explicit-constructor)
-  Result(Status status) : status_(std::move(status)) {      // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {  // NOLINT(google-explicit-constructor)
     if (status_.ok()) status_ = internal_error("a Result was made from a Status that is ok");
   }
 
@@ -132,15 +136,16 @@ class [[nodiscard]] Result {
 #define COREML_DELEGATE_CONCAT(a, b) COREML_DELEGATE_CONCAT_INNER(a, b)
 
 // Returns from the enclosing function when `expression`, a Status, is a failure.
-#define RETURN_IF_ERROR(expression)                                            \
-  do {                                                                         \
-    if (::coreml_delegate::Status status_of_expression = (expression);         \
-        !status_of_expression.ok()) {                                          \
-      return status_of_expression;                                             \
-    }                                                                          \
+#define RETURN_IF_ERROR(expression)                                    \
+  do {                                                                 \
+    if (::coreml_delegate::Status status_of_expression = (expression); \
+        !status_of_expression.ok()) {                                  \
+      return status_of_expression;                                     \
+    }                                                                  \
   } while (false)
 
-// Evaluates `expression`, a Result; returns its Status on failure, else assigns or declares `target` with the value.
+// Evaluates `expression`, a Result; returns its Status on failure, else assigns or declares
+// `target` with the value.
 #define ASSIGN_OR_RETURN(target, expression) \
   ASSIGN_OR_RETURN_INNER(COREML_DELEGATE_CONCAT(result_of_line_, __LINE__), target, expression)
 #define ASSIGN_OR_RETURN_INNER(result, target, expression) \

@@ -6,34 +6,50 @@ namespace coreml_delegate {
 
 size_t data_type_size(DataType dtype) {
   switch (dtype) {
-    case DataType::kInvalid: return 0;
+    case DataType::kInvalid:
+      return 0;
     case DataType::kBool:
     case DataType::kInt8:
-    case DataType::kUInt8: return 1;
+    case DataType::kUInt8:
+      return 1;
     case DataType::kInt16:
     case DataType::kUInt16:
-    case DataType::kFloat16: return 2;
+    case DataType::kFloat16:
+      return 2;
     case DataType::kInt32:
-    case DataType::kFloat32: return 4;
+    case DataType::kFloat32:
+      return 4;
     case DataType::kInt64:
-    case DataType::kFloat64: return 8;
+    case DataType::kFloat64:
+      return 8;
   }
   return 0;
 }
 
 std::string_view data_type_name(DataType dtype) {
   switch (dtype) {
-    case DataType::kInvalid: return "invalid";
-    case DataType::kBool: return "bool";
-    case DataType::kInt8: return "int8";
-    case DataType::kUInt8: return "uint8";
-    case DataType::kInt16: return "int16";
-    case DataType::kUInt16: return "uint16";
-    case DataType::kInt32: return "int32";
-    case DataType::kInt64: return "int64";
-    case DataType::kFloat16: return "float16";
-    case DataType::kFloat32: return "float32";
-    case DataType::kFloat64: return "float64";
+    case DataType::kInvalid:
+      return "invalid";
+    case DataType::kBool:
+      return "bool";
+    case DataType::kInt8:
+      return "int8";
+    case DataType::kUInt8:
+      return "uint8";
+    case DataType::kInt16:
+      return "int16";
+    case DataType::kUInt16:
+      return "uint16";
+    case DataType::kInt32:
+      return "int32";
+    case DataType::kInt64:
+      return "int64";
+    case DataType::kFloat16:
+      return "float16";
+    case DataType::kFloat32:
+      return "float32";
+    case DataType::kFloat64:
+      return "float64";
   }
   return "invalid";
 }

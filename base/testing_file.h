@@ -22,7 +22,8 @@
 
 namespace coreml_delegate {
 
-// A file system in memory. `/` is there from the start. What was mapped stays as it was when the file is removed or replaced.
+// A file system in memory. `/` is there from the start. What was mapped stays as it was when the
+// file is removed or replaced.
 class InMemoryFiles final : public FileSystem {
  public:
   InMemoryFiles() = default;
@@ -42,7 +43,8 @@ class InMemoryFiles final : public FileSystem {
 
   // Every path there is but the root, sorted.
   std::vector<std::string> paths() const;
-  // Puts a node of any kind at `path`, such as a symbolic link or a device. Its parent must be there.
+  // Puts a node of any kind at `path`, such as a symbolic link or a device. Its parent must be
+  // there.
   void put(const std::string& path, FileKind kind, std::string content = {});
 
  private:
@@ -77,8 +79,9 @@ enum class FileOperation {
   kSyncDirectory,
 };
 
-// Passes every call on to `base`, unless it was told to fail it. A call that fails has no effect, but for append, which writes the
-// first half of its bytes before it fails, and close, which closes.
+// Passes every call on to `base`, unless it was told to fail it. A call that fails has no effect,
+// but for append, which writes the first half of its bytes before it fails, and close, which
+// closes.
 class FailingFileSystem final : public FileSystem {
  public:
   // `base` must outlive this.

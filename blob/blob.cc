@@ -19,13 +19,13 @@ constexpr char kStockDebugInfo[] = "debug_info.json";
 // Every file with the checksum that its bytes have.
 Result<std::vector<FileRecord>> hash_files(const inmemoryfs::InMemoryFileSystem& files) {
   std::vector<FileRecord> records;
-  RETURN_IF_ERROR(files.walk("", [&](std::string_view path, const inmemoryfs::Metadata& metadata,
-                                     const Bytes& content) {
-    if (metadata.kind == inmemoryfs::NodeKind::kFile) {
-      records.push_back({std::string(path), metadata.size, sha256(content.span()), {}});
-    }
-    return Status();
-  }));
+  RETURN_IF_ERROR(files.walk(
+      "", [&](std::string_view path, const inmemoryfs::Metadata& metadata, const Bytes& content) {
+        if (metadata.kind == inmemoryfs::NodeKind::kFile) {
+          records.push_back({std::string(path), metadata.size, hash_file(content), {}});
+        }
+        return Status();
+      }));
   return records;
 }
 
@@ -131,7 +131,8 @@ Result<DelegateCall> open_delegate_call(const Bytes& processed, const OpenOption
       ASSIGN_OR_RETURN(const Bytes bytes, follow(reference->named_data_key, options));
       Result<Blob> blob = open_coreml_blob(bytes, options);
       if (!blob.ok()) {
-        return blob.status().annotate("cannot open the blob referred to", reference->named_data_key);
+        return blob.status().annotate("cannot open the blob referred to",
+                                      reference->named_data_key);
       }
       return call_of(*std::move(blob), reference->function_name, reference->named_data_key);
     }
@@ -161,14 +162,14 @@ Result<Sha256Digest> verify_content(const Blob& blob) {
   if (blob.format != Format::kCoreMLBlob) return compute_content_id(blob);
   for (const FileRecord& record : blob.file_records) {
     ASSIGN_OR_RETURN(const Bytes content, blob.files.read(record.path));
-    const Sha256Digest found = sha256(content.span());
+    const Sha256Digest found = hash_file(content);
     if (found == record.checksum) continue;
     return corrupt_data("its content has the SHA-256 " + to_hex(found) + ", the blob states " +
                             to_hex(record.checksum) + ": the file is damaged",
                         record.path);
   }
-  const Sha256Digest identity = content_identity(blob.kind, blob.specification_version,
-                                                 blob.file_records, blob.functions);
+  const Sha256Digest identity =
+      content_identity(blob.kind, blob.specification_version, blob.file_records, blob.functions);
   if (identity != blob.content_id) {
     return corrupt_data("the content has the identifier " + to_hex(identity) +
                         ", the blob claims " + to_hex(blob.content_id));

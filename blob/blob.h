@@ -28,8 +28,8 @@ enum class Kind {
 
 // How the bytes are laid out.
 enum class Format {
-  kCoreMLBlob,           // Ours: schema/coreml_blob.fbs.
-  kFlattenedDirectory,   // The stock exporter's, read and written for existing .pte files and apps.
+  kCoreMLBlob,          // Ours: schema/coreml_blob.fbs.
+  kFlattenedDirectory,  // The stock exporter's, read and written for existing .pte files and apps.
 };
 
 struct State {
@@ -41,7 +41,7 @@ struct State {
 struct Function {
   std::string name;
   std::string method;
-  std::vector<TensorSpec> inputs;   // In the order of the delegate call's arguments.
+  std::vector<TensorSpec> inputs;  // In the order of the delegate call's arguments.
   std::vector<TensorSpec> outputs;
   std::vector<State> states;
   bool operator==(const Function&) const = default;
@@ -60,8 +60,9 @@ struct FileRecord {
 struct Blob {
   Format format = Format::kCoreMLBlob;
   Kind kind = Kind::kPackage;
-  // The identity. Ours: what the header claims, which opening compared with the checksums stated, not with the files; verify_content
-  // does that. Stock: zero until the content was hashed, by OpenOptions::verify_checksums or compute_content_id.
+  // The identity. Ours: what the header claims, which opening compared with the checksums stated,
+  // not with the files; verify_content does that. Stock: zero until the content was hashed, by
+  // OpenOptions::verify_checksums or compute_content_id.
   Sha256Digest content_id{};
   int32_t specification_version = 0;  // 0 for the stock formats: it is in the package.
   // The files of the package or compiled model, paths relative to its root.
@@ -70,12 +71,12 @@ struct Blob {
   std::vector<FileRecord> file_records;
   // Ours: every function. Stock: names only, no dtypes or shapes (DataType::kInvalid, empty shape).
   std::vector<Function> functions;
-  std::string compute_units;       // Empty when the exporter said nothing.
+  std::string compute_units;  // Empty when the exporter said nothing.
   std::string compute_precision;
   std::string deployment_target;
   std::string producer;
   std::vector<std::pair<std::string, std::string>> producer_versions;  // Component, version.
-  Bytes debug_map;                 // May be empty.
+  Bytes debug_map;                                                     // May be empty.
 
   // By function name; not_found lists the names there are.
   Result<const Function*> function(const std::string& name) const;
@@ -85,7 +86,8 @@ struct Blob {
 using NamedDataLookup = std::function<Result<Bytes>(const std::string& key)>;
 
 struct OpenOptions {
-  // Read every file and compare it with its checksum, and the content with its identifier. Costs in the number of bytes.
+  // Read every file and compare it with its checksum, and the content with its identifier. Costs in
+  // the number of bytes.
   bool verify_checksums = false;
   NamedDataLookup named_data;  // Null: a blob that refers to named data is refused.
 };
@@ -93,24 +95,28 @@ struct OpenOptions {
 // What a delegate call's processed bytes lead to: a blob and the function to run.
 struct DelegateCall {
   Blob blob;
-  // Empty when the processed bytes name none: the blob's only function, or the one that serves the method.
+  // Empty when the processed bytes name none: the blob's only function, or the one that serves the
+  // method.
   std::string function_name;
 };
 
 // Opens processed bytes of any of the formats and follows a reference into named data.
-// corrupt_data names the rule that is broken and the file; version_too_new says what to upgrade; unsupported for bytes that are none
-// of the formats. Cost: in the number of files and functions, not in bytes (a stock payload's identity is computed from its
-// content only when OpenOptions::verify_checksums, verify_content() or compute_content_id() asks for it).
+// corrupt_data names the rule that is broken and the file; version_too_new says what to upgrade;
+// unsupported for bytes that are none of the formats. Cost: in the number of files and functions,
+// not in bytes (a stock payload's identity is computed from its content only when
+// OpenOptions::verify_checksums, verify_content() or compute_content_id() asks for it).
 Result<DelegateCall> open_delegate_call(const Bytes& processed, const OpenOptions& options);
 
 // A whole blob of ours.
 Result<Blob> open_coreml_blob(const Bytes& bytes, const OpenOptions& options);
 
-// A stock flattened directory with its metadata.json. Of the options, only verify_checksums matters.
+// A stock flattened directory with its metadata.json. Of the options, only verify_checksums
+// matters.
 Result<Blob> open_flattened_directory(const Bytes& bytes, const OpenOptions& options = {});
 
-// Reads every file and fails with corrupt_data, naming it, if it does not have its checksum or the blob not its identifier. For a
-// stock payload, which has none, computes the identity. Returns the content identifier, now established.
+// Reads every file and fails with corrupt_data, naming it, if it does not have its checksum or the
+// blob not its identifier. For a stock payload, which has none, computes the identity. Returns the
+// content identifier, now established.
 Result<Sha256Digest> verify_content(const Blob& blob);
 
 // The SHA-256 over the canonical content, as docs/blob_format.md defines it.

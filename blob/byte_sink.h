@@ -19,6 +19,20 @@
 
 namespace coreml_delegate::blob {
 
+// Calls `use` (Status(ByteSpan)) with the bytes, in pieces of a few MiB whose pages leave memory
+// afterwards where they are of a mapped file. So one pass over a file of any size takes little
+// memory.
+template <typename Use>
+Status for_each_piece(const Bytes& content, Use use) {
+  constexpr size_t kPiece = size_t{4} << 20;
+  for (size_t at = 0; at < content.size(); at += kPiece) {
+    const Bytes piece = content.subspan(at, std::min(kPiece, content.size() - at));
+    RETURN_IF_ERROR(use(piece.span()));
+    if (content.size() > kPiece) release_pages(piece);
+  }
+  return {};
+}
+
 class ByteSink {
  public:
   virtual ~ByteSink() = default;
@@ -33,6 +47,11 @@ class ByteSink {
       count -= part;
     }
     return {};
+  }
+
+  // A whole file, piece by piece: where it is mapped, its pages leave memory behind the piece.
+  Status append_file(const Bytes& content) {
+    return for_each_piece(content, [this](ByteSpan piece) { return append(piece); });
   }
 };
 

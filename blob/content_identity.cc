@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <string_view>
+
+#include "blob/byte_sink.h"
 
 namespace coreml_delegate::blob {
 namespace {
@@ -91,6 +92,16 @@ class Stream {
 };
 
 }  // namespace
+
+Sha256Digest hash_file(const Bytes& content) {
+  Sha256 hash;
+  const Status status = for_each_piece(content, [&hash](ByteSpan piece) {
+    hash.update(piece);
+    return Status();
+  });
+  (void)status.ok();  // Hashing does not fail.
+  return hash.finish();
+}
 
 Sha256Digest content_identity(Kind kind, int32_t specification_version,
                               const std::vector<FileRecord>& files,

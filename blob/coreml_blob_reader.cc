@@ -22,7 +22,8 @@ constexpr size_t kIdentifierOffset = 8;  // From the start of the bytes.
 // The table is read at an address that suits its largest scalar.
 constexpr size_t kTableAlignment = 8;
 
-// Copies the strings of the table, and bounds what a table can make of itself by naming one string many times.
+// Copies the strings of the table, and bounds what a table can make of itself by naming one string
+// many times.
 class NameDecoder {
  public:
   Result<std::string> decode(const flatbuffers::String* text) {
@@ -34,7 +35,8 @@ class NameDecoder {
     return std::string(text->data(), text->size());
   }
 
-  // The same for a text that is only shown: it must be UTF-8, and its length is limited as a name's is.
+  // The same for a text that is only shown: it must be UTF-8, and its length is limited as a name's
+  // is.
   Result<std::string> decode_note(const flatbuffers::String* text, const char* what) {
     ASSIGN_OR_RETURN(std::string note, decode(text));
     if (!note.empty()) RETURN_IF_ERROR(check_name(note, what, StatusCode::kCorruptData));
@@ -47,7 +49,8 @@ class NameDecoder {
 
 // The size-prefixed FlatBuffer at the start of the bytes, verified.
 struct Table {
-  // The prefix and the buffer; a copy of their own where the bytes lie at an address that does not suit.
+  // The prefix and the buffer; a copy of their own where the bytes lie at an address that does not
+  // suit.
   Bytes bytes;
   const schema::Root* root = nullptr;
 };
@@ -76,8 +79,8 @@ Result<Table> read_table(const Bytes& bytes) {
   const auto* data = reinterpret_cast<const uint8_t*>(table.bytes.data());
   flatbuffers::Verifier::Options options;
   options.max_depth = 64;
-  // A table takes at least 4 bytes and a reference to it 4 more; a table that is referred to more often than there is room for
-  // is one of few bytes that stands for many.
+  // A table takes at least 4 bytes and a reference to it 4 more; a table that is referred to more
+  // often than there is room for is one of few bytes that stands for many.
   options.max_tables = table_size / 8 + 1;
   flatbuffers::Verifier verifier(data, static_cast<size_t>(end), options);
   if (!schema::VerifySizePrefixedRootBuffer(verifier)) {
@@ -112,9 +115,9 @@ Result<Sha256Digest> read_digest(const flatbuffers::Vector<uint8_t>* bytes, cons
                                  const std::string& artifact) {
   Sha256Digest digest;
   if (bytes->size() != digest.size()) {
-    return corrupt_data(std::string(what) + " has " + std::to_string(bytes->size()) +
-                            " bytes instead of 32",
-                        artifact);
+    return corrupt_data(
+        std::string(what) + " has " + std::to_string(bytes->size()) + " bytes instead of 32",
+        artifact);
   }
   std::memcpy(digest.data(), bytes->data(), digest.size());
   return digest;
@@ -213,8 +216,8 @@ class BlobReader {
     RETURN_IF_ERROR(check_name(record.named_data_key, "the named-data key of " + record.path,
                                StatusCode::kCorruptData));
     if (!named_data_) {
-      return not_found("its bytes are in the program's named data under '" +
-                           record.named_data_key + "', and no named data was given",
+      return not_found("its bytes are in the program's named data under '" + record.named_data_key +
+                           "', and no named data was given",
                        record.path);
     }
     Result<Bytes> found = named_data_(record.named_data_key);
@@ -256,8 +259,8 @@ class BlobReader {
         if (file->size() > 0) ranges.push_back({file->offset(), file->size(), &record.path});
       }
       if (Status added = blob_.files.add_file(record.path, std::move(content)); !added.ok()) {
-        return added.annotate_as(StatusCode::kCorruptData, "two files have paths that exclude each other",
-                                 record.path);
+        return added.annotate_as(StatusCode::kCorruptData,
+                                 "two files have paths that exclude each other", record.path);
       }
     }
     RETURN_IF_ERROR(check_overlap(std::move(ranges)));
@@ -281,7 +284,8 @@ class BlobReader {
     if (source.dimensions() != nullptr) {
       const auto& dimensions = *source.dimensions();
       if (dimensions.size() > kMaxRank) return too_large("the rank is above 16");
-      // By memcpy: the verifier does not check that the elements of a vector of structs are aligned.
+      // By memcpy: the verifier does not check that the elements of a vector of structs are
+      // aligned.
       tensor.shape.resize(dimensions.size());
       static_assert(sizeof(schema::Dimension) == sizeof(Dimension));
       if (!tensor.shape.empty()) {
@@ -410,7 +414,8 @@ Result<std::variant<Blob, BlobReference>> read_coreml_blob(const Bytes& bytes,
                        read_reference(bytes, table, *table.root->content_as_Reference()));
       return std::variant<Blob, BlobReference>(std::move(reference));
     }
-    case schema::Content::NONE: break;
+    case schema::Content::NONE:
+      break;
   }
   const int type = static_cast<int>(table.root->content_type());
   if (type == 0) return corrupt_data("the table holds neither a blob nor a reference");

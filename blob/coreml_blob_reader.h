@@ -1,7 +1,8 @@
 #ifndef COREML_DELEGATE_BLOB_COREML_BLOB_READER_H_
 #define COREML_DELEGATE_BLOB_COREML_BLOB_READER_H_
 
-// The reader of our own format. blob.h's open_delegate_call and open_coreml_blob are what callers use.
+// The reader of our own format. blob.h's open_delegate_call and open_coreml_blob are what callers
+// use.
 
 #include <string>
 #include <variant>
@@ -21,8 +22,8 @@ struct BlobReference {
   std::string function_name;
 };
 
-// Whether the content identifier that a blob claims is compared with the one its table leads to. kSkip is for fuzzing, where no
-// random change would get past it.
+// Whether the content identifier that a blob claims is compared with the one its table leads to.
+// kSkip is for fuzzing, where no random change would get past it.
 enum class IdentityCheck { kCompare, kSkip };
 
 // A whole blob, or a reference. Files are neither copied nor read.

@@ -54,9 +54,8 @@ Offset<schema::Function> function_table(FlatBufferBuilder& builder, const Functi
   const auto outputs = tensor_vector(builder, function.outputs);
   std::vector<const State*> sorted;
   for (const State& state : function.states) sorted.push_back(&state);
-  std::sort(sorted.begin(), sorted.end(), [](const State* a, const State* b) {
-    return a->tensor.name < b->tensor.name;
-  });
+  std::sort(sorted.begin(), sorted.end(),
+            [](const State* a, const State* b) { return a->tensor.name < b->tensor.name; });
   Offset<flatbuffers::Vector<Offset<schema::State>>> state_vector;
   if (!sorted.empty()) {
     std::vector<Offset<schema::State>> states;
@@ -137,13 +136,14 @@ Status CoreMLBlobWriter::add_files(const inmemoryfs::InMemoryFileSystem& files,
                                    const std::map<std::string, std::string>& named_data_keys,
                                    uint32_t alignment) {
   std::vector<std::pair<std::string, Bytes>> sorted;
-  RETURN_IF_ERROR(files.walk("", [&](std::string_view path, const inmemoryfs::Metadata& metadata,
-                                     const Bytes& content) {
-    if (metadata.kind == inmemoryfs::NodeKind::kFile) sorted.emplace_back(path, content);
-    return Status();
-  }));
+  RETURN_IF_ERROR(files.walk(
+      "", [&](std::string_view path, const inmemoryfs::Metadata& metadata, const Bytes& content) {
+        if (metadata.kind == inmemoryfs::NodeKind::kFile) sorted.emplace_back(path, content);
+        return Status();
+      }));
   if (sorted.empty()) return invalid_argument("the blob would have no file");
-  if (sorted.size() > kMaxFiles) return invalid_argument("the blob would have more than 100000 files");
+  if (sorted.size() > kMaxFiles)
+    return invalid_argument("the blob would have more than 100000 files");
   // Whole paths: the walk compares component by component, in which a '/' sorts before everything.
   std::sort(sorted.begin(), sorted.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -152,11 +152,11 @@ Status CoreMLBlobWriter::add_files(const inmemoryfs::InMemoryFileSystem& files,
     FileRecord& record = records_.emplace_back();
     record.path = path;
     record.size = content.size();
-    record.checksum = sha256(content.span());
+    record.checksum = hash_file(content);
     uint64_t offset = 0;
     if (const auto key = named_data_keys.find(path); key != named_data_keys.end()) {
-      RETURN_IF_ERROR(check_name(key->second, "the named-data key of " + path,
-                                 StatusCode::kInvalidArgument));
+      RETURN_IF_ERROR(
+          check_name(key->second, "the named-data key of " + path, StatusCode::kInvalidArgument));
       record.named_data_key = key->second;
       ++named;
     } else if (record.size > 0) {
@@ -175,7 +175,8 @@ Status CoreMLBlobWriter::add_files(const inmemoryfs::InMemoryFileSystem& files,
 }
 
 Status CoreMLBlobWriter::build_table(const BlobDescription& description) {
-  // FlatBufferBuilder ends the process when it grows beyond its limit; the names are bounded by the rules, the map is not.
+  // FlatBufferBuilder ends the process when it grows beyond its limit; the names are bounded by the
+  // rules, the map is not.
   uint64_t bound = description.debug_map.size();
   for (const FileRecord& record : records_) {
     bound += record.path.size() + record.named_data_key.size() + 128;
@@ -204,8 +205,7 @@ Status CoreMLBlobWriter::build_table(const BlobDescription& description) {
     const auto path = builder.CreateString(record.path);
     const auto checksum = digest_vector(builder, record.checksum);
     const auto key = optional_string(builder, record.named_data_key);
-    files.push_back(
-        schema::CreateFile(builder, path, record.size, checksum, offsets_[i], key));
+    files.push_back(schema::CreateFile(builder, path, record.size, checksum, offsets_[i], key));
   }
   const auto file_vector = builder.CreateVector(files);
   std::vector<const Function*> sorted;
@@ -220,9 +220,8 @@ Status CoreMLBlobWriter::build_table(const BlobDescription& description) {
   const auto producer = producer_table(builder, description);
   Offset<flatbuffers::Vector<uint8_t>> debug_map;
   if (description.debug_map.size() > 0) {
-    debug_map =
-        builder.CreateVector(reinterpret_cast<const uint8_t*>(description.debug_map.data()),
-                             description.debug_map.size());
+    debug_map = builder.CreateVector(reinterpret_cast<const uint8_t*>(description.debug_map.data()),
+                                     description.debug_map.size());
   }
   const auto blob = schema::CreateBlob(
       builder, kMajorVersion, kMinorVersion,
@@ -239,7 +238,7 @@ Status CoreMLBlobWriter::write(ByteSink& sink) const {
   uint64_t end = 0;
   for (const InlineFile& file : inline_files_) {
     RETURN_IF_ERROR(sink.append_zeros(file.offset - end));
-    RETURN_IF_ERROR(sink.append(file.content.span()));
+    RETURN_IF_ERROR(sink.append_file(file.content));
     end = file.offset + file.content.size();
   }
   return {};
@@ -249,8 +248,8 @@ Result<std::vector<std::byte>> encode_reference(const std::string& named_data_ke
                                                 const std::string& function_name) {
   RETURN_IF_ERROR(check_name(named_data_key, "the named-data key of a reference",
                              StatusCode::kInvalidArgument));
-  RETURN_IF_ERROR(check_name(function_name, "the function name of a reference",
-                             StatusCode::kInvalidArgument));
+  RETURN_IF_ERROR(
+      check_name(function_name, "the function name of a reference", StatusCode::kInvalidArgument));
   FlatBufferBuilder builder;
   const auto key = builder.CreateString(named_data_key);
   const auto function = builder.CreateString(function_name);

@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_BLOB_COREML_BLOB_WRITER_H_
 #define COREML_DELEGATE_BLOB_COREML_BLOB_WRITER_H_
 
-// The writer of our own format. The same content gives the same bytes. Files are read twice (to hash, to write) and never copied: beside
-// the caller's bytes there is only the table.
+// The writer of our own format. The same content gives the same bytes. Files are read twice (to
+// hash, to write) and never copied: beside the caller's bytes there is only the table.
 //
 //   ASSIGN_OR_RETURN(CoreMLBlobWriter writer, CoreMLBlobWriter::create(description, tree));
 //   FileSink sink(*file);
@@ -40,9 +40,10 @@ struct BlobDescription {
 // Thread rule: const members may be called from several threads at once.
 class CoreMLBlobWriter {
  public:
-  // Hashes every file and checks every rule of the format: invalid_argument names the one that is broken. The files of
-  // `named_data_keys` (path to key) are left to the program's named data: the caller stores their bytes under the key. Empty
-  // directories of the tree are left out. Shares the owners of the files' bytes.
+  // Hashes every file and checks every rule of the format: invalid_argument names the one that is
+  // broken. The files of `named_data_keys` (path to key) are left to the program's named data: the
+  // caller stores their bytes under the key. Empty directories of the tree are left out. Shares the
+  // owners of the files' bytes.
   static Result<CoreMLBlobWriter> create(
       const BlobDescription& description, const inmemoryfs::InMemoryFileSystem& files,
       const std::map<std::string, std::string>& named_data_keys = {});
@@ -76,7 +77,8 @@ class CoreMLBlobWriter {
   uint64_t payload_size_ = 0;
 };
 
-// The processed bytes of a delegate call that runs `function_name` of the blob under `named_data_key`.
+// The processed bytes of a delegate call that runs `function_name` of the blob under
+// `named_data_key`.
 Result<std::vector<std::byte>> encode_reference(const std::string& named_data_key,
                                                 const std::string& function_name);
 

@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_BLOB_CORRUPT_CASES_H_
 #define COREML_DELEGATE_BLOB_CORRUPT_CASES_H_
 
-// One blob for each rule that a reader checks, named for what it breaks. make_testdata writes them to testdata/corrupt/, the test
-// opens the files and compares with what is said here.
+// One blob for each rule that a reader checks, named for what it breaks. make_testdata writes them
+// to testdata/corrupt/, the test opens the files and compares with what is said here.
 
 #include <string>
 #include <vector>
@@ -22,8 +22,9 @@ struct CorruptCase {
 
 std::vector<CorruptCase> corrupt_cases();
 
-// The named data that the cases and goldens are opened with: the golden's weights under kGoldenWeightKey, the whole golden under
-// kGoldenBlobKey, a reference under "coreml_reference", a stock model without methods under "stock_single".
+// The named data that the cases and goldens are opened with: the golden's weights under
+// kGoldenWeightKey, the whole golden under kGoldenBlobKey, a reference under "coreml_reference", a
+// stock model without methods under "stock_single".
 NamedDataLookup corrupt_case_named_data();
 
 }  // namespace coreml_delegate::blob

@@ -35,7 +35,8 @@ Result<Index> find_index(std::string_view bytes) {
   while (end > 0 && is_padding(bytes[end - 1])) --end;
   if (end == 0 || bytes[end - 1] != '{') {
     return unsupported(
-        "the bytes are none of the formats of a Core ML delegate: no file identifier CMLB, no CMJR, and they do not "
+        "the bytes are none of the formats of a Core ML delegate: no file identifier CMLB, no "
+        "CMJR, and they do not "
         "end as a flattened directory does");
   }
   Index index;
@@ -137,11 +138,10 @@ class IndexReader {
     }
     // Without offset + size, which may wrap around.
     if (node.size > index_start_ || node.offset > index_start_ - node.size) {
-      return corrupt_data("its " + std::to_string(node.size) + " bytes at " +
-                              std::to_string(node.offset) +
-                              " reach beyond the data, which ends at " +
-                              std::to_string(index_start_),
-                          artifact);
+      return corrupt_data(
+          "its " + std::to_string(node.size) + " bytes at " + std::to_string(node.offset) +
+              " reach beyond the data, which ends at " + std::to_string(index_start_),
+          artifact);
     }
     return {};
   }
@@ -161,15 +161,15 @@ class IndexReader {
       const uint64_t child = value.get<uint64_t>();
       // Before its parent: so there are no cycles.
       if (child >= number) {
-        return corrupt_data("refers to node " + std::to_string(child) +
-                                ", which is not before its parent",
-                            child_artifact);
+        return corrupt_data(
+            "refers to node " + std::to_string(child) + ", which is not before its parent",
+            child_artifact);
       }
       Node& node = nodes_[static_cast<size_t>(child)];
       if (node.has_parent) {
-        return corrupt_data("refers to node " + std::to_string(child) +
-                                ", which is in a directory already",
-                            child_artifact);
+        return corrupt_data(
+            "refers to node " + std::to_string(child) + ", which is in a directory already",
+            child_artifact);
       }
       node.has_parent = true;
       nodes_[number].children.emplace_back(&name, static_cast<size_t>(child));
@@ -182,9 +182,8 @@ class IndexReader {
     for (size_t i = 0; i < nodes_.size(); ++i) {
       if (nodes_[i].size > 0) files.push_back(i);
     }
-    std::stable_sort(files.begin(), files.end(), [&](size_t a, size_t b) {
-      return nodes_[a].offset < nodes_[b].offset;
-    });
+    std::stable_sort(files.begin(), files.end(),
+                     [&](size_t a, size_t b) { return nodes_[a].offset < nodes_[b].offset; });
     for (size_t i = 1; i < files.size(); ++i) {
       const Node& before = nodes_[files[i - 1]];
       if (before.offset + before.size > nodes_[files[i]].offset) {
@@ -230,13 +229,23 @@ class IndexReader {
 
 }  // namespace
 
-Result<InMemoryFileSystem> read_flattened_directory(const Bytes& bytes) {
+Result<InMemoryFileSystem> read_flattened_directory(const Bytes& bytes, std::string* root_name) {
   ASSIGN_OR_RETURN(const Index index, find_index(as_text(bytes.span())));
   ASSIGN_OR_RETURN(const json parsed, parse_json(index.text, kIndexName));
-  return IndexReader(bytes, index.start).read(parsed);
+  ASSIGN_OR_RETURN(InMemoryFileSystem tree, IndexReader(bytes, index.start).read(parsed));
+  if (root_name != nullptr) {
+    // The last of a list of objects, as the reader has found.
+    const json* name = find_member(find_member(parsed, "nodes")->back(), "name");
+    *root_name = name != nullptr && name->is_string() ? name->get<std::string>() : std::string();
+  }
+  return tree;
 }
 
-Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemoryFileSystem& tree) {
+Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemoryFileSystem& tree,
+                                                                  const std::string& root_name) {
+  if (Status name = inmemoryfs::check_path(root_name); !name.ok()) {
+    return name.annotate("the root's name is not allowed");
+  }
   FlattenedDirectoryWriter writer;
   json nodes = json::array();
   uint64_t end = 0;
@@ -259,11 +268,11 @@ Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemory
         ASSIGN_OR_RETURN(Bytes content, tree.read(below));
         writer.regions_.push_back({offset, std::move(content)});
       }
-      nodes.push_back({{"name", name},
-                       {"kind", metadata.kind == inmemoryfs::NodeKind::kFile ? kFileKind
-                                                                             : kDirectoryKind},
-                       {"dataRegion", {{"offset", offset}, {"size", metadata.size}}},
-                       {"children", std::move(grandchildren)}});
+      nodes.push_back(
+          {{"name", name},
+           {"kind", metadata.kind == inmemoryfs::NodeKind::kFile ? kFileKind : kDirectoryKind},
+           {"dataRegion", {{"offset", offset}, {"size", metadata.size}}},
+           {"children", std::move(grandchildren)}});
       children[name] = nodes.size() - 1;
     }
     return children;
@@ -271,7 +280,7 @@ Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemory
 
   try {
     ASSIGN_OR_RETURN(json children, add_entries(""));
-    nodes.push_back({{"name", "root"},
+    nodes.push_back({{"name", root_name},
                      {"kind", kDirectoryKind},
                      {"dataRegion", {{"offset", 0}, {"size", 0}}},
                      {"children", std::move(children)}});
@@ -292,7 +301,7 @@ Status FlattenedDirectoryWriter::write(ByteSink& sink) const {
   uint64_t end = 0;
   for (const Region& region : regions_) {
     RETURN_IF_ERROR(sink.append_zeros(region.offset - end));
-    RETURN_IF_ERROR(sink.append(region.content.span()));
+    RETURN_IF_ERROR(sink.append_file(region.content));
     end = region.offset + region.content.size();
   }
   return sink.append(as_bytes(index_));

@@ -10,7 +10,8 @@ namespace {
 
 using nlohmann::json;
 
-// What the values of `text` nest to. Before parsing, so that nothing deep is ever built; text that is no JSON may get any answer.
+// What the values of `text` nest to. Before parsing, so that nothing deep is ever built; text that
+// is no JSON may get any answer.
 int nesting_depth(std::string_view text) {
   int depth = 0;
   int deepest = 0;

@@ -14,8 +14,9 @@ namespace coreml_delegate::blob {
 inline constexpr int kMaxJsonDepth = 16;
 inline constexpr size_t kMaxJsonBytes = size_t{64} << 20;
 
-// The value `text` is. corrupt_data, with `what` in its message, for text that is no JSON, not UTF-8, deeper than kMaxJsonDepth,
-// longer than kMaxJsonBytes, or in which an object has one name twice.
+// The value `text` is. corrupt_data, with `what` in its message, for text that is no JSON, not
+// UTF-8, deeper than kMaxJsonDepth, longer than kMaxJsonBytes, or in which an object has one name
+// twice.
 Result<nlohmann::json> parse_json(std::string_view text, const std::string& what);
 
 // The member `name` of an object, or null where it has none. Precondition: `object` is an object.

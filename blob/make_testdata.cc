@@ -1,5 +1,5 @@
-// Writes blob/testdata: the corrupt blobs, and, with --goldens, our goldens. The goldens in the tree are version 1 for ever; a new
-// version gets new ones beside them.
+// Writes blob/testdata: the corrupt blobs, and, with --goldens, our goldens. The goldens in the
+// tree are version 1 for ever; a new version gets new ones beside them.
 //
 //   tools/bazel run //blob:make_testdata -- $PWD/blob/testdata
 

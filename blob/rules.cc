@@ -88,8 +88,7 @@ Status check_function(const Function& function, const inmemoryfs::InMemoryFileSy
                       StatusCode code) {
   RETURN_IF_ERROR(check_name(function.name, "the name of a function", code));
   if (!function.method.empty()) {
-    RETURN_IF_ERROR(
-        check_name(function.method, "the method of function " + function.name, code));
+    RETURN_IF_ERROR(check_name(function.method, "the method of function " + function.name, code));
   }
   if (function.inputs.size() > kMaxTensors || function.outputs.size() > kMaxTensors ||
       function.states.size() > kMaxTensors) {
@@ -139,7 +138,8 @@ Status check_name(std::string_view name, const std::string& what, StatusCode cod
 Status check_functions(const std::vector<Function>& functions,
                        const inmemoryfs::InMemoryFileSystem& files, StatusCode code) {
   if (functions.empty()) return Status(code, "the blob has no function");
-  if (functions.size() > kMaxFunctions) return Status(code, "the blob has more than 10000 functions");
+  if (functions.size() > kMaxFunctions)
+    return Status(code, "the blob has more than 10000 functions");
   std::set<std::string_view> names;
   for (const Function& function : functions) {
     RETURN_IF_ERROR(check_function(function, files, code));

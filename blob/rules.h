@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_BLOB_RULES_H_
 #define COREML_DELEGATE_BLOB_RULES_H_
 
-// The rules of docs/blob_format.md that the reader and the writer of our blob share. `code` is that of the failure: corrupt_data
-// for the reader, invalid_argument for the writer.
+// The rules of docs/blob_format.md that the reader and the writer of our blob share. `code` is that
+// of the failure: corrupt_data for the reader, invalid_argument for the writer.
 
 #include <cstdint>
 #include <string>
@@ -30,7 +30,8 @@ inline constexpr uint64_t kMaxTotalNameBytes = uint64_t{64} << 20;
 // The FlatBuffers library's own limit.
 inline constexpr uint64_t kMaxTableBytes = (uint64_t{1} << 31) - 16;
 
-// The smallest multiple of `alignment`, a power of two, that is at least `offset`. Precondition: no overflow.
+// The smallest multiple of `alignment`, a power of two, that is at least `offset`. Precondition: no
+// overflow.
 constexpr uint64_t align_up(uint64_t offset, uint64_t alignment) {
   return (offset + alignment - 1) & ~(alignment - 1);
 }

@@ -12,8 +12,9 @@
 
 namespace coreml_delegate::blob {
 
-// The functions that metadata.json names, with the names of their inputs and outputs and nothing else (dtype kInvalid, no shape). In the
-// form for one method there is one function without a name; in the form for several, one for each method, sorted by name.
+// The functions that metadata.json names, with the names of their inputs and outputs and nothing
+// else (dtype kInvalid, no shape). In the form for one method there is one function without a name;
+// in the form for several, one for each method, sorted by name.
 Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata);
 
 struct StockReference {

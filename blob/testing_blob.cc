@@ -143,12 +143,11 @@ std::string RawBlob::encode() const {
     function_offsets.push_back(blob::encode(builder, function));
   }
   const auto function_vector = builder.CreateVector(function_offsets);
-  const auto id =
-      builder.CreateVector(content_id ? *content_id : to_vector(right_identity(*this)));
-  const auto blob = schema::CreateBlob(
-      builder, major_version, minor_version, static_cast<schema::Kind>(kind), id,
-      specification_version, alignment, payload_size.value_or(payload.size()), file_vector,
-      function_vector);
+  const auto id = builder.CreateVector(content_id ? *content_id : to_vector(right_identity(*this)));
+  const auto blob =
+      schema::CreateBlob(builder, major_version, minor_version, static_cast<schema::Kind>(kind), id,
+                         specification_version, alignment, payload_size.value_or(payload.size()),
+                         file_vector, function_vector);
   std::string bytes = finish(builder, schema::Content::Blob, blob.Union());
   if (is_valid_alignment(alignment)) {
     bytes.resize(static_cast<size_t>(align_up(bytes.size(), alignment)));

@@ -39,7 +39,7 @@ class ConvRelu(torch.nn.Module):
 def run(name: str, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], folder: Path) -> bool:
     """Lowers, runs and compares one model; whether the difference is normal for the precision."""
     console = rich.console.Console()
-    console.print(f"[bold]{name}[/bold]  inputs {[list(x.shape) for x in inputs]}", highlight=False)
+    console.print(f"[bold]{name}[/bold]  inputs {[list(x.shape) for x in inputs]}", highlight=False, soft_wrap=True)
     path = folder / f"{name}.pte"
     with pipeline.Stages(console).running() as stages, torch.no_grad():
         pte = pipeline.lower(module.eval(), inputs, stages=stages)
@@ -53,15 +53,16 @@ def run(name: str, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], fo
     console.print(
         f"  {len(pte):,} bytes; {calls} of {instructions} instructions call the Core ML delegate", highlight=False
     )
-    console.print(f"  PyTorch   {[f'{v:+.5f}' for v in expected.flatten()[:4].tolist()]} ...", highlight=False)
-    console.print(f"  delegate  {[f'{v:+.5f}' for v in actual.flatten()[:4].tolist()]} ...", highlight=False)
-    console.print("  " + pipeline.difference_line(difference, pipeline.FLOAT16) + "\n", highlight=False)
+    console.print(f"  PyTorch   {[f'{v:+.5f}' for v in expected.flatten()[:4].tolist()]} ...", highlight=False, soft_wrap=True)
+    console.print(f"  delegate  {[f'{v:+.5f}' for v in actual.flatten()[:4].tolist()]} ...", highlight=False, soft_wrap=True)
+    console.print("  " + pipeline.difference_line(difference, pipeline.FLOAT16) + "\n", highlight=False, soft_wrap=True)
     return difference <= pipeline.FLOAT16.normal_difference
 
 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    pipeline.quiet()
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(_OUTPUT.value) if _OUTPUT.value else Path(temporary)

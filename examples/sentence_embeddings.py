@@ -57,6 +57,7 @@ def load_encoder() -> tuple[SentenceEncoder, object]:
     from tokenizers import Tokenizer
 
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     folder = get_model_path()
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.enable_padding(length=MAX_TOKENS)
@@ -82,6 +83,7 @@ def print_similarities(console: rich.console.Console, sentences: list[str], embe
 
 
 def main(argv: list[str]) -> int:
+    pipeline.quiet()
     import coremltools as ct
     from executorch.backends.apple.coreml.compiler import CoreMLBackend
 
@@ -111,10 +113,10 @@ def main(argv: list[str]) -> int:
         difference = pipeline.relative_difference(actual, expected)
         ours = pipeline.median_milliseconds(lambda: execute(batches[0]))
         eager = pipeline.median_milliseconds(lambda: encoder(*batches[0]))
-    console.print(f".pte: {len(pte) / 2**20:.1f} MiB, {calls} of {instructions} instructions call the Core ML delegate", highlight=False)
-    console.print(f"one sentence: {ours:.1f} ms, PyTorch eager {eager:.1f} ms (median of 20)", highlight=False)
-    console.print(pipeline.difference_line(difference, precision), highlight=False)
-    console.print("Computed by the portable engine; what Apple's Core ML computes cannot be seen here.", highlight=False)
+    console.print(f".pte: {len(pte) / 2**20:.1f} MiB, {calls} of {instructions} instructions call the Core ML delegate", highlight=False, soft_wrap=True)
+    console.print(f"one sentence: {ours:.1f} ms, PyTorch eager {eager:.1f} ms (median of 20)", highlight=False, soft_wrap=True)
+    console.print(pipeline.difference_line(difference, precision), highlight=False, soft_wrap=True)
+    console.print("Computed by the portable engine; what Apple's Core ML computes cannot be seen here.", highlight=False, soft_wrap=True)
     return 0 if difference <= precision.normal_difference else 1
 
 

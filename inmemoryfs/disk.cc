@@ -102,7 +102,8 @@ Status write_folder(FileSystem& files, const InMemoryFileSystem& tree, const std
   if (slash != std::string::npos) parent = slash == 0 ? "/" : target.substr(0, slash);
 
   const Result<FileInfo> there = files.info(target);
-  if (there.ok()) return already_exists("there is something of that name; nothing is replaced", path);
+  if (there.ok())
+    return already_exists("there is something of that name; nothing is replaced", path);
   if (there.status().code() != StatusCode::kNotFound) return there.status();
   Result<std::string> staging = files.make_unique_directory(parent, kStagingPrefix);
   if (!staging.ok()) return staging.status().annotate("cannot write the folder", path);

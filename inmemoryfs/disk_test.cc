@@ -25,8 +25,8 @@ std::vector<std::pair<std::string, std::string>> contents(const InMemoryFileSyst
   std::vector<std::pair<std::string, std::string>> result;
   const Status status =
       tree.walk("", [&](std::string_view path, const Metadata& metadata, const Bytes& content) {
-        result.emplace_back(path, metadata.kind == NodeKind::kDirectory ? "<directory>"
-                                                                        : as_text(content.span()));
+        result.emplace_back(
+            path, metadata.kind == NodeKind::kDirectory ? "<directory>" : as_text(content.span()));
         return Status();
       });
   EXPECT_TRUE(status.ok()) << status.to_string();
@@ -90,8 +90,8 @@ TEST_F(DiskTest, FolderHasTheRightsOfAnyNewFolder) {
 TEST_F(DiskTest, TrailingSlashesAndRelativePaths) {
   ASSERT_TRUE(write_folder(files_, sample(), at("out//")).ok());
   EXPECT_TRUE(files_.info(at("out/Manifest.json")).ok());
-  for (const std::string& path : {std::string(), std::string("/"), std::string("."),
-                                  std::string(".."), at(".."), at(".")}) {
+  for (const std::string& path :
+       {std::string(), std::string("/"), std::string("."), std::string(".."), at(".."), at(".")}) {
     EXPECT_EQ(write_folder(files_, sample(), path).code(), StatusCode::kInvalidArgument) << path;
   }
 }
@@ -111,7 +111,8 @@ TEST_F(DiskTest, MissingParentIsNotFound) {
   EXPECT_EQ(write_folder(files_, sample(), at("no/out")).code(), StatusCode::kNotFound);
 }
 
-// Trap: a failed unpack deletes a sibling folder whose name was built by joining strings without a separator.
+// Trap: a failed unpack deletes a sibling folder whose name was built by joining strings without a
+// separator.
 TEST_F(DiskTest, FailedWriteTouchesNoSibling) {
   for (const char* sibling : {"outside", "out2", ".coreml-staging-", "out.tmp"}) {
     ASSERT_TRUE(files_.make_directory(at(sibling)).ok());
@@ -189,7 +190,8 @@ TEST_F(DiskTest, ContentIsMappedNotRead) {
   EXPECT_EQ(as_text(tree->read("Data/deep/er/spec")->span()), "spec");
 }
 
-// One folder may be written by several threads at once: one wins, the others are told, nothing is left over.
+// One folder may be written by several threads at once: one wins, the others are told, nothing is
+// left over.
 TEST_F(DiskTest, WritersRaceAndOneWins) {
   const InMemoryFileSystem tree = sample();
   std::vector<Status> outcomes(4);

@@ -197,10 +197,8 @@ Status InMemoryFileSystem::add_directory(std::string_view path) {
 
 std::unique_ptr<InMemoryFileSystem::Node> InMemoryFileSystem::detach(std::string_view path) {
   const size_t slash = path.rfind('/');
-  Node* parent =
-      slash == std::string_view::npos ? root_.get() : root_->find(path.substr(0, slash));
-  const std::string_view name =
-      slash == std::string_view::npos ? path : path.substr(slash + 1);
+  Node* parent = slash == std::string_view::npos ? root_.get() : root_->find(path.substr(0, slash));
+  const std::string_view name = slash == std::string_view::npos ? path : path.substr(slash + 1);
   const auto found = parent->children.find(name);
   std::unique_ptr<Node> node = std::move(found->second);
   parent->children.erase(found);

@@ -106,6 +106,14 @@ def test_bazelisk_comes_before_an_installed_bazel_and_does_not_call_back(machine
     assert machine.run("build").stdout == "bazelisk build skip=true\n"
 
 
+def test_bazelisk_that_cannot_download_is_passed_over(machine: Machine) -> None:
+    machine.program("bazelisk", "#!/bin/bash\necho could not download >&2\nexit 1\n")
+    machine.program("bazel-4")
+    result = machine.run("build")
+    assert result.stdout == "ran bazel-4 build\n"
+    assert "could not download\ntools/bazel: bazelisk could not get Bazel 7.7.1" in result.stderr
+
+
 def test_the_version_asked_for_comes_before_others(machine: Machine) -> None:
     for name in ["bazel-4", "bazel-7.7.1", "bazel-8.0.0", "bazel"]:
         machine.program(name)

@@ -17,7 +17,9 @@ PYTHON = "python/executorch/backends/apple/coreml/"
 LAYERS = [
     ["base"],
     ["inmemoryfs", "schema", "kvstore"],
-    ["blob", PYTHON + "executorchcoreml"],
+    ["blob"],
+    # The extension module: blob's codecs for Python.
+    ["blob/python"],
     ["runtime/engine", "runtime/model"],
     ["runtime/engine/portable", "runtime/engine/coreml", "runtime/assets", "runtime/sdk"],
     ["runtime/engine/coreml/gnustep"],
@@ -46,7 +48,7 @@ CONFINED = [
     ),
     (r"CoreML/", ["runtime/engine/coreml", "third-party"], "the Core ML engine is the only user of Core ML"),
     (r"Foundation/", ["runtime/engine/coreml", "third-party"], "Foundation stays inside the Core ML engine"),
-    (r"(Python\.h|pybind11/)", ["python", "runtime/python", "third-party"], "the runtime never needs Python"),
+    (r"(Python\.h|pybind11/)", ["python", "blob/python", "runtime/python", "third-party"], "the runtime never needs Python"),
     (r"sqlite3\.h", ["kvstore", "third-party"], "the key-value store is the only user of SQLite"),
 ]
 
@@ -123,6 +125,7 @@ def test_third_party_code_stays_where_it_belongs(pattern: str, folders: list[str
     [
         ("blob", "base", True),
         ("base", "blob", False),
+        ("blob", "blob/python", False),
         ("inmemoryfs", "schema", False),
         ("runtime/engine/cts", "runtime/engine", True),
         ("runtime/engine", "runtime/engine/portable/ops", False),

@@ -1,4 +1,4 @@
-#include "runtime/include/coreml_backend/c_api.h"
+#include "runtime/include/coreml_delegate_c.h"
 
 #include <algorithm>
 #include <array>
@@ -12,11 +12,10 @@
 #include "base/status.h"
 #include "runtime/delegate/coreml_backend.h"
 #include "runtime/delegate/error_map.h"
-#include "runtime/include/coreml_backend/delegate.h"
+#include "runtime/include/coreml_delegate.h"
 
 namespace {
 
-namespace coreml = executorch::backends::coreml;
 using executorch::runtime::BackendOption;
 using executorch::runtime::Error;
 
@@ -60,7 +59,7 @@ std::string json_list(const Range& range, ToJson to_json) {
 }  // namespace
 
 uint32_t coreml_delegate_register_backend(void) {
-  return static_cast<uint32_t>(coreml::register_backend());
+  return static_cast<uint32_t>(coreml_delegate::register_backend());
 }
 
 uint32_t coreml_delegate_set_string_option(const char* key, const char* value) {
@@ -80,19 +79,19 @@ uint32_t coreml_delegate_set_bool_option(const char* key, int value) {
 }
 
 uint32_t coreml_delegate_reset_states(const char* method_name) {
-  return static_cast<uint32_t>(coreml::reset_states(method_name ? method_name : ""));
+  return static_cast<uint32_t>(coreml_delegate::reset_states(method_name ? method_name : ""));
 }
 
 const char* coreml_delegate_last_error(void) { return coreml_delegate::last_error_message().c_str(); }
 
 const char* coreml_delegate_diagnose(void) {
   thread_local std::string json;
-  const coreml::Diagnostics found = coreml::diagnose();
+  const coreml_delegate::Diagnostics found = coreml_delegate::diagnose();
   json = "{\"version\": " + json_string(found.version) + ", \"registered_backends\": " +
          json_list(found.registered_backends, [](const std::string& name) { return json_string(name); }) +
          ", \"is_registered\": " + (found.is_registered ? "true" : "false") + ", \"engines\": " +
          json_list(found.engines,
-                   [](const coreml::EngineInfo& engine) {
+                   [](const coreml_delegate::EngineInfo& engine) {
                      return "{\"name\": " + json_string(engine.name) +
                             ", \"fingerprint\": " + json_string(engine.fingerprint) + "}";
                    }) +

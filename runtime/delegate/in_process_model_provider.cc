@@ -7,9 +7,11 @@ namespace coreml_delegate {
 namespace {
 
 std::string describe(const ModelRequest& request) {
-  const std::string id = to_hex(request.blob->content_id).substr(0, 12);
-  return request.function_name.empty() ? "model " + id
-                                       : "function " + request.function_name + " of model " + id;
+  // A stock payload has no identity until it is hashed.
+  const std::string model = request.blob->content_id == Sha256Digest{}
+                                ? "the stock payload's model"
+                                : "model " + to_hex(request.blob->content_id).substr(0, 12);
+  return request.function_name.empty() ? model : "function " + request.function_name + " of " + model;
 }
 
 }  // namespace
@@ -46,7 +48,12 @@ std::shared_ptr<InProcessModelProvider::Entry> InProcessModelProvider::find_lock
     if (entry->key != wanted.key) continue;
     const bool same_content =
         wanted.verified_content && entry->verified_content == wanted.verified_content;
-    if (same_content || is_same_memory(entry->regions, wanted.regions)) return entry;
+    if (same_content) return entry;
+    if (is_same_memory(entry->regions, wanted.regions)) {
+      // What was hashed is what the entry was made of.
+      if (!entry->verified_content) entry->verified_content = wanted.verified_content;
+      return entry;
+    }
   }
   return nullptr;
 }

@@ -9,46 +9,42 @@
 #include "runtime/delegate/executorch_log.h"
 #include "runtime/delegate/in_process_model_provider.h"
 #include "runtime/engine/engine.h"
-#include "runtime/include/coreml_backend/delegate.h"
+#include "runtime/include/coreml_delegate.h"
 
 namespace coreml_delegate {
+
+using executorch::runtime::Error;
 
 CoreMLBackend& process_backend() {
   static auto* const backend = new CoreMLBackend(std::make_unique<InProcessModelProvider>());
   return *backend;
 }
 
-}  // namespace coreml_delegate
-
-namespace executorch::backends::coreml {
-
-namespace delegate = ::coreml_delegate;
-using ::executorch::runtime::Error;
 
 Error register_backend() {
   // Where ExecuTorch is, its log is where messages belong.
-  delegate::set_log_sink(delegate::log_to_executorch);
-  delegate::CoreMLBackend& backend = delegate::process_backend();
-  const auto* registered = ::executorch::runtime::get_backend_class(delegate::kBackendName);
+  set_log_sink(log_to_executorch);
+  CoreMLBackend& backend = process_backend();
+  const auto* registered = executorch::runtime::get_backend_class(kBackendName);
   if (registered == &backend) return Error::Ok;
   if (registered != nullptr) return Error::RegistrationAlreadyRegistered;
-  return ::executorch::runtime::register_backend({delegate::kBackendName, &backend});
+  return executorch::runtime::register_backend({kBackendName, &backend});
 }
 
 Diagnostics diagnose() {
   Diagnostics result;
   result.version = kVersion;
-  for (size_t i = 0; i < ::executorch::runtime::get_num_registered_backends(); ++i) {
-    const auto name = ::executorch::runtime::get_backend_name(i);
+  for (size_t i = 0; i < executorch::runtime::get_num_registered_backends(); ++i) {
+    const auto name = executorch::runtime::get_backend_name(i);
     if (name.ok()) result.registered_backends.emplace_back(name.get());
   }
-  result.is_registered = ::executorch::runtime::get_backend_class(delegate::kBackendName) ==
-                         &delegate::process_backend();
-  for (const std::string& name : delegate::engine::engine_names()) {
-    const delegate::Result<delegate::engine::Engine*> engine = delegate::engine::find_engine(name);
+  result.is_registered = executorch::runtime::get_backend_class(kBackendName) ==
+                         &process_backend();
+  for (const std::string& name : engine::engine_names()) {
+    const Result<engine::Engine*> engine = engine::find_engine(name);
     if (engine.ok()) result.engines.push_back({name, (*engine)->fingerprint()});
   }
-  const delegate::Result<delegate::engine::Engine*> preferred = delegate::engine::find_engine("");
+  const Result<engine::Engine*> preferred = engine::find_engine("");
   if (preferred.ok()) result.default_engine = (*preferred)->name();
   return result;
 }
@@ -66,9 +62,9 @@ std::string Diagnostics::to_string() const {
 }
 
 Error reset_states(const std::string& method_name) {
-  return delegate::report(delegate::process_backend().reset_states(method_name));
+  return report(process_backend().reset_states(method_name));
 }
 
-std::string last_error() { return delegate::last_error_message(); }
+std::string last_error() { return last_error_message(); }
 
-}  // namespace executorch::backends::coreml
+}  // namespace coreml_delegate

@@ -1,9 +1,9 @@
 // Registers the backend when the program or library that this is linked into starts.
 
-#include "runtime/include/coreml_backend/delegate.h"
+#include "runtime/include/coreml_delegate.h"
 
 namespace {
 
-[[maybe_unused]] const auto kRegistered = executorch::backends::coreml::register_backend();
+[[maybe_unused]] const auto kRegistered = coreml_delegate::register_backend();
 
 }  // namespace

@@ -141,7 +141,7 @@ class Model {
   virtual bool accepts_strides(std::span<const int64_t> shape, std::span<const int64_t> strides) const = 0;
   // Whether execute() can report intermediate values to a sink that wants them. Where it is false, execution goes on without them:
   // a model loaded from a compiled folder may have lost them, and load_source() brings them back.
-  virtual bool offers_intermediate_values() const = 0;
+  virtual bool offers_intermediate_values() const { return false; }
   virtual Result<std::unique_ptr<State>> make_state(std::span<const InitialStateValue> initial = {}) = 0;
   // Inputs and outputs in the order of description(), dtypes as described. Everything is checked before anything is written:
   // invalid_argument names the tensor. A failed execution leaves the state as it was, or says that it could not.

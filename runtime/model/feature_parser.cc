@@ -135,7 +135,7 @@ Status reconcile_shape(const ValueType& type, Role role, TensorSpec* spec) {
       continue;
     }
     fits = spec->shape[i].contains(extent);
-    spec->shape[i] = {extent, extent};
+    if (fits) spec->shape[i] = {extent, extent};
   }
   if (!fits) {
     return corrupt_data("the description says " + spec->to_string() + ", the program " +

@@ -224,6 +224,7 @@ class PyModel {
   py::dict run(const py::dict& inputs, PyState* state, EventSink* events) {
     std::vector<py::array> arrays;
     std::vector<std::vector<int64_t>> shapes;
+    std::vector<std::vector<int64_t>> strides;
     std::vector<ConstTensorView> views;
     for (const TensorSpec& spec : description_->inputs) {
       if (!inputs.contains(spec.name.c_str())) {
@@ -240,6 +241,8 @@ class PyModel {
       std::vector<int64_t> shape = shape_of(array);
       // A scalar is described as one element.
       if (shape.empty() && spec.shape.size() == 1) shape = {1};
+      std::vector<int64_t>& contiguous = strides.emplace_back(shape.size(), 1);
+      for (size_t i = contiguous.size(); i-- > 1;) contiguous[i - 1] = contiguous[i] * shape[i];
       shapes.push_back(std::move(shape));
       views.push_back({dtype, {}, {}, array.data()});
       arrays.push_back(std::move(array));
@@ -252,7 +255,10 @@ class PyModel {
         if (!known) raise(invalid_argument("the function has no such input", text));
       }
     }
-    for (size_t i = 0; i < views.size(); ++i) views[i].shape = shapes[i];
+    for (size_t i = 0; i < views.size(); ++i) {
+      views[i].shape = shapes[i];
+      views[i].strides = strides[i];
+    }
 
     // The size of a result that depends on its inputs is known after the first try.
     const size_t count = description_->outputs.size();

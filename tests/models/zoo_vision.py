@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import types
-
 import torch
+import zoo_torchvision
 from torch import nn
 
 
@@ -25,19 +23,6 @@ def conv_relu() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     return module, (torch.randn(1, 3, 256, 256),)
 
 
-def _torchvision_models() -> types.ModuleType:
-    """torchvision.models without torchvision's compiled operators, which load only beside the torch they were built with.
-
-    The module that declares shapes for those operators fails to import without them, and no classification model uses it.
-    """
-    name = "torchvision._meta_registrations"
-    if "torchvision" not in sys.modules:
-        sys.modules[name] = types.ModuleType(name)
-    import torchvision.models
-
-    return torchvision.models
-
-
 def _randomise_batch_norm(module: nn.Module) -> nn.Module:
     """Gives batch norms statistics that are not the identity, so that folding them is tested."""
     for part in module.modules():
@@ -49,17 +34,17 @@ def _randomise_batch_norm(module: nn.Module) -> nn.Module:
 
 def resnet18() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """float32[1, 3, 224, 224] -> float32[1, 1000]."""
-    return _randomise_batch_norm(_torchvision_models().resnet18(weights=None)), (torch.randn(1, 3, 224, 224),)
+    return _randomise_batch_norm(zoo_torchvision.models().resnet18(weights=None)), (torch.randn(1, 3, 224, 224),)
 
 
 def mobilenet_v2() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """float32[1, 3, 224, 224] -> float32[1, 1000]."""
-    return _randomise_batch_norm(_torchvision_models().mobilenet_v2(weights=None)), (torch.randn(1, 3, 224, 224),)
+    return _randomise_batch_norm(zoo_torchvision.models().mobilenet_v2(weights=None)), (torch.randn(1, 3, 224, 224),)
 
 
 def mobilenet_v3() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """MobileNetV3 large: float32[1, 3, 224, 224] -> float32[1, 1000]."""
-    module = _randomise_batch_norm(_torchvision_models().mobilenet_v3_large(weights=None))
+    module = _randomise_batch_norm(zoo_torchvision.models().mobilenet_v3_large(weights=None))
     return module, (torch.randn(1, 3, 224, 224),)
 
 

@@ -1,5 +1,6 @@
-// The wheel's kernels register themselves when their library is loaded, and no program names a symbol of it: a linker that keeps only
-// the libraries that are used (--as-needed, the default of some distributions) would drop it. This names one.
+// The wheel's kernels register themselves when their library is loaded, and no program names a
+// symbol of it: a linker that keeps only the libraries that are used (--as-needed, the default of
+// some distributions) would drop it. This names one.
 
 namespace executorch::cpublas {
 bool gemm_uses_blas();

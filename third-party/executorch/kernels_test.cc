@@ -1,4 +1,5 @@
-// Linking //third-party/executorch:kernels registers the CPU kernels, though no symbol of them is named here.
+// Linking //third-party/executorch:kernels registers the CPU kernels, though no symbol of them is
+// named here.
 
 #include <executorch/runtime/kernel/operator_registry.h>
 

@@ -1,4 +1,5 @@
-// The wheel's runtime compiles, links and runs with the defines and include folders of its cc_library.
+// The wheel's runtime compiles, links and runs with the defines and include folders of its
+// cc_library.
 
 #include <executorch/devtools/etdump/etdump_flatcc.h>
 #include <executorch/extension/module/module.h>

@@ -1,4 +1,5 @@
-// A graph built, compiled for the CPU plugin and run: headers, library and plugin of the wheel belong together.
+// A graph built, compiled for the CPU plugin and run: headers, library and plugin of the wheel
+// belong together.
 
 #include <openvino/op/add.hpp>
 #include <openvino/op/parameter.hpp>

@@ -4,7 +4,7 @@
 A wheel is fetched when a target that needs it is built, and again only when its own line of the lock changes.
 """
 
-load("//third-party:python.bzl", "find_python")
+load("//third-party:find_python.bzl", "find_python")
 load(":lock.bzl", "parse_lock")
 
 _PREFIX = "coreml_delegate_pypi"

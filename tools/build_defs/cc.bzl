@@ -39,7 +39,7 @@ def cc_test(name, copts = [], deps = [], main = True, **kwargs):
 def cc_fuzz_test(name, srcs, corpus, copts = [], deps = [], linkopts = [], tags = [], **kwargs):
     """A libFuzzer program (`extern "C" int LLVMFuzzerTestOneInput(const uint8_t*, size_t)`).
 
-    As a test, NAME runs each file of the corpus once. To look for new inputs, the same code as NAME_fuzzer (folders are absolute):
+    As a test, NAME runs each file of the corpus once, with any compiler. To look for new inputs, the same code as NAME_fuzzer (folders are absolute):
 
         tools/bazel run --config=fuzz //PACKAGE:NAME_fuzzer -- -max_total_time=600 -artifact_prefix=FOLDER/ FOLDER
 
@@ -65,28 +65,29 @@ def cc_fuzz_test(name, srcs, corpus, copts = [], deps = [], linkopts = [], tags 
         srcs = srcs,
         copts = _copts() + copts,
         testonly = True,
-        # libFuzzer's main function calls into it by name.
+        # main() calls into it by name.
         alwayslink = True,
         deps = deps,
     )
 
-    # clang: libFuzzer's main function. Linked statically, so that the program can be copied away and run for long elsewhere.
-    linkopts = ["-fsanitize=fuzzer"] + linkopts
     _cc_test(
         name = name,
         args = ["$(rootpaths :{}_corpus)".format(name)],
         data = [":{}_corpus".format(name)],
         linkopts = linkopts,
-        linkstatic = True,
-        # libFuzzer has its own threads and signal handlers.
-        tags = tags + ["no_tsan"],
-        deps = [":{}_target".format(name)],
+        tags = tags,
+        deps = [
+            ":{}_target".format(name),
+            Label("//tools/build_defs:fuzz_replay_main"),
+        ],
         **kwargs
     )
+
+    # clang: libFuzzer's main function. Linked statically, so that the program can be copied away and run for long elsewhere.
     _cc_binary(
         name = name + "_fuzzer",
         testonly = True,
-        linkopts = linkopts,
+        linkopts = ["-fsanitize=fuzzer"] + linkopts,
         linkstatic = True,
         tags = ["manual"],
         deps = [":{}_target".format(name)],

@@ -91,7 +91,28 @@ def _impl(ctx):
         ),
         # Coverage counters for libFuzzer in everything that is compiled; the fuzzer's main function is linked by cc_fuzz_test.
         feature(name = "fuzzer", flag_sets = [_flags(_COMPILE, _READABLE + ["-fsanitize=fuzzer-no-link"])]),
+        # As Bazel would add it by itself, but in front of the last one.
+        feature(
+            name = "user_compile_flags",
+            enabled = True,
+            flag_sets = [flag_set(
+                actions = _COMPILE,
+                flag_groups = [flag_group(
+                    expand_if_available = "user_compile_flags",
+                    flags = ["%{user_compile_flags}"],
+                    iterate_over = "user_compile_flags",
+                )],
+            )],
+        ),
     ]
+
+    # Behind a target's own -Wall -Wextra, which would switch them on again.
+    if ctx.attr.warning_flags:
+        features.append(feature(
+            name = "warning_flags",
+            enabled = True,
+            flag_sets = [_flags(_COMPILE, ctx.attr.warning_flags)],
+        ))
     return cc_common.create_cc_toolchain_config_info(
         ctx = ctx,
         abi_libc_version = "local",
@@ -132,6 +153,7 @@ clang_toolchain_config = rule(
         "objcopy": attr.string(mandatory = True),
         "objdump": attr.string(mandatory = True),
         "strip": attr.string(mandatory = True),
+        "warning_flags": attr.string_list(doc = "Warnings of this compiler that the tree is not held to."),
         "version": attr.string(mandatory = True, doc = "Part of the toolchain's name: another compiler, another build."),
     },
     provides = [CcToolchainConfigInfo],

@@ -27,6 +27,7 @@ clang_toolchain_config(
     objdump = "{objdump}",
     strip = "{strip}",
     version = "{version}",
+    warning_flags = {warning_flags},
 )
 
 cc_toolchain(
@@ -73,6 +74,19 @@ def _include_directories(repository_ctx, clang):
                         directories.append(spelling)
     return directories
 
+# What newer compilers added to -Wextra and the tree is not written for: leaving out the last fields of a designated initialiser is
+# how defaults are meant.
+_UNWANTED_WARNINGS = ["missing-designated-field-initializers"]
+
+def _warning_flags(repository_ctx, clang):
+    """The flags against those of _UNWANTED_WARNINGS that this compiler knows."""
+    known = []
+    for name in _UNWANTED_WARNINGS:
+        probe = [clang, "-Werror=unknown-warning-option", "-W" + name, "-fsyntax-only", "-x", "c++", "/dev/null"]
+        if repository_ctx.execute(probe).return_code == 0:
+            known.append("-Wno-" + name)
+    return known
+
 def _clang_repository_impl(repository_ctx):
     repository_ctx.file("WORKSPACE", "", executable = False)
     if "linux" not in repository_ctx.os.name.lower():
@@ -107,6 +121,7 @@ def _clang_repository_impl(repository_ctx):
         lld = lld or "",
         platform_cpu = "arm64" if machine == "aarch64" else machine,
         version = version,
+        warning_flags = repr(_warning_flags(repository_ctx, clang)),
         **tools
     ), executable = False)
 

@@ -201,7 +201,11 @@ FakeModel::~FakeModel() { --controls_->live_models_; }
 bool FakeModel::accepts_strides(std::span<const int64_t> shape, std::span<const int64_t> strides) const {
   if (accepts_strides_) return true;
   const std::vector<int64_t> contiguous = contiguous_strides(shape);
-  return std::equal(strides.begin(), strides.end(), contiguous.begin(), contiguous.end());
+  for (size_t i = 0; i < shape.size(); ++i) {
+    // The stride of an extent of 1 means nothing.
+    if (shape[i] != 1 && strides[i] != contiguous[i]) return false;
+  }
+  return strides.size() == shape.size();
 }
 
 Result<std::unique_ptr<State>> FakeModel::make_state(std::span<const InitialStateValue> initial) {
@@ -348,12 +352,13 @@ Status FakeModel::execute(std::span<const ConstTensorView> inputs, std::span<Ten
         break;
       }
     }
-    const TensorView& view = outputs[i];
+    TensorView& view = outputs[i];
     if (view.dtype != dtype || view.shape.size() != result.shape.size()) {
       return invalid_argument("the tensor does not fit " + output.spec.to_string(), output.spec.name);
     }
     if (view.strides.empty()) {
       if (result.values.size() > view.capacity) {
+        std::copy(result.shape.begin(), result.shape.end(), view.shape.begin());  // What is needed.
         return invalid_argument("the output needs " + std::to_string(result.values.size()) +
                                     " bytes, its buffer has " + std::to_string(view.capacity),
                                 output.spec.name);

@@ -1,6 +1,7 @@
 #include "runtime/engine/portable/compiled_folder.h"
 
-#include <charconv>
+#include <algorithm>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <ostream>
 #include <streambuf>
@@ -23,62 +24,118 @@ std::string to_hex(uint64_t value) {
   return text;
 }
 
-// A stream into a file that keeps the first failure and sums what passes.
-class FileBuffer : public std::streambuf {
+// How far into its stream OpenVINO goes back, to fill its header in at the end.
+constexpr uint64_t kHeadBytes = 4096;
+
+// What OpenVINO exports into. Its header comes first and is known last, and files are written from front to back: so a graph is
+// exported twice, first to nothing, which tells the header, then to the file, with the header of the first time.
+class ExportBuffer : public std::streambuf {
  public:
-  explicit FileBuffer(WritableFile& file) : file_(file), buffer_(size_t{1} << 20) {
-    setp(buffer_.data(), buffer_.data() + buffer_.size());
-  }
-  Status finish() {
-    flush();
-    return status_;
-  }
+  // To nothing.
+  ExportBuffer() = default;
+  // To `file`, beginning with `head`.
+  ExportBuffer(WritableFile& file, std::string head) : file_(&file), known_head_(std::move(head)) {}
+
+  // The first bytes as they are at the end.
+  const std::string& head() const { return head_; }
   uint64_t size() const { return size_; }
   uint64_t checksum() const { return checksum_.value(); }
+  // After everything was written.
+  Status finish() {
+    flush();
+    if (status_.ok() && file_ != nullptr && head_ != known_head_) {
+      return internal_error("OpenVINO exported the same graph in two ways");
+    }
+    return status_;
+  }
 
  protected:
   int_type overflow(int_type character) override {
-    if (!flush()) return traits_type::eof();
-    if (!traits_type::eq_int_type(character, traits_type::eof())) {
-      *pptr() = traits_type::to_char_type(character);
-      pbump(1);
-    }
-    return traits_type::not_eof(character);
+    if (traits_type::eq_int_type(character, traits_type::eof())) return traits_type::not_eof(character);
+    const char text = traits_type::to_char_type(character);
+    return xsputn(&text, 1) == 1 ? character : traits_type::eof();
   }
   std::streamsize xsputn(const char* text, std::streamsize count) override {
-    if (count < static_cast<std::streamsize>(buffer_.size())) {
-      return std::streambuf::xsputn(text, count);
+    const std::string_view bytes(text, static_cast<size_t>(count));
+    if (!status_.ok()) return 0;
+    if (position_ < size_) return rewrite(bytes) ? count : 0;
+    if (size_ < kHeadBytes) head_ += bytes.substr(0, kHeadBytes - size_);
+    std::string replaced;
+    std::string_view written = bytes;
+    if (file_ != nullptr && size_ < known_head_.size()) {
+      replaced = bytes;
+      replaced.replace(0, std::min<size_t>(replaced.size(), known_head_.size() - size_),
+                       known_head_.substr(size_, bytes.size()));
+      written = replaced;
     }
-    return flush() && write({text, static_cast<size_t>(count)}) ? count : 0;
+    size_ += bytes.size();
+    position_ = size_;
+    return append(written) ? count : 0;
   }
   int sync() override { return flush() ? 0 : -1; }
-  // OpenVINO asks where it is.
   pos_type seekoff(off_type offset, std::ios_base::seekdir direction,
                    std::ios_base::openmode) override {
-    if (offset != 0 || direction != std::ios_base::cur) return pos_type(off_type(-1));
-    return static_cast<pos_type>(static_cast<off_type>(size_) + (pptr() - pbase()));
+    const uint64_t base = direction == std::ios_base::beg   ? 0
+                          : direction == std::ios_base::cur ? position_
+                                                            : size_;
+    const off_type target = static_cast<off_type>(base) + offset;
+    if (target < 0 || static_cast<uint64_t>(target) > size_) return pos_type(off_type(-1));
+    position_ = static_cast<uint64_t>(target);
+    return pos_type(target);
+  }
+  pos_type seekpos(pos_type position, std::ios_base::openmode mode) override {
+    return seekoff(off_type(position), std::ios_base::beg, mode);
   }
 
  private:
+  static constexpr size_t kPendingBytes = size_t{1} << 20;
+
+  bool rewrite(std::string_view bytes) {
+    if (position_ + bytes.size() > head_.size()) {
+      status_ = internal_error("OpenVINO rewrote a part of the exported graph behind its header");
+      return false;
+    }
+    head_.replace(position_, bytes.size(), bytes);
+    position_ += bytes.size();
+    return true;
+  }
+  bool append(std::string_view bytes) {
+    if (file_ == nullptr) return true;
+    if (pending_.size() + bytes.size() > kPendingBytes && !flush()) return false;
+    if (bytes.size() > kPendingBytes) return write(bytes);
+    pending_ += bytes;
+    return true;
+  }
   bool flush() {
-    const bool written = write({pbase(), static_cast<size_t>(pptr() - pbase())});
-    setp(buffer_.data(), buffer_.data() + buffer_.size());
+    const bool written = write(pending_);
+    pending_.clear();
     return written;
   }
-  bool write(std::string_view text) {
-    if (!status_.ok() || text.empty()) return status_.ok();
-    status_ = file_.append(as_bytes(text));
-    checksum_.update(as_bytes(text));
-    size_ += text.size();
+  bool write(std::string_view bytes) {
+    if (!status_.ok() || bytes.empty()) return status_.ok();
+    checksum_.update(as_bytes(bytes));
+    status_ = file_->append(as_bytes(bytes));
     return status_.ok();
   }
 
-  WritableFile& file_;
-  std::vector<char> buffer_;
-  Checksum checksum_;
+  WritableFile* file_ = nullptr;
+  std::string known_head_;
+  std::string head_;
+  std::string pending_;
+  uint64_t position_ = 0;
   uint64_t size_ = 0;
+  Checksum checksum_;
   Status status_;
 };
+
+Status export_to(ExportBuffer& buffer, const std::function<Status(std::ostream&)>& export_graph) {
+  std::ostream stream(&buffer);
+  const Status exported = export_graph(stream);
+  // What the file refused explains what the exporter says.
+  RETURN_IF_ERROR(buffer.finish());
+  RETURN_IF_ERROR(exported);
+  return stream.good() ? Status() : internal_error("the compiled graph was not written whole");
+}
 
 Status close(WritableFile& file) {
   RETURN_IF_ERROR(file.sync());
@@ -92,13 +149,10 @@ Status write_compiled_folder(FileSystem& files, const std::string& folder,
                              const std::function<Status(std::ostream&)>& export_graph) {
   ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> graph,
                    files.create(join_path(folder, kGraphFile)));
-  FileBuffer buffer(*graph);
-  std::ostream stream(&buffer);
-  const Status exported = export_graph(stream);
-  // What the file refused explains what the exporter says.
-  RETURN_IF_ERROR(buffer.finish());
-  RETURN_IF_ERROR(exported);
-  if (!stream.good()) return internal_error("the compiled graph was not written whole", folder);
+  ExportBuffer trial;
+  RETURN_IF_ERROR(export_to(trial, export_graph));
+  ExportBuffer buffer(*graph, trial.head());
+  RETURN_IF_ERROR(export_to(buffer, export_graph));
   RETURN_IF_ERROR(close(*graph));
 
   const nlohmann::json json = {

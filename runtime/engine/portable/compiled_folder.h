@@ -30,7 +30,7 @@ struct CompiledFolder {
   Bytes graph;  // Mapped. Ignored when writing.
 };
 
-// `export_graph` writes the graph to the stream; the folder exists and is empty.
+// `export_graph` writes the graph to the stream, and is called twice: it must write the same. The folder exists and is empty.
 Status write_compiled_folder(FileSystem& files, const std::string& folder,
                              const CompiledFolder& content,
                              const std::function<Status(std::ostream&)>& export_graph);

@@ -358,14 +358,25 @@ OpResults translate_rnn(OpContext& op) {
     const Output last = merge_directions(y[1], 1, hidden);
     return {visible_sequence(op, sequence, last), last};
   }
+  // One product of [step, state] instead of a sum with the part computed ahead: OpenVINO would add the product onto the step in place and
+  // then overwrite the new state with the next step (2026.4, known extents only).
+  std::vector<float> joined;
+  for (int64_t row = 0; row < hidden; ++row) {
+    const auto append_row = [&](const std::vector<float>& matrix, int64_t columns) {
+      joined.insert(joined.end(), matrix.begin() + row * columns, matrix.begin() + (row + 1) * columns);
+    };
+    append_row(weights.input_hidden, weights.input);
+    append_row(weights.hidden_hidden, hidden);
+  }
   RecurrentLoop loop;
-  loop.steps = project_input(x, weights);
+  loop.steps = x;
   loop.initial = {h0};
   loop.reverse = reverse;
   loop.align_with_steps = false;
   loop.body = [&](const Output& step, const ov::OutputVector& states) {
-    return ov::OutputVector{
-        activate(activation, add(step, recurrent_product(states[0], weights.hidden_hidden, hidden, hidden)))};
+    const Output sum = add(recurrent_product(concat({step, states[0]}, 1), joined, hidden, weights.input + hidden),
+                           f32_constant(weights.bias, {1, hidden}));
+    return ov::OutputVector{activate(activation, sum)};
   };
   const RecurrentOutputs outputs = build_recurrent_loop(loop);
   return {visible_sequence(op, outputs.sequence, outputs.states[0]), outputs.states[0]};

@@ -157,6 +157,9 @@ bool PortableModel::accepts_strides(std::span<const int64_t> shape,
 
 Result<std::unique_ptr<State>> PortableModel::make_state(
     std::span<const InitialStateValue> initial) {
+  if (states_.empty()) {
+    return failed_precondition("the function has no states", plan_.description.name);
+  }
   ASSIGN_OR_RETURN(std::unique_ptr<PortableState> state, PortableState::create(states_, initial));
   return std::unique_ptr<State>(std::move(state));
 }

@@ -5,6 +5,7 @@
 
 #include "openvino/core/op_extension.hpp"
 #include "openvino/op/parameter.hpp"
+#include "openvino/op/reshape.hpp"
 #include "openvino/op/result.hpp"
 #include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/compressed_weights.h"
@@ -120,7 +121,13 @@ class FunctionTranslator {
   }
 
   size_t add_result(Output output, const ov::element::Type& type, const std::string& name) {
-    auto result = std::make_shared<ov::op::v0::Result>(convert(output, type));
+    output = convert(output, type);
+    // OpenVINO 2026.4 leaves a caller's output buffer untouched when a parameter is a result and nothing lies between.
+    if (std::dynamic_pointer_cast<ov::op::v0::Parameter>(output.get_node_shared_ptr()) != nullptr) {
+      const std::vector<int64_t> same(static_cast<size_t>(rank(output)), 0);
+      output = make<ov::op::v1::Reshape>(output, i64(same), true);
+    }
+    auto result = std::make_shared<ov::op::v0::Result>(output);
     std::string unique = name + "/result";
     for (int i = 2; scope_.origins.contains(unique); ++i) unique = name + "/result#" + std::to_string(i);
     result->set_friendly_name(unique);

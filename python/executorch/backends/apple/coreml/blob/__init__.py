@@ -27,6 +27,7 @@ from executorch.backends.apple.coreml.blob.content import (
 from executorch.backends.apple.coreml.blob.reader import (
     CorruptBlobError,
     UnsupportedVersionError,
+    open_delegate_call,
     read,
     read_blob,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "Tensor",
     "UnsupportedVersionError",
     "content_id",
+    "open_delegate_call",
     "read",
     "read_blob",
     "reference_to_bytes",

@@ -224,6 +224,8 @@ def _check_state(state: State, sizes: dict[str, int]) -> None:
         if dimension.min != dimension.max:
             raise CorruptBlobError(f"{what} has no fixed shape")
         elements *= dimension.min
+    if elements * state.tensor.dtype.itemsize >= 2**63:
+        raise CorruptBlobError(f"{what} has too many elements")
     if not state.initial_value_path:
         return
     if state.initial_value_path not in sizes:
@@ -429,9 +431,36 @@ def read(
     root, table_end = _root(view)
     if root.ContentType() == fb.Content.Reference:
         return _read_reference(root, view, table_end)
+    if root.ContentType() == fb.Content.NONE:
+        raise CorruptBlobError("the content is neither a blob nor a reference")
     if root.ContentType() != fb.Content.Blob:
         raise UnsupportedVersionError(f"the content type {root.ContentType()} is not known; upgrade what reads the blob")
     return _read_blob(root, view, table_end, verify_checksums=verify_checksums, named_data=named_data)
+
+
+def open_delegate_call(
+    data: bytes | memoryview, *, named_data: NamedDataLookup, verify_checksums: bool = False
+) -> tuple[Blob, str]:
+    """Reads the processed bytes of a delegate call and follows a reference into the program's named data.
+
+    Returns the blob and the name of the function to run; "" when the bytes name none.
+
+    Raises:
+        CorruptBlobError: also when a key or a function that is referred to is missing.
+        UnsupportedVersionError: the blob is newer than this reader.
+    """
+    found = read(data, verify_checksums=verify_checksums, named_data=named_data)
+    if isinstance(found, Blob):
+        return found, ""
+    target = named_data(found.named_data_key)
+    if target is None:
+        raise CorruptBlobError(f"a reference is to the named data {found.named_data_key!r}, which the program does not have")
+    blob = read_blob(target, verify_checksums=verify_checksums, named_data=named_data)
+    try:
+        blob.function(found.function_name)
+    except KeyError as error:
+        raise CorruptBlobError(f"a reference is to a function that is missing: {error.args[0]}") from None
+    return blob, found.function_name
 
 
 def read_blob(

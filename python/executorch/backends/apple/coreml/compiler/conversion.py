@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
+import re
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,16 +22,30 @@ import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
 import coremltools.optimize as cto
 import torch
+import tqdm
+from coremltools.converters.mil.frontend.torch import ops as frontend_ops
+from coremltools.converters.mil.mil.passes import pass_pipeline
 from coremltools.proto import Model_pb2
 from executorch.backends.apple.coreml.compiler import torch_ops  # noqa: F401  registers converters
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
+from executorch.backends.apple.coreml.compiler.rewrites import rewrite
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
 logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
 
 _LOCK = threading.Lock()
+
+# What the partitioner says for the whole model in one line, and what the delegate makes good: it hands over ExecuTorch's dtypes and shapes.
+_NO_NEWS = re.compile(
+    r"^Core ML only supports fp16 states"
+    r"|^int64 dtype input \S+ down casted"
+    r"|^Saving value type of int64"
+    r"|is of dtype bool\. The Core ML (runtime|I/O) does not support"
+    r"|^Trying to insert a cast op at the beginning of the program"
+    r"|^Core ML does not support scalar input"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +78,28 @@ def exclusive_coremltools(folder: Path) -> Iterator[None]:
 
     coremltools leaves them behind when it raises, and some until the process ends.
     """
-    with _LOCK:
-        previous = tempfile.tempdir
+    with _LOCK, contextlib.ExitStack() as restore:
+        restore.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
         tempfile.tempdir = str(folder)
-        try:
-            yield
-        finally:
-            tempfile.tempdir = previous
+        frontend = logging.getLogger("coremltools")
+        frontend.addFilter(_is_news)
+        restore.callback(frontend.removeFilter, _is_news)
+        restore.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", message=r".*of the source model, has been renamed to")
+        yield
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not _NO_NEWS.search(record.getMessage())
+
+
+def _hide_progress_bars_unless_terminal() -> None:
+    for module in (frontend_ops, pass_pipeline):
+        if hasattr(module, "_tqdm"):
+            module._tqdm = functools.partial(tqdm.tqdm, disable=None, leave=False)
+
+
+_hide_progress_bars_unless_terminal()
 
 
 def _requested_outputs(program: ExportedProgram, options: Options) -> list[ct.TensorType] | None:
@@ -164,12 +196,13 @@ def _debug_map(model: ct.models.MLModel) -> dict[Any, Any] | None:
 
 
 def convert(program: ExportedProgram, options: Options, *, folder: Path, name: str = "converted") -> ConvertedModel:
-    """Converts a partition. Writes `folder/name.mlpackage` and temporary files, all below `folder`.
+    """Converts a partition, whose graph it may change. Writes `folder/name.mlpackage` and temporary files, all below `folder`.
 
     Raises:
         ValueError: the options do not go together, or coremltools rejects the program.
         NotImplementedError: coremltools has no conversion for an op.
     """
+    rewrite(program)
     inputs = None
     if options.enumerated_shapes is not None:
         inputs = options.enumerated_shapes.coreml_inputs(program)

@@ -59,16 +59,8 @@ class CoreMLBackend(CompileSpecs, BackendDetails):
         cls, edge_program: ExportedProgram, compile_specs: list[CompileSpec]
     ) -> ExportedProgram:
         """A program whose graph may be changed. Weights are shared, not copied: nothing here writes to them."""
-        return ExportedProgram(
-            root=edge_program.graph_module,
-            graph=copy.deepcopy(edge_program.graph),
-            graph_signature=copy.deepcopy(edge_program.graph_signature),
-            state_dict=edge_program.state_dict,
-            range_constraints=copy.deepcopy(edge_program.range_constraints),
-            module_call_graph=copy.deepcopy(edge_program.module_call_graph),
-            constants=edge_program.constants,
-            verifiers=[edge_program.verifier],
-        )
+        shared = (*edge_program.state_dict.values(), *edge_program.constants.values())
+        return copy.deepcopy(edge_program, {id(value): value for value in shared})
 
     @staticmethod
     def preprocess(edge_program: ExportedProgram, compile_specs: list[CompileSpec]) -> PreprocessResult:

@@ -7,10 +7,10 @@ content, until the .pte is written, so equal weight files of several partitions 
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import mmap
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,26 +30,40 @@ NAMED_DATA_MINIMUM_BYTES = 64 << 10
 _ALIGNMENT = 64
 
 
-class SharedFileData(FileBackedData):
-    """File-backed data that may be copied: ExecuTorch's own deletes its file when the first of several copies goes."""
+class UnlinkedFile(FileBackedData):
+    """File-backed data whose file has no name any more: the disk space goes with the last reference, however the process ends.
 
-    def __copy__(self) -> SharedFileData:
+    Copies are the object itself, unlike those of its base class, the first of which to go deletes the file of all. Thread rule: reads are
+    positional, so that several threads may read.
+    """
+
+    def __init__(self, path: Path, *, sha256: bytes) -> None:
+        """Takes the file over and unlinks it."""
+        self._file = path.open("rb")
+        path.unlink()
+        self._size = os.fstat(self._file.fileno()).st_size
+        self._sha256 = sha256
+        self._finalizer = None
+
+    def __copy__(self) -> UnlinkedFile:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> SharedFileData:
+    def __deepcopy__(self, memo: dict[int, Any]) -> UnlinkedFile:
         return self
 
+    def prefix(self, size: int) -> bytes:
+        return os.pread(self._file.fileno(), size, 0)
 
-def _keep_on_disk(path: Path, checksum: bytes) -> SharedFileData:
-    """Moves a file out of the folder of a conversion; it is deleted with the last reference to the result."""
-    descriptor, kept = tempfile.mkstemp(prefix="coreml_weights_", suffix=".bin")
-    os.close(descriptor)
-    try:
-        shutil.move(str(path), kept)
-        return SharedFileData(kept, cleanup=True, sha256=checksum)
-    except BaseException:
-        os.unlink(kept)
-        raise
+    def to_bytes(self) -> bytes:
+        with mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return mapped[:]
+
+    def write_to_file(self, outfile: io.BufferedIOBase) -> None:
+        for start in range(0, self._size, self._COPY_CHUNK_SIZE):
+            outfile.write(os.pread(self._file.fileno(), min(self._COPY_CHUNK_SIZE, self._size - start), start))
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclasses.dataclass
@@ -60,13 +74,13 @@ class NamedDataWriter:
     store: NamedDataStore = dataclasses.field(default_factory=NamedDataStore)
 
     def weight_file(self, path: Path) -> blob.File:
-        """A weight file of the package: moved away when it is large, else borrowed where it is."""
+        """A weight file of the package: taken over when it is large, else borrowed where it is."""
         content = blob.FileOnDisk(str(path))
         in_package = package.weight_path(path.name)
         if self.inline_weights or content.size < NAMED_DATA_MINIMUM_BYTES:
             return blob.File(in_package, content)
         named = blob.NamedData(f"coreml_weights_{content.checksum.hex()}", content.size, content.checksum)
-        self.store.add_named_data(named.key, _keep_on_disk(path, named.checksum), alignment=_ALIGNMENT)
+        self.store.add_named_data(named.key, UnlinkedFile(path, sha256=named.checksum), alignment=_ALIGNMENT)
         return blob.File(in_package, named)
 
     def blob(self, content: blob.Blob) -> str:
@@ -87,7 +101,7 @@ def make_blob(
     options: Options,
     named_data: NamedDataWriter,
 ) -> blob.Blob:
-    """The blob of a converted model, with its large weights moved into `named_data`.
+    """The blob of a converted model, whose large weights `named_data` takes over.
 
     Raises ValueError when a compiled model is asked for and this is not macOS.
     """
@@ -105,7 +119,7 @@ def make_blob(
         functions=tuple(functions),
         request=blob.Request(
             compute_units=options.compute_unit.name.lower(),
-            compute_precision=options.compute_precision.value.replace("fp", "float"),
+            compute_precision=options.compute_precision.value,
             deployment_target=options.deployment_target.name if options.deployment_target else "",
         ),
         producer="executorch.backends.apple.coreml",

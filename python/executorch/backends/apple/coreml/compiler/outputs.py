@@ -1,4 +1,4 @@
-"""Outputs that MIL merged, made distinct again."""
+"""Outputs that MIL merged with each other or with an input, made distinct again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def make_outputs_distinct(spec: Model_pb2.Model) -> None:
     Given:  h = relu(x); return h, h      (two outputs of the torch program that MIL found equal)
     Result: h = relu(x); h_1 = identity(h); return h, h_1
 
-    Core ML knows outputs by name: with a name twice, later outputs would shift. Order and number stay as they are.
+    Core ML knows inputs and outputs by name: with a name twice, later outputs would shift. Order and number stay as they are. An output that
+    is an input gets a value of its own in the same way.
     """
     for function, block, outputs in _blocks(spec):
         if len(block.outputs) != len(outputs):
@@ -46,7 +47,7 @@ def make_outputs_distinct(spec: Model_pb2.Model) -> None:
                 f"coremltools described {len(outputs)} outputs of a function that returns {len(block.outputs)}: {list(block.outputs)}"
             )
         types = _values(function, block)
-        seen: set[str] = set()
+        seen = {value.name for value in function.inputs}
         for index, name in enumerate(block.outputs):
             if name not in seen:
                 seen.add(name)

@@ -12,7 +12,7 @@ from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.compiler.enumerated_shape_utils import EnumeratedShapes, user_inputs
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
-from torch.utils._sympy.value_ranges import bound_sympy
+from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 DTYPES: Mapping[torch.dtype, blob.DataType] = {
     torch.bool: blob.DataType.BOOL,
@@ -36,10 +36,16 @@ def _dimension(extent: Any, ranges: Mapping[Any, Any]) -> blob.Dimension:
         return blob.Dimension.fixed(extent)
     bounds = bound_sympy(extent.node.expr, dict(ranges))
     low = max(0, int(bounds.lower)) if math.isfinite(float(bounds.lower)) else 0
-    # torch.export specialises on 0 and 1: a lower bound of 2 means 1 as well (see conversion.py).
-    low = 1 if low == 2 else low
     high = float(bounds.upper)
     return blob.Dimension(low, int(high) if math.isfinite(high) and high < _LARGE else blob.UNBOUNDED)
+
+
+def _ranges(program: ExportedProgram) -> dict[Any, ValueRanges]:
+    """The range of each symbol. torch.export specialises on 0 and 1: a lower bound of 2 means 1 as well (see conversion.py)."""
+    return {
+        symbol: ValueRanges(1, bounds.upper) if bounds.lower == 2 else bounds
+        for symbol, bounds in program.range_constraints.items()
+    }
 
 
 def _tensor(name: str, fake: torch.Tensor, ranges: Mapping[Any, Any], enumerated: EnumeratedShapes | None) -> blob.Tensor:
@@ -86,7 +92,7 @@ def describe_function(
     outputs = _user_outputs(program)
     _check_count("inputs", input_names, len(inputs))
     _check_count("outputs", output_names, len(outputs))
-    ranges = program.range_constraints
+    ranges = _ranges(program)
     return blob.Function(
         name=name,
         method=method,

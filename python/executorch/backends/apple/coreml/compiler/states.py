@@ -13,9 +13,7 @@ from executorch.backends.apple.coreml import blob
 from torch.export.exported_program import ExportedProgram
 
 # Where initial values lie among the blob's files.
-FOLDER = "ExecuTorch/states"
-
-FLOAT16_MAX = 65504.0
+FOLDER = "Data/executorch/states"
 
 
 def mutated_buffers(program: ExportedProgram) -> dict[str, torch.Tensor]:
@@ -41,7 +39,8 @@ def initial_value(buffer: str, value: torch.Tensor) -> np.ndarray | None:
     array = value.detach().cpu().contiguous().numpy()
     if not np.any(array):
         return None
-    converted = array.astype("<f2")
+    with np.errstate(over="ignore"):
+        converted = array.astype("<f2")
     if np.any(np.isinf(converted) & np.isfinite(array)):
         raise ValueError(
             f"The mutable buffer {buffer!r} starts with a value beyond float16's range ({float(np.abs(array).max()):g}), and Core ML states "

@@ -13,7 +13,6 @@ import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
 import torch
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
-from executorch.backends.apple.coreml.partition.node_view import tensors
 from executorch.backends.apple.coreml.partition.support import Rejection, op_name
 
 Nodes = Mapping[torch.fx.Node, Any]
@@ -87,7 +86,7 @@ def find_violations(
     if not inputs and not options.targets(ct.target.iOS18):
         _leave_all(nodes, "no_inputs", "a model without inputs needs minimum_deployment_target iOS18", leave)
     if all(node in mutations for node in outputs):
-        _leave_all(nodes, "no_outputs", "a model that only changes its states has no output", leave)
+        _leave_all(nodes, "no_outputs", "nothing outside uses its results, and a Core ML model has an output", leave)
     return found
 
 
@@ -96,7 +95,3 @@ def _leave_all(nodes: Iterable[torch.fx.Node], code: str, reason: str, leave: An
         if node.op == "call_function":
             leave(node, code, reason)
 
-
-def empty_result(node: torch.fx.Node) -> bool:
-    """Whether a node has no tensor among its results."""
-    return not list(tensors(node.meta.get("val")))

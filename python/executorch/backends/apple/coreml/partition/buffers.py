@@ -11,7 +11,6 @@ import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
 import torch
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
-from executorch.backends.apple.coreml.compiler.states import FLOAT16_MAX
 from torch.export.exported_program import ExportedProgram
 
 _STATE_DTYPES = (torch.float16, torch.float32)
@@ -34,9 +33,12 @@ def why_not_a_state(
     written: torch.fx.Node,
     tags: Mapping[torch.fx.Node, str],
     options: Options,
-    initial: torch.Tensor | None,
 ) -> str | None:
-    """Why a buffer cannot become a state; None when it can. `tags` are the partitions of the nodes."""
+    """Why a buffer cannot become a state; None when it can.
+
+    `tags` are the partitions of the nodes. The buffer's value is not known here, because ExecuTorch partitions a program without its weights;
+    one that float16 cannot hold is refused by the compiler.
+    """
     value = placeholder.meta["val"]
     if not options.targets(ct.target.iOS18):
         return "states need minimum_deployment_target iOS18"
@@ -49,6 +51,6 @@ def why_not_a_state(
         return "an op that stays outside Core ML uses it"
     if len(users) > 1:
         return f"{len(users)} partitions use it"
-    if initial is not None and initial.numel() and bool((initial.abs() > FLOAT16_MAX).any()):
-        return "its initial value is beyond float16's range"
+    if list(written.graph.output_node().args[0]).count(written) > 1:
+        return "its new value is also a result of the program, which ExecuTorch cannot delegate; return a computed copy, such as buffer + 0"
     return None

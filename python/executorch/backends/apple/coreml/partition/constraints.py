@@ -17,7 +17,7 @@ from typing import Any
 import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
 import torch
-from executorch.backends.apple.coreml.partition.node_view import NodeView
+from executorch.backends.apple.coreml.partition.node_view import NodeView, tensors
 
 CT = "https://github.com/apple/coremltools/issues/"
 ET = "https://github.com/pytorch/executorch/issues/"
@@ -122,11 +122,12 @@ def _is_empty(view: NodeView) -> bool:
 
 
 def _is_data_dependent(view: NodeView) -> bool:
-    """Whether an extent of an output is known only from the data."""
+    """Whether a number or an extent, read or computed, is known only from the data."""
+    values = [node.meta.get("val") for node in (view.node, *view.node.all_input_nodes)]
+    extents = [extent for value in values for tensor in tensors(value) for extent in tensor.shape]
     return any(
-        not isinstance(extent, int) and re.search(r"\bu\d+\b", str(extent))
-        for tensor in view.outputs
-        for extent in tensor.shape
+        not isinstance(number, (int, float)) and re.search(r"\bz?u\d+\b", str(number))
+        for number in (*extents, *(v for v in values if isinstance(v, (torch.SymInt, torch.SymBool, torch.SymFloat))))
     )
 
 

@@ -16,6 +16,7 @@ from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.compiler.compile_specs import COMPILE_SPEC_KEYS, Options
 from executorch.backends.apple.coreml.logging import get_coreml_log_level
 from executorch.backends.apple.coreml.partition import boundary, buffers
+from executorch.backends.apple.coreml.partition.node_view import computes_no_tensor
 from executorch.backends.apple.coreml.partition.support import (
     NodeSupport,
     Rejection,
@@ -141,7 +142,7 @@ class CoreMLPartitioner(Partitioner):
             target = node.target
             if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
                 continue
-            if op_name(target) in _DECOMPOSED or _is_view(target):
+            if op_name(target) in _DECOMPOSED or _is_view(target) or computes_no_tensor(node):
                 continue
             taken[target] = taken.get(target, True) and support.is_node_supported(None, node)
         return [target for target, always in taken.items() if always], None
@@ -154,6 +155,7 @@ class CoreMLPartitioner(Partitioner):
             partitions = CapabilityBasedPartitioner(
                 program.graph_module, support, allows_single_node_partition=True
             ).propose_partitions()
+            partitions = [p for p in partitions if any(node.op == "call_function" for node in p.nodes)]
             partitions.sort(key=lambda partition: min(order[node] for node in partition.nodes))
             violations: dict[torch.fx.Node, Rejection] = {}
             for partition in partitions:
@@ -175,18 +177,16 @@ class CoreMLPartitioner(Partitioner):
         tags = dict.fromkeys(partition.nodes, "")
         owned, mutations = set(), set()
         for placeholder, (_, written) in buffers.mutated_placeholders(program).items():
-            if buffers.why_not_a_state(placeholder, written, tags, self._options, None) is None:
+            if buffers.why_not_a_state(placeholder, written, tags, self._options) is None:
                 owned.add(placeholder)
-                # Only the output node reads it, and reads it once: as the mutation, not as a result of the user's.
-                results = program.graph.output_node().args[0]
-                if all(user.op == "output" for user in written.users) and list(results).count(written) == 1:
+                if all(user.op == "output" for user in written.users):
                     mutations.add(written)
         return frozenset(owned), frozenset(mutations)
 
     def _tag_states(self, program: ExportedProgram, tags: dict[torch.fx.Node, str]) -> None:
         kept = []
         for placeholder, (name, written) in buffers.mutated_placeholders(program).items():
-            reason = buffers.why_not_a_state(placeholder, written, tags, self._options, None)
+            reason = buffers.why_not_a_state(placeholder, written, tags, self._options)
             if reason is None:
                 placeholder.meta["delegation_tag"] = tags[written]
                 kept.append(name)
@@ -196,7 +196,10 @@ class CoreMLPartitioner(Partitioner):
                     f"The mutable buffer {name!r} cannot become a Core ML state because {reason}, but you have set lower_full_graph=True in "
                     "the CoreMLPartitioner."
                 )
-            self._say(f"The mutable buffer {name} stays outside Core ML because {reason}.")
+            self._say(
+                f"The mutable buffer {name} stays outside Core ML because {reason}. ExecuTorch keeps it, and keeps its initial value only "
+                "when to_executorch() runs InitializedMutableBufferPass for it."
+            )
         if kept:
             self._say(
                 f"{len(kept)} mutable buffers become Core ML states, which hold float16 and need iOS18/macOS15; "

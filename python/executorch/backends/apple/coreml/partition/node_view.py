@@ -31,6 +31,11 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
             yield from tensors(part)
 
 
+def computes_no_tensor(node: torch.fx.Node) -> bool:
+    """Whether a node computes a number, or nothing."""
+    return not any(True for _ in tensors(node.meta.get("val")))
+
+
 class NodeView:
     """One call of an op. `constants` are the nodes whose values are known ahead of time: parameters, buffers, constants."""
 
@@ -74,7 +79,11 @@ class NodeView:
 
     @functools.cached_property
     def outputs(self) -> list[torch.Tensor]:
-        return list(tensors(self.node.meta.get("val")))
+        """The tensors it computes; of several, those that are used."""
+        value = self.node.meta.get("val")
+        if isinstance(value, (list, tuple)):
+            return [part for index, part in enumerate(value) if isinstance(part, torch.Tensor) and self.is_used(index)]
+        return list(tensors(value))
 
     @functools.cached_property
     def inputs(self) -> list[torch.Tensor]:

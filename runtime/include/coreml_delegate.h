@@ -1,5 +1,5 @@
-#ifndef COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_DELEGATE_H_
-#define COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_DELEGATE_H_
+#ifndef COREML_DELEGATE_RUNTIME_INCLUDE_COREML_DELEGATE_H_
+#define COREML_DELEGATE_RUNTIME_INCLUDE_COREML_DELEGATE_H_
 
 // Registering the delegate, asking what there is, and resetting states.
 //
@@ -10,9 +10,7 @@
 
 #include <executorch/runtime/core/error.h>
 
-namespace executorch {
-namespace backends {
-namespace coreml {
+namespace coreml_delegate {
 
 // This library's version.
 inline constexpr char kVersion[] = "0.1.0";
@@ -20,7 +18,7 @@ inline constexpr char kVersion[] = "0.1.0";
 // Registers "CoreMLBackend" with ExecuTorch. A program that links //runtime:coremldelegate need not call it: a static initialiser has
 // done so. It is for programs that load the library by hand or whose linker drops that initialiser; calling it again is fine.
 // RegistrationAlreadyRegistered when another library's CoreMLBackend is there; what ExecuTorch says when its table is full.
-::executorch::runtime::Error register_backend();
+executorch::runtime::Error register_backend();
 
 struct EngineInfo {
   std::string name;         // "portable".
@@ -45,13 +43,11 @@ Diagnostics diagnose();
 
 // Puts the states (Core ML's MLState: a decoder's cache) of the loaded methods of this name, or of all methods when it is empty, back to
 // their initial values; waits for executions under way. NotFound when no method of that name is loaded.
-::executorch::runtime::Error reset_states(const std::string& method_name = "");
+executorch::runtime::Error reset_states(const std::string& method_name = "");
 
 // What the delegate last failed with on this thread, in full: ExecuTorch itself hands on a code only. Empty when nothing failed.
 std::string last_error();
 
-}  // namespace coreml
-}  // namespace backends
-}  // namespace executorch
+}  // namespace coreml_delegate
 
-#endif  // COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_DELEGATE_H_
+#endif  // COREML_DELEGATE_RUNTIME_INCLUDE_COREML_DELEGATE_H_

@@ -1,10 +1,10 @@
-#ifndef COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_C_API_H_
-#define COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_C_API_H_
+#ifndef COREML_DELEGATE_RUNTIME_INCLUDE_COREML_DELEGATE_C_H_
+#define COREML_DELEGATE_RUNTIME_INCLUDE_COREML_DELEGATE_C_H_
 
-// delegate.h and the process-wide options for callers that load libcoremldelegate.so by hand, as the Python package does. Errors are
+// coreml_delegate.h and the process-wide options for callers that load libcoremldelegate.so by hand, as the Python package does. Errors are
 // executorch::runtime::Error as a number; 0 is success. Strings are UTF-8 and end in NUL.
 //
-// Thread rule: as delegate.h.
+// Thread rule: as coreml_delegate.h.
 
 #include <stdint.h>
 
@@ -35,4 +35,4 @@ COREML_DELEGATE_EXPORT const char* coreml_delegate_diagnose(void);
 }
 #endif
 
-#endif  // COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_C_API_H_
+#endif  // COREML_DELEGATE_RUNTIME_INCLUDE_COREML_DELEGATE_C_H_

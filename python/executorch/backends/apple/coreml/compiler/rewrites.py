@@ -1,0 +1,35 @@
+"""Calls that coremltools misreads, rewritten in the graph to calls that mean the same and that it reads right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import executorch.backends.apple.coreml._dependencies  # noqa: F401
+import torch
+from executorch.exir.dialects._ops import ops as exir_ops
+from torch.export.exported_program import ExportedProgram
+
+
+def _with_stride(node: torch.fx.Node) -> None:
+    """Pooling without a stride, which means the kernel's size: coremltools expects the argument."""
+    if len(node.args) == 2 or (len(node.args) > 2 and not node.args[2]):
+        node.args = (*node.args[:2], node.args[1], *node.args[3:])
+
+
+_POOLING = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
+
+
+def _both_dialects(name: str) -> tuple[object, object]:
+    return getattr(torch.ops.aten, name).default, getattr(exir_ops.edge.aten, name).default
+
+
+_REWRITES: Mapping[object, Callable[[torch.fx.Node], None]] = {
+    target: _with_stride for name in (*_POOLING, "max_pool2d_with_indices") for target in _both_dialects(name)
+}
+
+
+def rewrite(program: ExportedProgram) -> None:
+    """Applies every rewrite, in place."""
+    for node in program.graph.nodes:
+        if node.op == "call_function" and node.target in _REWRITES:
+            _REWRITES[node.target](node)

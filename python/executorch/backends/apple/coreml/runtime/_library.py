@@ -1,0 +1,105 @@
+"""Loads libcoremldelegate into the ExecuTorch runtime of this process."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_NAME = "libcoremldelegate.so"
+# executorch::runtime::Error::RegistrationAlreadyRegistered.
+_ALREADY_REGISTERED = 0x16
+
+# What executorch's import of torchao logs on machines without CUDA; nothing is wrong.
+_NOISE = {
+    "torchao": re.compile(r"^Failed to load \S+\.so: |^Skipping import of cpp extensions"),
+    "torch.utils._pytree": re.compile(r"^<enum '\w+'> is an Enum subclass"),
+}
+
+
+def candidates() -> list[Path]:
+    """Where the library may be, in order."""
+    here = Path(__file__)
+    # .../python/executorch/backends/apple/coreml/runtime/_library.py, without following the links of Bazel's runfiles.
+    workspace = here.parents[6]
+    return [
+        here.parent / _NAME,  # Beside this package: an installed copy.
+        workspace / "runtime" / _NAME,  # Bazel's runfiles.
+        workspace / "bazel-bin" / "runtime" / _NAME,  # This package imported from its source folder.
+    ]
+
+
+def find() -> Path:
+    for path in candidates():
+        if path.exists():
+            return path
+    places = "".join(f"\n  {path}" for path in candidates())
+    raise ImportError(
+        f"{_NAME}, which runs Core ML delegates, is in none of these places:{places}\n"
+        "Within Bazel, depend on //python:runtime. Outside, build it (tools/bazel build -c opt //runtime:libcoremldelegate.so) and "
+        "copy or link it to one of them."
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for name, noise in _NOISE.items():
+
+            def is_wanted(record: logging.LogRecord, noise: re.Pattern[str] = noise) -> bool:
+                return noise.search(record.getMessage()) is None
+
+            logger = logging.getLogger(name)
+            logger.addFilter(is_wanted)
+            stack.callback(logger.removeFilter, is_wanted)
+        yield
+
+
+def load() -> ctypes.CDLL:
+    """Loads the library, after ExecuTorch's own, and registers the backend. Loading it again gives the same library.
+
+    Raises:
+        ImportError: if a part is missing, cannot be loaded, or another CoreMLBackend has taken the place.
+    """
+    path = find()
+    # First, so that libexecutorch.so is the one of the executorch package: the delegate is linked to that name and uses what is there.
+    try:
+        with _quiet():
+            import executorch.extension.pybindings.portable_lib  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"Core ML delegates run in ExecuTorch's Python runtime, which cannot be imported: {error}. Install executorch from "
+            "PyPI, or within Bazel depend on //python:runtime."
+        ) from error
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise ImportError(
+            f"{path} cannot be loaded: {error}. It needs the executorch and openvino packages it was built with."
+        ) from error
+
+    library.coreml_delegate_register_backend.restype = ctypes.c_uint32
+    library.coreml_delegate_diagnose.restype = ctypes.c_char_p
+    library.coreml_delegate_last_error.restype = ctypes.c_char_p
+    library.coreml_delegate_set_string_option.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+    library.coreml_delegate_set_string_option.restype = ctypes.c_uint32
+    library.coreml_delegate_set_int_option.argtypes = [ctypes.c_char_p, ctypes.c_int]
+    library.coreml_delegate_set_int_option.restype = ctypes.c_uint32
+    library.coreml_delegate_set_bool_option.argtypes = [ctypes.c_char_p, ctypes.c_int]
+    library.coreml_delegate_set_bool_option.restype = ctypes.c_uint32
+    library.coreml_delegate_reset_states.argtypes = [ctypes.c_char_p]
+    library.coreml_delegate_reset_states.restype = ctypes.c_uint32
+
+    # Its static initialiser has done so; this says whether that worked.
+    error = library.coreml_delegate_register_backend()
+    if error == _ALREADY_REGISTERED:
+        raise ImportError(
+            "another CoreMLBackend is registered in this process already, such as the one in the executorch wheel for macOS; two "
+            "cannot be used side by side"
+        )
+    if error:
+        raise ImportError(f"the backend CoreMLBackend could not be registered: ExecuTorch's error {error:#x}")
+    return library

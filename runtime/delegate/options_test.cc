@@ -1,0 +1,217 @@
+#include "runtime/delegate/options.h"
+
+#include <array>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "runtime/include/coreml_backend/coreml_backend_options.h"
+
+namespace coreml_delegate {
+namespace {
+
+using executorch::backends::coreml::LoadOptionsBuilder;
+using executorch::runtime::BackendOption;
+using executorch::runtime::BackendOptions;
+using executorch::runtime::CompileSpec;
+using ::testing::HasSubstr;
+
+executorch::runtime::Span<const BackendOption> as_const(executorch::runtime::Span<BackendOption> options) {
+  return {options.data(), options.size()};
+}
+
+TEST(OptionsTest, TheBuildersOptionsAreUnderstood) {
+  LoadOptionsBuilder builder;
+  builder.setComputeUnit(LoadOptionsBuilder::ComputeUnit::CPU_AND_NE)
+      .setEngine("portable")
+      .setNumericMode(LoadOptionsBuilder::NumericMode::FLOAT16)
+      .setThreads(3)
+      .setShareModels(true)
+      .setCacheDirectory("/anywhere")
+      .setUseNewCache(true);
+  EXPECT_STREQ(LoadOptionsBuilder::backend_id(), "CoreMLBackend");
+  const Result<DelegateOptions> options = parse_load_options(as_const(builder.view()));
+  ASSERT_TRUE(options.ok()) << options.status().to_string();
+  EXPECT_EQ(options->engine, "portable");
+  EXPECT_EQ(options->compute_units, engine::ComputeUnits::kCpuAndNeuralEngine);
+  EXPECT_EQ(options->numeric_mode, engine::NumericMode::kFloat16);
+  EXPECT_EQ(options->threads, 3);
+  EXPECT_EQ(options->share_models, true);
+}
+
+TEST(OptionsTest, EveryComputeUnitOfTheBuilderHasItsMeaning) {
+  using Unit = LoadOptionsBuilder::ComputeUnit;
+  const std::pair<Unit, engine::ComputeUnits> units[] = {
+      {Unit::ALL, engine::ComputeUnits::kAll},
+      {Unit::CPU_ONLY, engine::ComputeUnits::kCpuOnly},
+      {Unit::CPU_AND_GPU, engine::ComputeUnits::kCpuAndGpu},
+      {Unit::CPU_AND_NE, engine::ComputeUnits::kCpuAndNeuralEngine},
+  };
+  for (const auto& [unit, meaning] : units) {
+    LoadOptionsBuilder builder;
+    builder.setComputeUnit(unit);
+    const Result<DelegateOptions> options = parse_load_options(as_const(builder.view()));
+    ASSERT_TRUE(options.ok());
+    EXPECT_EQ(options->compute_units, meaning);
+    EXPECT_EQ(*parse_compute_units(compute_units_name(meaning)), meaning);
+  }
+}
+
+template <size_t N, typename T>
+Status load_failure(const char (&key)[N], T value) {
+  BackendOptions<1> options;
+  (void)options.set_option(key, value);
+  return parse_load_options(as_const(options.view())).status();
+}
+
+TEST(OptionsTest, AnUnknownOptionIsNamedWithThoseThereAre) {
+  const Status status = load_failure("compute_units", "all");
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.artifact(), "compute_units");
+  EXPECT_THAT(status.message(), HasSubstr("compute_unit, numeric_mode"));
+  // Only set_option() resets states.
+  EXPECT_EQ(load_failure("reset_states", true).artifact(), "reset_states");
+}
+
+TEST(OptionsTest, AWrongTypeIsNamed) {
+  EXPECT_EQ(load_failure("threads", "2").message(), "the option takes an int, not a string");
+  EXPECT_EQ(load_failure("threads", true).message(), "the option takes an int, not a bool");
+  EXPECT_EQ(load_failure("engine", 1).message(), "the option takes a string, not an int");
+  EXPECT_EQ(load_failure("compute_unit", true).message(), "the option takes a string, not a bool");
+  EXPECT_EQ(load_failure("numeric_mode", 16).message(), "the option takes a string, not an int");
+  EXPECT_EQ(load_failure("share_models", 1).message(), "the option takes a bool, not an int");
+  EXPECT_EQ(load_failure("cache_dir", 1).message(), "the option takes a string, not an int");
+  EXPECT_EQ(load_failure("_use_new_cache", "yes").message(), "the option takes a bool, not a string");
+}
+
+TEST(OptionsTest, ABadValueIsNamedWithTheGoodOnes) {
+  EXPECT_EQ(load_failure("compute_unit", "gpu").message(),
+            "there is no value \"gpu\"; there are: all, cpu_only, cpu_and_gpu, cpu_and_ne");
+  EXPECT_EQ(load_failure("numeric_mode", "bfloat16").message(),
+            "there is no value \"bfloat16\"; there are: float32, float16");
+  EXPECT_THAT(load_failure("threads", -1).message(), HasSubstr("not -1"));
+  EXPECT_THAT(load_failure("threads", 1 << 20).message(), HasSubstr("not 1048576"));
+}
+
+TEST(OptionsTest, AStringThatFillsItsArrayWithoutATerminatorIsReadToItsEnd) {
+  BackendOption option;
+  std::memcpy(option.key, "engine", 7);
+  std::array<char, executorch::runtime::kMaxOptionValueLength> value;
+  value.fill('e');
+  option.value = value;
+  const Result<DelegateOptions> options = parse_load_options({&option, 1});
+  ASSERT_TRUE(options.ok());
+  EXPECT_EQ(options->engine->size(), value.size());
+  // The same for a key.
+  std::memset(option.key, 'k', sizeof(option.key));
+  EXPECT_EQ(parse_load_options({&option, 1}).status().artifact().size(), sizeof(option.key));
+}
+
+CompileSpec spec(const char* key, const std::string& value) {
+  return {key, {const_cast<char*>(value.data()), value.size()}};
+}
+
+TEST(OptionsTest, OfCompileSpecsOnlyComputeUnitsIsRead) {
+  const std::string units = "cpu_and_gpu";
+  const std::string other = "float16";
+  const std::vector<CompileSpec> specs = {spec("model_compute_precision", other), spec("compute_units", units),
+                                          spec("something_newer", other)};
+  const Result<DelegateOptions> options = parse_compile_specs({specs.data(), specs.size()});
+  ASSERT_TRUE(options.ok());
+  EXPECT_EQ(options->compute_units, engine::ComputeUnits::kCpuAndGpu);
+  EXPECT_FALSE(options->engine || options->threads || options->numeric_mode);
+
+  const std::string bad = "cpu";
+  const std::vector<CompileSpec> bad_specs = {spec("compute_units", bad)};
+  const Status status = parse_compile_specs({bad_specs.data(), bad_specs.size()}).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(status.artifact(), "compute_units");
+
+  const std::vector<CompileSpec> hostile = {{nullptr, {nullptr, 3}}, {"compute_units", {nullptr, 3}}};
+  EXPECT_EQ(parse_compile_specs({hostile.data(), hostile.size()}).status().code(), StatusCode::kCorruptData);
+}
+
+TEST(OptionsTest, EarlierSourcesWin) {
+  DelegateOptions load;
+  load.threads = 1;
+  DelegateOptions process;
+  process.threads = 2;
+  process.engine = "portable";
+  process.share_models = true;
+  DelegateOptions program;
+  program.compute_units = engine::ComputeUnits::kCpuOnly;
+  program.engine = "coreml";
+  program.numeric_mode = engine::NumericMode::kFloat16;
+  const DelegateOptions merged = load.or_else(process).or_else(program);
+  EXPECT_EQ(merged.threads, 1);
+  EXPECT_EQ(merged.engine, "portable");
+  EXPECT_EQ(merged.compute_units, engine::ComputeUnits::kCpuOnly);
+  EXPECT_EQ(merged.numeric_mode, engine::NumericMode::kFloat16);
+  EXPECT_EQ(merged.share_models, true);
+}
+
+TEST(OptionsTest, AnUpdateAddsToWhatIsSetAndAnEmptyStringTakesItBack) {
+  DelegateOptions current;
+  current.threads = 4;
+  current.engine = "portable";
+  current.compute_units = engine::ComputeUnits::kCpuOnly;
+  BackendOptions<4> options;
+  (void)options.set_option("engine", "");
+  (void)options.set_option("compute_unit", "");
+  (void)options.set_option("numeric_mode", "float16");
+  const Result<OptionUpdate> update = parse_option_update(current, options.view());
+  ASSERT_TRUE(update.ok()) << update.status().to_string();
+  EXPECT_FALSE(update->options.engine);
+  EXPECT_FALSE(update->options.compute_units);
+  EXPECT_EQ(update->options.numeric_mode, engine::NumericMode::kFloat16);
+  EXPECT_EQ(update->options.threads, 4);
+  EXPECT_FALSE(update->reset_states);
+  // At load time an empty string is no compute unit.
+  EXPECT_EQ(load_failure("compute_unit", "").code(), StatusCode::kInvalidArgument);
+}
+
+TEST(OptionsTest, ResetStatesTakesTrueOrAMethod) {
+  BackendOptions<1> options;
+  (void)options.set_option("reset_states", true);
+  EXPECT_EQ(parse_option_update({}, options.view())->reset_states, "");
+  (void)options.set_option("reset_states", false);
+  EXPECT_FALSE(parse_option_update({}, options.view())->reset_states);
+  (void)options.set_option("reset_states", "decode");
+  EXPECT_EQ(parse_option_update({}, options.view())->reset_states, "decode");
+  (void)options.set_option("reset_states", 1);
+  EXPECT_EQ(parse_option_update({}, options.view()).status().message(),
+            "the option takes true or the name of a method, not an int");
+}
+
+TEST(OptionsTest, OptionsCanBeReadBack) {
+  DelegateOptions set;
+  set.engine = "portable";
+  set.compute_units = engine::ComputeUnits::kCpuAndGpu;
+  set.threads = 5;
+  BackendOptions<5> options;
+  (void)options.set_option("engine", "");
+  (void)options.set_option("compute_unit", "");
+  (void)options.set_option("numeric_mode", "");
+  (void)options.set_option("threads", 0);
+  (void)options.set_option("share_models", false);
+  for (BackendOption& option : options.view()) ASSERT_TRUE(read_option(set, option).ok());
+  const char* text = nullptr;
+  int threads = 0;
+  EXPECT_EQ(options.get_option("engine", text), executorch::runtime::Error::Ok);
+  EXPECT_STREQ(text, "portable");
+  EXPECT_EQ(options.get_option("compute_unit", text), executorch::runtime::Error::Ok);
+  EXPECT_STREQ(text, "cpu_and_gpu");
+  EXPECT_EQ(options.get_option("numeric_mode", text), executorch::runtime::Error::Ok);
+  EXPECT_STREQ(text, "");
+  EXPECT_EQ(options.get_option("threads", threads), executorch::runtime::Error::Ok);
+  EXPECT_EQ(threads, 5);
+  BackendOption unknown;
+  std::memcpy(unknown.key, "colour", 7);
+  EXPECT_EQ(read_option(set, unknown).artifact(), "colour");
+}
+
+}  // namespace
+}  // namespace coreml_delegate

@@ -1,0 +1,142 @@
+"""Compile specs: keys and bytes are the stock package's, and every option comes back as it went in."""
+
+from __future__ import annotations
+
+import coremltools as ct
+import pytest
+import torch
+from aot_lowering import Unary, export
+from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.compiler.coreml_preprocess import (
+    BLOB_FORMAT,
+    COMPILE_SPEC_KEYS,
+    MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
+    Options,
+)
+from executorch.exir.backend.compile_spec_schema import CompileSpec
+from torch.export import Dim
+
+
+def test_keys():
+    assert {key.name: key.value for key in COMPILE_SPEC_KEYS} == {
+        "COMPUTE_UNITS": "compute_units",
+        "MODEL_TYPE": "model_type",
+        "MIN_DEPLOYMENT_TARGET": "min_deployment_target",
+        "MODEL_COMPUTE_PRECISION": "model_compute_precision",
+        "OP_LINEAR_QUANTIZER_CONFIG": "op_linear_quantizer_config",
+        "ENUMERATED_SHAPES": "enumerated_shapes",
+        "PASS_PIPELINE": "pass_pipeline",
+        "MULTIMETHOD_WEIGHT_SHARING_STRATEGY": "multimethod_weight_sharing_strategy",
+        "BLOB_FORMAT": "blob_format",
+    }
+
+
+def test_all_options_as_bytes():
+    specs = CoreMLBackend.generate_compile_specs(
+        compute_unit=ct.ComputeUnit.CPU_AND_NE,
+        minimum_deployment_target=ct.target.iOS17,
+        compute_precision=ct.precision.FLOAT32,
+        model_type=CoreMLBackend.MODEL_TYPE.COMPILED_MODEL,
+        op_linear_quantizer_config={"mode": "linear_symmetric", "dtype": "int8"},
+        pass_names=["common::const_elimination"],
+        blob_format="inmemoryfs",
+    )
+    assert [(spec.key, bytes(spec.value)) for spec in specs] == [
+        ("compute_units", b"cpu_and_ne"),
+        ("min_deployment_target", b"8"),
+        ("model_compute_precision", b"float32"),
+        ("model_type", b"compiled_model"),
+        ("op_linear_quantizer_config", b'{"mode": "linear_symmetric", "dtype": "int8"}'),
+        ("pass_pipeline", b'["common::const_elimination"]'),
+        ("blob_format", b"inmemoryfs"),
+    ]
+    options = Options.parse(specs)
+    assert options.compute_unit == ct.ComputeUnit.CPU_AND_NE
+    assert options.deployment_target == ct.target.iOS17
+    assert options.compute_precision == ct.precision.FLOAT32
+    assert options.model_type == CoreMLBackend.MODEL_TYPE.COMPILED_MODEL
+    assert options.quantizer_config is not None
+    assert options.quantizer_config.dtype == ct.converters.mil.mil.types.int8
+    assert options.pass_pipeline().passes == ["common::const_elimination"]
+    assert options.blob_format == BLOB_FORMAT.INMEMORYFS
+
+
+def test_defaults():
+    for specs in ([], CoreMLBackend.generate_compile_specs()):
+        options = Options.parse(specs)
+        assert options.compute_unit == ct.ComputeUnit.ALL
+        assert options.deployment_target is None
+        assert options.compute_precision == ct.precision.FLOAT16
+        assert options.model_type == CoreMLBackend.MODEL_TYPE.MODEL
+        assert options.blob_format == BLOB_FORMAT.COREML_BLOB
+        assert options.quantizer_config is None
+        assert options.enumerated_shapes is None
+        assert options.weight_sharing is None
+        assert options.pass_pipeline().passes == ct.PassPipeline.DEFAULT.passes
+    assert [spec.key for spec in CoreMLBackend.generate_compile_specs()] == [
+        "compute_units",
+        "min_deployment_target",
+        "model_compute_precision",
+        "model_type",
+    ]
+
+
+def test_stock_parsers_give_their_defaults():
+    assert CoreMLBackend.model_type_from_compile_specs([]) == CoreMLBackend.MODEL_TYPE.MODEL
+    assert CoreMLBackend.model_compute_precision_from_compile_specs([]) == ct.precision.FLOAT16
+    assert CoreMLBackend.min_deployment_target_from_compile_specs([]) is None
+    assert CoreMLBackend.compute_unit_from_compile_specs([]) == ct.ComputeUnit.ALL
+    assert CoreMLBackend.op_linear_quantizer_config_from_compile_specs([]) is None
+    assert CoreMLBackend.pass_pipeline_from_compile_specs([]).passes == ct.PassPipeline.DEFAULT.passes
+    assert CoreMLBackend.enumerated_shapes_from_compile_specs([]) is None
+    assert (
+        CoreMLBackend.multimethod_weight_sharing_strategy_from_compile_specs([])
+        == MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL
+    )
+
+
+@pytest.mark.parametrize("strategy", list(MULTIMETHOD_WEIGHT_SHARING_STRATEGY))
+def test_weight_sharing_strategy(strategy):
+    spec = CoreMLBackend.generate_multimethod_weight_sharing_strategy_compile_spec(strategy)
+    assert (spec.key, spec.value) == ("multimethod_weight_sharing_strategy", strategy.value.encode())
+    assert Options.parse([spec]).weight_sharing == strategy
+
+
+def test_the_first_of_two_specs_with_one_key_counts():
+    specs = [CompileSpec("compute_units", b"cpu_only"), CompileSpec("compute_units", b"all")]
+    assert CoreMLBackend.compute_unit_from_compile_specs(specs) == ct.ComputeUnit.CPU_ONLY
+
+
+@pytest.mark.parametrize("key", ["model_type", "blob_format", "model_compute_precision"])
+def test_unknown_values_are_refused(key):
+    with pytest.raises(ValueError, match="nonsense"):
+        Options.parse([CompileSpec(key, b"nonsense")])
+
+
+def _dynamic_program():
+    return export(
+        Unary(lambda x: torch.relu(x)), (torch.randn(4, 3),), ({0: Dim("n", min=2, max=8)},)
+    )
+
+
+def test_enumerated_shapes_round_trip():
+    spec = CoreMLBackend.generate_enumerated_shapes_compile_spec(_dynamic_program(), {"x": [[1, 3], [4, 3]]})
+    shapes = CoreMLBackend.enumerated_shapes_from_compile_specs([spec])
+    assert list(shapes.shapes.values()) == [((1, 3), (4, 3))]
+
+
+@pytest.mark.parametrize(
+    ("enumerated", "error", "message"),
+    [
+        ({}, AssertionError, "No enumerated shapes provided"),
+        ({"x": [[1, 3]]}, AssertionError, "only has 1 enumerated shapes provided"),
+        ({"x": [[1, 3], [4, 4]]}, AssertionError, "non-symbolic value at index 1"),
+        ({"x": [[1, 3], [9, 3]]}, AssertionError, "violates the upper range-constraint"),
+        ({"x": [[1, 3], [4]]}, AssertionError, "the rank of the enumeration is 1"),
+        ({"x": [[0, 3], [4, 3]]}, AssertionError, "must be >= 1"),
+        ({"y": [[1, 3], [4, 3]]}, ValueError, "which is no input"),
+    ],
+)
+def test_enumerated_shapes_that_do_not_fit_are_refused(enumerated, error, message):
+    with pytest.raises(error, match=message):
+        CoreMLBackend.generate_enumerated_shapes_compile_spec(_dynamic_program(), enumerated)

@@ -1,0 +1,235 @@
+"""What goes to Core ML and what does not: the constraint table, where partitions are cut, the skip list, the options."""
+
+from __future__ import annotations
+
+import logging
+
+import coremltools as ct
+import pytest
+import torch
+from aot_lowering import Unary, call, calls, export, lower, outside
+from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+from executorch.backends.apple.coreml.partition.constraints import CONSTRAINTS
+from executorch.exir import to_edge
+from torch import nn
+from torch.export import Dim
+
+LOGGER = "executorch.backends.apple.coreml.partition.coreml_partitioner"
+X = torch.randn(2, 3)
+IMAGE = torch.randn(1, 3, 8, 8)
+F = nn.functional
+
+
+def test_table_is_well_formed():
+    for constraint in CONSTRAINTS:
+        assert constraint.code.isidentifier()
+        assert constraint.ops
+        assert not constraint.reason.endswith(".")
+        assert constraint.reference.startswith("https://") or not constraint.reference
+        for op in constraint.ops:
+            assert op == "*" or op.count(".") in (1, 2)
+
+
+# Calls that coremltools 9.0 cannot convert or converts to other numbers, the op that has to stay outside, and what must be said about it.
+ARGUMENTS = {
+    "add_alpha": (lambda x: torch.add(x, x, alpha=2) * 2, X, "aten.add.Tensor", "ignores alpha"),
+    "sub_alpha": (lambda x: torch.sub(x, x, alpha=2) * 2, X, "aten.sub.Tensor", "ignores alpha"),
+    "acosh": (lambda x: torch.acosh(x) * 2, X, "aten.acosh.default", "2569"),
+    "asinh": (lambda x: torch.asinh(x) * 2, X, "aten.asinh.default", "2569"),
+    "argmax_flat": (lambda x: torch.argmax(x) * 2, X, "aten.argmax.default", "11715"),
+    "argmin_flat": (lambda x: torch.argmin(x) * 2, X, "aten.argmin.default", "11715"),
+    "atan2": (lambda x: torch.atan2(x, x) * 2, X, "aten.atan2.default", "2769"),
+    "avg_pool_divisor": (
+        lambda x: F.avg_pool2d(x, 2, divisor_override=3) * 2,
+        IMAGE,
+        "aten.avg_pool2d.default",
+        "11695",
+    ),
+    "diagonal": (lambda x: torch.diagonal(x) * 2, X, "aten.diagonal_copy.default", "2565"),
+    "max_pool_dilation": (
+        lambda x: F.max_pool2d(x, 2, dilation=2) * 2,
+        IMAGE,
+        "aten.max_pool2d_with_indices.default",
+        "11697",
+    ),
+    "max_pool_indices": (
+        lambda x: F.max_pool2d(x, 2, return_indices=True)[1] * 2,
+        IMAGE,
+        "aten.max_pool2d_with_indices.default",
+        "no indices",
+    ),
+    "nonzero": (lambda x: torch.nonzero(x), X, "aten.nonzero.default", "depends on the data"),
+    "boolean_index": (lambda x: x[x > 0] * 2, X, "aten.index.Tensor", "depends on the data"),
+    "pow_base_two": (lambda x: torch.pow(2, x) * 3, X, "aten.pow.Scalar", "2742"),
+    "rand": (lambda x: torch.rand(x.shape) + x, X, "aten.rand.default", "11722"),
+    "topk_unsorted": (
+        lambda x: torch.topk(x, 2, sorted=False)[0] * 2,
+        X,
+        "aten.topk.default",
+        "11698",
+    ),
+    "integer_matmul": (lambda x: (x.int() @ x.int().t()).float(), X, "aten.mm.default", "2673"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ARGUMENTS))
+def test_argument_patterns_stay_outside(name, caplog):
+    function, x, op, said = ARGUMENTS[name]
+    with caplog.at_level(logging.INFO, LOGGER):
+        edge = lower(function, (x,))
+    assert op in outside(edge)
+    lines = [record.getMessage() for record in caplog.records if op in record.getMessage()]
+    assert any(said in line for line in lines), caplog.text
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.add(x, x, alpha=1),
+        lambda x: torch.argmax(x, dim=1),
+        lambda x: torch.topk(x, 2)[0],
+        lambda x: torch.randn(x.shape) + x,
+        lambda x: torch.pow(3, x),
+        lambda x: F.max_pool2d(x[None, None], 2),
+        lambda x: F.max_pool2d(x[None, None], 2, return_indices=True)[0],
+        lambda x: F.avg_pool2d(x[None, None], 2),
+    ],
+)
+def test_the_same_ops_otherwise_go_to_core_ml(function):
+    call(lower(function, (X,)))
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8, torch.int16, torch.bfloat16, torch.float64])
+def test_other_dtypes_stay_outside(dtype):
+    edge = lower(lambda x: x + x, (torch.ones(4, dtype=dtype),))
+    assert calls(edge) == []
+    assert outside(edge) == ["aten.add.Tensor"]
+
+
+def test_what_is_converted_to_float_inside_goes_to_core_ml():
+    edge = lower(lambda x: torch.sin(x.float()), (torch.ones(4, dtype=torch.uint8),))
+    assert outside(edge) == ["dim_order_ops._to_dim_order_copy.default"]
+    assert calls(edge)[0].mil_ops.count("sin") == 1
+
+
+def test_float16_inputs_need_ios16():
+    assert outside(lower(lambda x: x + x, (X.half(),))) == ["aten.add.Tensor"]
+    lowered = call(lower(lambda x: x + x, (X.half(),), minimum_deployment_target=ct.target.iOS16))
+    assert lowered.function.inputs[0].dtype.name == "FLOAT16"
+
+
+def test_rank_above_five_stays_outside():
+    edge = lower(lambda x: torch.sin((x + x).reshape(2, 3)), (torch.randn(1, 1, 1, 1, 2, 3),))
+    assert outside(edge) == ["aten.add.Tensor", "aten.view_copy.default"]
+    assert calls(edge)[0].mil_ops.count("sin") == 1
+
+
+def test_channels_last_stays_outside():
+    edge = lower(nn.Conv2d(3, 4, 3), (IMAGE.to(memory_format=torch.channels_last),))
+    assert outside(edge) == ["aten.convolution.default"]
+
+
+def test_derived_dimension_is_cut_elsewhere(caplog):
+    dynamic = ({0: Dim("n", max=16)},)
+    with caplog.at_level(logging.INFO, LOGGER):
+        edge = lower(
+            lambda x: torch.sin(torch.asinh(torch.cat([x, x]))), (torch.randn(4, 3),), dynamic=dynamic
+        )
+    assert outside(edge) == ["aten.asinh.default", "aten.sin.default"]
+    assert "an extent is an expression of symbols" in caplog.text
+    call(lower(lambda x: torch.sin(torch.cat([x, x])), (torch.randn(4, 3),), dynamic=dynamic))
+
+
+# --- The skip list.
+
+
+@pytest.mark.parametrize("entry", ["aten.add.Tensor", "aten.add.tensor", "ATEN.ADD.TENSOR", "aten.add", "add", "aten::add.Tensor"])
+def test_skip_list_takes_every_spelling(entry):
+    edge = lower(
+        lambda x: torch.relu(x + x) * 2, (X,), partitioner={"skip_ops_for_coreml_delegation": [entry]}
+    )
+    assert outside(edge) == ["aten.add.Tensor"]
+
+
+def test_skip_list_says_what_matched_nothing(caplog):
+    with caplog.at_level(logging.WARNING, LOGGER):
+        lower(
+            lambda x: torch.relu(x + x),
+            (X,),
+            partitioner={"skip_ops_for_coreml_delegation": ["aten.add.Tensor", "aten.conv3d"]},
+        )
+    warnings = [r.getMessage() for r in caplog.records if "skip_ops" in r.getMessage()]
+    assert warnings == ["skip_ops_for_coreml_delegation: 'aten.conv3d' matches no op of the program."]
+
+
+def test_skipped_op_that_would_be_kept_whole_is_decomposed():
+    edge = lower(
+        lambda x: F.gelu(x), (X,), partitioner={"skip_ops_for_coreml_delegation": ["aten.gelu.default"]}
+    )
+    assert "aten.gelu.default" in outside(edge)
+
+
+# --- Options.
+
+
+def test_lower_full_graph_refuses_what_stays_outside():
+    with pytest.raises(NotImplementedError, match="does not support the op aten.asinh.default.*lower_full_graph=True"):
+        lower(lambda x: torch.asinh(x), (X,), partitioner={"lower_full_graph": True})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"skip_ops_for_coreml_delegation": ["add"]}, "skip_ops_for_coreml_delegation"),
+        ({"take_over_constant_data": False}, "take_over_constant_data=True"),
+        ({"take_over_mutable_buffer": False}, "take_over_mutable_buffer=True"),
+    ],
+)
+def test_lower_full_graph_excludes(options, message):
+    with pytest.raises(AssertionError, match=message):
+        CoreMLPartitioner(lower_full_graph=True, **options)
+
+
+def test_enumerated_shapes_need_full_graph():
+    program = export(Unary(torch.relu), (torch.randn(4, 3),), ({0: Dim("n", max=8)},))
+    spec = CoreMLBackend.generate_enumerated_shapes_compile_spec(program, {"x": [[1, 3], [4, 3]]})
+    with pytest.raises(AssertionError, match="lower_full_graph must be True"):
+        CoreMLPartitioner(compile_specs=[spec])
+
+
+def test_take_over_constant_data_false():
+    lowered = call(lower(nn.Linear(3, 4), (X,), partitioner={"take_over_constant_data": False}))
+    assert len(lowered.function.inputs) == 3
+
+
+def test_attention_is_kept_whole():
+    class Attention(nn.Module):
+        def forward(self, x, y):
+            return F.scaled_dot_product_attention(x, y, y)
+
+    q, k = torch.randn(1, 2, 4, 8), torch.randn(1, 2, 6, 8)
+    partitioner = CoreMLPartitioner()
+    kept, check = partitioner.ops_to_not_decompose(export(Attention(), (q, k)))
+    assert kept == [torch.ops.aten.scaled_dot_product_attention.default]
+    assert check is None
+    lowered = call(lower(Attention(), (q, k), minimum_deployment_target=ct.target.iOS18))
+    assert "scaled_dot_product_attention" in lowered.mil_ops
+
+
+def test_op_rejected_in_one_call_is_decomposed_in_all():
+    function = Unary(lambda x: F.avg_pool2d(x, 2) + F.avg_pool2d(x, 2, divisor_override=3))
+    kept, _ = CoreMLPartitioner().ops_to_not_decompose(export(function, (IMAGE,)))
+    assert torch.ops.aten.avg_pool2d.default not in kept
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_deprecated_workflow_is_announced(old, caplog):
+    program = export(nn.Linear(3, 4), (X,))
+    with caplog.at_level(logging.WARNING, LOGGER):
+        if old:
+            to_edge(program).to_backend(CoreMLPartitioner())
+        else:
+            lower(program)
+    assert ("DEPRECATION WARNING" in caplog.text) == old
+    assert ("to_edge_transform_and_lower()" in caplog.text) == old

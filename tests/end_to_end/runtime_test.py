@@ -1,0 +1,232 @@
+"""The Python runtime package: loading, options, states, diagnostics and what failures say."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+
+import coremltools as ct
+import pytest
+import torch
+from executorch.backends.apple.coreml import runtime
+from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+from executorch.backends.apple.coreml.runtime import _library
+from executorch.exir import to_edge_transform_and_lower
+from executorch.runtime import Runtime
+
+
+class Sin(torch.nn.Module):
+    def forward(self, x):
+        return torch.sin(x)
+
+
+class Accumulate(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("total", torch.tensor([5.0, -5.0]))
+
+    def forward(self, x):
+        self.total.add_(x)
+        return self.total * 2
+
+
+def lower(module, inputs, *, precision=ct.precision.FLOAT32, dynamic_shapes=None, stateful=False, skip=None) -> bytes:
+    target = {"minimum_deployment_target": ct.target.iOS18} if stateful else {}
+    partitioner = CoreMLPartitioner(
+        compile_specs=CoreMLBackend.generate_compile_specs(compute_precision=precision, **target),
+        take_over_mutable_buffer=stateful,
+        skip_ops_for_coreml_delegation=skip,
+    )
+    exported = torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
+    return bytes(to_edge_transform_and_lower(exported, partitioner=[partitioner]).to_executorch().buffer)
+
+
+@pytest.fixture(scope="module")
+def sin() -> bytes:
+    return lower(Sin(), (torch.ones(2, 3),))
+
+
+@pytest.fixture(autouse=True)
+def defaults():
+    yield
+    runtime.set_options(engine="", compute_unit="", numeric_mode="", threads=0, share_models=False)
+
+
+def test_importing_registers_the_backend_and_the_portable_engine() -> None:
+    assert "CoreMLBackend" in runtime.registered_backends()
+    assert "CoreMLBackend" in Runtime.get().backend_registry.registered_backend_names
+    assert Runtime.get().backend_registry.is_available("CoreMLBackend")
+    found = runtime.diagnose()
+    assert found.is_registered
+    assert found.default_engine == "portable"
+    assert "openvino" in found.engines["portable"].lower()
+    assert pathlib.Path(found.library).exists()
+    assert found.version
+
+
+def test_loading_again_changes_nothing() -> None:
+    before = runtime.registered_backends()
+    again = _library.load()
+    assert again._handle == runtime._LIBRARY._handle
+    assert runtime.registered_backends() == before
+
+
+def test_sin_runs(sin: bytes) -> None:
+    x = torch.linspace(-3, 3, 6).reshape(2, 3)
+    method = Runtime.get().load_program(sin).load_method("forward")
+    torch.testing.assert_close(method.execute([x])[0], torch.sin(x), rtol=1e-6, atol=1e-6)
+
+
+def test_a_channels_last_input_is_read_in_its_order(sin: bytes) -> None:
+    del sin
+    data = lower(Sin(), (torch.ones(1, 3, 4, 5),))
+    x = torch.randn(1, 3, 4, 5)
+    method = Runtime.get().load_program(data).load_method("forward")
+    torch.testing.assert_close(method.execute([x])[0], torch.sin(x), rtol=1e-6, atol=1e-6)
+
+
+def test_shapes_follow_the_input_from_call_to_call() -> None:
+    length = torch.export.Dim("length", min=2, max=64)
+    data = lower(Sin(), (torch.ones(4, 3),), dynamic_shapes=({0: length},))
+    method = Runtime.get().load_program(data).load_method("forward")
+    for n in (4, 2, 64, 3, 64):
+        x = torch.randn(n, 3)
+        (y,) = method.execute([x])
+        torch.testing.assert_close(y, torch.sin(x), rtol=1e-6, atol=1e-6)
+    with pytest.raises(RuntimeError):
+        method.execute([torch.randn(65, 3)])
+
+
+def test_operations_left_outside_run_between_delegates() -> None:
+    class Mixed(torch.nn.Module):
+        def forward(self, x):
+            return torch.relu(torch.sin(torch.relu(x * 2)) + 0.1)
+
+    x = torch.randn(2, 3)
+    data = lower(Mixed(), (x,), skip=["aten.sin.default"])
+    (y,) = Runtime.get().load_program(data).load_method("forward").execute([x])
+    torch.testing.assert_close(y, Mixed()(x), rtol=1e-6, atol=1e-6)
+
+
+def test_states_keep_their_initial_value_and_can_be_reset() -> None:
+    method = Runtime.get().load_program(lower(Accumulate(), (torch.ones(2),), stateful=True)).load_method("forward")
+    for _ in range(2):
+        assert method.execute([torch.ones(2)])[0].tolist() == [12.0, -8.0]
+        assert method.execute([torch.ones(2)])[0].tolist() == [14.0, -6.0]
+        runtime.reset_states()
+    runtime.reset_states("forward")
+    with pytest.raises(runtime.DelegateError, match="no loaded method of this name.*nobody") as raised:
+        runtime.reset_states("nobody")
+    assert raised.value.error == 0x20
+
+
+def test_the_numeric_mode_is_the_options() -> None:
+    data = lower(Sin(), (torch.ones(1000),), precision=ct.precision.FLOAT16)
+    x = torch.linspace(-3, 3, 1000)
+    results = {}
+    for mode in ("float32", "float16"):
+        runtime.set_options(numeric_mode=mode, threads=1)
+        (results[mode],) = Runtime.get().load_program(data).load_method("forward").execute([x])
+    # float16 mode rounds the sine to a half; float32 mode does not.
+    assert torch.equal(results["float16"], results["float16"].half().float())
+    assert not torch.equal(results["float32"], results["float32"].half().float())
+    assert float((results["float32"] - results["float16"]).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ({"engine": "absent"}, "no engine of this name.*absent"),
+        ({"compute_unit": "gpu"}, "cpu_and_gpu"),
+        ({"numeric_mode": "bfloat16"}, "float32, float16"),
+        ({"threads": -1}, "threads"),
+        ({"engine": "e" * 300}, "255 bytes"),
+    ],
+)
+def test_a_bad_option_is_refused_by_name(options: dict[str, object], message: str) -> None:
+    with pytest.raises(runtime.DelegateError, match=message):
+        runtime.set_options(**options)
+
+
+def test_a_damaged_program_says_what_is_wrong(sin: bytes) -> None:
+    index = sin.rindex(b"CMLB")
+    damaged = sin[:index] + b"XMLB" + sin[index + 4 :]
+    with pytest.raises(RuntimeError):
+        Runtime.get().load_program(damaged).load_method("forward")
+    assert "docs/errors.md#" in runtime.last_error()
+
+
+def test_models_of_equal_content_are_shared_on_request(sin: bytes) -> None:
+    runtime.set_options(share_models=True)
+    x = torch.ones(2, 3)
+    first, second = bytes(bytearray(sin)), bytes(bytearray(sin))
+    programs = [Runtime.get().load_program(data) for data in (first, second)]
+    for program in programs:
+        torch.testing.assert_close(program.load_method("forward").execute([x])[0], torch.sin(x))
+
+
+def test_methods_load_and_run_from_several_threads(sin: bytes) -> None:
+    failures: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        try:
+            generator = torch.Generator().manual_seed(seed)
+            method = Runtime.get().load_program(sin).load_method("forward")
+            for _ in range(20):
+                x = torch.randn(2, 3, generator=generator)
+                torch.testing.assert_close(method.execute([x])[0], torch.sin(x), rtol=1e-6, atol=1e-6)
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_a_missing_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    monkeypatch.setattr(_library, "candidates", lambda: [tmp_path / "libcoremldelegate.so"])
+    with pytest.raises(ImportError, match=r"none of these places:[\s\S]*libcoremldelegate.so[\s\S]*tools/bazel build"):
+        _library.load()
+
+
+def test_a_library_that_cannot_be_loaded_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "libcoremldelegate.so"
+    path.write_bytes(b"not a library")
+    monkeypatch.setattr(_library, "candidates", lambda: [path])
+    with pytest.raises(ImportError, match="cannot be loaded"):
+        _library.load()
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_import_is_silent_and_the_process_ends_well_with_methods_alive(sin: bytes, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "sin.pte"
+    path.write_bytes(sin)
+    done = run_python(
+        "import executorch.backends.apple.coreml.runtime\n"
+        "from executorch.runtime import Runtime\n"
+        "import torch\n"
+        f"method = Runtime.get().load_program({str(path)!r}).load_method('forward')\n"
+        "print(method.execute([torch.zeros(2, 3)])[0].sum().item())\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "0.0\n"
+    assert done.stderr == ""
+
+
+def test_the_order_of_imports_does_not_matter() -> None:
+    for first in ("import openvino", "import executorch.runtime", "import torch", "import coremltools"):
+        done = run_python(
+            f"{first}\nfrom executorch.backends.apple.coreml import runtime\nprint(runtime.diagnose().default_engine)\n"
+        )
+        assert (done.returncode, done.stdout) == (0, "portable\n"), done.stderr

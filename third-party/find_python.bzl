@@ -1,0 +1,41 @@
+"""Finding the machine's Python. A file of its own: every fetched wheel depends on it, and would be fetched again when it changes."""
+
+# What the locked wheels are built for.
+PYTHON_VERSION = "3.11"
+
+_PROBE = """
+import os, sys, sysconfig
+version = "%d.%d" % sys.version_info[:2]
+base = os.path.join(sys.base_prefix, "bin", "python" + version)
+print(version)
+print(base if os.path.exists(base) else os.path.realpath(sys.executable))
+print(sysconfig.get_path("include"))
+"""
+
+def find_python(repository_ctx):
+    """Finds a Python that the locked wheels run on.
+
+    Args:
+      repository_ctx: the context of the repository rule that asks.
+
+    Returns:
+      A struct: `executable` (no shim or virtual environment: the installation's own), `include` (folder of Python.h).
+    """
+    names = ["python" + PYTHON_VERSION, "python3", "/usr/bin/python" + PYTHON_VERSION]
+    if "COREML_DELEGATE_PYTHON" in repository_ctx.os.environ:
+        names.insert(0, repository_ctx.os.environ["COREML_DELEGATE_PYTHON"])
+    seen = []
+    for name in names:
+        path = name if name.startswith("/") else repository_ctx.which(name)
+        if not path:
+            continue
+        result = repository_ctx.execute([path, "-c", _PROBE])
+        if result.return_code:
+            seen.append("{}: {}".format(path, result.stderr.strip()))
+            continue
+        version, executable, include = result.stdout.strip().split("\n")
+        if version == PYTHON_VERSION:
+            return struct(executable = executable, include = include)
+        seen.append("{}: Python {}".format(path, version))
+    fail(("\nNo Python {} found, which the locked wheels need. Install it (Debian 12: apt-get install python3 python3-pip " +
+          "python3-dev), or name one in COREML_DELEGATE_PYTHON.\nTried: {}\n").format(PYTHON_VERSION, ", ".join(seen) or "nothing"))
