@@ -17,10 +17,10 @@ def _coremltools_descriptors():
     package = types.ModuleType("coremltools")
     package.__path__ = list(spec.submodule_search_locations)
     sys.modules.setdefault("coremltools", package)
-    from coremltools.proto import FeatureTypes_pb2, MIL_pb2, Model_pb2
+    from coremltools.proto import FeatureTypes_pb2, MIL_pb2, Model_pb2, NeuralNetwork_pb2
 
     found = {}
-    for module in (Model_pb2, FeatureTypes_pb2, MIL_pb2):
+    for module in (Model_pb2, FeatureTypes_pb2, MIL_pb2, NeuralNetwork_pb2):
         file = descriptor_pb2.FileDescriptorProto()
         module.DESCRIPTOR.CopyToProto(file)
         _collect(file.message_type, file.enum_type, "", found)

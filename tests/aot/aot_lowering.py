@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from coremltools.proto import MIL_pb2, Model_pb2
 from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.exir import EdgeProgramManager, to_edge_transform_and_lower
 from executorch.exir.lowered_backend_module import LoweredBackendModule
-
-from coremltools.proto import MIL_pb2, Model_pb2
 
 Inputs = tuple[torch.Tensor, ...]
 
@@ -48,9 +47,7 @@ class NoInputs(torch.nn.Module):
         return torch.ones(2) + 1
 
 
-def export(
-    what: torch.nn.Module | Callable[..., Any], inputs: Inputs, dynamic: Any = None
-) -> torch.export.ExportedProgram:
+def export(what: torch.nn.Module | Callable[..., Any], inputs: Inputs, dynamic: Any = None) -> torch.export.ExportedProgram:
     if not isinstance(what, torch.nn.Module):
         what = Unary(what) if len(inputs) == 1 else Binary(what)
     return torch.export.export(what.eval(), inputs, dynamic_shapes=dynamic)
@@ -68,9 +65,7 @@ def lower(
     """Lowers with the compile specs that `options` (or `specs`) say, and `partitioner`'s arguments."""
     programs = what if isinstance(what, (dict, torch.export.ExportedProgram)) else export(what, inputs, dynamic)
     specs = CoreMLBackend.generate_compile_specs(**options) if specs is None else list(specs)
-    return to_edge_transform_and_lower(
-        programs, partitioner=[CoreMLPartitioner(compile_specs=specs, **(partitioner or {}))]
-    )
+    return to_edge_transform_and_lower(programs, partitioner=[CoreMLPartitioner(compile_specs=specs, **(partitioner or {}))])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import pathlib
@@ -11,6 +12,7 @@ import tracemalloc
 import pytest
 from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.blob import flatbuffer_verifier
+
 from schema import coreml_blob_generated as fb
 
 TESTDATA = pathlib.Path("blob/testdata")
@@ -82,9 +84,7 @@ def test_rewriting_a_golden_keeps_payload_and_identity():
 
 
 def test_identity_is_the_documented_example():
-    x = blob.Tensor(
-        "x", blob.DataType.FLOAT32, (blob.Dimension(1, 1), blob.Dimension(1, blob.UNBOUNDED)), ((1, 4), (1, 8))
-    )
+    x = blob.Tensor("x", blob.DataType.FLOAT32, (blob.Dimension(1, 1), blob.Dimension(1, blob.UNBOUNDED)), ((1, 4), (1, 8)))
     y = blob.Tensor("y", blob.DataType.FLOAT32, (blob.Dimension(1, 1), blob.Dimension(1, blob.UNBOUNDED)))
     cache = blob.State(blob.Tensor("cache", blob.DataType.FLOAT16, (blob.Dimension.fixed(4),)), "state.bin")
     content = blob.Blob(
@@ -203,10 +203,8 @@ def test_no_flipped_bit_of_the_table_crashes_the_reader(named_data):
     table_bytes = int.from_bytes(data[:4], "little") + 4
     for position in range(table_bytes):
         data[position] ^= 1 << position % 8
-        try:
+        with contextlib.suppress(blob.CorruptBlobError, blob.UnsupportedVersionError):
             blob.open_delegate_call(bytes(data), named_data=named_data.get)
-        except (blob.CorruptBlobError, blob.UnsupportedVersionError):
-            pass
         data[position] ^= 1 << position % 8
 
 
@@ -220,7 +218,7 @@ def test_verifier_knows_the_fields_that_flatc_generates():
 class _CountingBuilder:
     fields = 0
 
-    def StartObject(self, fields: int) -> None:  # noqa: N802  the name is flatbuffers'
+    def StartObject(self, fields: int) -> None:
         self.fields = fields
 
 
@@ -230,14 +228,10 @@ def small(path: str = "a", data: bytes = b"x") -> blob.Blob:
 
 def test_order_of_files_functions_and_states_does_not_matter():
     files = tuple(blob.File(name, blob.InlineBytes(name.encode())) for name in ("b", "a/z", "a.b"))
-    states = tuple(
-        blob.State(blob.Tensor(name, blob.DataType.FLOAT16, (blob.Dimension.fixed(1),))) for name in ("t", "s")
-    )
+    states = tuple(blob.State(blob.Tensor(name, blob.DataType.FLOAT16, (blob.Dimension.fixed(1),))) for name in ("t", "s"))
     functions = (blob.Function("g"), blob.Function("f", states=states))
     forwards = blob.Blob(files=files, functions=functions)
-    backwards = blob.Blob(
-        files=files[::-1], functions=(dataclasses.replace(functions[1], states=states[::-1]), functions[0])
-    )
+    backwards = blob.Blob(files=files[::-1], functions=(dataclasses.replace(functions[1], states=states[::-1]), functions[0]))
     assert blob.to_bytes(forwards) == blob.to_bytes(backwards)
 
 
@@ -249,9 +243,7 @@ def test_order_of_files_functions_and_states_does_not_matter():
         dataclasses.replace(small(), debug_map=b"{}"),
         dataclasses.replace(small(), alignment=128),
         dataclasses.replace(small(), functions=(blob.Function("main", method="forward"),)),
-        dataclasses.replace(
-            small(), files=(blob.File("a", blob.NamedData("k", 1, blob.InlineBytes(b"x").checksum)),)
-        ),
+        dataclasses.replace(small(), files=(blob.File("a", blob.NamedData("k", 1, blob.InlineBytes(b"x").checksum)),)),
     ],
 )
 def test_identity_ignores_what_is_not_the_model(changed):
@@ -267,12 +259,8 @@ def test_identity_ignores_what_is_not_the_model(changed):
         dataclasses.replace(small(), kind=blob.Kind.COMPILED),
         dataclasses.replace(small(), specification_version=9),
         dataclasses.replace(small(), functions=(blob.Function("other"),)),
-        dataclasses.replace(
-            small(), functions=(blob.Function("main", inputs=(blob.Tensor("x", blob.DataType.BOOL),)),)
-        ),
-        dataclasses.replace(
-            small(), functions=(blob.Function("main", outputs=(blob.Tensor("x", blob.DataType.BOOL),)),)
-        ),
+        dataclasses.replace(small(), functions=(blob.Function("main", inputs=(blob.Tensor("x", blob.DataType.BOOL),)),)),
+        dataclasses.replace(small(), functions=(blob.Function("main", outputs=(blob.Tensor("x", blob.DataType.BOOL),)),)),
     ],
 )
 def test_identity_depends_on_the_model(changed):
@@ -302,9 +290,7 @@ def test_to_bytes_holds_one_copy_and_stream_none(tmp_path):
     weights = tmp_path / "weights"
     with weights.open("wb") as file:
         file.truncate(size)
-    content = blob.Blob(
-        files=(blob.File("weight.bin", blob.FileOnDisk(str(weights))),), functions=(blob.Function("main"),)
-    )
+    content = blob.Blob(files=(blob.File("weight.bin", blob.FileOnDisk(str(weights))),), functions=(blob.Function("main"),))
     tracemalloc.start()
     try:
         with (tmp_path / "out").open("wb") as sink:

@@ -8,7 +8,6 @@ import torch
 from aot_lowering import Unary, export
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.compiler.coreml_preprocess import (
-    BLOB_FORMAT,
     COMPILE_SPEC_KEYS,
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
     Options,
@@ -58,7 +57,7 @@ def test_all_options_as_bytes():
     assert options.quantizer_config is not None
     assert options.quantizer_config.dtype == ct.converters.mil.mil.types.int8
     assert options.pass_pipeline().passes == ["common::const_elimination"]
-    assert options.blob_format == BLOB_FORMAT.INMEMORYFS
+    assert options.blob_format == CoreMLBackend.BLOB_FORMAT.INMEMORYFS
 
 
 def test_defaults():
@@ -68,7 +67,7 @@ def test_defaults():
         assert options.deployment_target is None
         assert options.compute_precision == ct.precision.FLOAT16
         assert options.model_type == CoreMLBackend.MODEL_TYPE.MODEL
-        assert options.blob_format == BLOB_FORMAT.COREML_BLOB
+        assert options.blob_format == CoreMLBackend.BLOB_FORMAT.COREML_BLOB
         assert options.quantizer_config is None
         assert options.enumerated_shapes is None
         assert options.weight_sharing is None
@@ -90,8 +89,7 @@ def test_stock_parsers_give_their_defaults():
     assert CoreMLBackend.pass_pipeline_from_compile_specs([]).passes == ct.PassPipeline.DEFAULT.passes
     assert CoreMLBackend.enumerated_shapes_from_compile_specs([]) is None
     assert (
-        CoreMLBackend.multimethod_weight_sharing_strategy_from_compile_specs([])
-        == MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL
+        CoreMLBackend.multimethod_weight_sharing_strategy_from_compile_specs([]) == MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL
     )
 
 
@@ -114,9 +112,7 @@ def test_unknown_values_are_refused(key):
 
 
 def _dynamic_program():
-    return export(
-        Unary(lambda x: torch.relu(x)), (torch.randn(4, 3),), ({0: Dim("n", min=2, max=8)},)
-    )
+    return export(Unary(lambda x: torch.relu(x)), (torch.randn(4, 3),), ({0: Dim("n", min=2, max=8)},))
 
 
 def test_enumerated_shapes_round_trip():

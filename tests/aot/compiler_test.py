@@ -115,9 +115,7 @@ def test_enumerated_shapes():
 def test_two_enumerated_inputs_need_ios18():
     dims = ({0: Dim("n", min=2, max=8)}, {0: Dim("m", min=2, max=8)})
     program = export(lambda x, y: x.sum() + y, (torch.randn(4, 3), torch.randn(5, 3)), dims)
-    shape_spec = CoreMLBackend.generate_enumerated_shapes_compile_spec(
-        program, {"x": [[2, 3], [4, 3]], "y": [[3, 3], [5, 3]]}
-    )
+    shape_spec = CoreMLBackend.generate_enumerated_shapes_compile_spec(program, {"x": [[2, 3], [4, 3]], "y": [[3, 3], [5, 3]]})
     for target in (IOS17, IOS18):
         specs = [*CoreMLBackend.generate_compile_specs(minimum_deployment_target=target), shape_spec]
         if target == IOS18:
@@ -196,7 +194,10 @@ def test_buffers_that_are_no_states_stay_outside(module, inputs, target, reason,
         lowered = call(lower(module, inputs, minimum_deployment_target=target))
     assert lowered.function.states == ()
     assert len(lowered.function.inputs) == 2
-    assert f"The mutable buffer total stays outside Core ML because {'Core ML states are float16, and ' if 'dtype' in reason else ''}{reason}" in caplog.text
+    assert (
+        f"The mutable buffer total stays outside Core ML because {'Core ML states are float16, and ' if 'dtype' in reason else ''}{reason}"
+        in caplog.text
+    )
 
 
 class ReturnsItsBuffer(Accumulator):
@@ -275,9 +276,7 @@ def test_preparing_a_program_copies_no_weights(big):
     program = export(big, (torch.randn(2, 256),))
     prepared = CoreMLBackend.copy_exported_program_for_preprocess(program, [])
     assert prepared.graph is not program.graph
-    assert {k: v.data_ptr() for k, v in prepared.state_dict.items()} == {
-        k: v.data_ptr() for k, v in program.state_dict.items()
-    }
+    assert {k: v.data_ptr() for k, v in prepared.state_dict.items()} == {k: v.data_ptr() for k, v in program.state_dict.items()}
 
 
 def _two_methods(big):
@@ -372,9 +371,7 @@ def test_stock_format_refuses_initial_values():
 
 def test_stock_reference():
     programs = {"a": export(nn.Linear(3, 4), (X,)), "b": export(nn.Linear(3, 4), (X,))}
-    specs = _sharing(
-        MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL, minimum_deployment_target=IOS18, blob_format="inmemoryfs"
-    )
+    specs = _sharing(MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL, minimum_deployment_target=IOS18, blob_format="inmemoryfs")
     edge = lower(programs, specs=specs)
     (module,) = modules(edge, "b")
     assert module.processed_bytes[:4] == b"CMJR"
@@ -494,9 +491,7 @@ def test_lstm_stays_whole(bidirectional, batch_first, layers):
     class Recurrent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lstm = nn.LSTM(
-                8, 16, num_layers=layers, bidirectional=bidirectional, batch_first=batch_first
-            )
+            self.lstm = nn.LSTM(8, 16, num_layers=layers, bidirectional=bidirectional, batch_first=batch_first)
 
         def forward(self, x):
             y, (h, c) = self.lstm(x)

@@ -63,9 +63,7 @@ def run(seed: str, folder: str, threads: str) -> list[str]:
         "PYTHONHASHSEED": seed,
         "OMP_NUM_THREADS": threads,
     }
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, folder], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", PROGRAM, folder], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout.splitlines()
 

@@ -134,7 +134,8 @@ def test_the_numeric_mode_is_the_options() -> None:
     # float16 mode rounds the sine to a half; float32 mode does not.
     assert torch.equal(results["float16"], results["float16"].half().float())
     assert not torch.equal(results["float32"], results["float32"].half().float())
-    assert float((results["float32"] - results["float16"]).abs().max()) < 1e-3
+    # The input, at most 3, is rounded too: half a unit in the last place of each.
+    assert float((results["float32"] - results["float16"]).abs().max()) <= 2**-10 + 2**-11
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,7 @@ def test_the_import_is_silent_and_the_process_ends_well_with_methods_alive(sin: 
 
 
 def test_the_order_of_imports_does_not_matter() -> None:
-    for first in ("import openvino", "import executorch.runtime", "import torch", "import coremltools"):
+    for first in ("import openvino", "import coremltools, executorch.runtime"):
         done = run_python(
             f"{first}\nfrom executorch.backends.apple.coreml import runtime\nprint(runtime.diagnose().default_engine)\n"
         )

@@ -39,6 +39,17 @@ def _tokens(vocabulary: int, length: int, padding: int) -> tuple[torch.Tensor, t
     return ids, mask
 
 
+# "A cat sits on the mat." in BERT's uncased vocabulary.
+_SENTENCE = (101, 1037, 4937, 7719, 2006, 1996, 13523, 1012, 102)
+
+
+def _sentence(length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """A real sentence, padded: what trained weights compute of random tokens says little."""
+    ids = torch.zeros(1, length, dtype=torch.int64)
+    ids[0, : len(_SENTENCE)] = torch.tensor(_SENTENCE)
+    return ids, (ids != 0).to(torch.int64)
+
+
 def bert_base() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     """int64[1, 128] ids, int64[1, 128] mask -> float32[1, 128, 768]; 110 M parameters."""
     zoo_torchvision.prepare()
@@ -60,7 +71,7 @@ def minilm() -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
     encoder = transformers.BertModel(transformers.BertConfig.from_pretrained(path), add_pooling_layer=False)
     weights = safetensors.torch.load_file(path / "model.safetensors")
     encoder.load_state_dict({name: weights[name] for name in encoder.state_dict()})
-    return SentenceEmbedding(encoder), _tokens(encoder.config.vocab_size, 128, padding=100)
+    return SentenceEmbedding(encoder), _sentence(128)
 
 
 class RMSNorm(nn.Module):

@@ -96,7 +96,7 @@ inmemoryfs::InMemoryFileSystem read_test_model(const std::string& name) {
     std::ifstream stream(entry.path(), std::ios::binary);
     auto content = std::make_shared<const std::string>(std::istreambuf_iterator<char>(stream),
                                                        std::istreambuf_iterator<char>());
-    const Status added = files.add_file(fs::relative(entry.path(), root).generic_string(),
+    const Status added = files.add_file(entry.path().lexically_relative(root).generic_string(),
                                         Bytes(as_bytes(*content), content));
     EXPECT_TRUE(added.ok()) << added.to_string();
   }

@@ -17,6 +17,15 @@ constexpr int kMaxBlockDepth = 32;
 // A captured value that can be computed now is copied into the body when it is at most this large.
 constexpr size_t kMaxFoldedCapture = 4096;
 
+// Larger tensors are refused: none that a model means, and folding one would take all memory.
+constexpr double kMaxElements = 2147483648.0;
+
+double element_count(const ov::Shape& shape) {
+  double count = 1;
+  for (size_t extent : shape) count *= static_cast<double>(extent);
+  return count;
+}
+
 std::string describe(const model::Operation& operation, const TranslationScope& scope) {
   return operation.type + " -> " + operation.label() + " (" + scope.function->opset + ")";
 }
@@ -182,11 +191,18 @@ Output Environment::finish(const model::Operation& operation, const model::Named
                                ", it gives a tensor"));
   }
   output = convert(output, runtime_type(declared.type.element));
-  const ov::PartialShape wanted = partial_shape(declared.type);
+  // coremltools leaves the 0 of a reshape that keeps an extent in the declared type, so a 0 says nothing.
+  ov::PartialShape wanted = partial_shape(declared.type);
+  if (wanted.rank().is_static()) {
+    for (ov::Dimension& dimension : wanted) {
+      if (dimension == ov::Dimension(0)) dimension = ov::Dimension::dynamic();
+    }
+  }
   const ov::PartialShape& given = output.get_partial_shape();
   if (!given.compatible(wanted)) {
     // Rank 0 and one element of rank 1 are the same to coremltools in several places.
-    if (given.is_static() && wanted.is_static() && ov::shape_size(given.to_shape()) == ov::shape_size(wanted.to_shape())) {
+    if (given.is_static() && wanted.is_static() &&
+        ov::shape_size(given.to_shape()) == ov::shape_size(wanted.to_shape())) {
       output = reshape(output, declared.type.shape);
     } else {
       std::ostringstream message;
@@ -196,6 +212,10 @@ Output Environment::finish(const model::Operation& operation, const model::Named
   } else if (given.is_dynamic() && wanted.is_static()) {
     // What is known here and not to OpenVINO keeps the rest of the graph static.
     output = reshape(output, declared.type.shape);
+  }
+  if (output.get_partial_shape().is_static() && element_count(output.get_shape()) > kMaxElements) {
+    throw OpError(resource_exhausted("its output has the shape " + output.get_partial_shape().to_string() +
+                                     ": more elements than the portable engine computes with"));
   }
   if (rounding == Rounding::kRound && scope_.options->numeric_mode == NumericMode::kFloat16 &&
       declared.type.element == model::ElementType::kFloat16) {

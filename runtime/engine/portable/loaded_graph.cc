@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "openvino/core/model.hpp"
+#include "openvino/runtime/properties.hpp"
 
 namespace coreml_delegate::engine::portable {
 
@@ -48,6 +50,8 @@ LoadedGraph::LoadedGraph(ov::CompiledModel compiled, std::vector<IntermediatePor
                          std::shared_ptr<const void> keep_alive)
     : keep_alive_(std::move(keep_alive)),
       compiled_(std::move(compiled)),
+      single_threaded_(compiled_.get_property(ov::inference_num_threads) == 1 ||
+                       std::thread::hardware_concurrency() == 1),
       intermediates_(std::move(intermediates)) {}
 
 std::unique_ptr<BoundRequest> LoadedGraph::take() {
@@ -61,6 +65,17 @@ std::unique_ptr<BoundRequest> LoadedGraph::take() {
   }
   return std::make_unique<BoundRequest>(compiled_.create_infer_request(), compiled_.inputs().size(),
                                         compiled_.outputs().size());
+}
+
+void LoadedGraph::execute(ov::InferRequest& request) const {
+  // OpenVINO 2026.4's infer() loses every exception of an execution that has one thread and leaves stale or empty results; wait()
+  // has them.
+  if (single_threaded_) {
+    request.start_async();
+    request.wait();
+  } else {
+    request.infer();
+  }
 }
 
 void LoadedGraph::give_back(std::unique_ptr<BoundRequest> request) {

@@ -63,6 +63,8 @@ class LoadedGraph {
   // A request of the pool, made when all are taken. Throws what OpenVINO throws. A request that failed is not given back.
   std::unique_ptr<BoundRequest> take();
   void give_back(std::unique_ptr<BoundRequest> request);
+  // Executes a request of this graph. Throws what OpenVINO throws.
+  void execute(ov::InferRequest& request) const;
 
   // The operation of the program that each node of the compiled graph stands for: a node that OpenVINO fused from several stands for
   // the last of them. By the compiled node's name. Throws what OpenVINO throws.
@@ -72,6 +74,7 @@ class LoadedGraph {
  private:
   std::shared_ptr<const void> keep_alive_;  // Outlives what follows.
   ov::CompiledModel compiled_;
+  const bool single_threaded_;
   std::vector<IntermediatePort> intermediates_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<BoundRequest>> free_;

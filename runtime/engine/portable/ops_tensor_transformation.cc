@@ -31,7 +31,8 @@ OpResults translate_reshape(OpContext& op) {
   const int64_t x_rank = rank(x);
   if (!op.is_constant("shape")) {
     const model::ValueType& declared = op.output_type();
-    if (!declared.unknown_rank && declared.is_static()) return reshape(x, declared.shape);
+    const bool has_zero_extent = std::count(declared.shape.begin(), declared.shape.end(), 0) > 0;
+    if (!declared.unknown_rank && declared.is_static() && !has_zero_extent) return reshape(x, declared.shape);
     const Output shape = op.index_input("shape");
     return reshape_with_zeros(x, shape, extent(shape, 0) == x_rank);
   }

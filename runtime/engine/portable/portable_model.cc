@@ -348,7 +348,7 @@ Status PortableModel::run(LoadedGraph& graph, std::span<const ConstTensorView> i
   }
 
   const uint64_t start = events != nullptr ? now_ns() : 0;
-  request->request().infer();
+  graph.execute(request->request());
 
   if (!all_outputs_static_) {
     std::vector<ov::Tensor> results;

@@ -1,8 +1,9 @@
 #include "runtime/engine/portable/portable_state.h"
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
-#include <new>
+#include <type_traits>
 #include <utility>
 
 #include "runtime/model/float_formats.h"
@@ -11,16 +12,15 @@ namespace coreml_delegate::engine::portable {
 
 namespace {
 
-// Null when there is no memory. Zero bytes.
+// Zero bytes; null when there is no memory. Pages that are never used are never made.
 std::shared_ptr<std::byte[]> allocate(size_t size) {
   // A cache line, which vector code likes; OpenVINO takes any.
-  constexpr std::align_val_t kAlignment{64};
-  void* const memory = ::operator new[](size != 0 ? size : 1, kAlignment, std::nothrow);
+  constexpr size_t kAlignment = 64;
+  void* const memory = std::calloc(size + kAlignment, 1);
   if (memory == nullptr) return nullptr;
-  std::memset(memory, 0, size);
-  return std::shared_ptr<std::byte[]>(static_cast<std::byte*>(memory), [](std::byte* pointer) {
-    ::operator delete[](pointer, kAlignment);
-  });
+  const size_t past = reinterpret_cast<uintptr_t>(memory) % kAlignment;
+  std::byte* const aligned = static_cast<std::byte*>(memory) + (kAlignment - past) % kAlignment;
+  return std::shared_ptr<std::byte[]>(aligned, [memory](std::byte*) { std::free(memory); });
 }
 
 struct Half {

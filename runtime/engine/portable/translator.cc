@@ -5,7 +5,6 @@
 
 #include "openvino/core/op_extension.hpp"
 #include "openvino/op/parameter.hpp"
-#include "openvino/op/reshape.hpp"
 #include "openvino/op/result.hpp"
 #include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/compressed_weights.h"
@@ -16,6 +15,7 @@
 #include "runtime/engine/portable/integer_matmul.h"
 #include "runtime/engine/portable/non_maximum_suppression.h"
 #include "runtime/engine/portable/op_error.h"
+#include "runtime/engine/portable/pass_through.h"
 #include "runtime/engine/portable/random_values.h"
 #include "runtime/engine/portable/round_to_half.h"
 
@@ -121,12 +121,8 @@ class FunctionTranslator {
   }
 
   size_t add_result(Output output, const ov::element::Type& type, const std::string& name) {
+    if (may_be_a_parameter(output)) output = make<PassThrough>(output);
     output = convert(output, type);
-    // OpenVINO 2026.4 leaves a caller's output buffer untouched when a parameter is a result and nothing lies between.
-    if (std::dynamic_pointer_cast<ov::op::v0::Parameter>(output.get_node_shared_ptr()) != nullptr) {
-      const std::vector<int64_t> same(static_cast<size_t>(rank(output)), 0);
-      output = make<ov::op::v1::Reshape>(output, i64(same), true);
-    }
     auto result = std::make_shared<ov::op::v0::Result>(output);
     std::string unique = name + "/result";
     for (int i = 2; scope_.origins.contains(unique); ++i) unique = name + "/result#" + std::to_string(i);
@@ -218,6 +214,7 @@ std::vector<std::shared_ptr<ov::Extension>> graph_extensions() {
   return {std::make_shared<ov::OpExtension<CheckIndices>>(),  std::make_shared<ov::OpExtension<ExactArithmetic>>(),
           std::make_shared<ov::OpExtension<ExactReduce>>(),   std::make_shared<ov::OpExtension<IntegerMatMul>>(),
           std::make_shared<ov::OpExtension<NonMaximumSuppression>>(),
+          std::make_shared<ov::OpExtension<PassThrough>>(),
           std::make_shared<ov::OpExtension<RandomValues>>(),  std::make_shared<ov::OpExtension<RoundToHalf>>()};
 }
 

@@ -79,8 +79,9 @@ def installed_versions() -> dict[str, str]:
 
 with _quiet():
     import coremltools  # noqa: F401
-    import executorch.exir  # noqa: F401
     import torch  # noqa: F401
+
+    import executorch.exir  # noqa: F401
 
 if _untested := untested_versions():
     logger.warning("Not in the tested matrix of the Core ML delegate: %s.", "; ".join(_untested))

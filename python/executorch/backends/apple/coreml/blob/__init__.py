@@ -1,8 +1,8 @@
 """The delegate's blob in Python: what docs/blob_format.md defines, written and read.
 
-    content = blob.Blob(kind=blob.Kind.PACKAGE, files=(blob.File("Manifest.json", blob.InlineBytes(b"{}")),), functions=(...))
-    processed_bytes = blob.to_bytes(content)
-    blob.read(processed_bytes).function("main")
+content = blob.Blob(kind=blob.Kind.PACKAGE, files=(blob.File("Manifest.json", blob.InlineBytes(b"{}")),), functions=(...))
+processed_bytes = blob.to_bytes(content)
+blob.read(processed_bytes).function("main")
 """
 
 from executorch.backends.apple.coreml.blob.content import (

@@ -212,8 +212,7 @@ class Blob:
     def canonical(self) -> Blob:
         """The same blob in the writers' order: bytewise by path and by name."""
         functions = [
-            dataclasses.replace(f, states=tuple(sorted(f.states, key=lambda s: s.tensor.name.encode())))
-            for f in self.functions
+            dataclasses.replace(f, states=tuple(sorted(f.states, key=lambda s: s.tensor.name.encode()))) for f in self.functions
         ]
         return dataclasses.replace(
             self,

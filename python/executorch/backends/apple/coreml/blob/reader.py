@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -27,7 +28,10 @@ from executorch.backends.apple.coreml.blob.content import (
     Tensor,
     content_id,
 )
-from schema import coreml_blob_generated as fb
+from schema import coreml_blob_generated
+
+# Generated code has no annotations.
+fb: Any = coreml_blob_generated
 
 _MAX_FILES = 100_000
 _MAX_FUNCTIONS = 10_000
@@ -131,7 +135,7 @@ def _check_paths(paths: list[str]) -> None:
     for path in paths:
         _check_path(path)
     _check_unique(paths, "path")
-    folders = {path[: index] for path in paths for index, letter in enumerate(path) if letter == "/"}
+    folders = {path[:index] for path in paths for index, letter in enumerate(path) if letter == "/"}
     for path in paths:
         if path in folders:
             raise CorruptBlobError(f"path {path!r} is a file and also a directory of another file")
@@ -160,9 +164,7 @@ class _TableReader:
         _check_count(table.DimensionsLength(), 0, _MAX_RANK, f"dimensions of {what}")
         _check_count(table.EnumeratedShapesLength(), 0, _MAX_SHAPES, f"enumerated shapes of {what}")
         dtype = _enumeration(DataType, table.Dtype(), self._minor_version, f"the dtype of {what}")
-        dimensions = tuple(
-            Dimension(table.Dimensions(i).Min(), table.Dimensions(i).Max()) for i in range(table.DimensionsLength())
-        )
+        dimensions = tuple(Dimension(table.Dimensions(i).Min(), table.Dimensions(i).Max()) for i in range(table.DimensionsLength()))
         shapes = []
         for index in range(table.EnumeratedShapesLength()):
             shape = table.EnumeratedShapes(index)
@@ -186,12 +188,8 @@ class _TableReader:
         return Function(
             name=name,
             method=self._names.text(table.Method(), f"the method of function {name!r}"),
-            inputs=tuple(
-                self.tensor(table.Inputs(i), f"input of function {name!r}:") for i in range(table.InputsLength())
-            ),
-            outputs=tuple(
-                self.tensor(table.Outputs(i), f"output of function {name!r}:") for i in range(table.OutputsLength())
-            ),
+            inputs=tuple(self.tensor(table.Inputs(i), f"input of function {name!r}:") for i in range(table.InputsLength())),
+            outputs=tuple(self.tensor(table.Outputs(i), f"output of function {name!r}:") for i in range(table.OutputsLength())),
             states=tuple(states),
         )
 
@@ -270,9 +268,7 @@ def _payload(data: memoryview, table_end: int, blob: Any) -> memoryview:
     return data[start:]
 
 
-def _files(
-    blob: Any, payload: memoryview, reader: _TableReader, named_data: NamedDataLookup | None
-) -> tuple[File, ...]:
+def _files(blob: Any, payload: memoryview, reader: _TableReader, named_data: NamedDataLookup | None) -> tuple[File, ...]:
     """Rules 4 to 7, as far as they are about files."""
     tables = [blob.Files(i) for i in range(blob.FilesLength())]
     paths = [reader.text(table.Path(), "a path") for table in tables]
@@ -292,12 +288,14 @@ def _files(
         if offset % blob.Alignment():
             raise CorruptBlobError(f"file {path!r} starts at {offset}, which is no multiple of {blob.Alignment()}")
         if offset + size > len(payload):
-            raise CorruptBlobError(f"file {path!r}, {size} bytes from {offset} on, lies outside the payload of {len(payload)} bytes")
+            raise CorruptBlobError(
+                f"file {path!r}, {size} bytes from {offset} on, lies outside the payload of {len(payload)} bytes"
+            )
         if size:
             ranges.append((offset, offset + size, path))
         contents.append(StoredBytes(payload[offset : offset + size], checksum))
     ranges.sort()
-    for (_, end, path), (start, _, other) in zip(ranges, ranges[1:], strict=False):
+    for (_, end, path), (start, _, other) in itertools.pairwise(ranges):
         if start < end:
             raise CorruptBlobError(f"files {path!r} and {other!r} overlap")
     return tuple(File(path, content) for path, content in zip(paths, contents, strict=True))
@@ -360,9 +358,7 @@ def _read_reference(root: Any, data: memoryview, table_end: int) -> Reference:
     )
 
 
-def _read_blob(
-    root: Any, data: memoryview, table_end: int, *, verify_checksums: bool, named_data: NamedDataLookup | None
-) -> Blob:
+def _read_blob(root: Any, data: memoryview, table_end: int, *, verify_checksums: bool, named_data: NamedDataLookup | None) -> Blob:
     table = _content(root, fb.Blob)
     _check_version(table)
     kind = _enumeration(Kind, table.Kind(), table.MinorVersion(), "the kind")
@@ -403,9 +399,7 @@ def _read_blob(
         alignment=table.Alignment(),
     )
     if content_id(blob) != stated:
-        raise CorruptBlobError(
-            f"the content identifier is {stated.hex()}, and the content's is {content_id(blob).hex()}"
-        )
+        raise CorruptBlobError(f"the content identifier is {stated.hex()}, and the content's is {content_id(blob).hex()}")
     if verify_checksums:
         for file in files:
             if isinstance(file.content, StoredBytes) and InlineBytes(file.content.data).checksum != file.content.checksum:
@@ -463,9 +457,7 @@ def open_delegate_call(
     return blob, found.function_name
 
 
-def read_blob(
-    data: bytes | memoryview, *, verify_checksums: bool = False, named_data: NamedDataLookup | None = None
-) -> Blob:
+def read_blob(data: bytes | memoryview, *, verify_checksums: bool = False, named_data: NamedDataLookup | None = None) -> Blob:
     """Like `read`, for bytes that are a whole blob. Raises CorruptBlobError for a reference."""
     found = read(data, verify_checksums=verify_checksums, named_data=named_data)
     if isinstance(found, Reference):

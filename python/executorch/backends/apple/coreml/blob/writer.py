@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import flatbuffers
+
 from executorch.backends.apple.coreml.blob.content import (
     MAJOR_VERSION,
     MINOR_VERSION,
@@ -19,9 +20,12 @@ from executorch.backends.apple.coreml.blob.content import (
     Tensor,
     content_id,
 )
-from schema import coreml_blob_generated as fb
+from schema import coreml_blob_generated
 
 _IDENTIFIER = b"CMLB"
+
+# Generated code has no annotations.
+fb: Any = coreml_blob_generated
 
 
 def _up(value: int, alignment: int) -> int:
@@ -32,16 +36,16 @@ class _TableBuilder:
     """The FlatBuffer of one blob. FlatBuffers are built from the leaves; every method returns an offset."""
 
     def __init__(self) -> None:
-        self._builder = flatbuffers.Builder(1024)
+        self._builder: Any = flatbuffers.Builder(1024)
 
     def vector(self, offsets: Sequence[int]) -> int:
         self._builder.StartVector(4, len(offsets), 4)
         for offset in reversed(offsets):
             self._builder.PrependUOffsetTRelative(offset)
-        return self._builder.EndVector()
+        return int(self._builder.EndVector())
 
     def text(self, value: str) -> int:
-        return self._builder.CreateString(value)
+        return int(self._builder.CreateString(value))
 
     def tensor(self, tensor: Tensor) -> int:
         b = self._builder
@@ -66,7 +70,7 @@ class _TableBuilder:
         fb.TensorAddDimensions(b, dimensions)
         if enumerated:
             fb.TensorAddEnumeratedShapes(b, enumerated)
-        return fb.TensorEnd(b)
+        return int(fb.TensorEnd(b))
 
     def state(self, state: State) -> int:
         b = self._builder
@@ -76,7 +80,7 @@ class _TableBuilder:
         fb.StateAddTensor(b, tensor)
         if path:
             fb.StateAddInitialValuePath(b, path)
-        return fb.StateEnd(b)
+        return int(fb.StateEnd(b))
 
     def function(self, function: Function) -> int:
         b = self._builder
@@ -92,7 +96,7 @@ class _TableBuilder:
         fb.FunctionAddInputs(b, inputs)
         fb.FunctionAddOutputs(b, outputs)
         fb.FunctionAddStates(b, states)
-        return fb.FunctionEnd(b)
+        return int(fb.FunctionEnd(b))
 
     def files(self, blob: Blob, offsets: Sequence[int]) -> int:
         b = self._builder
@@ -120,7 +124,7 @@ class _TableBuilder:
         fb.RequestAddComputeUnits(b, units)
         fb.RequestAddComputePrecision(b, precision)
         fb.RequestAddDeploymentTarget(b, target)
-        return fb.RequestEnd(b)
+        return int(fb.RequestEnd(b))
 
     def producer(self, blob: Blob) -> int:
         b = self._builder
@@ -136,7 +140,7 @@ class _TableBuilder:
         fb.ProducerStart(b)
         fb.ProducerAddName(b, name)
         fb.ProducerAddVersions(b, vector)
-        return fb.ProducerEnd(b)
+        return int(fb.ProducerEnd(b))
 
     def blob(self, blob: Blob, offsets: Sequence[int], payload_size: int) -> bytes:
         b = self._builder

@@ -9,14 +9,14 @@ import dataclasses
 import enum
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
 import coremltools.optimize as cto
+from torch.export.exported_program import ExportedProgram
+
 from executorch.backends.apple.coreml.compiler.enumerated_shape_utils import EnumeratedShapes
 from executorch.exir.backend.compile_spec_schema import CompileSpec
-from torch.export.exported_program import ExportedProgram
 
 
 class COMPILE_SPEC_KEYS(enum.Enum):
@@ -44,14 +44,14 @@ class MULTIMETHOD_WEIGHT_SHARING_STRATEGY(enum.Enum):
     POSITIONAL = "positional"
 
 
-class MODEL_TYPE(enum.Enum):
+class ModelType(enum.Enum):
     # An .mlpackage.
     MODEL = "model"
     # An .mlmodelc, compiled by Core ML; can be made on macOS only.
     COMPILED_MODEL = "compiled_model"
 
 
-class BLOB_FORMAT(enum.Enum):
+class BlobFormat(enum.Enum):
     # docs/blob_format.md: verified in place, weights shared by content, an identity that depends on the content alone.
     COREML_BLOB = "coreml_blob"
     # The flattened directory that the stock runtime reads, for apps that link that runtime.
@@ -73,19 +73,19 @@ def _spec(key: COMPILE_SPEC_KEYS, value: str) -> CompileSpec:
 class CompileSpecs:
     """The factories and parsers of compile specs, as static methods of `CoreMLBackend`."""
 
-    MODEL_TYPE = MODEL_TYPE
-    BLOB_FORMAT = BLOB_FORMAT
+    MODEL_TYPE: TypeAlias = ModelType
+    BLOB_FORMAT: TypeAlias = BlobFormat
 
     @staticmethod
-    def generate_model_type_compile_spec(model_type: MODEL_TYPE) -> CompileSpec:
+    def generate_model_type_compile_spec(model_type: ModelType) -> CompileSpec:
         """Whether the package is delivered as it is or compiled. Compiling needs macOS."""
         return _spec(COMPILE_SPEC_KEYS.MODEL_TYPE, model_type.value)
 
     @staticmethod
-    def model_type_from_compile_specs(compile_specs: list[CompileSpec]) -> MODEL_TYPE:
+    def model_type_from_compile_specs(compile_specs: list[CompileSpec]) -> ModelType:
         """The model type asked for; MODEL by default."""
         value = find(compile_specs, COMPILE_SPEC_KEYS.MODEL_TYPE)
-        return MODEL_TYPE.MODEL if value is None else MODEL_TYPE(value)
+        return ModelType.MODEL if value is None else ModelType(value)
 
     @staticmethod
     def generate_compute_precision_compile_spec(compute_precision: ct.precision) -> CompileSpec:
@@ -165,9 +165,7 @@ class CompileSpecs:
         return MULTIMETHOD_WEIGHT_SHARING_STRATEGY(value)
 
     @staticmethod
-    def generate_enumerated_shapes_compile_spec(
-        ep: ExportedProgram, enumerated_shapes: dict[str, list[list[int]]]
-    ) -> CompileSpec:
+    def generate_enumerated_shapes_compile_spec(ep: ExportedProgram, enumerated_shapes: dict[str, list[list[int]]]) -> CompileSpec:
         """The shapes that each dynamic input may have.
 
         `{"x": [[1, 1, 24], [8, 9, 24]], "y": [[1, 6], [30, 6]]}` means that x and y together have the first or the second shape of their
@@ -182,25 +180,25 @@ class CompileSpecs:
         return None if value is None else EnumeratedShapes.from_json(value)
 
     @staticmethod
-    def generate_blob_format_compile_spec(blob_format: BLOB_FORMAT | str) -> CompileSpec:
+    def generate_blob_format_compile_spec(blob_format: BlobFormat | str) -> CompileSpec:
         """The format of the delegate's bytes in the .pte."""
-        return _spec(COMPILE_SPEC_KEYS.BLOB_FORMAT, BLOB_FORMAT(blob_format).value)
+        return _spec(COMPILE_SPEC_KEYS.BLOB_FORMAT, BlobFormat(blob_format).value)
 
     @staticmethod
-    def blob_format_from_compile_specs(compile_specs: list[CompileSpec]) -> BLOB_FORMAT:
+    def blob_format_from_compile_specs(compile_specs: list[CompileSpec]) -> BlobFormat:
         """The format asked for; COREML_BLOB by default."""
         value = find(compile_specs, COMPILE_SPEC_KEYS.BLOB_FORMAT)
-        return BLOB_FORMAT.COREML_BLOB if value is None else BLOB_FORMAT(value)
+        return BlobFormat.COREML_BLOB if value is None else BlobFormat(value)
 
     @staticmethod
     def generate_compile_specs(
         compute_unit: ct.ComputeUnit = ct.ComputeUnit.ALL,
         minimum_deployment_target: ct.target | None = None,
         compute_precision: ct.precision = ct.precision.FLOAT16,
-        model_type: MODEL_TYPE = MODEL_TYPE.MODEL,
+        model_type: ModelType = ModelType.MODEL,
         op_linear_quantizer_config: dict[str, Any] | None = None,
         pass_names: list[str] | None = None,
-        blob_format: BLOB_FORMAT | str | None = None,
+        blob_format: BlobFormat | str | None = None,
     ) -> list[CompileSpec]:
         """All options at once, as the `compile_specs` of `CoreMLPartitioner`."""
         specs = [
@@ -225,8 +223,8 @@ class Options:
     compute_unit: ct.ComputeUnit
     deployment_target: ct.target | None
     compute_precision: ct.precision
-    model_type: MODEL_TYPE
-    blob_format: BLOB_FORMAT
+    model_type: ModelType
+    blob_format: BlobFormat
     quantizer_config: cto.coreml.OpLinearQuantizerConfig | None
     enumerated_shapes: EnumeratedShapes | None
     pass_names: tuple[str, ...] | None
@@ -253,7 +251,7 @@ class Options:
 
     def targets(self, target: ct.target) -> bool:
         """Whether the deployment target is at least this one. The default target is iOS 15."""
-        return (self.deployment_target or ct.target.iOS15) >= target
+        return bool((self.deployment_target or ct.target.iOS15) >= target)
 
     def pass_pipeline(self) -> ct.PassPipeline:
         """A new pipeline: conversion changes it."""

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
 import coremltools.optimize as cto
 import torch
@@ -26,12 +25,13 @@ import tqdm
 from coremltools.converters.mil.frontend.torch import ops as frontend_ops
 from coremltools.converters.mil.mil.passes import pass_pipeline
 from coremltools.proto import Model_pb2
+from torch.export.exported_program import ExportedProgram
+from torch.export.graph_signature import OutputKind
+
 from executorch.backends.apple.coreml.compiler import torch_ops  # noqa: F401  registers converters
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
 from executorch.backends.apple.coreml.compiler.rewrites import rewrite
-from torch.export.exported_program import ExportedProgram
-from torch.export.graph_signature import OutputKind
 
 logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
 
@@ -67,9 +67,7 @@ class ConvertedModel:
 
     def write_spec(self) -> None:
         """Brings the package's `model.mlmodel` up to date."""
-        (self.package / "Data" / "com.apple.CoreML" / "model.mlmodel").write_bytes(
-            self.spec.SerializeToString(deterministic=True)
-        )
+        (self.package / "Data" / "com.apple.CoreML" / "model.mlmodel").write_bytes(self.spec.SerializeToString(deterministic=True))
 
 
 @contextlib.contextmanager
@@ -174,11 +172,7 @@ def _gathers_of_shared_tables(model: ct.models.MLModel) -> list[str]:
                     if getattr(var, "op", None) is not None and var.op.op_type == "const":
                         consumers.setdefault(var, []).append(op)
     return [
-        op.name
-        for ops in consumers.values()
-        if any(op.op_type != "gather" for op in ops)
-        for op in ops
-        if op.op_type == "gather"
+        op.name for ops in consumers.values() if any(op.op_type != "gather" for op in ops) for op in ops if op.op_type == "gather"
     ]
 
 

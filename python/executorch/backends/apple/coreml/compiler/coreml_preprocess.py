@@ -8,15 +8,16 @@ import tempfile
 from pathlib import Path
 from typing import final
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
+from torch.export.exported_program import ExportedProgram
+
 from executorch.backends.apple.coreml.compiler import multimethod, stock_format
 from executorch.backends.apple.coreml.compiler.compile_specs import (
-    BLOB_FORMAT,
     COMPILE_SPEC_KEYS,
-    MODEL_TYPE,
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
+    BlobFormat,
     CompileSpecs,
+    ModelType,
     Options,
 )
 from executorch.backends.apple.coreml.compiler.lowering import lower_partition
@@ -30,18 +31,17 @@ from executorch.backends.apple.coreml.compiler.stock_format import (
 from executorch.backends.apple.coreml.logging import get_coreml_log_level
 from executorch.exir.backend.backend_details import BackendDetails, PreprocessResult
 from executorch.exir.backend.compile_spec_schema import CompileSpec
-from torch.export.exported_program import ExportedProgram
 
 __all__ = [
-    "BLOB_FORMAT",
     "COMPILE_SPEC_KEYS",
     "MODEL_PATHS",
-    "MODEL_TYPE",
     "MULTIMETHOD_WEIGHT_SHARING_STRATEGY",
+    "BlobFormat",
     "CoreMLBackend",
     "MethodMetadata",
     "ModelDebugInfo",
     "ModelMetadata",
+    "ModelType",
     "MultifunctionModelMetadata",
     "Options",
 ]
@@ -87,13 +87,11 @@ class CoreMLBackend(CompileSpecs, BackendDetails):
         Raises:
             ValueError: also when POSITIONAL is asked for and methods have different numbers of partitions.
         """
-        options = {
-            method: [Options.parse(specs) for specs in compile_specs[method]] for method in edge_programs
-        }
+        options = {method: [Options.parse(specs) for specs in compile_specs[method]] for method in edge_programs}
         return multimethod.lower_methods(edge_programs, options)
 
     @staticmethod
-    def preprocess_model(mlmodel: ct.models.MLModel, model_type: MODEL_TYPE) -> PreprocessResult:
+    def preprocess_model(mlmodel: ct.models.MLModel, model_type: ModelType) -> PreprocessResult:
         """Packs a model that was converted elsewhere, in the stock format, which needs no ExecuTorch dtypes."""
         with tempfile.TemporaryDirectory(prefix="coreml_delegate_") as folder:
             return stock_format.pack_model(mlmodel, model_type, Path(folder))

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import executorch.backends.apple.coreml._dependencies as dependencies
+from executorch.backends.apple.coreml import _dependencies as dependencies
 from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.compiler import package
-from executorch.backends.apple.coreml.compiler.compile_specs import MODEL_TYPE, Options
+from executorch.backends.apple.coreml.compiler.compile_specs import ModelType, Options
 from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel
 from executorch.exir._serialize._cord import FileBackedData
 from executorch.exir._serialize._named_data_store import NamedDataStore, NamedDataStoreOutput
@@ -107,7 +107,7 @@ def make_blob(
     """
     specification_version = converted.spec.specificationVersion
     package.strip_build_metadata(converted.spec)
-    if options.model_type == MODEL_TYPE.COMPILED_MODEL:
+    if options.model_type == ModelType.COMPILED_MODEL:
         kind, files = blob.Kind.COMPILED, _compiled_files(converted, named_data)
     else:
         weights = [named_data.weight_file(path) for path in package.weight_files(converted.weights)]
@@ -137,7 +137,7 @@ def compile_model(converted: ConvertedModel) -> Path:
 
     if sys.platform != "darwin":
         raise ValueError(
-            "model_type COMPILED_MODEL needs Core ML's own compiler, which only macOS has. Use MODEL_TYPE.MODEL: the device "
+            "model_type COMPILED_MODEL needs Core ML's own compiler, which only macOS has. Use CoreMLBackend.MODEL_TYPE.MODEL: the device "
             "compiles the model when it is first loaded."
         )
     from coremltools.models.utils import compile_model as compile_with_coreml
@@ -178,6 +178,6 @@ def whole(content: blob.Blob, converted: ConvertedModel, named_data: NamedDataWr
     """The result of a partition whose processed bytes are its blob."""
     return PreprocessResult(
         processed_bytes=blob.to_bytes(content),
-        debug_handle_map=debug_handle_map(converted),  # type: ignore[arg-type]
+        debug_handle_map=debug_handle_map(converted),
         data_store_output=named_data.output(),
     )

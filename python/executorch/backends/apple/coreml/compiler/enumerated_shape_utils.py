@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
 import torch
 from coremltools.converters.mil.frontend.torch.utils import TORCH_DTYPE_TO_MIL_DTYPE
@@ -50,25 +49,25 @@ def _bounds(program: ExportedProgram, symbol: str) -> tuple[int | None, int | No
 
 def _check(program: ExportedProgram, name: str, shape: SymbolicShape, enumerated: list[list[int]]) -> None:
     for extents in enumerated:
-        assert len(extents) == len(
-            shape
-        ), f"In {name}, the rank of the enumeration is {len(extents)}, but the symbolic shape has rank {len(shape)}"
+        assert len(extents) == len(shape), (
+            f"In {name}, the rank of the enumeration is {len(extents)}, but the symbolic shape has rank {len(shape)}"
+        )
         for index, (extent, symbol) in enumerate(zip(extents, shape, strict=True)):
             assert isinstance(extent, int), f"Enumerated shapes must be ints, but got {type(extent)}."
             assert extent >= 1, "Each enumerated shape dimension must be >= 1"
             if isinstance(symbol, int):
-                assert (
-                    extent == symbol
-                ), f"In {name}, the shape enumeration {extents} does not match {shape} on the non-symbolic value at index {index}"
+                assert extent == symbol, (
+                    f"In {name}, the shape enumeration {extents} does not match {shape} on the non-symbolic value at index {index}"
+                )
                 continue
             low, high = _bounds(program, symbol)
             # torch.export makes a lower bound of 1 a 2.
-            assert (
-                low is None or extent >= low or (extent == 1 and low == 2)
-            ), f"In {name}, the shape enumeration {extents} violates the lower range-constraint on the symbolic shape {shape} at index {index}"
-            assert (
-                high is None or extent <= high
-            ), f"In {name}, the shape enumeration {extents} violates the upper range-constraint on the symbolic shape {shape} at index {index}"
+            assert low is None or extent >= low or (extent == 1 and low == 2), (
+                f"In {name}, the shape enumeration {extents} violates the lower range-constraint on the symbolic shape {shape} at index {index}"
+            )
+            assert high is None or extent <= high, (
+                f"In {name}, the shape enumeration {extents} violates the upper range-constraint on the symbolic shape {shape} at index {index}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,22 +95,20 @@ class EnumeratedShapes:
                 f"Input {name} only has {len(enumerated)} enumerated shapes provided.  "
                 "You should not specify enumerated shapes for inputs with only 1 input."
             )
-            assert (
-                len(enumerated) == count
-            ), f"Input {name} has {len(enumerated)} enumerated shape provided, but other inputs have {count} enumerated shapes"
+            assert len(enumerated) == count, (
+                f"Input {name} has {len(enumerated)} enumerated shape provided, but other inputs have {count} enumerated shapes"
+            )
         shapes: dict[SymbolicShape, tuple[Shape, ...]] = {}
         for name, fake in user_inputs(program):
             shape = symbolic_shape(fake.shape)
             if all(isinstance(extent, int) for extent in shape):
                 continue
             if name not in enumerated_shapes:
-                raise ValueError(
-                    f"The input {name} has a symbolic shape, but you did not provide an enumeration for it"
-                )
+                raise ValueError(f"The input {name} has a symbolic shape, but you did not provide an enumeration for it")
             _check(program, name, shape, enumerated_shapes[name])
-            enumerated = tuple(tuple(extents) for extents in enumerated_shapes[name])
-            assert shapes.setdefault(shape, enumerated) == enumerated, (
-                f"The symbolic shape {shape}, has multiple enumerations defined, {shapes[shape]} and for input {name} {enumerated}.  "
+            allowed = tuple(tuple(extents) for extents in enumerated_shapes[name])
+            assert shapes.setdefault(shape, allowed) == allowed, (
+                f"The symbolic shape {shape}, has multiple enumerations defined, {shapes[shape]} and for input {name} {allowed}.  "
                 "If these inputs have different enumerations, they should be exported with different symbolic shapes."
             )
         return cls(shapes)

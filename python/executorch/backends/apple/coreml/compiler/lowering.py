@@ -6,20 +6,21 @@ import logging
 import tempfile
 from pathlib import Path
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
+from coremltools.proto import Model_pb2
+from torch.export.exported_program import ExportedProgram
+
 from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.compiler import delivery, stock_format
-from executorch.backends.apple.coreml.compiler.compile_specs import BLOB_FORMAT, Options
+from executorch.backends.apple.coreml.compiler.compile_specs import BlobFormat, Options
 from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, convert
 from executorch.backends.apple.coreml.compiler.signature import describe_function
 from executorch.backends.apple.coreml.compiler.states import describe_states, mutated_buffers
 from executorch.exir.backend.backend_details import PreprocessResult
-from torch.export.exported_program import ExportedProgram
 
 logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
 
 
-def check_description(spec) -> None:  # noqa: ANN001  coremltools.proto.Model_pb2.Model
+def check_description(spec: Model_pb2.Model) -> None:
     """Refuses models that Core ML cannot run.
 
     Raises ValueError, naming the option to change.
@@ -57,9 +58,7 @@ def _log_buffers(program: ExportedProgram) -> None:
         logger.info("Core ML states are float16: the mutable buffers %s lose precision.", ", ".join(wide))
 
 
-def lower_partition(
-    program: ExportedProgram, options: Options, *, method: str, inline_weights: bool = False
-) -> PreprocessResult:
+def lower_partition(program: ExportedProgram, options: Options, *, method: str, inline_weights: bool = False) -> PreprocessResult:
     """Lowers one partition. No temporary file outlives the call, except weights that the result owns.
 
     With `inline_weights` all weights are in the processed bytes, and shared with nobody.
@@ -74,7 +73,7 @@ def lower_partition(
             converted.spec.specificationVersion,
         )
         function, state_files = describe(program, converted, options, function="main", method=method)
-        if options.blob_format == BLOB_FORMAT.INMEMORYFS:
+        if options.blob_format == BlobFormat.INMEMORYFS:
             stock_format.refuse_initial_values(function)
             return stock_format.pack(converted, function, options, Path(folder))
         named_data = delivery.NamedDataWriter(inline_weights=inline_weights)

@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
+from torch.export.exported_program import ExportedProgram
+
 from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.compiler import delivery, stock_format
 from executorch.backends.apple.coreml.compiler.compile_specs import (
-    BLOB_FORMAT,
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
+    BlobFormat,
     Options,
 )
 from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, convert, exclusive_coremltools
@@ -22,7 +23,6 @@ from executorch.backends.apple.coreml.compiler.lowering import check_description
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
 from executorch.exir._serialize._named_data_store import NamedDataStore
 from executorch.exir.backend.backend_details import PreprocessResult
-from torch.export.exported_program import ExportedProgram
 
 logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
 
@@ -115,7 +115,7 @@ def _lower_position(
     first = next(iter(programs))
     combined = _combine(packages, first, folder)
     named_data = delivery.NamedDataWriter()
-    if options[first].blob_format == BLOB_FORMAT.INMEMORYFS:
+    if options[first].blob_format == BlobFormat.INMEMORYFS:
         return _stock_references(combined, functions, options[first], folder, named_data.store)
     content = delivery.make_blob(
         combined,
@@ -159,16 +159,13 @@ def _stock_references(
     for function in functions:
         stock_format.refuse_initial_values(function)
     root, identifier = stock_format.write_directory(combined, options.model_type, folder)
-    methods = {
-        f.name: stock_format.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions
-    }
+    methods = {f.name: stock_format.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions}
     stock_format.write_metadata(stock_format.MultifunctionModelMetadata(identifier, methods), root)
     key = f"coreml_{identifier}"
     store.add_named_data(key, stock_format.flatten(root))
     return {
         function.name: PreprocessResult(
-            processed_bytes=_STOCK_REFERENCE_MAGIC
-            + json.dumps({"version": 1, "key": key, "functionName": function.name}).encode(),
+            processed_bytes=_STOCK_REFERENCE_MAGIC + json.dumps({"version": 1, "key": key, "functionName": function.name}).encode(),
             data_store_output=store.get_named_data_store_output(),
         )
         for function in functions

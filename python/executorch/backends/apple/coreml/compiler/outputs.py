@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from coremltools.proto import MIL_pb2, Model_pb2
 
@@ -23,7 +24,7 @@ def _unique(name: str, taken: set[str]) -> str:
     return f"{name}_{index}"
 
 
-def _blocks(spec: Model_pb2.Model) -> Iterator[tuple[MIL_pb2.Function, MIL_pb2.Block, list]]:
+def _blocks(spec: Model_pb2.Model) -> Iterator[tuple[MIL_pb2.Function, MIL_pb2.Block, Sequence[Any]]]:
     """Each function with its block and the descriptions of its outputs."""
     described = {f.name: f.output for f in spec.description.functions}
     for name, function in spec.mlProgram.functions.items():

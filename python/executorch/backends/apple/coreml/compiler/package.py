@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from coremltools.proto import Model_pb2
+
 from executorch.backends.apple.coreml import blob
 
 _AUTHOR = "com.apple.CoreML"

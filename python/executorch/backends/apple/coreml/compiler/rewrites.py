@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import torch
-from executorch.exir.dialects._ops import ops as exir_ops
 from torch.export.exported_program import ExportedProgram
+
+from executorch.exir.dialects._ops import ops as exir_ops
 
 
 def _with_stride(node: torch.fx.Node) -> None:

@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import torch
-from executorch.backends.apple.coreml import blob
-from executorch.backends.apple.coreml.compiler.enumerated_shape_utils import EnumeratedShapes, user_inputs
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
 from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
+
+from executorch.backends.apple.coreml import blob
+from executorch.backends.apple.coreml.compiler.enumerated_shape_utils import EnumeratedShapes, user_inputs
 
 DTYPES: Mapping[torch.dtype, blob.DataType] = {
     torch.bool: blob.DataType.BOOL,
@@ -59,11 +59,7 @@ def _tensor(name: str, fake: torch.Tensor, ranges: Mapping[Any, Any], enumerated
 
 def _user_outputs(program: ExportedProgram) -> list[torch.Tensor]:
     values = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    return [
-        values[spec.arg.name]
-        for spec in program.graph_signature.output_specs
-        if spec.kind == OutputKind.USER_OUTPUT
-    ]
+    return [values[spec.arg.name] for spec in program.graph_signature.output_specs if spec.kind == OutputKind.USER_OUTPUT]
 
 
 def _check_count(what: str, names: Sequence[str], expected: int) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 from coremltools.proto import Model_pb2
-from executorch.backends.apple.coreml import blob
 from torch.export.exported_program import ExportedProgram
+
+from executorch.backends.apple.coreml import blob
 
 # Where initial values lie among the blob's files.
 FOLDER = "Data/executorch/states"
@@ -19,11 +20,7 @@ FOLDER = "Data/executorch/states"
 def mutated_buffers(program: ExportedProgram) -> dict[str, torch.Tensor]:
     """Name and initial value of every buffer that the program changes."""
     mutated = set(program.graph_signature.buffers_to_mutate.values())
-    return {
-        name: value
-        for name, value in zip(program.graph_signature.buffers, program.buffers(), strict=True)
-        if name in mutated
-    }
+    return {name: value for name, value in zip(program.graph_signature.buffers, program.buffers(), strict=True) if name in mutated}
 
 
 def _model_name(buffer: str) -> str:

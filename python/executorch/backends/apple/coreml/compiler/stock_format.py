@@ -12,11 +12,12 @@ import json
 import shutil
 from pathlib import Path
 
-import executorch.backends.apple.coreml._dependencies as dependencies
 import coremltools as ct
+
+from executorch.backends.apple.coreml import _dependencies as dependencies
 from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.compiler import delivery, package
-from executorch.backends.apple.coreml.compiler.compile_specs import MODEL_TYPE, Options
+from executorch.backends.apple.coreml.compiler.compile_specs import ModelType, Options
 from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, exclusive_coremltools
 from executorch.exir.backend.backend_details import PreprocessResult
 
@@ -76,10 +77,10 @@ def _identifier(root: Path) -> str:
     return f"executorch_{digest.hexdigest()}"
 
 
-def _write_model(converted: ConvertedModel, model_type: MODEL_TYPE, root: Path) -> None:
+def _write_model(converted: ConvertedModel, model_type: ModelType, root: Path) -> None:
     """The canonical package, or the compiled model, below `root`."""
     package.strip_build_metadata(converted.spec)
-    if model_type == MODEL_TYPE.COMPILED_MODEL:
+    if model_type == ModelType.COMPILED_MODEL:
         shutil.move(str(delivery.compile_model(converted)), str(root / MODEL_PATHS.COMPILED_MODEL.value))
         return
     model = root / MODEL_PATHS.MODEL.value
@@ -127,7 +128,7 @@ def write_metadata(metadata: ModelMetadata | MultifunctionModelMetadata, root: P
     (root / MODEL_PATHS.METADATA.value).write_text(json.dumps(dataclasses.asdict(metadata)))
 
 
-def write_directory(converted: ConvertedModel, model_type: MODEL_TYPE, folder: Path) -> tuple[Path, str]:
+def write_directory(converted: ConvertedModel, model_type: ModelType, folder: Path) -> tuple[Path, str]:
     """Lays the model out as the stock exporter does, without metadata. Returns the folder and the model's identifier."""
     root = folder / "lowered_module"
     root.mkdir()
@@ -138,19 +139,17 @@ def write_directory(converted: ConvertedModel, model_type: MODEL_TYPE, folder: P
 def pack(converted: ConvertedModel, function: blob.Function, options: Options, folder: Path) -> PreprocessResult:
     """The result of a partition in the stock format."""
     root, identifier = write_directory(converted, options.model_type, folder)
-    write_metadata(
-        ModelMetadata([t.name for t in function.inputs], [t.name for t in function.outputs], identifier), root
-    )
+    write_metadata(ModelMetadata([t.name for t in function.inputs], [t.name for t in function.outputs], identifier), root)
     info = _debug_info(converted)
     if info is not None:
         (root / MODEL_PATHS.DEBUG_INFO.value).write_text(json.dumps(dataclasses.asdict(info)))
     return PreprocessResult(
         processed_bytes=flatten(root),
-        debug_handle_map=delivery.debug_handle_map(converted),  # type: ignore[arg-type]
+        debug_handle_map=delivery.debug_handle_map(converted),
     )
 
 
-def pack_model(mlmodel: ct.models.MLModel, model_type: MODEL_TYPE, folder: Path) -> PreprocessResult:
+def pack_model(mlmodel: ct.models.MLModel, model_type: ModelType, folder: Path) -> PreprocessResult:
     """Packs a model that was converted elsewhere; names come from its own description."""
     with exclusive_coremltools(folder):
         path = folder / "given.mlpackage"
@@ -158,7 +157,5 @@ def pack_model(mlmodel: ct.models.MLModel, model_type: MODEL_TYPE, folder: Path)
         converted = ConvertedModel(spec=mlmodel.get_spec(), package=path, debug_map=None)
     description = converted.spec.description
     root, identifier = write_directory(converted, model_type, folder)
-    write_metadata(
-        ModelMetadata([f.name for f in description.input], [f.name for f in description.output], identifier), root
-    )
+    write_metadata(ModelMetadata([f.name for f in description.input], [f.name for f in description.output], identifier), root)
     return PreprocessResult(processed_bytes=flatten(root))

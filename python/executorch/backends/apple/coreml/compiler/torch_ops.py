@@ -6,19 +6,15 @@ Each is registered only where coremltools has none of its own, unless it says wh
 from __future__ import annotations
 
 import copy
-
 from collections.abc import Callable
 from typing import Any
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import numpy as np
 import torch
-from coremltools import _logger
 from coremltools.converters.mil.frontend import _utils
 from coremltools.converters.mil.frontend.torch import dim_order_ops, ops
 from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 from coremltools.converters.mil.frontend.torch.utils import NUM_TO_TORCH_DTYPE
-from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import types
 
 _IOS18_HINT = (

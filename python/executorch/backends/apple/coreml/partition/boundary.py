@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
 import torch
+
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.partition.support import Rejection, op_name
 
@@ -32,7 +32,10 @@ def _input_problem(value: Any, options: Options) -> tuple[str, str] | None:
     if value.dtype not in (torch.bool, torch.int32, torch.int64, torch.float16, torch.float32):
         return "dtype", f"Core ML has no {value.dtype} inputs"
     if any(_is_expression(extent) for extent in value.shape):
-        return "derived_dimension", f"a model's input cannot have the shape {tuple(value.shape)}: an extent is an expression of symbols"
+        return (
+            "derived_dimension",
+            f"a model's input cannot have the shape {tuple(value.shape)}: an extent is an expression of symbols",
+        )
     return None
 
 
@@ -94,4 +97,3 @@ def _leave_all(nodes: Iterable[torch.fx.Node], code: str, reason: str, leave: An
     for node in nodes:
         if node.op == "call_function":
             leave(node, code, reason)
-

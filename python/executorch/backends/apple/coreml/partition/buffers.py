@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
 import torch
-from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from torch.export.exported_program import ExportedProgram
+
+from executorch.backends.apple.coreml.compiler.compile_specs import Options
 
 _STATE_DTYPES = (torch.float16, torch.float32)
 
@@ -21,11 +21,7 @@ def mutated_placeholders(program: ExportedProgram) -> dict[torch.fx.Node, tuple[
     signature = program.graph_signature
     nodes = {node.name: node for node in program.graph.nodes}
     written = {buffer: nodes[result] for result, buffer in signature.buffers_to_mutate.items()}
-    return {
-        nodes[name]: (buffer, written[buffer])
-        for name, buffer in signature.inputs_to_buffers.items()
-        if buffer in written
-    }
+    return {nodes[name]: (buffer, written[buffer]) for name, buffer in signature.inputs_to_buffers.items() if buffer in written}
 
 
 def why_not_a_state(

@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import coremltools as ct
 import torch
+
 from executorch.backends.apple.coreml.partition.node_view import NodeView, tensors
 
 CT = "https://github.com/apple/coremltools/issues/"
@@ -153,16 +153,14 @@ def _scaled(view: NodeView) -> bool:
 
 def _boolean_index(view: NodeView) -> bool:
     indices = view.argument("indices") or ()
-    return any(
-        isinstance(index, torch.fx.Node) and index.meta["val"].dtype in (torch.bool, torch.uint8) for index in indices
-    )
+    return any(isinstance(index, torch.fx.Node) and index.meta["val"].dtype in (torch.bool, torch.uint8) for index in indices)
 
 
 def _index_put_after_whole_dimension(view: NodeView) -> bool:
     """An index of several elements behind a dimension that is taken whole."""
     indices = list(view.argument("indices") or ())
     positions = [i for i, index in enumerate(indices) if isinstance(index, torch.fx.Node)]
-    if not positions or positions[0] == 0 and positions == list(range(len(positions))):
+    if not positions or (positions[0] == 0 and positions == list(range(len(positions)))):
         return False
     return any(indices[i].meta["val"].numel() != 1 for i in positions)
 

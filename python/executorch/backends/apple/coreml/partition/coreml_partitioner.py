@@ -10,8 +10,10 @@ import inspect
 import logging
 from collections.abc import Callable
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import torch
+from torch.export.exported_program import ExportedProgram
+from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner, Partition
+
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.compiler.compile_specs import COMPILE_SPEC_KEYS, Options
 from executorch.backends.apple.coreml.logging import get_coreml_log_level
@@ -28,8 +30,6 @@ from executorch.backends.apple.coreml.partition.support import (
 from executorch.exir.backend.compile_spec_schema import CompileSpec
 from executorch.exir.backend.partitioner import DelegationSpec, Partitioner, PartitionResult
 from executorch.exir.backend.utils import tag_constant_data
-from torch.export.exported_program import ExportedProgram
-from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner, Partition
 
 logger = logging.getLogger(__name__)
 logger.setLevel(get_coreml_log_level(default_level=logging.INFO))
@@ -90,20 +90,18 @@ class CoreMLPartitioner(Partitioner):
         self.take_over_mutable_buffer = take_over_mutable_buffer
         self.lower_full_graph = lower_full_graph
         self.take_over_constant_data = take_over_constant_data
-        self.delegation_spec = DelegationSpec(
-            backend_id=CoreMLBackend.__name__, compile_specs=list(compile_specs or [])
-        )
+        self.delegation_spec = DelegationSpec(backend_id=CoreMLBackend.__name__, compile_specs=list(compile_specs or []))
         self._options = Options.parse(self.delegation_spec.compile_specs)
         self._skip_list = SkipList(self.skip_ops_for_coreml_delegation)
         self._said: set[str] = set()
         if any(s.key == COMPILE_SPEC_KEYS.ENUMERATED_SHAPES.value for s in self.delegation_spec.compile_specs):
-            assert (
-                lower_full_graph
-            ), "lower_full_graph must be True in the CoreMLPartitioner when using an enumerated shape compile spec"
+            assert lower_full_graph, (
+                "lower_full_graph must be True in the CoreMLPartitioner when using an enumerated shape compile spec"
+            )
         if lower_full_graph:
-            assert (
-                not self.skip_ops_for_coreml_delegation
-            ), "When lower_full_graph=True, you cannot set skip_ops_for_coreml_delegation"
+            assert not self.skip_ops_for_coreml_delegation, (
+                "When lower_full_graph=True, you cannot set skip_ops_for_coreml_delegation"
+            )
             assert take_over_constant_data, "When lower_full_graph=True, you must set take_over_constant_data=True"
             assert take_over_mutable_buffer, "When lower_full_graph=True, you must set take_over_mutable_buffer=True"
 
@@ -115,9 +113,7 @@ class CoreMLPartitioner(Partitioner):
         if _comes_from_to_backend():
             logger.warning(_DEPRECATION)
         logger.info("CoreMLPartitioner::partition")
-        support = NodeSupport(
-            exported_program, self._options, self._skip_list, lower_full_graph=self.lower_full_graph
-        )
+        support = NodeSupport(exported_program, self._options, self._skip_list, lower_full_graph=self.lower_full_graph)
         partitions = self._propose(exported_program, support)
         tags = {node: f"tag{index}" for index, partition in enumerate(partitions) for node in partition.nodes}
         for node, tag in tags.items():
@@ -160,9 +156,7 @@ class CoreMLPartitioner(Partitioner):
             violations: dict[torch.fx.Node, Rejection] = {}
             for partition in partitions:
                 owned, mutations = self._states_of(program, partition)
-                violations.update(
-                    boundary.find_violations(partition.nodes, constants | owned, mutations, self._options)
-                )
+                violations.update(boundary.find_violations(partition.nodes, constants | owned, mutations, self._options))
             if not violations:
                 return partitions
             for node, rejection in violations.items():

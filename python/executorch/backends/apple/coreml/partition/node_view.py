@@ -7,8 +7,8 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import torch
+
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.exir.dialects.edge._ops import EdgeOpOverload
 
@@ -94,14 +94,9 @@ class NodeView:
     def computed_inputs(self) -> list[torch.Tensor]:
         """The tensors it reads, constants left out."""
         return [
-            tensor
-            for node in self.node.all_input_nodes
-            if node not in self._constants
-            for tensor in tensors(node.meta.get("val"))
+            tensor for node in self.node.all_input_nodes if node not in self._constants for tensor in tensors(node.meta.get("val"))
         ]
 
     def is_used(self, output: int) -> bool:
         """Whether anything reads this output of an op with several."""
-        return any(
-            user.target is operator.getitem and user.args[1] == output and user.users for user in self.node.users
-        )
+        return any(user.target is operator.getitem and user.args[1] == output and user.users for user in self.node.users)

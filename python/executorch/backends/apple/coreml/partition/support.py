@@ -8,15 +8,15 @@ import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import executorch.backends.apple.coreml._dependencies  # noqa: F401
 import torch
 from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+from torch.export.exported_program import ExportedProgram
+from torch.fx.passes.operator_support import OperatorSupportBase
+
 from executorch.backends.apple.coreml.compiler import torch_ops  # noqa: F401  registers converters
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.partition import constraints
 from executorch.backends.apple.coreml.partition.node_view import NodeView, op_name
-from torch.export.exported_program import ExportedProgram
-from torch.fx.passes.operator_support import OperatorSupportBase
 
 logger = logging.getLogger("executorch.backends.apple.coreml.partition.coreml_partitioner")
 
