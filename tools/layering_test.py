@@ -21,6 +21,8 @@ LAYERS = [
     # The extension module: blob's codecs for Python.
     ["blob/python"],
     ["runtime/engine", "runtime/model"],
+    # What an engine must do, for the engines' tests; it writes packages as the model reader's tests do.
+    ["runtime/engine/cts"],
     ["runtime/engine/portable", "runtime/engine/coreml", "runtime/assets", "runtime/sdk"],
     ["runtime/engine/coreml/gnustep"],
     ["runtime/delegate", "runtime/include"],

@@ -1,11 +1,16 @@
-// What one delegated call costs on top of the engine's own, on a model of one operation (two float32 tensors added).
+// What one delegated call costs on top of the engine's own, on a model of one operation (two
+// float32 tensors added).
 //
 //   BareEngine              Model::execute() with its own buffers
 //   DelegateInPlace         the backend's execute() with tensors the model takes as they are
 //   DelegateConverted       with float64 tensors, which are converted both ways
 //
-// The argument is the number of elements; the last two print what they add to BareEngine's time in the counter `added_ns`,
-// measured call by call in turn with the bare engine, so that a machine that changes pace does not count.
+// The argument is the number of elements; the last two print what they add to BareEngine's time in
+// the counter `added_ns`, measured call by call in turn with the bare engine, so that a machine
+// that changes pace does not count.
+
+#include <executorch/runtime/core/evalue.h>
+#include <executorch/runtime/platform/runtime.h>
 
 #include <chrono>
 #include <cstdio>
@@ -13,9 +18,6 @@
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <executorch/runtime/core/evalue.h>
-#include <executorch/runtime/platform/runtime.h>
 
 #include "base/file.h"
 #include "benchmark/benchmark.h"
@@ -51,7 +53,8 @@ void check(const Status& status) {
   }
 }
 
-// The model on the portable engine, bare and behind a delegate call as a program of ours declares it (with the tensors' dtype).
+// The model on the portable engine, bare and behind a delegate call as a program of ours declares
+// it (with the tensors' dtype).
 struct Setup {
   explicit Setup(DataType dtype) {
     executorch::runtime::runtime_init();
@@ -81,12 +84,14 @@ struct Setup {
 
 // Its rows of three; the model takes 1 to 8 of them.
 struct BareCall {
-  explicit BareCall(int64_t rows) : shape{rows, 3}, x(rows * 3, 1.0f), y(rows * 3, 2.0f), sum(rows * 3) {}
+  explicit BareCall(int64_t rows)
+      : shape{rows, 3}, x(rows * 3, 1.0f), y(rows * 3, 2.0f), sum(rows * 3) {}
   void run(engine::Model& model) {
     output_shape = shape;
     const engine::ConstTensorView inputs[] = {{DataType::kFloat32, shape, strides, x.data()},
                                               {DataType::kFloat32, shape, strides, y.data()}};
-    engine::TensorView output{DataType::kFloat32, output_shape, {}, sum.data(), sum.size() * sizeof(float)};
+    engine::TensorView output{
+        DataType::kFloat32, output_shape, {}, sum.data(), sum.size() * sizeof(float)};
     check(model.execute(inputs, {&output, 1}, {}));
   }
   std::vector<int64_t> shape;
@@ -124,11 +129,16 @@ void delegate(benchmark::State& state, ScalarType type, DataType dtype) {
   }
   state.counters["added_ns"] = benchmark::Counter(
       static_cast<double>((delegate_time - bare_time).count()), benchmark::Counter::kAvgIterations);
-  state.counters["ratio"] = static_cast<double>(delegate_time.count()) / static_cast<double>(bare_time.count());
+  state.counters["ratio"] =
+      static_cast<double>(delegate_time.count()) / static_cast<double>(bare_time.count());
 }
 
-void DelegateInPlace(benchmark::State& state) { delegate(state, ScalarType::Float, DataType::kFloat32); }
-void DelegateConverted(benchmark::State& state) { delegate(state, ScalarType::Double, DataType::kFloat64); }
+void DelegateInPlace(benchmark::State& state) {
+  delegate(state, ScalarType::Float, DataType::kFloat32);
+}
+void DelegateConverted(benchmark::State& state) {
+  delegate(state, ScalarType::Double, DataType::kFloat64);
+}
 
 BENCHMARK(BareEngine)->Arg(1)->Arg(8);
 BENCHMARK(DelegateInPlace)->Arg(1)->Arg(8)->UseManualTime();

@@ -1,10 +1,10 @@
 #include "runtime/delegate/argument_binding.h"
 
+#include <executorch/runtime/core/exec_aten/util/tensor_util.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
-
-#include <executorch/runtime/core/exec_aten/util/tensor_util.h>
 
 #include "runtime/delegate/tensor_types.h"
 
@@ -43,9 +43,9 @@ ArgumentBinding::ArgumentBinding(BindingPlan plan, const engine::Model& model)
 Status ArgumentBinding::bind(executorch::runtime::Span<EValue*> args) {
   const size_t expected = plan_.inputs.size() + plan_.outputs.size();
   if (args.size() != expected) {
-    return invalid_argument("the call has " + std::to_string(args.size()) + " arguments, the model takes " +
-                            std::to_string(plan_.inputs.size()) + " inputs and " +
-                            std::to_string(plan_.outputs.size()) + " outputs");
+    return invalid_argument("the call has " + std::to_string(args.size()) +
+                            " arguments, the model takes " + std::to_string(plan_.inputs.size()) +
+                            " inputs and " + std::to_string(plan_.outputs.size()) + " outputs");
   }
   finish_can_fail_ = converts_inputs_ = converts_outputs_ = false;
   for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -93,9 +93,9 @@ Status ArgumentBinding::check(const ArgumentPlan& plan, EValue* value, Argument&
   if (tensor->numel() > 0) {
     if (tensor->data() == nullptr) return invalid_argument("the tensor has no memory", plan.what);
     if (reinterpret_cast<uintptr_t>(tensor->data()) % data_type_size(argument.dtype) != 0) {
-      return invalid_argument("the tensor's memory is not aligned for " +
-                                  std::string(data_type_name(argument.dtype)),
-                              plan.what);
+      return invalid_argument(
+          "the tensor's memory is not aligned for " + std::string(data_type_name(argument.dtype)),
+          plan.what);
     }
   }
   return Status();
@@ -120,8 +120,8 @@ void ArgumentBinding::read_layout(const ArgumentPlan& plan, Argument& argument) 
 
 Status ArgumentBinding::check_shape(const ArgumentPlan& plan, const Argument& argument) const {
   const auto refuse = [&](const char* who, const TensorSpec& spec) {
-    return invalid_argument("the tensor's shape " + sizes_text(*argument.tensor) + " is not one that " +
-                                who + ": " + spec.to_string(),
+    return invalid_argument("the tensor's shape " + sizes_text(*argument.tensor) +
+                                " is not one that " + who + ": " + spec.to_string(),
                             plan.what);
   };
   const size_t tensor_rank = argument.tensor->sizes().size();
@@ -147,13 +147,15 @@ Status ArgumentBinding::prepare_input(const ArgumentPlan& plan, Argument& argume
   argument.is_converted = !fits_as_it_is;
   if (fits_as_it_is) {
     // Strides of extents of 1 may be anything; an engine that compares them gets the plain ones.
-    view.strides = is_contiguous(shape, strides) ? std::span<const int64_t>(argument.contiguous).first(argument.rank)
-                                                 : strides;
+    view.strides = is_contiguous(shape, strides)
+                       ? std::span<const int64_t>(argument.contiguous).first(argument.rank)
+                       : strides;
     view.data = argument.tensor->data();
     return Status();
   }
   converts_inputs_ = true;
-  const size_t size = static_cast<size_t>(argument.tensor->numel()) * data_type_size(plan.model.dtype);
+  const size_t size =
+      static_cast<size_t>(argument.tensor->numel()) * data_type_size(plan.model.dtype);
   if (!argument.buffer.reserve(std::max<size_t>(size, 1))) {
     return resource_exhausted("no memory to convert the tensor", plan.what);
   }
@@ -166,7 +168,8 @@ Status ArgumentBinding::prepare_input(const ArgumentPlan& plan, Argument& argume
 Status ArgumentBinding::open_output(const ArgumentPlan& plan, Argument& argument) {
   TensorImpl* tensor = argument.tensor;
   argument.previous_sizes.assign(tensor->sizes().begin(), tensor->sizes().end());
-  if (tensor->shape_dynamism() == TensorShapeDynamism::STATIC || tensor->sizes().empty()) return Status();
+  if (tensor->shape_dynamism() == TensorShapeDynamism::STATIC || tensor->sizes().empty())
+    return Status();
   std::vector<SizesType> wanted;
   if (!plan.is_dynamic) {
     for (const Dimension& dimension : plan.model.shape) {
@@ -174,17 +177,19 @@ Status ArgumentBinding::open_output(const ArgumentPlan& plan, Argument& argument
     }
     if (wanted == argument.previous_sizes) return Status();
     if (!resize(tensor, wanted)) {
-      return invalid_argument("the tensor's memory is too small for " + plan.model.to_string(), plan.what);
+      return invalid_argument("the tensor's memory is too small for " + plan.model.to_string(),
+                              plan.what);
     }
   } else {
-    // A program's tensors start as large as they can become, and shrink with each result; ExecuTorch does not tell their capacity. So
-    // the largest size seen is remembered.
+    // A program's tensors start as large as they can become, and shrink with each result;
+    // ExecuTorch does not tell their capacity. So the largest size seen is remembered.
     const auto numel = [](const std::vector<SizesType>& sizes) {
       int64_t count = 1;
       for (const SizesType size : sizes) count *= size;
       return count;
     };
-    if (argument.bound_of != tensor || numel(argument.previous_sizes) > numel(argument.bound_sizes)) {
+    if (argument.bound_of != tensor ||
+        numel(argument.previous_sizes) > numel(argument.bound_sizes)) {
       argument.bound_of = tensor;
       argument.bound_sizes = argument.previous_sizes;
     }
@@ -250,17 +255,20 @@ Status ArgumentBinding::finish_output(const ArgumentPlan& plan, Argument& argume
   if (plan.is_dynamic) {
     if (is_scalar) {
       if (shape[0] != 1) {
-        return invalid_argument("the result has shape " + shape_to_string(shape.data(), shape.size()) +
+        return invalid_argument("the result has shape " +
+                                    shape_to_string(shape.data(), shape.size()) +
                                     ", the tensor has rank 0",
                                 plan.what);
       }
-    } else if (!std::equal(shape.begin(), shape.end(), tensor->sizes().begin(), tensor->sizes().end())) {
+    } else if (!std::equal(shape.begin(), shape.end(), tensor->sizes().begin(),
+                           tensor->sizes().end())) {
       std::vector<SizesType>& sizes = argument.previous_sizes;  // No longer needed: reused.
       sizes.assign(shape.begin(), shape.end());
       if (!resize(tensor, sizes)) {
-        return invalid_argument("the result has shape " + shape_to_string(shape.data(), shape.size()) +
-                                    ", which the tensor cannot take; it was made for " + sizes_text(*tensor),
-                                plan.what);
+        return invalid_argument(
+            "the result has shape " + shape_to_string(shape.data(), shape.size()) +
+                ", which the tensor cannot take; it was made for " + sizes_text(*tensor),
+            plan.what);
       }
     }
   }

@@ -3,22 +3,23 @@
 
 // Brings the tensors of a delegate call to the model and its results back.
 //
-//   RETURN_IF_ERROR(binding.bind(args));                       // checks everything, converts inputs
-//   Status status = model.execute(binding.inputs(), binding.outputs(), options);
-//   if (status.ok()) status = binding.finish();                // converts outputs, sets dynamic shapes
-//   else binding.abandon();
+//   RETURN_IF_ERROR(binding.bind(args));                       // checks everything, converts
+//   inputs Status status = model.execute(binding.inputs(), binding.outputs(), options); if
+//   (status.ok()) status = binding.finish();                // converts outputs, sets dynamic
+//   shapes else binding.abandon();
 //
-// A tensor whose dtype and layout the model takes is passed as it is, in any dim order the engine can address; others go through
-// buffers that are kept from call to call. Nothing is allocated in a call whose shapes came before.
+// A tensor whose dtype and layout the model takes is passed as it is, in any dim order the engine
+// can address; others go through buffers that are kept from call to call. Nothing is allocated in a
+// call whose shapes came before.
 //
 // Thread rule: one thread at a time.
+
+#include <executorch/runtime/core/evalue.h>
+#include <executorch/runtime/core/span.h>
 
 #include <array>
 #include <span>
 #include <vector>
-
-#include <executorch/runtime/core/evalue.h>
-#include <executorch/runtime/core/span.h>
 
 #include "base/status.h"
 #include "runtime/delegate/aligned_buffer.h"
@@ -35,16 +36,18 @@ class ArgumentBinding {
   ArgumentBinding(const ArgumentBinding&) = delete;
   ArgumentBinding& operator=(const ArgumentBinding&) = delete;
 
-  // Checks number, kind, dtype, rank, shape and memory of every argument before anything is written, then converts the inputs that need
-  // it. invalid_argument names the argument. On failure no output was written and outputs have the shapes they had.
+  // Checks number, kind, dtype, rank, shape and memory of every argument before anything is
+  // written, then converts the inputs that need it. invalid_argument names the argument. On failure
+  // no output was written and outputs have the shapes they had.
   Status bind(executorch::runtime::Span<executorch::runtime::EValue*> args);
 
   // In the model's order; valid after bind().
   std::span<const engine::ConstTensorView> inputs() const { return input_views_; }
   std::span<engine::TensorView> outputs() { return output_views_; }
 
-  // Whether finish() may fail after a successful execution: a conversion that not every value survives, or a result whose shape a
-  // tensor may not be able to take. Whoever has a state to protect asks before executing.
+  // Whether finish() may fail after a successful execution: a conversion that not every value
+  // survives, or a result whose shape a tensor may not be able to take. Whoever has a state to
+  // protect asks before executing.
   bool finish_can_fail() const { return finish_can_fail_; }
   // Whether some tensor had to be converted or copied in this call.
   bool converts_inputs() const { return converts_inputs_; }
@@ -66,18 +69,20 @@ class ArgumentBinding {
     DataType dtype = DataType::kInvalid;
     size_t rank = 0;  // The model's.
     Extents shape{};
-    Extents strides{};           // The tensor's own.
-    Extents contiguous{};        // Of the buffer, for `shape`.
-    bool is_converted = false;   // Goes through `buffer`.
+    Extents strides{};          // The tensor's own.
+    Extents contiguous{};       // Of the buffer, for `shape`.
+    bool is_converted = false;  // Goes through `buffer`.
     AlignedBuffer buffer;
-    // Outputs: what the tensor was before, and the largest it has been seen as, which is what its memory holds.
+    // Outputs: what the tensor was before, and the largest it has been seen as, which is what its
+    // memory holds.
     std::vector<executorch::aten::SizesType> previous_sizes;
     std::vector<executorch::aten::SizesType> bound_sizes;
     const executorch::aten::TensorImpl* bound_of = nullptr;
     bool was_resized = false;
   };
 
-  Status check(const ArgumentPlan& plan, executorch::runtime::EValue* value, Argument& argument) const;
+  Status check(const ArgumentPlan& plan, executorch::runtime::EValue* value,
+               Argument& argument) const;
   Status check_shape(const ArgumentPlan& plan, const Argument& argument) const;
   Status prepare_input(const ArgumentPlan& plan, Argument& argument);
   Status prepare_output(const ArgumentPlan& plan, Argument& argument);

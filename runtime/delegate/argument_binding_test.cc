@@ -1,13 +1,13 @@
 #include "runtime/delegate/argument_binding.h"
 
+#include <executorch/runtime/platform/runtime.h>
+
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <executorch/runtime/platform/runtime.h>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -19,9 +19,9 @@ namespace coreml_delegate {
 namespace {
 
 using executorch::aten::ScalarType;
+using testing::Arguments;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::Arguments;
 using testing::TestTensor;
 using Dynamism = TestTensor::Dynamism;
 
@@ -29,21 +29,27 @@ using Dynamism = TestTensor::Dynamism;
 class Bound {
  public:
   explicit Bound(std::string program, bool accepts_strides = true,
-                 std::vector<TensorSpec> declared_inputs = {}, std::vector<TensorSpec> declared_outputs = {})
-      : program_(std::move(program)), engine_({.name = "bound", .accepts_strides = accepts_strides}) {
+                 std::vector<TensorSpec> declared_inputs = {},
+                 std::vector<TensorSpec> declared_outputs = {})
+      : program_(std::move(program)),
+        engine_({.name = "bound", .accepts_strides = accepts_strides}) {
     executorch::runtime::runtime_init();
     auto tree = engine::make_fake_package(program_);
     EXPECT_TRUE(tree.ok());
     auto model = engine_.load_source({.files = &*tree, .name = "toy"}, {});
     EXPECT_TRUE(model.ok()) << model.status().to_string();
     model_ = *std::move(model);
-    blob::Function function{.name = "main", .inputs = std::move(declared_inputs), .outputs = std::move(declared_outputs)};
+    blob::Function function{.name = "main",
+                            .inputs = std::move(declared_inputs),
+                            .outputs = std::move(declared_outputs)};
     const engine::FunctionDescription& description = model_->description();
     if (function.inputs.empty()) {
-      for (const TensorSpec& spec : description.inputs) function.inputs.push_back({.name = spec.name});
+      for (const TensorSpec& spec : description.inputs)
+        function.inputs.push_back({.name = spec.name});
     }
     if (function.outputs.empty()) {
-      for (const TensorSpec& spec : description.outputs) function.outputs.push_back({.name = spec.name});
+      for (const TensorSpec& spec : description.outputs)
+        function.outputs.push_back({.name = spec.name});
     }
     auto plan = make_binding_plan(function, description);
     EXPECT_TRUE(plan.ok()) << plan.status().to_string();
@@ -53,7 +59,8 @@ class Bound {
   // What an instance does.
   Status call(Arguments args, engine::State* state = nullptr) {
     RETURN_IF_ERROR(binding_->bind(args.span()));
-    const Status status = model_->execute(binding_->inputs(), binding_->outputs(), {.state = state});
+    const Status status =
+        model_->execute(binding_->inputs(), binding_->outputs(), {.state = state});
     if (!status.ok()) {
       binding_->abandon();
       return status;
@@ -70,7 +77,8 @@ class Bound {
   std::unique_ptr<ArgumentBinding> binding_;
 };
 
-constexpr char kIdentity[] = "function main\ninput x float32 [2, 3]\noutput y float32 [2, 3] = identity x\n";
+constexpr char kIdentity[] =
+    "function main\ninput x float32 [2, 3]\noutput y float32 [2, 3] = identity x\n";
 
 TEST(ArgumentBindingTest, AContiguousTensorOfTheModelsDtypeIsPassedInPlace) {
   Bound bound(kIdentity);
@@ -123,9 +131,9 @@ TEST(ArgumentBindingTest, BuffersAreKeptFromCallToCall) {
 
 // Every pair of dtypes, both ways, in both layouts, with small values that all of them hold.
 TEST(ArgumentBindingTest, EveryDtypeGoesToEveryModelDtypeAndBackInEveryLayout) {
-  constexpr ScalarType kTypes[] = {ScalarType::Bool, ScalarType::Char, ScalarType::Byte, ScalarType::Short,
-                                   ScalarType::UInt16, ScalarType::Int, ScalarType::Long, ScalarType::Half,
-                                   ScalarType::Float, ScalarType::Double};
+  constexpr ScalarType kTypes[] = {
+      ScalarType::Bool, ScalarType::Char, ScalarType::Byte, ScalarType::Short, ScalarType::UInt16,
+      ScalarType::Int,  ScalarType::Long, ScalarType::Half, ScalarType::Float, ScalarType::Double};
   for (const ScalarType model_type : kTypes) {
     const std::string model_dtype(data_type_name(to_data_type(model_type)));
     for (const bool accepts_strides : {true, false}) {
@@ -133,7 +141,8 @@ TEST(ArgumentBindingTest, EveryDtypeGoesToEveryModelDtypeAndBackInEveryLayout) {
                       " [2, 3] = identity x\n",
                   accepts_strides);
       for (const ScalarType type : kTypes) {
-        for (const std::vector<uint8_t>& order : {std::vector<uint8_t>{0, 1}, std::vector<uint8_t>{1, 0}}) {
+        for (const std::vector<uint8_t>& order :
+             {std::vector<uint8_t>{0, 1}, std::vector<uint8_t>{1, 0}}) {
           SCOPED_TRACE(scalar_type_text(type) + " tensor, " + model_dtype + " model");
           // 0 and 1 in a pattern, in the tensor's dtype and dim order.
           const bool pattern[2][3] = {{true, false, true}, {false, false, true}};
@@ -142,15 +151,19 @@ TEST(ArgumentBindingTest, EveryDtypeGoesToEveryModelDtypeAndBackInEveryLayout) {
           const std::vector<int64_t> strides(x.impl().strides().begin(), x.impl().strides().end());
           std::vector<float> values(6);
           for (int64_t i = 0; i < 2; ++i) {
-            for (int64_t j = 0; j < 3; ++j) values[static_cast<size_t>(i * strides[0] + j * strides[1])] = pattern[i][j];
+            for (int64_t j = 0; j < 3; ++j)
+              values[static_cast<size_t>(i * strides[0] + j * strides[1])] = pattern[i][j];
           }
           const std::vector<int64_t> six = {6};
           const std::vector<int64_t> one = {1};
           ASSERT_TRUE(convert_tensor(six, {DataType::kFloat32, values.data(), one},
-                                     {to_data_type(type), x.memory().data(), one}, "x").ok());
+                                     {to_data_type(type), x.memory().data(), one}, "x")
+                          .ok());
           y.fill(0x7f);
           ASSERT_TRUE(bound.call({&x, &y}).ok());
-          EXPECT_EQ(std::memcmp(x.memory().data(), y.memory().data(), 6 * data_type_size(to_data_type(type))), 0);
+          EXPECT_EQ(std::memcmp(x.memory().data(), y.memory().data(),
+                                6 * data_type_size(to_data_type(type))),
+                    0);
         }
       }
     }
@@ -168,7 +181,8 @@ TEST(ArgumentBindingTest, Int64IdsReachAnInt32ModelAndThoseThatDoNotFitAreErrors
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(status.message(), "the int64 value 2147483648 at index [0, 1] does not fit int32");
   EXPECT_EQ(status.artifact(), "input ids (argument 0)");
-  EXPECT_EQ(bound.controls().count(engine::FakeStage::kExecute), 1) << "the model must not have run";
+  EXPECT_EQ(bound.controls().count(engine::FakeStage::kExecute), 1)
+      << "the model must not have run";
 }
 
 TEST(ArgumentBindingTest, AnOutputValueThatDoesNotFitIsAnError) {
@@ -183,8 +197,10 @@ TEST(ArgumentBindingTest, AnOutputValueThatDoesNotFitIsAnError) {
 }
 
 TEST(ArgumentBindingTest, ArgumentsAreMatchedByNameNotByTheModelsOrder) {
-  Bound bound("function main\ninput a float32 [1]\ninput b float32 [1]\noutput p float32 [1] = identity a\noutput q float32 [1] = identity b\n",
-              true, {{.name = "b"}, {.name = "a"}}, {{.name = "q"}, {.name = "p"}});
+  Bound bound(
+      "function main\ninput a float32 [1]\ninput b float32 [1]\noutput p float32 [1] = identity "
+      "a\noutput q float32 [1] = identity b\n",
+      true, {{.name = "b"}, {.name = "a"}}, {{.name = "q"}, {.name = "p"}});
   auto b = TestTensor::of<float>(ScalarType::Float, {1}, {2});
   auto a = TestTensor::of<float>(ScalarType::Float, {1}, {1});
   TestTensor q(ScalarType::Float, {1});
@@ -209,7 +225,8 @@ TEST(ArgumentBindingTest, TheNumberOfArgumentsIsChecked) {
   Bound bound(kIdentity);
   auto x = TestTensor::of<float>(ScalarType::Float, {2, 3}, {1, 2, 3, 4, 5, 6});
   TestTensor y(ScalarType::Float, {2, 3});
-  for (const Arguments& args : {Arguments({}), Arguments({x.get()}), Arguments({x.get(), &y, &y})}) {
+  for (const Arguments& args :
+       {Arguments({}), Arguments({x.get()}), Arguments({x.get(), &y, &y})}) {
     const Status status = bound.call(args);
     EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
     EXPECT_THAT(status.message(), HasSubstr("the model takes 1 inputs and 1 outputs"));
@@ -220,7 +237,8 @@ TEST(ArgumentBindingTest, WhatIsNoUsableTensorIsNamed) {
   Bound bound(kIdentity);
   auto x = TestTensor::of<float>(ScalarType::Float, {2, 3}, {1, 2, 3, 4, 5, 6});
   TestTensor y(ScalarType::Float, {2, 3});
-  const auto failure = [&](executorch::runtime::EValue* first, executorch::runtime::EValue* second) {
+  const auto failure = [&](executorch::runtime::EValue* first,
+                           executorch::runtime::EValue* second) {
     Arguments args({x.get(), &y});
     args.values() = {first, second};
     const Status status = bound.call(args);
@@ -232,14 +250,16 @@ TEST(ArgumentBindingTest, WhatIsNoUsableTensorIsNamed) {
   EXPECT_EQ(failure(x->value(), &number).message(), "the argument is not a tensor");
   EXPECT_EQ(failure(nullptr, y.value()).message(), "the argument is not a tensor");
   TestTensor bfloat(ScalarType::BFloat16, {2, 3});
-  EXPECT_THAT(failure(bfloat.value(), y.value()).message(), HasSubstr("cannot be passed to a Core ML model"));
+  EXPECT_THAT(failure(bfloat.value(), y.value()).message(),
+              HasSubstr("cannot be passed to a Core ML model"));
   TestTensor no_memory(ScalarType::Float, {2, 3});
   no_memory.impl().set_data(nullptr);
   EXPECT_EQ(failure(no_memory.value(), y.value()).message(), "the tensor has no memory");
   EXPECT_EQ(failure(x->value(), no_memory.value()).artifact(), "output y (argument 1)");
   TestTensor crooked(ScalarType::Float, {2, 3});
   crooked.impl().set_data(crooked.memory().data() + 1);
-  EXPECT_EQ(failure(crooked.value(), y.value()).message(), "the tensor's memory is not aligned for float32");
+  EXPECT_EQ(failure(crooked.value(), y.value()).message(),
+            "the tensor's memory is not aligned for float32");
 }
 
 TEST(ArgumentBindingTest, AWrongShapeIsNamedAndNothingIsWritten) {
@@ -250,7 +270,8 @@ TEST(ArgumentBindingTest, AWrongShapeIsNamedAndNothingIsWritten) {
   const std::vector<std::byte> untouched = y.memory();
   TestTensor transposed(ScalarType::Float, {3, 2});
   Status status = bound.call({&transposed, &y});
-  EXPECT_EQ(status.message(), "the tensor's shape [3, 2] is not one that the model takes: x: float32[2, 3]");
+  EXPECT_EQ(status.message(),
+            "the tensor's shape [3, 2] is not one that the model takes: x: float32[2, 3]");
   TestTensor flat(ScalarType::Float, {6});
   status = bound.call({&flat, &y});
   EXPECT_EQ(status.message(), "the tensor's shape [6] has rank 1; the model has x: float32[2, 3]");
@@ -265,18 +286,21 @@ TEST(ArgumentBindingTest, AWrongShapeIsNamedAndNothingIsWritten) {
 TEST(ArgumentBindingTest, TheDtypeAndShapeTheProgramWasLoweredForAreChecked) {
   const TensorSpec x_spec{.name = "x", .dtype = DataType::kInt64, .shape = {{1, 4}}};
   const TensorSpec y_spec{.name = "y", .dtype = DataType::kInt64, .shape = {{1, 4}}};
-  Bound bound("function main\ninput x int32 [1..8]\noutput y int32 [1..8] = identity x\n", true, {x_spec}, {y_spec});
+  Bound bound("function main\ninput x int32 [1..8]\noutput y int32 [1..8] = identity x\n", true,
+              {x_spec}, {y_spec});
   auto good = TestTensor::of<int64_t>(ScalarType::Long, {4}, {1, 2, 3, 4});
   TestTensor y(ScalarType::Long, {4}, {}, Dynamism::DYNAMIC_BOUND);
   ASSERT_TRUE(bound.call({good.get(), &y}).ok());
   auto other_dtype = TestTensor::of<int32_t>(ScalarType::Int, {4}, {1, 2, 3, 4});
-  EXPECT_EQ(bound.call({other_dtype.get(), &y}).message(), "the tensor is int32, the program was lowered for int64");
+  EXPECT_EQ(bound.call({other_dtype.get(), &y}).message(),
+            "the tensor is int32, the program was lowered for int64");
   TestTensor too_long(ScalarType::Long, {5});
   EXPECT_EQ(bound.call({&too_long, &y}).message(),
             "the tensor's shape [5] is not one that the program was lowered for: x: int64[1..4]");
 }
 
-constexpr char kNonzero[] = "function main\ninput x float32 [1..8]\noutput n int32 [0..8] = nonzero x\n";
+constexpr char kNonzero[] =
+    "function main\ninput x float32 [1..8]\noutput n int32 [0..8] = nonzero x\n";
 
 TEST(ArgumentBindingTest, ADynamicOutputTakesTheShapeOfTheResultAgainAndAgain) {
   Bound bound(kNonzero);
@@ -304,7 +328,8 @@ TEST(ArgumentBindingTest, ADynamicOutputTakesTheShapeOfTheResultAgainAndAgain) {
 }
 
 TEST(ArgumentBindingTest, ADynamicResultInAnotherDimOrder) {
-  Bound bound("function main\ninput x float32 [2, 1..4]\noutput y float32 [2, 1..4] = identity x\n");
+  Bound bound(
+      "function main\ninput x float32 [2, 1..4]\noutput y float32 [2, 1..4] = identity x\n");
   auto x = TestTensor::of<float>(ScalarType::Float, {2, 3}, {1, 2, 3, 4, 5, 6});
   TestTensor y(ScalarType::Float, {2, 4}, {1, 0}, Dynamism::DYNAMIC_BOUND);
   ASSERT_TRUE(bound.call({x.get(), &y}).ok());
@@ -335,7 +360,8 @@ TEST(ArgumentBindingTest, AStaticTensorForADynamicResultMustHappenToFit) {
   EXPECT_THAT(fits.values<int32_t>(), ElementsAre(1, 3));
   TestTensor larger(ScalarType::Int, {5});
   const Status status = bound.call({two.get(), &larger});
-  EXPECT_EQ(status.message(), "the result has shape [2], which the tensor cannot take; it was made for [5]");
+  EXPECT_EQ(status.message(),
+            "the result has shape [2], which the tensor cannot take; it was made for [5]");
   EXPECT_EQ(status.artifact(), "output n (argument 1)");
   EXPECT_TRUE(bound.binding().finish_can_fail());
 }
@@ -366,7 +392,8 @@ TEST(ArgumentBindingTest, AFailedExecutionLeavesShapesAndContentsAsTheyWere) {
 }
 
 TEST(ArgumentBindingTest, TensorsWithoutElementsPass) {
-  Bound bound("function main\ninput x float16 [0..4, 2]\noutput y float16 [0..4, 2] = identity x\n");
+  Bound bound(
+      "function main\ninput x float16 [0..4, 2]\noutput y float16 [0..4, 2] = identity x\n");
   TestTensor x(ScalarType::Float, {0, 2});
   x.impl().set_data(nullptr);
   TestTensor y(ScalarType::Float, {4, 2}, {}, Dynamism::DYNAMIC_BOUND);

@@ -25,8 +25,8 @@ bool ranges_meet(const Dimension& a, const Dimension& b) {
 // Whether some tensor fits both.
 bool shapes_meet(const TensorSpec& declared, const TensorSpec& model) {
   if (is_scalar_for(declared.shape.size(), model)) return true;
-  return std::equal(declared.shape.begin(), declared.shape.end(), model.shape.begin(), model.shape.end(),
-                    ranges_meet);
+  return std::equal(declared.shape.begin(), declared.shape.end(), model.shape.begin(),
+                    model.shape.end(), ranges_meet);
 }
 
 Result<std::vector<ArgumentPlan>> match(const std::vector<TensorSpec>& declared,
@@ -34,8 +34,8 @@ Result<std::vector<ArgumentPlan>> match(const std::vector<TensorSpec>& declared,
                                         size_t first_argument) {
   if (declared.size() != model.size()) {
     return corrupt_data("the blob lists " + std::to_string(declared.size()) + " " + kind + "s (" +
-                        names_of(declared) + "), the model has " + std::to_string(model.size()) + " (" +
-                        names_of(model) + ")");
+                        names_of(declared) + "), the model has " + std::to_string(model.size()) +
+                        " (" + names_of(model) + ")");
   }
   std::vector<ArgumentPlan> plans;
   std::vector<bool> taken(model.size());
@@ -43,9 +43,9 @@ Result<std::vector<ArgumentPlan>> match(const std::vector<TensorSpec>& declared,
     const auto found = std::find_if(model.begin(), model.end(),
                                     [&](const TensorSpec& m) { return m.name == spec.name; });
     if (found == model.end()) {
-      return corrupt_data("the model has no " + std::string(kind) + " of this name; it has " +
-                              names_of(model),
-                          spec.name);
+      return corrupt_data(
+          "the model has no " + std::string(kind) + " of this name; it has " + names_of(model),
+          spec.name);
     }
     const auto index = static_cast<size_t>(found - model.begin());
     if (taken[index]) {
@@ -53,15 +53,15 @@ Result<std::vector<ArgumentPlan>> match(const std::vector<TensorSpec>& declared,
     }
     taken[index] = true;
     if (found->dtype == DataType::kInvalid || found->shape.size() > kMaxConversionRank) {
-      return unsupported("the model's " + std::string(kind) + " is no tensor that can be passed: " +
-                             found->to_string(),
+      return unsupported("the model's " + std::string(kind) +
+                             " is no tensor that can be passed: " + found->to_string(),
                          spec.name);
     }
     // A stock blob lists names only.
     if (spec.dtype != DataType::kInvalid && !shapes_meet(spec, *found)) {
-      return corrupt_data("the blob declares " + spec.to_string() + ", the model has " +
-                              found->to_string(),
-                          spec.name);
+      return corrupt_data(
+          "the blob declares " + spec.to_string() + ", the model has " + found->to_string(),
+          spec.name);
     }
     ArgumentPlan plan;
     plan.what = std::string(kind) + " " + spec.name + " (argument " +
@@ -98,16 +98,17 @@ Result<std::vector<engine::InitialStateValue>> initial_state_values(
   if (blob.format == blob::Format::kFlattenedDirectory) return values;
   if (function.states.size() != description.states.size()) {
     return corrupt_data("the blob lists " + std::to_string(function.states.size()) +
-                        " states, the model has " + std::to_string(description.states.size()) + " (" +
-                        names_of(description.states) + ")");
+                        " states, the model has " + std::to_string(description.states.size()) +
+                        " (" + names_of(description.states) + ")");
   }
   for (const blob::State& state : function.states) {
     const auto found =
         std::find_if(description.states.begin(), description.states.end(),
                      [&](const TensorSpec& spec) { return spec.name == state.tensor.name; });
     if (found == description.states.end()) {
-      return corrupt_data("the model has no state of this name; it has " + names_of(description.states),
-                          state.tensor.name);
+      return corrupt_data(
+          "the model has no state of this name; it has " + names_of(description.states),
+          state.tensor.name);
     }
     if (!found->is_static() || found->shape != state.tensor.shape ||
         found->shape.size() > kMaxConversionRank) {
@@ -126,9 +127,10 @@ Result<std::vector<engine::InitialStateValue>> initial_state_values(
       }
     }
     const size_t element_size = data_type_size(state.tensor.dtype);
-    if (element_size == 0 || content.size() % element_size != 0 || content.size() / element_size != count) {
-      return corrupt_data("the initial value has " + std::to_string(content.size()) + " bytes, the state " +
-                              state.tensor.to_string() + " does not",
+    if (element_size == 0 || content.size() % element_size != 0 ||
+        content.size() / element_size != count) {
+      return corrupt_data("the initial value has " + std::to_string(content.size()) +
+                              " bytes, the state " + state.tensor.to_string() + " does not",
                           state.initial_value_path);
     }
     if (state.tensor.dtype == found->dtype) {
@@ -148,7 +150,8 @@ Result<std::vector<engine::InitialStateValue>> initial_state_values(
     RETURN_IF_ERROR(convert_tensor(shape, {state.tensor.dtype, aligned.data(), strides},
                                    {found->dtype, converted->data(), strides},
                                    "initial value of state " + state.tensor.name));
-    values.push_back({state.tensor.name, Bytes(ByteSpan(converted->data(), converted_size), converted)});
+    values.push_back(
+        {state.tensor.name, Bytes(ByteSpan(converted->data(), converted_size), converted)});
   }
   return values;
 }

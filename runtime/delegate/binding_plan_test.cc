@@ -14,7 +14,8 @@ namespace {
 using ::testing::HasSubstr;
 
 TensorSpec spec(std::string name, DataType dtype, std::vector<Dimension> shape) {
-  return {.name = std::move(name), .dtype = dtype, .shape = std::move(shape), .enumerated_shapes = {}};
+  return {
+      .name = std::move(name), .dtype = dtype, .shape = std::move(shape), .enumerated_shapes = {}};
 }
 
 const TensorSpec kModelX = spec("x", DataType::kFloat16, {{1, 8}, {3, 3}});
@@ -28,7 +29,8 @@ engine::FunctionDescription description() {
 blob::Function function() {
   return {.name = "main",
           .method = "forward",
-          .inputs = {spec("ids", DataType::kInt64, {}), spec("x", DataType::kFloat32, {{1, 4}, {3, 3}})},
+          .inputs = {spec("ids", DataType::kInt64, {}),
+                     spec("x", DataType::kFloat32, {{1, 4}, {3, 3}})},
           .outputs = {spec("y", DataType::kFloat32, {{3, 3}})},
           .states = {}};
 }
@@ -77,7 +79,8 @@ TEST(BindingPlanTest, AShapeNoTensorOfBothCouldHaveIsRefused) {
   blob::Function changed = function();
   changed.inputs[1].shape = {{9, 12}, {3, 3}};
   EXPECT_EQ(failure(changed).code(), StatusCode::kCorruptData);
-  EXPECT_THAT(failure(changed).message(), HasSubstr("x: float32[9..12, 3], the model has x: float16[1..8, 3]"));
+  EXPECT_THAT(failure(changed).message(),
+              HasSubstr("x: float32[9..12, 3], the model has x: float16[1..8, 3]"));
   changed.inputs[1].shape = {{3, 3}};
   EXPECT_EQ(failure(changed).code(), StatusCode::kCorruptData);
   changed.inputs[1].shape = {{4, Dimension::kUnbounded}, {3, 3}};
@@ -88,7 +91,11 @@ TEST(BindingPlanTest, AShapeNoTensorOfBothCouldHaveIsRefused) {
 }
 
 TEST(BindingPlanTest, AStockBlobsNamesAreEnough) {
-  const blob::Function names{.name = "", .method = "", .inputs = {{.name = "x"}, {.name = "ids"}}, .outputs = {{.name = "y"}}, .states = {}};
+  const blob::Function names{.name = "",
+                             .method = "",
+                             .inputs = {{.name = "x"}, {.name = "ids"}},
+                             .outputs = {{.name = "y"}},
+                             .states = {}};
   const Result<BindingPlan> plan = make_binding_plan(names, description());
   ASSERT_TRUE(plan.ok());
   EXPECT_EQ(plan->inputs[0].declared.dtype, DataType::kInvalid);
@@ -111,7 +118,8 @@ class InitialStateTest : public ::testing::Test {
   InitialStateTest() {
     std::memcpy(bytes_.data(), kValues, sizeof(kValues));
     EXPECT_TRUE(blob_.files.add_file("state/cache.bin", Bytes(ByteSpan(bytes_))).ok());
-    function_.states = {{.tensor = spec("cache", DataType::kFloat32, {{3, 3}}), .initial_value_path = "state/cache.bin"}};
+    function_.states = {{.tensor = spec("cache", DataType::kFloat32, {{3, 3}}),
+                         .initial_value_path = "state/cache.bin"}};
     description_.states = {spec("cache", DataType::kFloat32, {{3, 3}})};
   }
   Result<std::vector<engine::InitialStateValue>> values() {
@@ -161,7 +169,8 @@ TEST_F(InitialStateTest, StatesThatAreNotTheModelsAreRefused) {
   description_.states.clear();
   EXPECT_EQ(values().status().message(), "the blob lists 1 states, the model has 0 (none)");
   description_.states = {spec("cache", DataType::kFloat32, {{4, 4}})};
-  EXPECT_THAT(values().status().message(), HasSubstr("cache: float32[3], the model has cache: float32[4]"));
+  EXPECT_THAT(values().status().message(),
+              HasSubstr("cache: float32[3], the model has cache: float32[4]"));
 }
 
 TEST_F(InitialStateTest, AValueOfAnotherSizeIsRefused) {
@@ -169,7 +178,8 @@ TEST_F(InitialStateTest, AValueOfAnotherSizeIsRefused) {
   EXPECT_EQ(values().status().code(), StatusCode::kCorruptData);
   EXPECT_EQ(values().status().artifact(), "state/cache.bin");
   // A size that wraps around to the file's.
-  function_.states[0].tensor.shape = description_.states[0].shape = {{int64_t{1} << 62, int64_t{1} << 62}, {16, 16}};
+  function_.states[0].tensor.shape =
+      description_.states[0].shape = {{int64_t{1} << 62, int64_t{1} << 62}, {16, 16}};
   EXPECT_EQ(values().status().code(), StatusCode::kCorruptData);
   function_.states[0].initial_value_path = "state/missing.bin";
   function_.states[0].tensor.shape = description_.states[0].shape = {{3, 3}};

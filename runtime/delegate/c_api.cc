@@ -1,4 +1,4 @@
-#include "runtime/include/coreml_delegate_c.h"
+#include <executorch/runtime/backend/interface.h>
 
 #include <algorithm>
 #include <array>
@@ -7,12 +7,11 @@
 #include <string>
 #include <string_view>
 
-#include <executorch/runtime/backend/interface.h>
-
 #include "base/status.h"
 #include "runtime/delegate/coreml_backend.h"
 #include "runtime/delegate/error_map.h"
 #include "runtime/include/coreml_delegate.h"
+#include "runtime/include/coreml_delegate_c.h"
 
 namespace {
 
@@ -66,13 +65,16 @@ uint32_t coreml_delegate_set_string_option(const char* key, const char* value) {
   std::array<char, executorch::runtime::kMaxOptionValueLength> text{};
   if (value == nullptr || std::strlen(value) >= text.size()) {
     return static_cast<uint32_t>(coreml_delegate::report(coreml_delegate::invalid_argument(
-        "the option's value has more than " + std::to_string(text.size() - 1) + " bytes", key ? key : "")));
+        "the option's value has more than " + std::to_string(text.size() - 1) + " bytes",
+        key ? key : "")));
   }
   std::copy_n(value, std::strlen(value), text.begin());
   return set_option(key, text);
 }
 
-uint32_t coreml_delegate_set_int_option(const char* key, int value) { return set_option(key, value); }
+uint32_t coreml_delegate_set_int_option(const char* key, int value) {
+  return set_option(key, value);
+}
 
 uint32_t coreml_delegate_set_bool_option(const char* key, int value) {
   return set_option(key, value != 0);
@@ -82,13 +84,16 @@ uint32_t coreml_delegate_reset_states(const char* method_name) {
   return static_cast<uint32_t>(coreml_delegate::reset_states(method_name ? method_name : ""));
 }
 
-const char* coreml_delegate_last_error(void) { return coreml_delegate::last_error_message().c_str(); }
+const char* coreml_delegate_last_error(void) {
+  return coreml_delegate::last_error_message().c_str();
+}
 
 const char* coreml_delegate_diagnose(void) {
   thread_local std::string json;
   const coreml_delegate::Diagnostics found = coreml_delegate::diagnose();
   json = "{\"version\": " + json_string(found.version) + ", \"registered_backends\": " +
-         json_list(found.registered_backends, [](const std::string& name) { return json_string(name); }) +
+         json_list(found.registered_backends,
+                   [](const std::string& name) { return json_string(name); }) +
          ", \"is_registered\": " + (found.is_registered ? "true" : "false") + ", \"engines\": " +
          json_list(found.engines,
                    [](const coreml_delegate::EngineInfo& engine) {

@@ -18,7 +18,8 @@ struct ModelRequest {
   engine::Engine* engine = nullptr;
   engine::CompileOptions compile;
   int32_t threads = 0;
-  // Whether a model compiled for another program may be handed out when its content is proved equal.
+  // Whether a model compiled for another program may be handed out when its content is proved
+  // equal.
   bool share_across_programs = false;
   engine::EventSink* events = nullptr;  // May be null.
 };
@@ -30,7 +31,8 @@ class CompiledModelProvider {
  public:
   virtual ~CompiledModelProvider() = default;
 
-  // A loaded model for the request; several callers may share it. A failure says which engine and which model.
+  // A loaded model for the request; several callers may share it. A failure says which engine and
+  // which model.
   virtual Result<std::shared_ptr<engine::Model>> load(const ModelRequest& request) = 0;
 };
 

@@ -30,7 +30,8 @@ CoreMLBackend::~CoreMLBackend() = default;
 bool CoreMLBackend::is_available() const { return !engine::engine_names().empty(); }
 
 Result<std::unique_ptr<DelegateInstance>> CoreMLBackend::create(
-    BackendInitContext& context, FreeableBuffer* processed, ArrayRef<CompileSpec> compile_specs) const {
+    BackendInitContext& context, FreeableBuffer* processed,
+    ArrayRef<CompileSpec> compile_specs) const {
   DelegateOptions defaults;
   {
     const std::lock_guard lock(mutex_);
@@ -41,17 +42,19 @@ Result<std::unique_ptr<DelegateInstance>> CoreMLBackend::create(
   const DelegateOptions options = at_load.or_else(defaults).or_else(in_program);
 
   ASSIGN_OR_RETURN(const Bytes bytes, take_buffer(processed));
-  ASSIGN_OR_RETURN(const blob::DelegateCall call,
-                   blob::open_delegate_call(
-                       bytes, {.verify_checksums = false,
-                               .named_data = make_named_data_lookup(context.get_named_data_map())}));
+  ASSIGN_OR_RETURN(
+      const blob::DelegateCall call,
+      blob::open_delegate_call(
+          bytes, {.verify_checksums = false,
+                  .named_data = make_named_data_lookup(context.get_named_data_map())}));
   const char* method_name = context.get_method_name();
   return DelegateInstance::create(call, method_name ? method_name : "", options, *provider_,
                                   context.event_tracer());
 }
 
 executorch::runtime::Result<DelegateHandle*> CoreMLBackend::init(
-    BackendInitContext& context, FreeableBuffer* processed, ArrayRef<CompileSpec> compile_specs) const {
+    BackendInitContext& context, FreeableBuffer* processed,
+    ArrayRef<CompileSpec> compile_specs) const {
   Result<std::unique_ptr<DelegateInstance>> instance = create(context, processed, compile_specs);
   if (!instance.ok()) {
     const char* method_name = context.get_method_name();
@@ -73,7 +76,8 @@ Error CoreMLBackend::execute(BackendExecutionContext& context, DelegateHandle* h
 }
 
 void CoreMLBackend::destroy(DelegateHandle* handle) const {
-  std::shared_ptr<DelegateInstance> last;  // Destroyed after the lock is released: an engine may take its time.
+  std::shared_ptr<DelegateInstance>
+      last;  // Destroyed after the lock is released: an engine may take its time.
   const std::lock_guard lock(mutex_);
   const auto found = instances_.find(handle);
   if (found == instances_.end()) return;
@@ -90,7 +94,8 @@ Error CoreMLBackend::set_option(BackendOptionContext& context, const Span<Backen
     if (!update.ok()) return report(update.status().annotate("set_option() changed nothing"));
     if (update->options.engine) {
       const Result<engine::Engine*> engine = engine::find_engine(*update->options.engine);
-      if (!engine.ok()) return report(engine.status().annotate("set_option() changed nothing", "engine"));
+      if (!engine.ok())
+        return report(engine.status().annotate("set_option() changed nothing", "engine"));
     }
     defaults_ = update->options;
     to_reset = update->reset_states;

@@ -3,15 +3,16 @@
 
 // ExecuTorch's backend "CoreMLBackend".
 //
-// Thread rule: every member may be called from several threads at once, for different handles without waiting for each other. Executions
-// of one handle happen one after the other: a second thread waits. destroy() of a handle must not overlap any other use of it.
+// Thread rule: every member may be called from several threads at once, for different handles
+// without waiting for each other. Executions of one handle happen one after the other: a second
+// thread waits. destroy() of a handle must not overlap any other use of it.
+
+#include <executorch/runtime/backend/interface.h>
 
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-
-#include <executorch/runtime/backend/interface.h>
 
 #include "runtime/delegate/compiled_model_provider.h"
 #include "runtime/delegate/delegate_instance.h"
@@ -30,19 +31,22 @@ class CoreMLBackend final : public executorch::runtime::BackendInterface {
   // Whether some engine is registered.
   bool is_available() const override;
 
-  // Takes the processed bytes over from `processed` (they live as long as the engine uses them). Every failure is logged in full and
-  // mapped by error_map.h.
+  // Takes the processed bytes over from `processed` (they live as long as the engine uses them).
+  // Every failure is logged in full and mapped by error_map.h.
   executorch::runtime::Result<executorch::runtime::DelegateHandle*> init(
-      executorch::runtime::BackendInitContext& context, executorch::runtime::FreeableBuffer* processed,
+      executorch::runtime::BackendInitContext& context,
+      executorch::runtime::FreeableBuffer* processed,
       executorch::runtime::ArrayRef<executorch::runtime::CompileSpec> compile_specs) const override;
 
   executorch::runtime::Error execute(
-      executorch::runtime::BackendExecutionContext& context, executorch::runtime::DelegateHandle* handle,
+      executorch::runtime::BackendExecutionContext& context,
+      executorch::runtime::DelegateHandle* handle,
       executorch::runtime::Span<executorch::runtime::EValue*> args) const override;
 
   void destroy(executorch::runtime::DelegateHandle* handle) const override;
 
-  // options.h lists the options. All of them are checked before any takes effect. New defaults hold for methods loaded afterwards.
+  // options.h lists the options. All of them are checked before any takes effect. New defaults hold
+  // for methods loaded afterwards.
   executorch::runtime::Error set_option(
       executorch::runtime::BackendOptionContext& context,
       const executorch::runtime::Span<executorch::runtime::BackendOption>& options) override;
@@ -50,13 +54,14 @@ class CoreMLBackend final : public executorch::runtime::BackendInterface {
       executorch::runtime::BackendOptionContext& context,
       executorch::runtime::Span<executorch::runtime::BackendOption>& options) override;
 
-  // Resets the states of the loaded methods of this name (of all when empty), waiting for executions under way. not_found when no
-  // such method is loaded.
+  // Resets the states of the loaded methods of this name (of all when empty), waiting for
+  // executions under way. not_found when no such method is loaded.
   Status reset_states(const std::string& method_name) const;
 
  private:
   Result<std::unique_ptr<DelegateInstance>> create(
-      executorch::runtime::BackendInitContext& context, executorch::runtime::FreeableBuffer* processed,
+      executorch::runtime::BackendInitContext& context,
+      executorch::runtime::FreeableBuffer* processed,
       executorch::runtime::ArrayRef<executorch::runtime::CompileSpec> compile_specs) const;
 
   const std::unique_ptr<CompiledModelProvider> provider_;

@@ -2,6 +2,9 @@
 
 #include "runtime/delegate/coreml_backend.h"
 
+#include <executorch/runtime/core/memory_allocator.h>
+#include <executorch/runtime/platform/runtime.h>
+
 #include <atomic>
 #include <memory>
 #include <random>
@@ -9,9 +12,6 @@
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <executorch/runtime/core/memory_allocator.h>
-#include <executorch/runtime/platform/runtime.h>
 
 #include "base/logging.h"
 #include "blob/byte_sink.h"
@@ -36,22 +36,24 @@ using executorch::runtime::CompileSpec;
 using executorch::runtime::DelegateHandle;
 using executorch::runtime::Error;
 using executorch::runtime::FreeableBuffer;
+using testing::Arguments;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::Arguments;
 using testing::TestNamedData;
 using testing::TestTensor;
 
 constexpr char kDouble[] = "function main\ninput x float32 [2]\noutput y float32 [2] = add x x\n";
 constexpr char kCounter[] =
-    "function main\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s x\n";
+    "function main\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s "
+    "x\n";
 
 void drop_message(LogLevel, const char*, int, std::string_view) {}
 
 class CoreMLBackendTest : public ::testing::Test {
  protected:
   CoreMLBackendTest()
-      : engine_(testing::registered_fake_engine()), backend_(std::make_unique<InProcessModelProvider>()) {
+      : engine_(testing::registered_fake_engine()),
+        backend_(std::make_unique<InProcessModelProvider>()) {
     set_log_sink(drop_message);  // Failures are what is tested here.
     set("engine", "fake");
   }
@@ -65,7 +67,8 @@ class CoreMLBackendTest : public ::testing::Test {
     return backend_.set_option(context, options.view());
   }
 
-  // The payload in heap memory of its own, freed when the delegate lets go: a use after that is seen by the sanitizers.
+  // The payload in heap memory of its own, freed when the delegate lets go: a use after that is
+  // seen by the sanitizers.
   FreeableBuffer buffer(const std::string& payload) {
     auto* copy = new std::string(payload);
     return FreeableBuffer(
@@ -85,13 +88,17 @@ class CoreMLBackendTest : public ::testing::Test {
     executorch::runtime::Span<const BackendOption> runtime_specs = {};
     std::vector<CompileSpec> compile_specs = {};
   };
-  executorch::runtime::Result<DelegateHandle*> init(const std::string& payload, InitOptions options) {
+  executorch::runtime::Result<DelegateHandle*> init(const std::string& payload,
+                                                    InitOptions options) {
     FreeableBuffer processed = buffer(payload);
-    BackendInitContext context(nullptr, nullptr, options.method, options.named_data, options.runtime_specs);
+    BackendInitContext context(nullptr, nullptr, options.method, options.named_data,
+                               options.runtime_specs);
     return backend_.init(context, &processed,
                          {options.compile_specs.data(), options.compile_specs.size()});
   }
-  executorch::runtime::Result<DelegateHandle*> init(const std::string& payload) { return init(payload, {}); }
+  executorch::runtime::Result<DelegateHandle*> init(const std::string& payload) {
+    return init(payload, {});
+  }
 
   Error execute(DelegateHandle* handle, Arguments args) const {
     BackendExecutionContext context;
@@ -145,9 +152,11 @@ TEST_F(CoreMLBackendTest, MethodsThatShareAStockPayloadInNamedData) {
                        "function prefill\ninput x float32 [2]\noutput y float32 [2] = identity x\n"
                        "function decode\ninput a float32 [2]\noutput b float32 [2] = add a a\n",
                        {{"decode", {"a"}, {"b"}}, {"prefill", {"x"}, {"y"}}})}};
-  auto prefill = init(testing::stock_reference("coreml_0", "prefill"), {.method = "prefill", .named_data = &named_data});
+  auto prefill = init(testing::stock_reference("coreml_0", "prefill"),
+                      {.method = "prefill", .named_data = &named_data});
   ASSERT_TRUE(prefill.ok()) << last_error_message();
-  auto decode = init(testing::stock_reference("coreml_0", "decode"), {.method = "decode", .named_data = &named_data});
+  auto decode = init(testing::stock_reference("coreml_0", "decode"),
+                     {.method = "decode", .named_data = &named_data});
   ASSERT_TRUE(decode.ok()) << last_error_message();
   EXPECT_THAT(run(prefill.get(), {1, 2}), ElementsAre(1, 2));
   EXPECT_THAT(run(decode.get(), {1, 2}), ElementsAre(2, 4));
@@ -156,11 +165,15 @@ TEST_F(CoreMLBackendTest, MethodsThatShareAStockPayloadInNamedData) {
   backend_.destroy(decode.get());
   EXPECT_EQ(named_data.buffers_given, named_data.buffers_freed);
 
-  EXPECT_EQ(init(testing::stock_reference("absent", "decode"), {.named_data = &named_data}).error(), Error::NotFound);
+  EXPECT_EQ(init(testing::stock_reference("absent", "decode"), {.named_data = &named_data}).error(),
+            Error::NotFound);
   EXPECT_THAT(last_error_message(), HasSubstr("absent"));
-  EXPECT_EQ(init(testing::stock_reference("coreml_0", "absent"), {.named_data = &named_data}).error(), Error::InvalidProgram);
+  EXPECT_EQ(
+      init(testing::stock_reference("coreml_0", "absent"), {.named_data = &named_data}).error(),
+      Error::InvalidProgram);
   EXPECT_THAT(last_error_message(), HasSubstr("absent"));
-  EXPECT_NE(init(testing::stock_reference("coreml_0", "decode")).error(), Error::Ok) << "a program without named data";
+  EXPECT_NE(init(testing::stock_reference("coreml_0", "decode")).error(), Error::Ok)
+      << "a program without named data";
 }
 
 class BlobOfOursTest : public CoreMLBackendTest {
@@ -171,8 +184,10 @@ class BlobOfOursTest : public CoreMLBackendTest {
     description.functions = {
         {.name = "main",
          .method = "forward",
-         .inputs = {{.name = "x", .dtype = DataType::kInt64, .shape = {{2, 2}}, .enumerated_shapes = {}}},
-         .outputs = {{.name = "y", .dtype = DataType::kBool, .shape = {{2, 2}}, .enumerated_shapes = {}}},
+         .inputs =
+             {{.name = "x", .dtype = DataType::kInt64, .shape = {{2, 2}}, .enumerated_shapes = {}}},
+         .outputs =
+             {{.name = "y", .dtype = DataType::kBool, .shape = {{2, 2}}, .enumerated_shapes = {}}},
          .states = {}}};
     description.compute_units = "cpu_and_ne";
     description.producer = "test";
@@ -187,13 +202,15 @@ class BlobOfOursTest : public CoreMLBackendTest {
     EXPECT_TRUE(writer->write(sink).ok());
     return std::string(as_text(bytes));
   }
-  static constexpr char kPackage[] = "function main\ninput x int32 [2]\noutput y float32 [2] = add x x\n";
+  static constexpr char kPackage[] =
+      "function main\ninput x int32 [2]\noutput y float32 [2] = add x x\n";
 };
 
 TEST_F(BlobOfOursTest, ABlobLoadsRunsAndIsHeldToItsDtypes) {
   auto handle = init(write(description(), kPackage));
   ASSERT_TRUE(handle.ok()) << last_error_message();
-  EXPECT_EQ(engine_.controls().last_load_options().compile.compute_units, engine::ComputeUnits::kCpuAndNeuralEngine);
+  EXPECT_EQ(engine_.controls().last_load_options().compile.compute_units,
+            engine::ComputeUnits::kCpuAndNeuralEngine);
   auto x = TestTensor::of<int64_t>(ScalarType::Long, {2}, {0, 7});
   TestTensor y(ScalarType::Bool, {2});
   ASSERT_EQ(execute(handle.get(), {x.get(), &y}), Error::Ok) << last_error_message();
@@ -218,9 +235,11 @@ TEST_F(BlobOfOursTest, AReferenceLeadsToABlobInNamedData) {
   EXPECT_EQ(named_data.buffers_freed, named_data.buffers_given);
 }
 
-// Every byte changed, every length: an error or a working delegate, never anything else. Run under the sanitizers.
+// Every byte changed, every length: an error or a working delegate, never anything else. Run under
+// the sanitizers.
 TEST_F(BlobOfOursTest, DamagedBytesGiveErrors) {
-  const std::string payloads[] = {write(description(), kPackage), testing::stock_payload(kDouble, {"x"}, {"y"}),
+  const std::string payloads[] = {write(description(), kPackage),
+                                  testing::stock_payload(kDouble, {"x"}, {"y"}),
                                   testing::stock_reference("blob", "main")};
   TestNamedData named_data;
   named_data.entries = {{"blob", payloads[1]}};
@@ -231,13 +250,17 @@ TEST_F(BlobOfOursTest, DamagedBytesGiveErrors) {
       std::string damaged = payload;
       damaged[i] = static_cast<char>(damaged[i] ^ static_cast<char>(1u << (random() % 8)));
       auto handle = init(damaged, {.named_data = &named_data});
-      if (handle.ok()) backend_.destroy(handle.get());
-      else ++refused;
+      if (handle.ok())
+        backend_.destroy(handle.get());
+      else
+        ++refused;
     }
     for (size_t length = 0; length < payload.size(); length += 7) {
       auto handle = init(payload.substr(0, length), {.named_data = &named_data});
-      if (handle.ok()) backend_.destroy(handle.get());
-      else ++refused;
+      if (handle.ok())
+        backend_.destroy(handle.get());
+      else
+        ++refused;
     }
   }
   EXPECT_GT(refused, 100);
@@ -250,7 +273,8 @@ TEST_F(CoreMLBackendTest, EveryBufferIsFreedOnceWhateverFails) {
   engine_.controls().fail_next(FakeStage::kLoad, unsupported("no such operation", "op_9"));
   EXPECT_EQ(init(payload).error(), Error::NotSupported);
   EXPECT_THAT(last_error_message(), HasSubstr("op_9"));
-  EXPECT_THAT(last_error_message(), HasSubstr("a Core ML delegate call could not be loaded [forward]"));
+  EXPECT_THAT(last_error_message(),
+              HasSubstr("a Core ML delegate call could not be loaded [forward]"));
   EXPECT_EQ(freed_, 1);
   EXPECT_FALSE(init("garbage").ok());
   EXPECT_EQ(freed_, 2);
@@ -291,7 +315,8 @@ TEST_F(CoreMLBackendTest, LoadOptionsBeatDefaultsBeatCompileSpecs) {
   EXPECT_EQ(compute_units({}), engine::ComputeUnits::kCpuAndGpu);
   BackendOptions<1> at_load;
   (void)at_load.set_option("compute_unit", "cpu_and_ne");
-  EXPECT_EQ(compute_units({.runtime_specs = {at_load.view().data(), 1}}), engine::ComputeUnits::kCpuAndNeuralEngine);
+  EXPECT_EQ(compute_units({.runtime_specs = {at_load.view().data(), 1}}),
+            engine::ComputeUnits::kCpuAndNeuralEngine);
   ASSERT_EQ(set("compute_unit", ""), Error::Ok);
   EXPECT_EQ(compute_units({}), engine::ComputeUnits::kCpuOnly);
 }
@@ -324,7 +349,9 @@ TEST_F(CoreMLBackendTest, BadOptionsAreRefusedByNameAndChangeNothing) {
 
   BackendOptions<1> at_load;
   (void)at_load.set_option("colour", "red");
-  EXPECT_EQ(init(testing::stock_payload(kDouble, {"x"}, {"y"}), {.runtime_specs = {at_load.view().data(), 1}}).error(),
+  EXPECT_EQ(init(testing::stock_payload(kDouble, {"x"}, {"y"}),
+                 {.runtime_specs = {at_load.view().data(), 1}})
+                .error(),
             Error::InvalidArgument);
 }
 
@@ -357,7 +384,8 @@ TEST_F(CoreMLBackendTest, HandlesAreInitialisedExecutedAndDestroyedFromManyThrea
         ASSERT_TRUE(handle.ok()) << last_error_message();
         const auto step = static_cast<float>(t + 1);
         for (int call = 1; call <= 5; ++call) {
-          ASSERT_THAT(run(handle.get(), {step, 0}), ElementsAre(step * static_cast<float>(call), 0));
+          ASSERT_THAT(run(handle.get(), {step, 0}),
+                      ElementsAre(step * static_cast<float>(call), 0));
         }
         if (t == 0) (void)set("threads", i);
         if (t == 1) (void)set("reset_states", "nobody");

@@ -23,10 +23,12 @@ Result<const blob::Function*> select_function(const blob::DelegateCall& call,
   std::string methods;
   for (const blob::Function& function : call.blob.functions) {
     if (function.method == method_name) return &function;
-    methods += (methods.empty() ? "" : ", ") + (function.method.empty() ? function.name : function.method);
+    methods +=
+        (methods.empty() ? "" : ", ") + (function.method.empty() ? function.name : function.method);
   }
-  return corrupt_data("no function of the blob serves this method; there are functions for: " + methods,
-                      method_name);
+  return corrupt_data(
+      "no function of the blob serves this method; there are functions for: " + methods,
+      method_name);
 }
 
 // What the blob itself asks for; every source before it wins.
@@ -35,7 +37,8 @@ Result<DelegateOptions> blob_options(const blob::Blob& blob) {
   if (blob.compute_units.empty()) return options;
   Result<engine::ComputeUnits> units = parse_compute_units(blob.compute_units);
   if (!units.ok()) {
-    return units.status().annotate_as(StatusCode::kCorruptData, "the blob's request cannot be understood");
+    return units.status().annotate_as(StatusCode::kCorruptData,
+                                      "the blob's request cannot be understood");
   }
   options.compute_units = *units;
   return options;
@@ -56,8 +59,8 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
     const blob::DelegateCall& call, const std::string& method_name, const DelegateOptions& options,
     CompiledModelProvider& provider, executorch::runtime::EventTracer* tracer) {
   ASSIGN_OR_RETURN(const blob::Function* const function, select_function(call, method_name));
-  const std::string name =
-      "function " + (function->name.empty() ? "(default)" : function->name) + " of method " + method_name;
+  const std::string name = "function " + (function->name.empty() ? "(default)" : function->name) +
+                           " of method " + method_name;
   ASSIGN_OR_RETURN(const DelegateOptions asked_by_blob, blob_options(call.blob));
   const DelegateOptions merged = options.or_else(asked_by_blob);
   ASSIGN_OR_RETURN(engine::Engine* const engine, engine::find_engine(merged.engine.value_or("")));
@@ -78,7 +81,8 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
   const engine::FunctionDescription& description = model->description();
   Result<BindingPlan> plan = make_binding_plan(*function, description);
   if (!plan.ok()) {
-    return plan.status().annotate("what the blob says about the model is not what the model is", name);
+    return plan.status().annotate("what the blob says about the model is not what the model is",
+                                  name);
   }
   std::unique_ptr<engine::State> state;
   Result<std::vector<engine::InitialStateValue>> initial =
@@ -89,8 +93,8 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
     if (!made.ok()) return made.status().annotate("the model's states cannot be set up", name);
     state = *std::move(made);
   }
-  return std::unique_ptr<DelegateInstance>(
-      new DelegateInstance(method_name, name, std::move(model), std::move(state), *std::move(plan)));
+  return std::unique_ptr<DelegateInstance>(new DelegateInstance(
+      method_name, name, std::move(model), std::move(state), *std::move(plan)));
 }
 
 Status DelegateInstance::execute(executorch::runtime::Span<executorch::runtime::EValue*> args,
@@ -101,8 +105,9 @@ Status DelegateInstance::execute(executorch::runtime::Span<executorch::runtime::
   return status.annotate("the execution failed", name_);
 }
 
-Status DelegateInstance::execute_locked(executorch::runtime::Span<executorch::runtime::EValue*> args,
-                                        executorch::runtime::EventTracer* tracer) {
+Status DelegateInstance::execute_locked(
+    executorch::runtime::Span<executorch::runtime::EValue*> args,
+    executorch::runtime::EventTracer* tracer) {
   EventBridge events(tracer);
   const auto measure = [&](const char* what, uint64_t start) {
     events.on_timing({.kind = engine::EventKind::kOperation,

@@ -3,13 +3,13 @@
 
 // One delegate call of one loaded method: what ExecuTorch's handle points at.
 
-#include <memory>
-#include <mutex>
-#include <string>
-
 #include <executorch/runtime/core/evalue.h>
 #include <executorch/runtime/core/event_tracer.h>
 #include <executorch/runtime/core/span.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
 
 #include "base/status.h"
 #include "blob/blob.h"
@@ -20,19 +20,21 @@
 
 namespace coreml_delegate {
 
-// Thread rule: members may be called from several threads at once; executions and resets of one instance happen one after the other.
+// Thread rule: members may be called from several threads at once; executions and resets of one
+// instance happen one after the other.
 class DelegateInstance {
  public:
-  // Loads the function the call names (else the one that serves `method_name`, else the only one), and compares what the blob says
-  // about it with what the engine found. `call` is not kept: only what the engine holds on to stays in memory.
+  // Loads the function the call names (else the one that serves `method_name`, else the only one),
+  // and compares what the blob says about it with what the engine found. `call` is not kept: only
+  // what the engine holds on to stays in memory.
   static Result<std::unique_ptr<DelegateInstance>> create(const blob::DelegateCall& call,
                                                           const std::string& method_name,
                                                           const DelegateOptions& options,
                                                           CompiledModelProvider& provider,
                                                           executorch::runtime::EventTracer* tracer);
 
-  // `args`: the inputs in the blob's order, then the outputs. A failed call leaves the function's states as they were, so that a caller
-  // may try again without applying an update twice.
+  // `args`: the inputs in the blob's order, then the outputs. A failed call leaves the function's
+  // states as they were, so that a caller may try again without applying an update twice.
   Status execute(executorch::runtime::Span<executorch::runtime::EValue*> args,
                  executorch::runtime::EventTracer* tracer);
 

@@ -1,13 +1,13 @@
 #include "runtime/delegate/delegate_instance.h"
 
+#include <executorch/runtime/platform/runtime.h>
+
 #include <memory>
 #include <span>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <executorch/runtime/platform/runtime.h>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -19,13 +19,14 @@ namespace {
 
 using engine::FakeStage;
 using executorch::aten::ScalarType;
+using testing::Arguments;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using testing::Arguments;
 using testing::TestTensor;
 
 constexpr char kCounter[] =
-    "function main\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s x\n";
+    "function main\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s "
+    "x\n";
 
 class DelegateInstanceTest : public ::testing::Test {
  protected:
@@ -47,7 +48,8 @@ class DelegateInstanceTest : public ::testing::Test {
     call.function_name = std::move(function_name);
     return call;
   }
-  static TensorSpec floats(const std::string& name, int64_t count, DataType dtype = DataType::kFloat32) {
+  static TensorSpec floats(const std::string& name, int64_t count,
+                           DataType dtype = DataType::kFloat32) {
     return {.name = name, .dtype = dtype, .shape = {{count, count}}, .enumerated_shapes = {}};
   }
   blob::DelegateCall counter(DataType output = DataType::kFloat32) {
@@ -113,7 +115,8 @@ TEST_F(DelegateInstanceTest, AFailedExecutionThatIsRetriedUpdatesItsStateOnce) {
     const Status status = instance->execute(Arguments({x.get(), &y}).span(), nullptr);
     EXPECT_EQ(status.code(), StatusCode::kEngineFailure);
     EXPECT_THAT(status.to_string(), HasSubstr("function main of method forward"));
-    EXPECT_EQ(controls().count(FakeStage::kExecute), before + 1) << "the delegate itself never retries";
+    EXPECT_EQ(controls().count(FakeStage::kExecute), before + 1)
+        << "the delegate itself never retries";
   }
   ASSERT_TRUE(instance->execute(Arguments({x.get(), &y}).span(), nullptr).ok());
   EXPECT_THAT(y.values<float>(), ElementsAre(1, 10));
@@ -145,7 +148,8 @@ TEST_F(DelegateInstanceTest, StatesAreCopiedOnlyWhereAResultMayBeRefused) {
   EXPECT_EQ(controls().count(FakeStage::kCopyState), before + 1);
   controls().fail_next(FakeStage::kCopyState, resource_exhausted("no memory"));
   const int64_t executions = controls().count(FakeStage::kExecute);
-  EXPECT_EQ(narrow->execute(Arguments({x.get(), &bytes}).span(), nullptr).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(narrow->execute(Arguments({x.get(), &bytes}).span(), nullptr).code(),
+            StatusCode::kResourceExhausted);
   EXPECT_EQ(controls().count(FakeStage::kExecute), executions);
 }
 
@@ -154,9 +158,14 @@ TEST_F(DelegateInstanceTest, TheFunctionIsTheNamedOneTheMethodsOrTheOnlyOne) {
       "function prefill\ninput x float32 [1]\noutput y float32 [1] = identity x\n"
       "function decode\ninput x float32 [1]\noutput y float32 [1] = add x x\n";
   const auto function = [&](const char* name, const char* method) {
-    return blob::Function{.name = name, .method = method, .inputs = {floats("x", 1)}, .outputs = {floats("y", 1)}, .states = {}};
+    return blob::Function{.name = name,
+                          .method = method,
+                          .inputs = {floats("x", 1)},
+                          .outputs = {floats("y", 1)},
+                          .states = {}};
   };
-  const std::vector<blob::Function> functions = {function("prefill", "first"), function("decode", "second")};
+  const std::vector<blob::Function> functions = {function("prefill", "first"),
+                                                 function("decode", "second")};
   auto x = TestTensor::of<float>(ScalarType::Float, {1}, {21});
   TestTensor y(ScalarType::Float, {1});
   const auto run = [&](const blob::DelegateCall& call, const std::string& method) {
@@ -175,7 +184,8 @@ TEST_F(DelegateInstanceTest, TheFunctionIsTheNamedOneTheMethodsOrTheOnlyOne) {
   EXPECT_THAT(none.message(), HasSubstr("first, second"));
   EXPECT_EQ(create(call(program, functions, "absent")).status().code(), StatusCode::kNotFound);
   // The blob knows a function that the package has not.
-  EXPECT_EQ(create(call(program, {function("absent", "forward")})).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(create(call(program, {function("absent", "forward")})).status().code(),
+            StatusCode::kNotFound);
 }
 
 TEST_F(DelegateInstanceTest, ABlobThatIsNotAboutItsModelIsRefusedAtInit) {
@@ -183,7 +193,8 @@ TEST_F(DelegateInstanceTest, ABlobThatIsNotAboutItsModelIsRefusedAtInit) {
   wrong.blob.functions[0].inputs[0].name = "image";
   const Status status = create(wrong).status();
   EXPECT_EQ(status.code(), StatusCode::kCorruptData);
-  EXPECT_THAT(status.to_string(), HasSubstr("what the blob says about the model is not what the model is"));
+  EXPECT_THAT(status.to_string(),
+              HasSubstr("what the blob says about the model is not what the model is"));
   EXPECT_THAT(status.to_string(), HasSubstr("image"));
   wrong = counter();
   wrong.blob.functions[0].states.clear();
@@ -224,7 +235,8 @@ TEST_F(DelegateInstanceTest, EventsReachTheTracer) {
   auto instance = *DelegateInstance::create(call, "forward", options_, provider_, &tracer);
   EXPECT_THAT(tracer.event_names(), ElementsAre("load main"));
   tracer.events.clear();
-  tracer.set_event_tracer_debug_level(executorch::runtime::EventTracerDebugLogLevel::kIntermediateOutputs);
+  tracer.set_event_tracer_debug_level(
+      executorch::runtime::EventTracerDebugLogLevel::kIntermediateOutputs);
   auto x = TestTensor::of<float>(ScalarType::Float, {2}, {1, 10});
   TestTensor y(ScalarType::Double, {2});
   ASSERT_TRUE(instance->execute(Arguments({x.get(), &y}).span(), &tracer).ok());
@@ -243,7 +255,8 @@ TEST_F(DelegateInstanceTest, TwoThreadsOnOneInstanceTakeTurns) {
     TestTensor y(ScalarType::Float, {2});
     for (int i = 0; i < kCalls; ++i) {
       ASSERT_TRUE(instance->execute(Arguments({x.get(), &y}).span(), nullptr).ok());
-      if (i % 50 == 49) ASSERT_TRUE(instance->execute(Arguments({x.get(), &y}).span(), nullptr).ok());
+      if (i % 50 == 49)
+        ASSERT_TRUE(instance->execute(Arguments({x.get(), &y}).span(), nullptr).ok());
     }
   };
   std::thread a(work);

@@ -1,14 +1,14 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_ERROR_MAP_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_ERROR_MAP_H_
 
-// From a Status to what ExecuTorch can carry: an error code. The message, which says everything, goes to ExecuTorch's log and is kept
-// for last_error_message(). docs/errors.md has the table.
+// From a Status to what ExecuTorch can carry: an error code. The message, which says everything,
+// goes to ExecuTorch's log and is kept for last_error_message(). docs/errors.md has the table.
 //
 // Thread rule: functions that may be called from several threads at once.
 
-#include <string>
-
 #include <executorch/runtime/core/error.h>
+
+#include <string>
 
 #include "base/status.h"
 

@@ -1,5 +1,7 @@
 #include "runtime/delegate/error_map.h"
 
+#include <executorch/runtime/platform/runtime.h>
+
 #include <cstdio>
 #include <fstream>
 #include <map>
@@ -8,8 +10,6 @@
 #include <string_view>
 #include <thread>
 #include <vector>
-
-#include <executorch/runtime/platform/runtime.h>
 
 #include "base/logging.h"
 #include "gmock/gmock.h"
@@ -41,8 +41,10 @@ const std::map<StatusCode, Error> kTable = {
 };
 
 TEST(ErrorMapTest, EveryCodeHasItsError) {
-  EXPECT_EQ(kTable.size(), static_cast<size_t>(StatusCode::kInternal) + 1) << "a code is missing from the table";
-  for (const auto& [code, error] : kTable) EXPECT_EQ(to_executorch_error(code), error) << status_code_name(code);
+  EXPECT_EQ(kTable.size(), static_cast<size_t>(StatusCode::kInternal) + 1)
+      << "a code is missing from the table";
+  for (const auto& [code, error] : kTable)
+    EXPECT_EQ(to_executorch_error(code), error) << status_code_name(code);
   for (const auto& [code, error] : kTable) {
     // EndOfMethod ends a loop over Method::step() as if all were well.
     EXPECT_NE(error, Error::EndOfMethod);
@@ -59,10 +61,12 @@ TEST(ErrorMapTest, TheDocumentationHasAnAnchorAndTheErrorOfEveryCode) {
     if (code == StatusCode::kOk) continue;
     const std::string name(status_code_name(code));
     EXPECT_THAT(text.str(), HasSubstr("<a id=\"" + name + "\"></a>"));
-    const std::string error_name = std::string(to_string(error)).substr(std::string("Error::").size());
+    const std::string error_name =
+        std::string(to_string(error)).substr(std::string("Error::").size());
     char number[8];
     std::snprintf(number, sizeof(number), "0x%02x", static_cast<unsigned>(error));
-    EXPECT_THAT(text.str(), HasSubstr("| [`" + name + "`](#" + name + ") | `" + error_name + "` | " + number + " |"));
+    EXPECT_THAT(text.str(), HasSubstr("| [`" + name + "`](#" + name + ") | `" + error_name +
+                                      "` | " + number + " |"));
   }
 }
 
@@ -87,13 +91,15 @@ class Capture {
 
 TEST(ErrorMapTest, ReportLogsTheWholeChainAndRemembersItPerThread) {
   const Capture capture;
-  const Status status = corrupt_data("checksum differs", "weights.bin").annotate("cannot load", "forward");
+  const Status status =
+      corrupt_data("checksum differs", "weights.bin").annotate("cannot load", "forward");
   EXPECT_EQ(report(status), Error::InvalidProgram);
   ASSERT_EQ(logged().size(), 1u);
-  for (const char* part : {"CoreMLBackend", "checksum differs", "weights.bin", "cannot load", "forward",
-                           "docs/errors.md#corrupt_data"}) {
+  for (const char* part : {"CoreMLBackend", "checksum differs", "weights.bin", "cannot load",
+                           "forward", "docs/errors.md#corrupt_data"}) {
     EXPECT_THAT(logged()[0], HasSubstr(part));
-    if (std::string_view(part) != "CoreMLBackend") EXPECT_THAT(last_error_message(), HasSubstr(part));
+    if (std::string_view(part) != "CoreMLBackend")
+      EXPECT_THAT(last_error_message(), HasSubstr(part));
   }
   std::thread([] { EXPECT_EQ(last_error_message(), ""); }).join();
   EXPECT_EQ(report(Status()), Error::Ok);
@@ -112,7 +118,8 @@ TEST(ErrorMapTest, ALongMessageReachesExecuTorchsLogWhole) {
   EXPECT_THAT(printed, HasSubstr(message));
   EXPECT_THAT(printed, HasSubstr("op_417"));
   EXPECT_THAT(printed, HasSubstr("warning: mind the gap"));
-  EXPECT_THAT(printed, Not(HasSubstr("runtime/delegate/error_map.cc"))) << "file names without folders";
+  EXPECT_THAT(printed, Not(HasSubstr("runtime/delegate/error_map.cc")))
+      << "file names without folders";
 }
 
 }  // namespace

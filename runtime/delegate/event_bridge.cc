@@ -1,14 +1,14 @@
 #include "runtime/delegate/event_bridge.h"
 
+#include <executorch/runtime/core/event_tracer_hooks_delegate.h>
+#include <executorch/runtime/core/exec_aten/exec_aten.h>
+#include <executorch/runtime/platform/platform.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <string>
 #include <vector>
-
-#include <executorch/runtime/core/event_tracer_hooks_delegate.h>
-#include <executorch/runtime/core/exec_aten/exec_aten.h>
-#include <executorch/runtime/platform/platform.h>
 
 #include "base/logging.h"
 #include "runtime/delegate/tensor_conversion.h"
@@ -58,19 +58,27 @@ void EventBridge::on_timing(const engine::TimingEvent& event) {
   if (tracer_ == nullptr) return;
   std::string name;
   switch (event.kind) {
-    case engine::EventKind::kCompile: name = "compile "; break;
-    case engine::EventKind::kLoad: name = "load "; break;
-    case engine::EventKind::kExecute: name = "execute "; break;
-    case engine::EventKind::kOperation: break;
+    case engine::EventKind::kCompile:
+      name = "compile ";
+      break;
+    case engine::EventKind::kLoad:
+      name = "load ";
+      break;
+    case engine::EventKind::kExecute:
+      name = "execute ";
+      break;
+    case engine::EventKind::kOperation:
+      break;
   }
   name += event.name;
   executorch::runtime::event_tracer_log_profiling_delegate(
       tracer_, name.c_str(), static_cast<executorch::runtime::DebugHandle>(-1),
-      to_ticks(event.start_ns), to_ticks(event.end_ns), event.type.empty() ? nullptr : event.type.data(),
-      event.type.size());
+      to_ticks(event.start_ns), to_ticks(event.end_ns),
+      event.type.empty() ? nullptr : event.type.data(), event.type.size());
 }
 
-void EventBridge::on_intermediate_value(std::string_view name, const engine::ConstTensorView& value) {
+void EventBridge::on_intermediate_value(std::string_view name,
+                                        const engine::ConstTensorView& value) {
   if (tracer_ == nullptr) return;
   const auto scalar_type = to_scalar_type(value.dtype);
   const size_t rank = value.shape.size();
@@ -92,9 +100,9 @@ void EventBridge::on_intermediate_value(std::string_view name, const engine::Con
   const void* data = value.data;
   if (!is_contiguous(value.shape, value.strides)) {
     copy.resize(count * data_type_size(value.dtype));
-    const Status copied =
-        convert_tensor(value.shape, {value.dtype, value.data, value.strides},
-                       {value.dtype, copy.data(), std::span(row_major).first(rank)}, std::string(name));
+    const Status copied = convert_tensor(
+        value.shape, {value.dtype, value.data, value.strides},
+        {value.dtype, copy.data(), std::span(row_major).first(rank)}, std::string(name));
     if (!copied.ok()) return;
     data = copy.data();
   }
@@ -105,10 +113,11 @@ void EventBridge::on_intermediate_value(std::string_view name, const engine::Con
       executorch::aten::Tensor(&tensor));
   if (!logged.ok() && !reported_loss_) {
     reported_loss_ = true;
-    COREML_DELEGATE_LOG(kWarning,
-                        "CoreMLBackend: the event tracer did not take the value of %s (%s), and maybe not "
-                        "those of later operations; a larger debug buffer may help",
-                        std::string(name).c_str(), executorch::runtime::to_string(logged.error()));
+    COREML_DELEGATE_LOG(
+        kWarning,
+        "CoreMLBackend: the event tracer did not take the value of %s (%s), and maybe not "
+        "those of later operations; a larger debug buffer may help",
+        std::string(name).c_str(), executorch::runtime::to_string(logged.error()));
   }
 }
 

@@ -1,16 +1,17 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_EVENT_BRIDGE_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_EVENT_BRIDGE_H_
 
-// Hands an engine's measurements to ExecuTorch's event tracer as delegate events: operations by the name of their output in the model
-// (which the debug map knows), stages as "compile NAME", "load NAME" and "execute NAME". The operation's type is the event's
-// metadata. Nothing but what the engine measured is passed on.
+// Hands an engine's measurements to ExecuTorch's event tracer as delegate events: operations by the
+// name of their output in the model (which the debug map knows), stages as "compile NAME", "load
+// NAME" and "execute NAME". The operation's type is the event's metadata. Nothing but what the
+// engine measured is passed on.
 //
 // Thread rule: one thread, during one call.
 
+#include <executorch/runtime/core/event_tracer.h>
+
 #include <cstdint>
 #include <string_view>
-
-#include <executorch/runtime/core/event_tracer.h>
 
 #include "runtime/engine/event_sink.h"
 

@@ -1,12 +1,12 @@
 #include "runtime/delegate/event_bridge.h"
 
+#include <executorch/runtime/platform/platform.h>
+#include <executorch/runtime/platform/runtime.h>
+
 #include <chrono>
 #include <cstring>
 #include <thread>
 #include <vector>
-
-#include <executorch/runtime/platform/platform.h>
-#include <executorch/runtime/platform/runtime.h>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -58,17 +58,24 @@ TEST(EventBridgeTest, TimingsAreOnTheTracersClock) {
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
   const uint64_t end = now_ns();
   const uint64_t ticks_after = executorch::runtime::pal_current_ticks();
-  bridge.on_timing({.kind = engine::EventKind::kOperation, .name = "conv_0", .type = "conv", .start_ns = began_before, .end_ns = end});
+  bridge.on_timing({.kind = engine::EventKind::kOperation,
+                    .name = "conv_0",
+                    .type = "conv",
+                    .start_ns = began_before,
+                    .end_ns = end});
   ASSERT_EQ(tracer.events.size(), 1u);
   EXPECT_EQ(tracer.events[0].name, "conv_0");
   EXPECT_EQ(tracer.events[0].metadata, "conv");
   // Within what passed between reading the two clocks.
   const et_tick_ratio_t ratio = executorch::runtime::pal_ticks_to_ns_multiplier();
-  const double ns_per_tick = static_cast<double>(ratio.numerator) / static_cast<double>(ratio.denominator);
+  const double ns_per_tick =
+      static_cast<double>(ratio.numerator) / static_cast<double>(ratio.denominator);
   const double slack = 1e6 / ns_per_tick;
-  EXPECT_NEAR(static_cast<double>(tracer.events[0].start), static_cast<double>(ticks_before), slack);
+  EXPECT_NEAR(static_cast<double>(tracer.events[0].start), static_cast<double>(ticks_before),
+              slack);
   EXPECT_NEAR(static_cast<double>(tracer.events[0].end), static_cast<double>(ticks_after), slack);
-  const auto duration = static_cast<double>(tracer.events[0].end - tracer.events[0].start) * ns_per_tick;
+  const auto duration =
+      static_cast<double>(tracer.events[0].end - tracer.events[0].start) * ns_per_tick;
   EXPECT_NEAR(duration, static_cast<double>(end - began_before), 10);
 }
 
@@ -76,10 +83,12 @@ TEST(EventBridgeTest, StagesAreNamed) {
   testing::RecordingTracer tracer;
   EventBridge bridge(&tracer);
   using engine::EventKind;
-  for (const EventKind kind : {EventKind::kCompile, EventKind::kLoad, EventKind::kExecute, EventKind::kOperation}) {
+  for (const EventKind kind :
+       {EventKind::kCompile, EventKind::kLoad, EventKind::kExecute, EventKind::kOperation}) {
     bridge.on_timing({.kind = kind, .name = "main", .type = {}, .start_ns = 1, .end_ns = 2});
   }
-  EXPECT_THAT(tracer.event_names(), ElementsAre("compile main", "load main", "execute main", "main"));
+  EXPECT_THAT(tracer.event_names(),
+              ElementsAre("compile main", "load main", "execute main", "main"));
 }
 
 TEST(EventBridgeTest, IntermediateValuesArriveRowByRow) {

@@ -1,9 +1,9 @@
 #include "runtime/delegate/executorch_log.h"
 
-#include <string>
-
 #include <executorch/runtime/platform/log.h>
 #include <executorch/runtime/platform/platform.h>
+
+#include <string>
 
 namespace coreml_delegate {
 
@@ -13,13 +13,18 @@ void log_to_executorch(LogLevel level, const char* file, int line, std::string_v
   et_pal_log_level_t et_level = kError;
   std::string text;
   switch (level) {
-    case LogLevel::kDebug: et_level = kDebug; break;
-    case LogLevel::kInfo: et_level = kInfo; break;
+    case LogLevel::kDebug:
+      et_level = kDebug;
+      break;
+    case LogLevel::kInfo:
+      et_level = kInfo;
+      break;
     case LogLevel::kWarning:
       et_level = kInfo;
       text = "warning: ";
       break;
-    case LogLevel::kError: break;
+    case LogLevel::kError:
+      break;
   }
   text += message;
   const std::string_view path(file);

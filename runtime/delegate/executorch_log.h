@@ -7,8 +7,8 @@
 
 namespace coreml_delegate {
 
-// A sink for set_log_sink() that hands messages to ExecuTorch's platform layer, whole: ET_LOG would cut them at 256 bytes. Does
-// nothing where ExecuTorch is built without logging.
+// A sink for set_log_sink() that hands messages to ExecuTorch's platform layer, whole: ET_LOG would
+// cut them at 256 bytes. Does nothing where ExecuTorch is built without logging.
 void log_to_executorch(LogLevel level, const char* file, int line, std::string_view message);
 
 }  // namespace coreml_delegate

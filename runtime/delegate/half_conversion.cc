@@ -32,7 +32,8 @@ uint16_t to_half(float value) {
   }
   if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // 65520 and more.
   if (magnitude < 0x38800000u) {
-    // Subnormal in half: adding 0.5 lets the addition round at the right bit, as 0.5's last place is 2^-24.
+    // Subnormal in half: adding 0.5 lets the addition round at the right bit, as 0.5's last place
+    // is 2^-24.
     const float rounded = std::bit_cast<float>(magnitude) + 0.5f;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(rounded) - 0x3f000000u));
   }
@@ -42,18 +43,19 @@ uint16_t to_half(float value) {
 
 #if defined(__x86_64__)
 
-__attribute__((target("avx,f16c"))) void half_to_float_f16c(const uint16_t* source, float* destination,
-                                                           size_t count) {
+__attribute__((target("avx,f16c"))) void half_to_float_f16c(const uint16_t* source,
+                                                            float* destination, size_t count) {
   size_t i = 0;
   for (; i + 8 <= count; i += 8) {
-    _mm256_storeu_ps(destination + i,
-                     _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source + i))));
+    _mm256_storeu_ps(
+        destination + i,
+        _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(source + i))));
   }
   half_to_float_portable(source + i, destination + i, count - i);
 }
 
-__attribute__((target("avx,f16c"))) void float_to_half_f16c(const float* source, uint16_t* destination,
-                                                           size_t count) {
+__attribute__((target("avx,f16c"))) void float_to_half_f16c(const float* source,
+                                                            uint16_t* destination, size_t count) {
   size_t i = 0;
   for (; i + 8 <= count; i += 8) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(destination + i),
@@ -111,7 +113,8 @@ float round_to_odd(double value) {
   float nearest = static_cast<float>(value);
   if (std::isnan(value) || static_cast<double>(nearest) == value) return nearest;
   uint32_t bits = std::bit_cast<uint32_t>(nearest);
-  // One step towards zero where rounding went away from it, then the last bit says that something was cut off.
+  // One step towards zero where rounding went away from it, then the last bit says that something
+  // was cut off.
   if (std::fabs(static_cast<double>(nearest)) > std::fabs(value)) --bits;
   return std::bit_cast<float>(bits | 1u);
 }

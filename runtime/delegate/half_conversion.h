@@ -1,7 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_HALF_CONVERSION_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_HALF_CONVERSION_H_
 
-// Between IEEE half (as its 16 bits) and float, many at a time; with the processor's instructions where it has them.
+// Between IEEE half (as its 16 bits) and float, many at a time; with the processor's instructions
+// where it has them.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +19,8 @@ void float_to_half(const float* source, uint16_t* destination, size_t count);
 void half_to_float_portable(const uint16_t* source, float* destination, size_t count);
 void float_to_half_portable(const float* source, uint16_t* destination, size_t count);
 
-// The float nearest to `value` from which float_to_half() gives the half nearest to `value`: rounding twice to nearest would not.
+// The float nearest to `value` from which float_to_half() gives the half nearest to `value`:
+// rounding twice to nearest would not.
 float round_to_odd(double value);
 
 }  // namespace coreml_delegate

@@ -33,8 +33,10 @@ uint16_t nearest_half(double value) {
   uint16_t high = 0x7bff;
   while (low < high) {  // The largest half that is not above the value.
     const auto middle = static_cast<uint16_t>((low + high + 1) / 2);
-    if (half_value(middle) <= magnitude) low = middle;
-    else high = static_cast<uint16_t>(middle - 1);
+    if (half_value(middle) <= magnitude)
+      low = middle;
+    else
+      high = static_cast<uint16_t>(middle - 1);
   }
   if (low == 0x7bff) return static_cast<uint16_t>(sign | low);
   const double below = magnitude - half_value(low);
@@ -63,7 +65,8 @@ TEST(HalfConversionTest, EveryHalfBecomesItsFloatAndBack) {
       ASSERT_TRUE(std::isnan(half_value(portable_back[i]))) << i;
       continue;
     }
-    ASSERT_EQ(std::bit_cast<uint32_t>(floats[i]), std::bit_cast<uint32_t>(static_cast<float>(expected)));
+    ASSERT_EQ(std::bit_cast<uint32_t>(floats[i]),
+              std::bit_cast<uint32_t>(static_cast<float>(expected)));
     ASSERT_EQ(std::bit_cast<uint32_t>(portable[i]), std::bit_cast<uint32_t>(floats[i]));
     ASSERT_EQ(back[i], halves[i]);
     ASSERT_EQ(portable_back[i], halves[i]);
@@ -72,9 +75,11 @@ TEST(HalfConversionTest, EveryHalfBecomesItsFloatAndBack) {
 
 TEST(HalfConversionTest, FloatsAreRoundedToNearestTiesToEven) {
   std::mt19937 random(20260801);
-  std::vector<float> floats = {0.0f, -0.0f, 65504.0f, 65519.996f, 65520.0f, 65536.0f, 1e30f,
-                               0x1p-24f, 0x1p-25f, 0x1.000002p-25f, 0x1.8p-24f, 0x1.ffcp-15f, 0x1.ffep-15f,
-                               1.0f + 0x1p-11f, 1.0f + 0x3p-11f, std::numeric_limits<float>::denorm_min()};
+  std::vector<float> floats = {
+      0.0f,         -0.0f,           65504.0f,        65519.996f,
+      65520.0f,     65536.0f,        1e30f,           0x1p-24f,
+      0x1p-25f,     0x1.000002p-25f, 0x1.8p-24f,      0x1.ffcp-15f,
+      0x1.ffep-15f, 1.0f + 0x1p-11f, 1.0f + 0x3p-11f, std::numeric_limits<float>::denorm_min()};
   for (int i = 0; i < 200000; ++i) {
     floats.push_back(std::bit_cast<float>(static_cast<uint32_t>(random())));
     // Most random floats are out of a half's range: as many within it.
@@ -96,14 +101,16 @@ TEST(HalfConversionTest, FloatsAreRoundedToNearestTiesToEven) {
 }
 
 TEST(HalfConversionTest, DoublesAreRoundedOnce) {
-  // 1 + 2^-11 is a tie between two halves; the last bit says up, and a float cannot hold it: rounding to float first gives a tie.
+  // 1 + 2^-11 is a tie between two halves; the last bit says up, and a float cannot hold it:
+  // rounding to float first gives a tie.
   const double above_tie = 1.0 + 0x1p-11 + 0x1p-40;
   const float twice = static_cast<float>(above_tie);
   uint16_t wrong = 0;
   float_to_half(&twice, &wrong, 1);
   EXPECT_EQ(wrong, 0x3c00);
   std::mt19937_64 random(7);
-  std::vector<double> values = {above_tie, -above_tie, 1.0 + 0x1p-11 - 0x1p-40, 1e300, -1e300, 5e-324, 65520 - 1e-9};
+  std::vector<double> values = {above_tie, -above_tie,  1.0 + 0x1p-11 - 0x1p-40, 1e300, -1e300,
+                                5e-324,    65520 - 1e-9};
   for (int i = 0; i < 100000; ++i) {
     values.push_back(std::ldexp(static_cast<double>(random()), -static_cast<int>(random() % 100)));
     // Close to ties.
@@ -119,7 +126,8 @@ TEST(HalfConversionTest, DoublesAreRoundedOnce) {
     float_to_half(&odd, &half, 1);
     ASSERT_EQ(half, nearest_half(value)) << value;
   }
-  EXPECT_EQ(round_to_odd(std::numeric_limits<double>::infinity()), std::numeric_limits<float>::infinity());
+  EXPECT_EQ(round_to_odd(std::numeric_limits<double>::infinity()),
+            std::numeric_limits<float>::infinity());
   EXPECT_TRUE(std::isnan(round_to_odd(std::numeric_limits<double>::quiet_NaN())));
   EXPECT_EQ(round_to_odd(0.5), 0.5f);
 }

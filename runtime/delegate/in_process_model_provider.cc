@@ -11,7 +11,8 @@ std::string describe(const ModelRequest& request) {
   const std::string model = request.blob->content_id == Sha256Digest{}
                                 ? "the stock payload's model"
                                 : "model " + to_hex(request.blob->content_id).substr(0, 12);
-  return request.function_name.empty() ? model : "function " + request.function_name + " of " + model;
+  return request.function_name.empty() ? model
+                                       : "function " + request.function_name + " of " + model;
 }
 
 }  // namespace
@@ -35,12 +36,14 @@ bool InProcessModelProvider::is_same_memory(const std::vector<Region>& loaded,
                     [](const Region& a, const Region& b) {
                       if (a.path != b.path || a.size != b.size) return false;
                       if (a.size == 0) return true;
-                      // An address says something only while what lay there has not been given back.
+                      // An address says something only while what lay there has not been given
+                      // back.
                       return a.data == b.data && !a.owner.expired();
                     });
 }
 
-std::shared_ptr<InProcessModelProvider::Entry> InProcessModelProvider::find_locked(const Entry& wanted) {
+std::shared_ptr<InProcessModelProvider::Entry> InProcessModelProvider::find_locked(
+    const Entry& wanted) {
   std::erase_if(entries_, [](const std::shared_ptr<Entry>& entry) {
     return !entry->is_loading && entry->model.expired();
   });
@@ -104,7 +107,8 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
   loaded_.notify_all();
   if (!model.ok()) {
     return model.status().annotate(
-        "the engine " + std::string(request.engine->name()) + " could not load the model", source.name);
+        "the engine " + std::string(request.engine->name()) + " could not load the model",
+        source.name);
   }
   return shared;
 }

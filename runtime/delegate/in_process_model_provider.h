@@ -1,16 +1,21 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_IN_PROCESS_MODEL_PROVIDER_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_IN_PROCESS_MODEL_PROVIDER_H_
 
-// Compiles in this process and keeps nothing on disk. Models are shared while somebody uses them; two threads that ask for one model at
-// once compile it once.
+// Compiles in this process and keeps nothing on disk. Models are shared while somebody uses them;
+// two threads that ask for one model at once compile it once.
 //
-// Who shares with whom. A model may use weights where they lie in the program's memory, and an identifier in a blob is only a claim. So
-// a request is given a loaded model of the same engine, options and function when
-//   - both blobs are the same bytes in memory, as when two methods of one program refer to one blob, or a method is loaded twice
-//     from a program that was loaded into one buffer. Equality is certain, and each user keeps that memory alive; or
-//   - both asked to share across programs (the option share_models) and their content was hashed and is equal. Costs a SHA-256 over
-//     the blob at each load. The memory of the program that was loaded first must then outlive the last user: it does when the program
-//     came from a file (FileDataLoader, MmapDataLoader), for what those load is owned by whoever uses it.
+// Who shares with whom. A model may use weights where they lie in the program's memory, and an
+// identifier in a blob is only a claim. So a request is given a loaded model of the same engine,
+// options and function when
+//   - both blobs are the same bytes in memory, as when two methods of one program refer to one
+//   blob, or a method is loaded twice
+//     from a program that was loaded into one buffer. Equality is certain, and each user keeps that
+//     memory alive; or
+//   - both asked to share across programs (the option share_models) and their content was hashed
+//   and is equal. Costs a SHA-256 over
+//     the blob at each load. The memory of the program that was loaded first must then outlive the
+//     last user: it does when the program came from a file (FileDataLoader, MmapDataLoader), for
+//     what those load is owned by whoever uses it.
 
 #include <condition_variable>
 #include <list>

@@ -17,7 +17,8 @@ using engine::FakeStage;
 using ::testing::HasSubstr;
 
 constexpr char kProgram[] =
-    "function main\ninput x float32 [2]\noutput y float32 [2] = identity x\noutput w float32 [1] = weight w.bin\n"
+    "function main\ninput x float32 [2]\noutput y float32 [2] = identity x\noutput w float32 [1] = "
+    "weight w.bin\n"
     "function other\ninput x float32 [2]\noutput y float32 [2] = add x x\n";
 
 // A program in memory of its own.
@@ -30,7 +31,8 @@ struct Memory {
 blob::Blob open(const std::shared_ptr<Memory>& memory) {
   blob::Blob blob;
   blob.format = blob::Format::kFlattenedDirectory;
-  EXPECT_TRUE(blob.files.add_file(engine::kFakeProgramFile, Bytes(as_bytes(memory->program), memory)).ok());
+  EXPECT_TRUE(
+      blob.files.add_file(engine::kFakeProgramFile, Bytes(as_bytes(memory->program), memory)).ok());
   EXPECT_TRUE(blob.files.add_file("w.bin", Bytes(as_bytes(memory->weight), memory)).ok());
   return blob;
 }
@@ -91,7 +93,8 @@ TEST_F(InProcessModelProviderTest, EqualBytesElsewhereAreAnotherModelUnlessAsked
   const blob::Blob first = open(memory_);
   const blob::Blob second = open(elsewhere);
   const auto a = load(first);
-  EXPECT_NE(load(second), a) << "the second model's weights may lie in memory that goes before its user does";
+  EXPECT_NE(load(second), a)
+      << "the second model's weights may lie in memory that goes before its user does";
   const auto c = load(first, {.share_across_programs = true});
   const auto d = load(second, {.share_across_programs = true});
   EXPECT_EQ(c, d);
@@ -104,13 +107,15 @@ TEST_F(InProcessModelProviderTest, EqualBytesElsewhereAreAnotherModelUnlessAsked
 }
 
 TEST_F(InProcessModelProviderTest, AnAddressIsNoProofOnceItsMemoryWasGivenBack) {
-  // An engine that copies weights lets go of the program's memory; then another program may come to lie there.
+  // An engine that copies weights lets go of the program's memory; then another program may come to
+  // lie there.
   engine::FakeEngine copying({.name = "copying", .borrows_weights = false});
   auto owner = std::make_shared<int>(0);
   Memory place;
   const auto open_here = [&](const std::shared_ptr<int>& holder) {
     blob::Blob blob;
-    EXPECT_TRUE(blob.files.add_file(engine::kFakeProgramFile, Bytes(as_bytes(place.program), holder)).ok());
+    EXPECT_TRUE(
+        blob.files.add_file(engine::kFakeProgramFile, Bytes(as_bytes(place.program), holder)).ok());
     EXPECT_TRUE(blob.files.add_file("w.bin", Bytes(as_bytes(place.weight), holder)).ok());
     return blob;
   };
@@ -175,7 +180,9 @@ TEST_F(InProcessModelProviderTest, AThreadThatWaitedForAFailureTriesItself) {
   engine_.controls().fail_next(FakeStage::kLoad, resource_exhausted("no memory just now"), 1);
   const blob::Blob blob = open(memory_);
   std::thread failing([&] {
-    EXPECT_EQ(provider_.load({.blob = &blob, .function_name = "", .engine = &engine_}).status().code(), StatusCode::kResourceExhausted);
+    EXPECT_EQ(
+        provider_.load({.blob = &blob, .function_name = "", .engine = &engine_}).status().code(),
+        StatusCode::kResourceExhausted);
   });
   latch.wait_for_waiters(1);
   std::thread waiting([&] { EXPECT_NE(load(blob), nullptr); });
@@ -188,7 +195,9 @@ TEST_F(InProcessModelProviderTest, AThreadThatWaitedForAFailureTriesItself) {
 TEST_F(InProcessModelProviderTest, TheKindReachesTheEngine) {
   blob::Blob blob = open(memory_);
   blob.kind = blob::Kind::kCompiled;
-  EXPECT_EQ(provider_.load({.blob = &blob, .function_name = "", .engine = &engine_}).status().code(), StatusCode::kUnsupported);
+  EXPECT_EQ(
+      provider_.load({.blob = &blob, .function_name = "", .engine = &engine_}).status().code(),
+      StatusCode::kUnsupported);
 }
 
 }  // namespace

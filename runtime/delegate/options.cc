@@ -71,8 +71,10 @@ Result<bool> apply(const BackendOption& option, EmptyString empty, DelegateOptio
   const std::string_view key = key_of(option);
   if (key == "engine") {
     ASSIGN_OR_RETURN(std::string name, string_value(option));
-    if (name.empty()) options.engine.reset();
-    else options.engine = std::move(name);
+    if (name.empty())
+      options.engine.reset();
+    else
+      options.engine = std::move(name);
     return true;
   }
   if (key == "compute_unit" || key == "numeric_mode") {
@@ -109,11 +111,12 @@ Result<bool> apply(const BackendOption& option, EmptyString empty, DelegateOptio
     return true;
   }
   if (key == "cache_dir" || key == "_use_new_cache") {
-    const bool type_matches = key == "cache_dir"
-                                  ? std::holds_alternative<StringValue>(option.value)
-                                  : std::holds_alternative<bool>(option.value);
+    const bool type_matches = key == "cache_dir" ? std::holds_alternative<StringValue>(option.value)
+                                                 : std::holds_alternative<bool>(option.value);
     if (!type_matches) return wrong_type(option, key == "cache_dir" ? "a string" : "a bool");
-    COREML_DELEGATE_LOG(kInfo, "CoreMLBackend: the option %s has no effect: compiled models are kept in memory, not on disk",
+    COREML_DELEGATE_LOG(kInfo,
+                        "CoreMLBackend: the option %s has no effect: compiled models are kept in "
+                        "memory, not on disk",
                         std::string(key).c_str());
     return true;
   }
@@ -128,7 +131,8 @@ Status unknown_option(const BackendOption& option, std::string_view known) {
 constexpr std::string_view kLoadOptionNames =
     "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, _use_new_cache";
 constexpr std::string_view kSetOptionNames =
-    "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, _use_new_cache, reset_states";
+    "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, _use_new_cache, "
+    "reset_states";
 
 }  // namespace
 
@@ -142,8 +146,7 @@ DelegateOptions DelegateOptions::or_else(const DelegateOptions& fallback) const 
   return merged;
 }
 
-Result<DelegateOptions> parse_load_options(
-    executorch::runtime::Span<const BackendOption> options) {
+Result<DelegateOptions> parse_load_options(executorch::runtime::Span<const BackendOption> options) {
   DelegateOptions parsed;
   for (const BackendOption& option : options) {
     ASSIGN_OR_RETURN(const bool known, apply(option, EmptyString::kRefused, parsed));
@@ -218,6 +221,8 @@ std::string_view compute_units_name(engine::ComputeUnits units) {
   return name_of(kComputeUnits, units);
 }
 
-std::string_view numeric_mode_name(engine::NumericMode mode) { return name_of(kNumericModes, mode); }
+std::string_view numeric_mode_name(engine::NumericMode mode) {
+  return name_of(kNumericModes, mode);
+}
 
 }  // namespace coreml_delegate

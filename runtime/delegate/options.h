@@ -10,18 +10,18 @@
 //   compute_unit    string  "all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"
 //   numeric_mode    string  "float32", "float16" (engine.h)
 //   threads         int     threads of one execution; 0: the engine's choice
-//   share_models    bool    share a compiled model between programs of equal content (in_process_model_provider.h)
-//   cache_dir       string  accepted for the stock API's sake; says in the log that nothing is kept on disk
-//   _use_new_cache  bool    the same
+//   share_models    bool    share a compiled model between programs of equal content
+//   (in_process_model_provider.h) cache_dir       string  accepted for the stock API's sake; says
+//   in the log that nothing is kept on disk _use_new_cache  bool    the same
 //
-// set_option() takes one more: reset_states (bool true: of every loaded method; string: of the methods of that name).
-// An option of another name or type is refused by name.
+// set_option() takes one more: reset_states (bool true: of every loaded method; string: of the
+// methods of that name). An option of another name or type is refused by name.
+
+#include <executorch/runtime/backend/interface.h>
 
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include <executorch/runtime/backend/interface.h>
 
 #include "base/status.h"
 #include "runtime/engine/engine.h"
@@ -55,10 +55,12 @@ Result<OptionUpdate> parse_option_update(
     const DelegateOptions& current,
     executorch::runtime::Span<executorch::runtime::BackendOption> options);
 
-// Writes the value that `option.key` has in `options` (an unset one: empty, 0 or false) to `option.value`.
+// Writes the value that `option.key` has in `options` (an unset one: empty, 0 or false) to
+// `option.value`.
 Status read_option(const DelegateOptions& options, executorch::runtime::BackendOption& option);
 
-// The compile specs that the runtime reads; those for the ahead-of-time side are left alone. invalid_argument for a bad value.
+// The compile specs that the runtime reads; those for the ahead-of-time side are left alone.
+// invalid_argument for a bad value.
 Result<DelegateOptions> parse_compile_specs(
     executorch::runtime::ArrayRef<executorch::runtime::CompileSpec> specs);
 

@@ -19,7 +19,8 @@ using executorch::runtime::BackendOptions;
 using executorch::runtime::CompileSpec;
 using ::testing::HasSubstr;
 
-executorch::runtime::Span<const BackendOption> as_const(executorch::runtime::Span<BackendOption> options) {
+executorch::runtime::Span<const BackendOption> as_const(
+    executorch::runtime::Span<BackendOption> options) {
   return {options.data(), options.size()};
 }
 
@@ -84,7 +85,8 @@ TEST(OptionsTest, AWrongTypeIsNamed) {
   EXPECT_EQ(load_failure("numeric_mode", 16).message(), "the option takes a string, not an int");
   EXPECT_EQ(load_failure("share_models", 1).message(), "the option takes a bool, not an int");
   EXPECT_EQ(load_failure("cache_dir", 1).message(), "the option takes a string, not an int");
-  EXPECT_EQ(load_failure("_use_new_cache", "yes").message(), "the option takes a bool, not a string");
+  EXPECT_EQ(load_failure("_use_new_cache", "yes").message(),
+            "the option takes a bool, not a string");
 }
 
 TEST(OptionsTest, ABadValueIsNamedWithTheGoodOnes) {
@@ -117,7 +119,8 @@ CompileSpec spec(const char* key, const std::string& value) {
 TEST(OptionsTest, OfCompileSpecsOnlyComputeUnitsIsRead) {
   const std::string units = "cpu_and_gpu";
   const std::string other = "float16";
-  const std::vector<CompileSpec> specs = {spec("model_compute_precision", other), spec("compute_units", units),
+  const std::vector<CompileSpec> specs = {spec("model_compute_precision", other),
+                                          spec("compute_units", units),
                                           spec("something_newer", other)};
   const Result<DelegateOptions> options = parse_compile_specs({specs.data(), specs.size()});
   ASSERT_TRUE(options.ok());
@@ -130,8 +133,10 @@ TEST(OptionsTest, OfCompileSpecsOnlyComputeUnitsIsRead) {
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(status.artifact(), "compute_units");
 
-  const std::vector<CompileSpec> hostile = {{nullptr, {nullptr, 3}}, {"compute_units", {nullptr, 3}}};
-  EXPECT_EQ(parse_compile_specs({hostile.data(), hostile.size()}).status().code(), StatusCode::kCorruptData);
+  const std::vector<CompileSpec> hostile = {{nullptr, {nullptr, 3}},
+                                            {"compute_units", {nullptr, 3}}};
+  EXPECT_EQ(parse_compile_specs({hostile.data(), hostile.size()}).status().code(),
+            StatusCode::kCorruptData);
 }
 
 TEST(OptionsTest, EarlierSourcesWin) {

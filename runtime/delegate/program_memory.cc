@@ -39,7 +39,8 @@ blob::NamedDataLookup make_named_data_lookup(const NamedDataMap* map) {
     // An empty value is a file without bytes.
     if (buffer->size() == 0) return (*loaded)[key] = Bytes();
     Result<Bytes> bytes = take_buffer(&buffer.get());
-    if (!bytes.ok()) return bytes.status().annotate("the program's named data could not be used", key);
+    if (!bytes.ok())
+      return bytes.status().annotate("the program's named data could not be used", key);
     return (*loaded)[key] = *std::move(bytes);
   };
 }

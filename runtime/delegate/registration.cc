@@ -1,8 +1,8 @@
 #include "runtime/delegate/registration.h"
 
-#include <memory>
-
 #include <executorch/runtime/backend/interface.h>
+
+#include <memory>
 
 #include "base/logging.h"
 #include "runtime/delegate/error_map.h"
@@ -19,7 +19,6 @@ CoreMLBackend& process_backend() {
   static auto* const backend = new CoreMLBackend(std::make_unique<InProcessModelProvider>());
   return *backend;
 }
-
 
 Error register_backend() {
   // Where ExecuTorch is, its log is where messages belong.
@@ -38,8 +37,7 @@ Diagnostics diagnose() {
     const auto name = executorch::runtime::get_backend_name(i);
     if (name.ok()) result.registered_backends.emplace_back(name.get());
   }
-  result.is_registered = executorch::runtime::get_backend_class(kBackendName) ==
-                         &process_backend();
+  result.is_registered = executorch::runtime::get_backend_class(kBackendName) == &process_backend();
   for (const std::string& name : engine::engine_names()) {
     const Result<engine::Engine*> engine = engine::find_engine(name);
     if (engine.ok()) result.engines.push_back({name, (*engine)->fingerprint()});
@@ -56,7 +54,8 @@ std::string Diagnostics::to_string() const {
   for (const std::string& name : registered_backends) text += " " + name;
   text += registered_backends.empty() ? " none\n" : "\n";
   text += "default engine: " + (default_engine.empty() ? "none" : default_engine) + "\n";
-  for (const EngineInfo& engine : engines) text += "engine " + engine.name + ": " + engine.fingerprint + "\n";
+  for (const EngineInfo& engine : engines)
+    text += "engine " + engine.name + ": " + engine.fingerprint + "\n";
   if (engines.empty()) text += "no engine is linked in: models cannot be loaded\n";
   return text;
 }

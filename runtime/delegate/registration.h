@@ -5,7 +5,8 @@
 
 namespace coreml_delegate {
 
-// The process's backend. Made at first use and never destroyed: programs may be destroyed by static destructors of others.
+// The process's backend. Made at first use and never destroyed: programs may be destroyed by static
+// destructors of others.
 CoreMLBackend& process_backend();
 
 }  // namespace coreml_delegate

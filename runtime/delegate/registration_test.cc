@@ -1,15 +1,16 @@
 // The library as a program that links it sees it. Static registration is part of this program.
 
-#include <string>
-#include <thread>
-#include <vector>
+#include "runtime/delegate/registration.h"
 
 #include <executorch/runtime/backend/interface.h>
 #include <executorch/runtime/platform/runtime.h>
 
+#include <string>
+#include <thread>
+#include <vector>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "runtime/delegate/registration.h"
 #include "runtime/delegate/testing_support.h"
 #include "runtime/include/coreml_delegate.h"
 #include "runtime/include/coreml_delegate_c.h"
@@ -30,7 +31,8 @@ TEST(RegistrationTest, RegisteringAgainIsFineFromAnyThread) {
   executorch::runtime::runtime_init();
   const size_t before = executorch::runtime::get_num_registered_backends();
   std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t) threads.emplace_back([] { EXPECT_EQ(register_backend(), Error::Ok); });
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([] { EXPECT_EQ(register_backend(), Error::Ok); });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(coreml_delegate_register_backend(), 0u);
   EXPECT_EQ(executorch::runtime::get_num_registered_backends(), before);
@@ -57,8 +59,10 @@ TEST(RegistrationTest, DiagnosticsListBackendsAndEngines) {
   EXPECT_THAT(found.to_string(), HasSubstr("registered as CoreMLBackend"));
   EXPECT_THAT(Diagnostics().to_string(), HasSubstr("no engine is linked in"));
   EXPECT_STREQ(coreml_delegate_diagnose(),
-               "{\"version\": \"0.1.0\", \"registered_backends\": [\"CoreMLBackend\"], \"is_registered\": true, "
-               "\"engines\": [{\"name\": \"fake\", \"fingerprint\": \"fake 1\"}], \"default_engine\": \"\"}");
+               "{\"version\": \"0.1.0\", \"registered_backends\": [\"CoreMLBackend\"], "
+               "\"is_registered\": true, "
+               "\"engines\": [{\"name\": \"fake\", \"fingerprint\": \"fake 1\"}], "
+               "\"default_engine\": \"\"}");
 }
 
 TEST(RegistrationTest, OptionsFromCReachTheBackendAndFailuresSayWhy) {

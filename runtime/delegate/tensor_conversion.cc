@@ -22,11 +22,13 @@ struct Half {
   uint16_t bits;
 };
 
-// Converts a row; strides in elements. Returns the position of the first value that does not fit, or `count`.
+// Converts a row; strides in elements. Returns the position of the first value that does not fit,
+// or `count`.
 using RowKernel = size_t (*)(const void* source, int64_t source_stride, void* target,
                              int64_t target_stride, size_t count);
 
-// Elements looked at between two checks for a value that does not fit, and the length of buffers on the stack.
+// Elements looked at between two checks for a value that does not fit, and the length of buffers on
+// the stack.
 constexpr size_t kBlock = 256;
 
 template <typename S, typename D>
@@ -34,7 +36,8 @@ inline bool fits(S value) {
   if constexpr (std::is_integral_v<S> && std::is_integral_v<D>) {
     return std::in_range<D>(value);
   } else if constexpr (std::is_floating_point_v<S> && std::is_integral_v<D>) {
-    // Both bounds are powers of two, exact in S; NaN compares false. What is cut off lies between lowest - 1 and lowest.
+    // Both bounds are powers of two, exact in S; NaN compares false. What is cut off lies between
+    // lowest - 1 and lowest.
     constexpr S kAbove = static_cast<S>(1ull << (std::numeric_limits<D>::digits - 1)) * 2;
     if constexpr (std::is_unsigned_v<D>) return value > S{-1} && value < kAbove;
     if constexpr (std::numeric_limits<D>::digits < std::numeric_limits<S>::digits) {
@@ -51,8 +54,10 @@ inline bool fits(S value) {
 template <typename S, typename D>
 inline D convert_value(S value) {
   if constexpr (std::is_same_v<D, Bool>) {
-    if constexpr (std::is_same_v<S, Bool>) return Bool{value.byte != 0};
-    else return Bool{value != 0};
+    if constexpr (std::is_same_v<S, Bool>)
+      return Bool{value.byte != 0};
+    else
+      return Bool{value != 0};
   } else if constexpr (std::is_same_v<S, Bool>) {
     return static_cast<D>(value.byte != 0);
   } else if constexpr (std::is_floating_point_v<S> && std::is_integral_v<D>) {
@@ -123,7 +128,8 @@ size_t convert_row_from_half(const Half* source, int64_t source_stride, D* targe
     if (source_stride == 1) {
       std::memcpy(halves.data(), from, length * sizeof(Half));
     } else {
-      for (size_t i = 0; i < length; ++i) halves[i] = from[static_cast<int64_t>(i) * source_stride].bits;
+      for (size_t i = 0; i < length; ++i)
+        halves[i] = from[static_cast<int64_t>(i) * source_stride].bits;
     }
     D* to = target + static_cast<int64_t>(begin) * target_stride;
     if constexpr (std::is_same_v<D, float>) {
@@ -133,7 +139,8 @@ size_t convert_row_from_half(const Half* source, int64_t source_stride, D* targe
       }
     }
     half_to_float(halves.data(), floats.data(), length);
-    const size_t converted = convert_plain_row<float, D>(floats.data(), 1, to, target_stride, length);
+    const size_t converted =
+        convert_plain_row<float, D>(floats.data(), 1, to, target_stride, length);
     if (converted != length) return begin + converted;
   }
   return count;
@@ -159,8 +166,9 @@ size_t convert_row_to_half(const S* source, int64_t source_stride, Half* target,
     float_to_half(floats.data(), halves.data(), length);
     unsigned misfits = 0;
     for (size_t i = 0; i < length; ++i) {
-      misfits |= static_cast<unsigned>((halves[i] & 0x7fffu) == 0x7c00u) &
-                 static_cast<unsigned>(std::fabs(floats[i]) != std::numeric_limits<float>::infinity());
+      misfits |=
+          static_cast<unsigned>((halves[i] & 0x7fffu) == 0x7c00u) &
+          static_cast<unsigned>(std::fabs(floats[i]) != std::numeric_limits<float>::infinity());
     }
     if (misfits != 0) {
       for (size_t i = 0; i < length; ++i) {
@@ -171,7 +179,8 @@ size_t convert_row_to_half(const S* source, int64_t source_stride, Half* target,
     if (target_stride == 1) {
       std::memcpy(to, halves.data(), length * sizeof(Half));
     } else {
-      for (size_t i = 0; i < length; ++i) to[static_cast<int64_t>(i) * target_stride].bits = halves[i];
+      for (size_t i = 0; i < length; ++i)
+        to[static_cast<int64_t>(i) * target_stride].bits = halves[i];
     }
   }
   return count;
@@ -199,34 +208,56 @@ size_t convert_row(const void* source, int64_t source_stride, void* target, int6
 template <typename S>
 RowKernel kernel_from(DataType to) {
   switch (to) {
-    case DataType::kBool: return convert_row<S, Bool>;
-    case DataType::kInt8: return convert_row<S, int8_t>;
-    case DataType::kUInt8: return convert_row<S, uint8_t>;
-    case DataType::kInt16: return convert_row<S, int16_t>;
-    case DataType::kUInt16: return convert_row<S, uint16_t>;
-    case DataType::kInt32: return convert_row<S, int32_t>;
-    case DataType::kInt64: return convert_row<S, int64_t>;
-    case DataType::kFloat16: return convert_row<S, Half>;
-    case DataType::kFloat32: return convert_row<S, float>;
-    case DataType::kFloat64: return convert_row<S, double>;
-    case DataType::kInvalid: return nullptr;
+    case DataType::kBool:
+      return convert_row<S, Bool>;
+    case DataType::kInt8:
+      return convert_row<S, int8_t>;
+    case DataType::kUInt8:
+      return convert_row<S, uint8_t>;
+    case DataType::kInt16:
+      return convert_row<S, int16_t>;
+    case DataType::kUInt16:
+      return convert_row<S, uint16_t>;
+    case DataType::kInt32:
+      return convert_row<S, int32_t>;
+    case DataType::kInt64:
+      return convert_row<S, int64_t>;
+    case DataType::kFloat16:
+      return convert_row<S, Half>;
+    case DataType::kFloat32:
+      return convert_row<S, float>;
+    case DataType::kFloat64:
+      return convert_row<S, double>;
+    case DataType::kInvalid:
+      return nullptr;
   }
   return nullptr;
 }
 
 RowKernel find_kernel(DataType from, DataType to) {
   switch (from) {
-    case DataType::kBool: return kernel_from<Bool>(to);
-    case DataType::kInt8: return kernel_from<int8_t>(to);
-    case DataType::kUInt8: return kernel_from<uint8_t>(to);
-    case DataType::kInt16: return kernel_from<int16_t>(to);
-    case DataType::kUInt16: return kernel_from<uint16_t>(to);
-    case DataType::kInt32: return kernel_from<int32_t>(to);
-    case DataType::kInt64: return kernel_from<int64_t>(to);
-    case DataType::kFloat16: return kernel_from<Half>(to);
-    case DataType::kFloat32: return kernel_from<float>(to);
-    case DataType::kFloat64: return kernel_from<double>(to);
-    case DataType::kInvalid: return nullptr;
+    case DataType::kBool:
+      return kernel_from<Bool>(to);
+    case DataType::kInt8:
+      return kernel_from<int8_t>(to);
+    case DataType::kUInt8:
+      return kernel_from<uint8_t>(to);
+    case DataType::kInt16:
+      return kernel_from<int16_t>(to);
+    case DataType::kUInt16:
+      return kernel_from<uint16_t>(to);
+    case DataType::kInt32:
+      return kernel_from<int32_t>(to);
+    case DataType::kInt64:
+      return kernel_from<int64_t>(to);
+    case DataType::kFloat16:
+      return kernel_from<Half>(to);
+    case DataType::kFloat32:
+      return kernel_from<float>(to);
+    case DataType::kFloat64:
+      return kernel_from<double>(to);
+    case DataType::kInvalid:
+      return nullptr;
   }
   return nullptr;
 }
@@ -242,13 +273,20 @@ T load(const void* at) {
 std::string value_text(DataType dtype, const void* at) {
   char text[40];
   switch (dtype) {
-    case DataType::kBool: return load<uint8_t>(at) != 0 ? "true" : "false";
-    case DataType::kInt8: return std::to_string(load<int8_t>(at));
-    case DataType::kUInt8: return std::to_string(load<uint8_t>(at));
-    case DataType::kInt16: return std::to_string(load<int16_t>(at));
-    case DataType::kUInt16: return std::to_string(load<uint16_t>(at));
-    case DataType::kInt32: return std::to_string(load<int32_t>(at));
-    case DataType::kInt64: return std::to_string(load<int64_t>(at));
+    case DataType::kBool:
+      return load<uint8_t>(at) != 0 ? "true" : "false";
+    case DataType::kInt8:
+      return std::to_string(load<int8_t>(at));
+    case DataType::kUInt8:
+      return std::to_string(load<uint8_t>(at));
+    case DataType::kInt16:
+      return std::to_string(load<int16_t>(at));
+    case DataType::kUInt16:
+      return std::to_string(load<uint16_t>(at));
+    case DataType::kInt32:
+      return std::to_string(load<int32_t>(at));
+    case DataType::kInt64:
+      return std::to_string(load<int64_t>(at));
     case DataType::kFloat16: {
       const auto half = load<uint16_t>(at);
       float value = 0;
@@ -262,7 +300,8 @@ std::string value_text(DataType dtype, const void* at) {
     case DataType::kFloat64:
       std::snprintf(text, sizeof(text), "%.17g", load<double>(at));
       return text;
-    case DataType::kInvalid: break;
+    case DataType::kInvalid:
+      break;
   }
   return "?";
 }
@@ -279,14 +318,16 @@ struct Axis {
 Status convert_tensor(std::span<const int64_t> shape, const ConversionSource& source,
                       const ConversionTarget& target, const std::string& what) {
   const RowKernel kernel = find_kernel(source.dtype, target.dtype);
-  if (kernel == nullptr || shape.size() > kMaxConversionRank || source.strides.size() != shape.size() ||
-      target.strides.size() != shape.size()) {
-    return internal_error("a tensor of dtype " + std::string(data_type_name(source.dtype)) + " and rank " +
-                              std::to_string(shape.size()) + " cannot be converted to " +
+  if (kernel == nullptr || shape.size() > kMaxConversionRank ||
+      source.strides.size() != shape.size() || target.strides.size() != shape.size()) {
+    return internal_error("a tensor of dtype " + std::string(data_type_name(source.dtype)) +
+                              " and rank " + std::to_string(shape.size()) +
+                              " cannot be converted to " +
                               std::string(data_type_name(target.dtype)),
                           what);
   }
-  // Axes that both tensors walk through without a jump become one, so that rows are as long as they can be.
+  // Axes that both tensors walk through without a jump become one, so that rows are as long as they
+  // can be.
   std::array<Axis, kMaxConversionRank> axes;
   size_t rank = 0;
   for (size_t i = 0; i < shape.size(); ++i) {
@@ -322,7 +363,8 @@ Status convert_tensor(std::span<const int64_t> shape, const ConversionSource& so
     if (is_copy) {
       std::memcpy(row_to, row_from, count * source_size);
     } else {
-      const size_t converted = kernel(row_from, row.source_stride, row_to, row.target_stride, count);
+      const size_t converted =
+          kernel(row_from, row.source_stride, row_to, row.target_stride, count);
       if (converted != count) {
         // The position in row-major order; axes were joined in that order.
         int64_t rest = row_number * row.extent + static_cast<int64_t>(converted);
@@ -366,17 +408,27 @@ bool conversion_can_fail(DataType from, DataType to) {
   };
   const auto range = [](DataType dtype) -> Range {
     switch (dtype) {
-      case DataType::kInt8: return {false, true, 7, 0};
-      case DataType::kUInt8: return {false, false, 8, 0};
-      case DataType::kInt16: return {false, true, 15, 0};
-      case DataType::kUInt16: return {false, false, 16, 0};
-      case DataType::kInt32: return {false, true, 31, 0};
-      case DataType::kInt64: return {false, true, 63, 0};
-      case DataType::kFloat16: return {true, true, 11, 15};
-      case DataType::kFloat32: return {true, true, 24, 127};
-      case DataType::kFloat64: return {true, true, 53, 1023};
+      case DataType::kInt8:
+        return {false, true, 7, 0};
+      case DataType::kUInt8:
+        return {false, false, 8, 0};
+      case DataType::kInt16:
+        return {false, true, 15, 0};
+      case DataType::kUInt16:
+        return {false, false, 16, 0};
+      case DataType::kInt32:
+        return {false, true, 31, 0};
+      case DataType::kInt64:
+        return {false, true, 63, 0};
+      case DataType::kFloat16:
+        return {true, true, 11, 15};
+      case DataType::kFloat32:
+        return {true, true, 24, 127};
+      case DataType::kFloat64:
+        return {true, true, 53, 1023};
       case DataType::kBool:
-      case DataType::kInvalid: break;
+      case DataType::kInvalid:
+        break;
     }
     return {false, false, 0, 0};
   };

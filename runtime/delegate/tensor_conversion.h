@@ -1,13 +1,16 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_TENSOR_CONVERSION_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_TENSOR_CONVERSION_H_
 
-// Copies a tensor into another dtype and layout. Rows are converted by loops the compiler vectorises; nothing is called per element.
+// Copies a tensor into another dtype and layout. Rows are converted by loops the compiler
+// vectorises; nothing is called per element.
 //
 // What a value becomes:
 //   - to bool: false for zero, true for everything else (NaN included); from bool: 0 or 1.
 //   - integer to integer: the same number; one that the target cannot hold is an error.
-//   - floating point to integer: towards zero; NaN, infinities and what the target cannot hold are errors.
-//   - integer or wider floating point to floating point: rounded to nearest, ties to even; a finite value that would become infinite is
+//   - floating point to integer: towards zero; NaN, infinities and what the target cannot hold are
+//   errors.
+//   - integer or wider floating point to floating point: rounded to nearest, ties to even; a finite
+//   value that would become infinite is
 //     an error. Infinities and NaN stay what they are.
 //
 // Thread rule: functions without state.
@@ -21,7 +24,8 @@
 
 namespace coreml_delegate {
 
-// A tensor's elements: at `data + sum(index[i] * strides[i])`, in elements. `data` is aligned for its dtype.
+// A tensor's elements: at `data + sum(index[i] * strides[i])`, in elements. `data` is aligned for
+// its dtype.
 struct ConversionSource {
   DataType dtype = DataType::kInvalid;
   const void* data = nullptr;
@@ -35,15 +39,17 @@ struct ConversionTarget {
 
 inline constexpr size_t kMaxConversionRank = 16;
 
-// Copies every element of `shape` (extents at least 0, rank at most kMaxConversionRank, one stride per extent). The two do not overlap.
-// invalid_argument names `what` ("input x"), the index and the value that does not fit; elements before it may have been written.
+// Copies every element of `shape` (extents at least 0, rank at most kMaxConversionRank, one stride
+// per extent). The two do not overlap. invalid_argument names `what` ("input x"), the index and the
+// value that does not fit; elements before it may have been written.
 Status convert_tensor(std::span<const int64_t> shape, const ConversionSource& source,
                       const ConversionTarget& target, const std::string& what);
 
 // Whether some value of `from` has no place in `to`.
 bool conversion_can_fail(DataType from, DataType to);
 
-// Whether `strides` lay out `shape` row by row without gaps. Strides of extents of 1 do not matter; a tensor without elements is.
+// Whether `strides` lay out `shape` row by row without gaps. Strides of extents of 1 do not matter;
+// a tensor without elements is.
 bool is_contiguous(std::span<const int64_t> shape, std::span<const int64_t> strides);
 
 // Row-major strides for `shape`, written to `strides` of the same length.

@@ -30,21 +30,30 @@ long double get(DataType dtype, const std::byte* at) {
   };
   switch (dtype) {
     case DataType::kBool:
-    case DataType::kUInt8: return as(uint8_t{});
-    case DataType::kInt8: return as(int8_t{});
-    case DataType::kInt16: return as(int16_t{});
-    case DataType::kUInt16: return as(uint16_t{});
-    case DataType::kInt32: return as(int32_t{});
-    case DataType::kInt64: return as(int64_t{});
+    case DataType::kUInt8:
+      return as(uint8_t{});
+    case DataType::kInt8:
+      return as(int8_t{});
+    case DataType::kInt16:
+      return as(int16_t{});
+    case DataType::kUInt16:
+      return as(uint16_t{});
+    case DataType::kInt32:
+      return as(int32_t{});
+    case DataType::kInt64:
+      return as(int64_t{});
     case DataType::kFloat16: {
       const uint16_t half = as(uint16_t{});
       float value = 0;
       half_to_float_portable(&half, &value, 1);
       return value;
     }
-    case DataType::kFloat32: return as(float{});
-    case DataType::kFloat64: return as(double{});
-    case DataType::kInvalid: break;
+    case DataType::kFloat32:
+      return as(float{});
+    case DataType::kFloat64:
+      return as(double{});
+    case DataType::kInvalid:
+      break;
   }
   return 0;
 }
@@ -52,22 +61,32 @@ long double get(DataType dtype, const std::byte* at) {
 void put(DataType dtype, long double value, std::byte* at) {
   const auto as = [&](auto typed) { std::memcpy(at, &typed, sizeof(typed)); };
   switch (dtype) {
-    case DataType::kBool: return as(static_cast<uint8_t>(value != 0));
-    case DataType::kUInt8: return as(static_cast<uint8_t>(value));
-    case DataType::kInt8: return as(static_cast<int8_t>(value));
-    case DataType::kInt16: return as(static_cast<int16_t>(value));
-    case DataType::kUInt16: return as(static_cast<uint16_t>(value));
-    case DataType::kInt32: return as(static_cast<int32_t>(value));
-    case DataType::kInt64: return as(static_cast<int64_t>(value));
+    case DataType::kBool:
+      return as(static_cast<uint8_t>(value != 0));
+    case DataType::kUInt8:
+      return as(static_cast<uint8_t>(value));
+    case DataType::kInt8:
+      return as(static_cast<int8_t>(value));
+    case DataType::kInt16:
+      return as(static_cast<int16_t>(value));
+    case DataType::kUInt16:
+      return as(static_cast<uint16_t>(value));
+    case DataType::kInt32:
+      return as(static_cast<int32_t>(value));
+    case DataType::kInt64:
+      return as(static_cast<int64_t>(value));
     case DataType::kFloat16: {
       const float single = round_to_odd(static_cast<double>(value));
       uint16_t half = 0;
       float_to_half_portable(&single, &half, 1);
       return as(half);
     }
-    case DataType::kFloat32: return as(static_cast<float>(value));
-    case DataType::kFloat64: return as(static_cast<double>(value));
-    case DataType::kInvalid: return;
+    case DataType::kFloat32:
+      return as(static_cast<float>(value));
+    case DataType::kFloat64:
+      return as(static_cast<double>(value));
+    case DataType::kInvalid:
+      return;
   }
 }
 
@@ -78,13 +97,20 @@ bool is_floating(DataType dtype) {
 // Smallest and largest integer of an integer type.
 std::pair<long double, long double> bounds(DataType dtype) {
   switch (dtype) {
-    case DataType::kInt8: return {-128, 127};
-    case DataType::kUInt8: return {0, 255};
-    case DataType::kInt16: return {-32768, 32767};
-    case DataType::kUInt16: return {0, 65535};
-    case DataType::kInt32: return {-2147483648.0L, 2147483647.0L};
-    case DataType::kInt64: return {-9223372036854775808.0L, 9223372036854775807.0L};
-    default: return {0, 1};
+    case DataType::kInt8:
+      return {-128, 127};
+    case DataType::kUInt8:
+      return {0, 255};
+    case DataType::kInt16:
+      return {-32768, 32767};
+    case DataType::kUInt16:
+      return {0, 65535};
+    case DataType::kInt32:
+      return {-2147483648.0L, 2147483647.0L};
+    case DataType::kInt64:
+      return {-9223372036854775808.0L, 9223372036854775807.0L};
+    default:
+      return {0, 1};
   }
 }
 
@@ -126,8 +152,8 @@ std::vector<long double> interesting_values(DataType dtype) {
   if (is_floating(dtype)) {
     const long double largest = std::numeric_limits<float>::max();
     for (const long double value :
-         {0.5L, -0.5L, -0.999L, 254.9L, 255.9L, 2.5L, 1e-8L, 1e-40L, -1e-40L, largest, -largest, 1e39L, -1e39L,
-          static_cast<long double>(INFINITY), -static_cast<long double>(INFINITY),
+         {0.5L, -0.5L, -0.999L, 254.9L, 255.9L, 2.5L, 1e-8L, 1e-40L, -1e-40L, largest, -largest,
+          1e39L, -1e39L, static_cast<long double>(INFINITY), -static_cast<long double>(INFINITY),
           static_cast<long double>(NAN)}) {
       candidates.push_back(value);
     }
@@ -159,7 +185,8 @@ TEST(TensorConversionTest, EveryValueOfEveryPairBecomesWhatTheHeaderSaysOrAnErro
         alignas(8) std::array<std::byte, 8> source{};
         alignas(8) std::array<std::byte, 8> target{};
         put(from, value, source.data());
-        const Status status = convert_tensor({}, {from, source.data(), {}}, {to, target.data(), {}}, "input x");
+        const Status status =
+            convert_tensor({}, {from, source.data(), {}}, {to, target.data(), {}}, "input x");
         const std::optional<long double> wanted = from == to ? value : expected(value, to);
         if (wanted) {
           ASSERT_TRUE(status.ok()) << status.to_string();
@@ -213,21 +240,24 @@ std::vector<Layout> layouts_of(const std::vector<int64_t>& shape) {
 }
 
 TEST(TensorConversionTest, EveryPairInEveryLayoutKeepsItsElements) {
-  const std::vector<std::vector<int64_t>> shapes = {{}, {1}, {7}, {700}, {0}, {3, 0, 2}, {2, 3, 4, 5}, {1, 3, 1, 17}, {2, 1, 300}, {2, 2, 2, 2, 3}};
+  const std::vector<std::vector<int64_t>> shapes = {
+      {},        {1},          {7},           {700},       {0},
+      {3, 0, 2}, {2, 3, 4, 5}, {1, 3, 1, 17}, {2, 1, 300}, {2, 2, 2, 2, 3}};
   std::mt19937 random(1);
   for (const DataType from : kAllTypes) {
     for (const DataType to : kAllTypes) {
       for (const std::vector<int64_t>& shape : shapes) {
         for (const Layout& source_layout : layouts_of(shape)) {
           for (const Layout& target_layout : layouts_of(shape)) {
-            SCOPED_TRACE(pair_name(from, to) + ", " + source_layout.name + " to " + target_layout.name + ", " +
-                         shape_to_string(shape.data(), shape.size()));
+            SCOPED_TRACE(pair_name(from, to) + ", " + source_layout.name + " to " +
+                         target_layout.name + ", " + shape_to_string(shape.data(), shape.size()));
             const size_t source_size = data_type_size(from);
             const size_t target_size = data_type_size(to);
             // As 8-byte words, so that they are aligned; guards behind the last element.
-            std::vector<uint64_t> source_words(span_of(shape, source_layout.strides) * source_size / 8 + 2);
-            std::vector<uint64_t> target_words(span_of(shape, target_layout.strides) * target_size / 8 + 2,
-                                               0xabababababababab);
+            std::vector<uint64_t> source_words(
+                span_of(shape, source_layout.strides) * source_size / 8 + 2);
+            std::vector<uint64_t> target_words(
+                span_of(shape, target_layout.strides) * target_size / 8 + 2, 0xabababababababab);
             auto* source = reinterpret_cast<std::byte*>(source_words.data());
             auto* target = reinterpret_cast<std::byte*>(target_words.data());
             size_t count = 1;
@@ -244,7 +274,8 @@ TEST(TensorConversionTest, EveryPairInEveryLayoutKeepsItsElements) {
                 target_offset += index * static_cast<size_t>(target_layout.strides[d]);
               }
               offsets.emplace_back(source_offset, target_offset);
-              put(from, static_cast<long double>(random() % 100), source + source_offset * source_size);
+              put(from, static_cast<long double>(random() % 100),
+                  source + source_offset * source_size);
             }
             const Status status = convert_tensor(shape, {from, source, source_layout.strides},
                                                  {to, target, target_layout.strides}, "x");
@@ -271,8 +302,9 @@ TEST(TensorConversionTest, AMisfitIsNamedByIndexAndValue) {
   const std::vector<int64_t> shape = {2, 3, 100};
   std::vector<int64_t> strides(3);
   contiguous_strides(shape, strides);
-  Status status = convert_tensor(shape, {DataType::kInt64, values.data(), strides},
-                                 {DataType::kInt32, target.data(), strides}, "input ids (argument 2)");
+  Status status =
+      convert_tensor(shape, {DataType::kInt64, values.data(), strides},
+                     {DataType::kInt32, target.data(), strides}, "input ids (argument 2)");
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(status.artifact(), "input ids (argument 2)");
   EXPECT_EQ(status.message(), "the int64 value 3000000000 at index [1, 1, 17] does not fit int32");
@@ -300,18 +332,26 @@ TEST(TensorConversionTest, ABoolByteThatIsNeitherZeroNorOneIsTrue) {
   std::vector<float> floats(4);
   const std::vector<int64_t> four = {4};
   const std::vector<int64_t> one = {1};
-  ASSERT_TRUE(convert_tensor(four, {DataType::kBool, bytes.data(), one}, {DataType::kBool, bools.data(), one}, "x").ok());
+  ASSERT_TRUE(convert_tensor(four, {DataType::kBool, bytes.data(), one},
+                             {DataType::kBool, bools.data(), one}, "x")
+                  .ok());
   EXPECT_EQ(bools, (std::vector<uint8_t>{0, 1, 1, 1}));
-  ASSERT_TRUE(convert_tensor(four, {DataType::kBool, bytes.data(), one}, {DataType::kFloat32, floats.data(), one}, "x").ok());
+  ASSERT_TRUE(convert_tensor(four, {DataType::kBool, bytes.data(), one},
+                             {DataType::kFloat32, floats.data(), one}, "x")
+                  .ok());
   EXPECT_EQ(floats, (std::vector<float>{0, 1, 1, 1}));
 }
 
 TEST(TensorConversionTest, WhatCannotBeConvertedIsRefused) {
   float value = 0;
-  EXPECT_EQ(convert_tensor({}, {DataType::kInvalid, &value, {}}, {DataType::kFloat32, &value, {}}, "x").code(),
-            StatusCode::kInternal);
+  EXPECT_EQ(
+      convert_tensor({}, {DataType::kInvalid, &value, {}}, {DataType::kFloat32, &value, {}}, "x")
+          .code(),
+      StatusCode::kInternal);
   const std::vector<int64_t> too_many(kMaxConversionRank + 1, 1);
-  EXPECT_EQ(convert_tensor(too_many, {DataType::kFloat32, &value, too_many}, {DataType::kFloat32, &value, too_many}, "x").code(),
+  EXPECT_EQ(convert_tensor(too_many, {DataType::kFloat32, &value, too_many},
+                           {DataType::kFloat32, &value, too_many}, "x")
+                .code(),
             StatusCode::kInternal);
 }
 

@@ -1,10 +1,10 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_TENSOR_TYPES_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_TENSOR_TYPES_H_
 
+#include <executorch/runtime/core/exec_aten/exec_aten.h>
+
 #include <optional>
 #include <string>
-
-#include <executorch/runtime/core/exec_aten/exec_aten.h>
 
 #include "base/tensor_type.h"
 

@@ -1,11 +1,11 @@
 #include "runtime/delegate/testing_support.h"
 
+#include <executorch/runtime/platform/runtime.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <mutex>
-
-#include <executorch/runtime/platform/runtime.h>
 
 #include "runtime/delegate/tensor_types.h"
 
@@ -29,9 +29,9 @@ TestTensor::TestTensor(executorch::aten::ScalarType type, std::vector<int32_t> s
   for (const int32_t size : sizes_) count *= static_cast<size_t>(size);
   const size_t element_size = std::max<size_t>(data_type_size(to_data_type(type)), 8);
   data_.resize(count * element_size);
-  impl_ = std::make_unique<executorch::aten::TensorImpl>(type, static_cast<ssize_t>(sizes_.size()),
-                                                         sizes_.data(), data_.data(), dim_order_.data(),
-                                                         strides_.data(), dynamism);
+  impl_ = std::make_unique<executorch::aten::TensorImpl>(
+      type, static_cast<ssize_t>(sizes_.size()), sizes_.data(), data_.data(), dim_order_.data(),
+      strides_.data(), dynamism);
   value_ = executorch::runtime::EValue(executorch::aten::Tensor(impl_.get()));
 }
 
@@ -57,16 +57,17 @@ std::string json_names(const std::vector<std::string>& names) {
   return list + "]";
 }
 
-// The stock flattened directory: contents, then the index as JSON, stored from its last byte to its first.
+// The stock flattened directory: contents, then the index as JSON, stored from its last byte to its
+// first.
 std::string flatten(const std::string& metadata, std::string_view program,
                     const std::vector<std::pair<std::string, std::string>>& files) {
   std::string contents;
   std::string nodes;
   int count = 0;
   const auto add_file = [&](const std::string& name, std::string_view content) {
-    nodes += "{\"name\":\"" + name + "\",\"kind\":0,\"dataRegion\":{\"offset\":" +
-             std::to_string(contents.size()) + ",\"size\":" + std::to_string(content.size()) +
-             "},\"children\":{}},";
+    nodes += "{\"name\":\"" + name +
+             "\",\"kind\":0,\"dataRegion\":{\"offset\":" + std::to_string(contents.size()) +
+             ",\"size\":" + std::to_string(content.size()) + "},\"children\":{}},";
     contents += content;
     return count++;
   };
@@ -74,15 +75,20 @@ std::string flatten(const std::string& metadata, std::string_view program,
   const auto child = [&](const std::string& name, int index) {
     children += (children.empty() ? "" : ",") + ("\"" + name + "\":" + std::to_string(index));
   };
-  child(std::string(engine::kFakeProgramFile), add_file(std::string(engine::kFakeProgramFile), program));
+  child(std::string(engine::kFakeProgramFile),
+        add_file(std::string(engine::kFakeProgramFile), program));
   for (const auto& [name, content] : files) child(name, add_file(name, content));
-  nodes += "{\"name\":\"model.mlpackage\",\"kind\":1,\"dataRegion\":{\"offset\":0,\"size\":0},\"children\":{" +
-           children + "}},";
+  nodes +=
+      "{\"name\":\"model.mlpackage\",\"kind\":1,\"dataRegion\":{\"offset\":0,\"size\":0},"
+      "\"children\":{" +
+      children + "}},";
   const int package = count++;
   const int metadata_index = add_file("metadata.json", metadata);
-  nodes += "{\"name\":\"lowered_module\",\"kind\":1,\"dataRegion\":{\"offset\":0,\"size\":0},\"children\":{"
-           "\"model.mlpackage\":" + std::to_string(package) +
-           ",\"metadata.json\":" + std::to_string(metadata_index) + "}}";
+  nodes +=
+      "{\"name\":\"lowered_module\",\"kind\":1,\"dataRegion\":{\"offset\":0,\"size\":0},"
+      "\"children\":{"
+      "\"model.mlpackage\":" +
+      std::to_string(package) + ",\"metadata.json\":" + std::to_string(metadata_index) + "}}";
   std::string index = "{\"nodes\":[" + nodes + "]}";
   std::reverse(index.begin(), index.end());
   return contents + index;
@@ -93,12 +99,13 @@ std::string flatten(const std::string& metadata, std::string_view program,
 std::string stock_payload(std::string_view program, const std::vector<std::string>& inputs,
                           const std::vector<std::string>& outputs,
                           const std::vector<std::pair<std::string, std::string>>& files) {
-  return flatten("{\"inputNames\":" + json_names(inputs) + ",\"outputNames\":" + json_names(outputs) +
-                     ",\"identifier\":\"executorch_1\"}",
+  return flatten("{\"inputNames\":" + json_names(inputs) + ",\"outputNames\":" +
+                     json_names(outputs) + ",\"identifier\":\"executorch_1\"}",
                  program, files);
 }
 
-std::string stock_multi_method_payload(std::string_view program, const std::vector<MethodNames>& methods) {
+std::string stock_multi_method_payload(std::string_view program,
+                                       const std::vector<MethodNames>& methods) {
   std::string metadata = "{\"identifier\":\"executorch_2\",\"methods\":{";
   for (size_t i = 0; i < methods.size(); ++i) {
     metadata += std::string(i > 0 ? "," : "") + "\"" + methods[i].method +
@@ -112,8 +119,8 @@ std::string stock_reference(const std::string& key, const std::string& function_
   return "CMJR{\"version\":1,\"key\":\"" + key + "\",\"functionName\":\"" + function_name + "\"}";
 }
 
-executorch::runtime::Result<const executorch::runtime::TensorLayout> TestNamedData::get_tensor_layout(
-    std::string_view) const {
+executorch::runtime::Result<const executorch::runtime::TensorLayout>
+TestNamedData::get_tensor_layout(std::string_view) const {
   return Error::NotImplemented;
 }
 
@@ -135,7 +142,9 @@ executorch::runtime::Result<FreeableBuffer> TestNamedData::get_data(std::string_
   return Error::NotFound;
 }
 
-Error TestNamedData::load_data_into(std::string_view, void*, size_t) const { return Error::NotImplemented; }
+Error TestNamedData::load_data_into(std::string_view, void*, size_t) const {
+  return Error::NotImplemented;
+}
 
 executorch::runtime::Result<uint32_t> TestNamedData::get_num_keys() const {
   return static_cast<uint32_t>(entries.size());
@@ -152,17 +161,21 @@ std::vector<std::string> RecordingTracer::event_names() const {
   return names;
 }
 
-void RecordingTracer::log_profiling_delegate(const char* name, executorch::runtime::DelegateDebugIntId,
-                                             et_timestamp_t start, et_timestamp_t end, const void* metadata,
-                                             size_t metadata_length) {
-  events.push_back({name, std::string(static_cast<const char*>(metadata), metadata_length), start, end});
+void RecordingTracer::log_profiling_delegate(const char* name,
+                                             executorch::runtime::DelegateDebugIntId,
+                                             et_timestamp_t start, et_timestamp_t end,
+                                             const void* metadata, size_t metadata_length) {
+  events.push_back(
+      {name, std::string(static_cast<const char*>(metadata), metadata_length), start, end});
 }
 
 executorch::runtime::Result<bool> RecordingTracer::log_intermediate_output_delegate(
-    const char* name, executorch::runtime::DelegateDebugIntId, const executorch::aten::Tensor& output) {
+    const char* name, executorch::runtime::DelegateDebugIntId,
+    const executorch::aten::Tensor& output) {
   if (refuses_values) return Error::OutOfResources;
   const auto* data = static_cast<const std::byte*>(output.const_data_ptr());
-  values.push_back({name, {output.sizes().begin(), output.sizes().end()}, {data, data + output.nbytes()}});
+  values.push_back(
+      {name, {output.sizes().begin(), output.sizes().end()}, {data, data + output.nbytes()}});
   return true;
 }
 

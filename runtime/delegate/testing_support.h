@@ -3,6 +3,11 @@
 
 // What the delegate's tests share: tensors, payloads, the fake engine, a tracer that records.
 
+#include <executorch/runtime/core/evalue.h>
+#include <executorch/runtime/core/event_tracer.h>
+#include <executorch/runtime/core/exec_aten/exec_aten.h>
+#include <executorch/runtime/core/named_data_map.h>
+
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -10,11 +15,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <executorch/runtime/core/evalue.h>
-#include <executorch/runtime/core/event_tracer.h>
-#include <executorch/runtime/core/exec_aten/exec_aten.h>
-#include <executorch/runtime/core/named_data_map.h>
 
 #include "base/tensor_type.h"
 #include "runtime/engine/fake/fake_engine.h"
@@ -32,8 +32,9 @@ class TestTensor {
 
   // A float tensor with values; and so on for other types.
   template <typename T>
-  static std::unique_ptr<TestTensor> of(executorch::aten::ScalarType type, std::vector<int32_t> sizes,
-                                        const std::vector<T>& values, std::vector<uint8_t> dim_order = {}) {
+  static std::unique_ptr<TestTensor> of(executorch::aten::ScalarType type,
+                                        std::vector<int32_t> sizes, const std::vector<T>& values,
+                                        std::vector<uint8_t> dim_order = {}) {
     auto tensor = std::make_unique<TestTensor>(type, std::move(sizes), std::move(dim_order));
     std::memcpy(tensor->data_.data(), values.data(), values.size() * sizeof(T));
     return tensor;
@@ -67,7 +68,9 @@ class Arguments {
   Arguments(std::initializer_list<TestTensor*> tensors) {
     for (TestTensor* tensor : tensors) values_.push_back(tensor->value());
   }
-  executorch::runtime::Span<executorch::runtime::EValue*> span() { return {values_.data(), values_.size()}; }
+  executorch::runtime::Span<executorch::runtime::EValue*> span() {
+    return {values_.data(), values_.size()};
+  }
   std::vector<executorch::runtime::EValue*>& values() { return values_; }
 
  private:
@@ -81,13 +84,15 @@ engine::FakeEngine& registered_fake_engine(const std::string& name = "fake");
 std::string stock_payload(std::string_view program, const std::vector<std::string>& inputs,
                           const std::vector<std::string>& outputs,
                           const std::vector<std::pair<std::string, std::string>>& files = {});
-// A stock shared payload with one entry per method (the program's function of that name), and what refers to it.
+// A stock shared payload with one entry per method (the program's function of that name), and what
+// refers to it.
 struct MethodNames {
   std::string method;
   std::vector<std::string> inputs;
   std::vector<std::string> outputs;
 };
-std::string stock_multi_method_payload(std::string_view program, const std::vector<MethodNames>& methods);
+std::string stock_multi_method_payload(std::string_view program,
+                                       const std::vector<MethodNames>& methods);
 std::string stock_reference(const std::string& key, const std::string& function_name);
 
 // Named data held in memory; each get_data() gives a buffer that counts when it is freed.
@@ -136,7 +141,8 @@ class RecordingTracer : public executorch::runtime::EventTracer {
       const char*, executorch::runtime::DelegateDebugIntId) override {
     return {};
   }
-  void end_profiling_delegate(executorch::runtime::EventTracerEntry, const void*, size_t) override {}
+  void end_profiling_delegate(executorch::runtime::EventTracerEntry, const void*, size_t) override {
+  }
   void log_profiling_delegate(const char* name, executorch::runtime::DelegateDebugIntId id,
                               et_timestamp_t start, et_timestamp_t end, const void* metadata,
                               size_t metadata_length) override;
@@ -167,7 +173,8 @@ class RecordingTracer : public executorch::runtime::EventTracer {
       const char*, executorch::runtime::DelegateDebugIntId, const double&) override {
     return true;
   }
-  void set_delegation_intermediate_output_filter(executorch::runtime::EventTracerFilterBase*) override {}
+  void set_delegation_intermediate_output_filter(
+      executorch::runtime::EventTracerFilterBase*) override {}
 };
 
 }  // namespace coreml_delegate::testing

@@ -3,21 +3,23 @@
 
 // Registering the delegate, asking what there is, and resetting states.
 //
-// Thread rule: everything may be called from several threads at once, except that nothing may register backends meanwhile.
+// Thread rule: everything may be called from several threads at once, except that nothing may
+// register backends meanwhile.
+
+#include <executorch/runtime/core/error.h>
 
 #include <string>
 #include <vector>
-
-#include <executorch/runtime/core/error.h>
 
 namespace coreml_delegate {
 
 // This library's version.
 inline constexpr char kVersion[] = "0.1.0";
 
-// Registers "CoreMLBackend" with ExecuTorch. A program that links //runtime:coremldelegate need not call it: a static initialiser has
-// done so. It is for programs that load the library by hand or whose linker drops that initialiser; calling it again is fine.
-// RegistrationAlreadyRegistered when another library's CoreMLBackend is there; what ExecuTorch says when its table is full.
+// Registers "CoreMLBackend" with ExecuTorch. A program that links //runtime:coremldelegate need not
+// call it: a static initialiser has done so. It is for programs that load the library by hand or
+// whose linker drops that initialiser; calling it again is fine. RegistrationAlreadyRegistered when
+// another library's CoreMLBackend is there; what ExecuTorch says when its table is full.
 executorch::runtime::Error register_backend();
 
 struct EngineInfo {
@@ -41,11 +43,13 @@ struct Diagnostics {
 
 Diagnostics diagnose();
 
-// Puts the states (Core ML's MLState: a decoder's cache) of the loaded methods of this name, or of all methods when it is empty, back to
-// their initial values; waits for executions under way. NotFound when no method of that name is loaded.
+// Puts the states (Core ML's MLState: a decoder's cache) of the loaded methods of this name, or of
+// all methods when it is empty, back to their initial values; waits for executions under way.
+// NotFound when no method of that name is loaded.
 executorch::runtime::Error reset_states(const std::string& method_name = "");
 
-// What the delegate last failed with on this thread, in full: ExecuTorch itself hands on a code only. Empty when nothing failed.
+// What the delegate last failed with on this thread, in full: ExecuTorch itself hands on a code
+// only. Empty when nothing failed.
 std::string last_error();
 
 }  // namespace coreml_delegate

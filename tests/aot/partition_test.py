@@ -94,9 +94,18 @@ def test_argument_patterns_stay_outside(name, caplog):
         lambda x: F.max_pool2d(x[None, None], 2),
         lambda x: F.max_pool2d(x[None, None], 2, return_indices=True)[0],
         lambda x: F.avg_pool2d(x[None, None], 2),
+        lambda x: F.cosine_similarity(x, x + 1),
     ],
 )
 def test_the_same_ops_otherwise_go_to_core_ml(function):
+    call(lower(function, (X,)))
+
+
+@pytest.mark.parametrize("function", [torch.sin, torch.exp, torch.sqrt, torch.relu, torch.floor, torch.reciprocal, torch.tanh])
+def test_functions_of_integers_stay_outside(function):
+    edge = lower(function, (torch.arange(6),))
+    assert calls(edge) == []
+    assert outside(edge) == [f"aten.{function.__name__}.default"]
     call(lower(function, (X,)))
 
 

@@ -1,5 +1,11 @@
-// Programs loaded with ExecuTorch's Module in a C++ program that links //runtime:coremldelegate and does nothing else about it. The
-// programs in testdata/ stay as they are: later versions must run them too.
+// Programs loaded with ExecuTorch's Module in a C++ program that links //runtime:coremldelegate and
+// does nothing else about it. The programs in testdata/ stay as they are: later versions must run
+// them too.
+
+#include <executorch/devtools/etdump/etdump_flatcc.h>
+#include <executorch/extension/module/module.h>
+#include <executorch/extension/tensor/tensor.h>
+#include <executorch/runtime/backend/backend_options_map.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,11 +14,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <executorch/devtools/etdump/etdump_flatcc.h>
-#include <executorch/extension/module/module.h>
-#include <executorch/extension/tensor/tensor.h>
-#include <executorch/runtime/backend/backend_options_map.h>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -82,7 +83,9 @@ TEST(ModuleTest, LoadOptionsReachTheDelegate) {
   std::vector<float> x = {0.5f};
   {
     LoadOptionsBuilder options;
-    options.setEngine("portable").setThreads(1).setComputeUnit(LoadOptionsBuilder::ComputeUnit::CPU_ONLY);
+    options.setEngine("portable")
+        .setThreads(1)
+        .setComputeUnit(LoadOptionsBuilder::ComputeUnit::CPU_ONLY);
     LoadBackendOptionsMap map;
     ASSERT_EQ(map.set_options(options), Error::Ok);
     Module module(path("sin_float32.pte"));

@@ -279,6 +279,29 @@ def test_rnn(rng, direction, activation, dynamic):
     )
 
 
+@pytest.mark.parametrize("acts", [("sigmoid", "tanh"), ("tanh", "sigmoid")])
+@pytest.mark.parametrize("inputs, steps, batch", [(1, 3, 1), (2, 1, 2)])
+def test_hidden_size_of_one(rng, acts, inputs, steps, batch):
+    """OpenVINO throws "Layout rank can't be larger than tensor rank" for a MatMul by a 1 x 1 constant in a loop."""
+    w, r, b = weights(rng, 3, inputs, 1)
+    x, h = rng.normal(size=(steps, batch, inputs)).astype(np.float32), rng.normal(size=(batch, 1)).astype(np.float32)
+    sequence, hn = gru_reference(x, h, w, r, b, acts=acts)
+    check(
+        lambda x, h: mb.gru(
+            x=x,
+            initial_h=h,
+            weight_ih=w,
+            weight_hh=r,
+            bias=b,
+            output_sequence=True,
+            recurrent_activation=acts[0],
+            activation=acts[1],
+        ),
+        {"x": x, "h": h},
+        [sequence, hn],
+    )
+
+
 def test_defaults(rng):
     """No bias, forward, only the last state."""
     w, r, _ = weights(rng, 4, 3, 4)

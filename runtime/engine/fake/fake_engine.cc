@@ -45,7 +45,8 @@ Status check_source(const ModelSource& source, const LoadOptions& options) {
 }
 
 void report(EventSink* events, EventKind kind, const std::string& name, uint64_t start) {
-  if (events) events->on_timing({.kind = kind, .name = name, .start_ns = start, .end_ns = now_ns()});
+  if (events)
+    events->on_timing({.kind = kind, .name = name, .start_ns = start, .end_ns = now_ns()});
 }
 
 }  // namespace
@@ -129,7 +130,8 @@ Result<std::unique_ptr<Model>> FakeEngine::load(const std::string& folder,
   FileSystem& files = real_file_system();
   Result<Bytes> stamp = files.map(join_path(folder, kFingerprintFile));
   if (!stamp.ok()) {
-    return stamp.status().annotate_as(StatusCode::kCorruptData, "this is no compiled folder", folder);
+    return stamp.status().annotate_as(StatusCode::kCorruptData, "this is no compiled folder",
+                                      folder);
   }
   const std::string_view text = as_text(stamp->span());
   const size_t newline = text.find('\n');
@@ -140,13 +142,15 @@ Result<std::unique_ptr<Model>> FakeEngine::load(const std::string& folder,
   Result<inmemoryfs::InMemoryFileSystem> tree =
       inmemoryfs::read_folder(files, join_path(folder, kTreeFolder));
   if (!tree.ok()) {
-    return tree.status().annotate_as(StatusCode::kCorruptData, "the compiled model is damaged", folder);
+    return tree.status().annotate_as(StatusCode::kCorruptData, "the compiled model is damaged",
+                                     folder);
   }
   LoadOptions of_compiled = options;
   if (of_compiled.function_name.empty()) of_compiled.function_name = text.substr(newline + 1);
   Result<std::unique_ptr<Model>> model = load_tree(*tree, of_compiled);
   if (!model.ok() && model.status().code() == StatusCode::kNotFound) {
-    return model.status().annotate_as(StatusCode::kCorruptData, "the compiled model is damaged", folder);
+    return model.status().annotate_as(StatusCode::kCorruptData, "the compiled model is damaged",
+                                      folder);
   }
   return model;
 }
@@ -174,14 +178,16 @@ Result<std::unique_ptr<Model>> FakeEngine::load_tree(const inmemoryfs::InMemoryF
     const std::string& path = output.operands[0];
     ASSIGN_OR_RETURN(Bytes bytes, files.read(path));
     size_t expected = data_type_size(output.spec.dtype);
-    for (const Dimension& dimension : output.spec.shape) expected *= static_cast<size_t>(dimension.min);
+    for (const Dimension& dimension : output.spec.shape)
+      expected *= static_cast<size_t>(dimension.min);
     if (bytes.size() != expected) {
       return corrupt_data("the weight has " + std::to_string(bytes.size()) + " bytes, not " +
                               std::to_string(expected),
                           path);
     }
     if (!options_.borrows_weights) {
-      auto copy = std::make_shared<std::vector<std::byte>>(bytes.span().begin(), bytes.span().end());
+      auto copy =
+          std::make_shared<std::vector<std::byte>>(bytes.span().begin(), bytes.span().end());
       bytes = Bytes(*copy, copy);
     }
     weights[path] = std::move(bytes);

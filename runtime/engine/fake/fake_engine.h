@@ -1,9 +1,9 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_FAKE_FAKE_ENGINE_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_FAKE_FAKE_ENGINE_H_
 
-// An engine for tests: it executes the toy models of fake_program.h, fails where it is told to, counts what it was asked for and
-// can be held at any stage. It keeps the seam's promises: everything is checked before anything is written, a failed execution
-// leaves the state as it was.
+// An engine for tests: it executes the toy models of fake_program.h, fails where it is told to,
+// counts what it was asked for and can be held at any stage. It keeps the seam's promises:
+// everything is checked before anything is written, a failed execution leaves the state as it was.
 //
 //   auto* engine = new FakeEngine({.name = "fake"});
 //   register_engine(std::unique_ptr<Engine>(engine));
@@ -33,10 +33,10 @@ namespace coreml_delegate::engine {
 enum class FakeStage {
   kDescribe,
   kCompile,
-  kLoad,          // load() and load_source().
+  kLoad,  // load() and load_source().
   kMakeState,
-  kExecute,       // Before anything is computed.
-  kExecuteEnd,    // After outputs are computed, before state and outputs are written.
+  kExecute,     // Before anything is computed.
+  kExecuteEnd,  // After outputs are computed, before state and outputs are written.
   kResetState,
   kCopyState,
 };
@@ -81,7 +81,8 @@ struct FakeEngineOptions {
   std::string fingerprint = "fake 1";
   // What Model::accepts_strides() answers for strides that are not contiguous.
   bool accepts_strides = true;
-  // Whether models keep the source's Bytes (as engines that use weights in place do) or copies of them.
+  // Whether models keep the source's Bytes (as engines that use weights in place do) or copies of
+  // them.
   bool borrows_weights = true;
 };
 
@@ -96,7 +97,8 @@ class FakeEngine : public Engine {
   Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const override;
   Status compile(const ModelSource& source, const std::string& folder,
                  const LoadOptions& options) override;
-  Result<std::unique_ptr<Model>> load(const std::string& folder, const LoadOptions& options) override;
+  Result<std::unique_ptr<Model>> load(const std::string& folder,
+                                      const LoadOptions& options) override;
   Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
                                              const LoadOptions& options) override;
 
@@ -108,7 +110,8 @@ class FakeEngine : public Engine {
   const std::shared_ptr<FakeControls> controls_;
 };
 
-// A package with the program `text` and further files (path, content), borrowed: the strings must outlive the tree.
+// A package with the program `text` and further files (path, content), borrowed: the strings must
+// outlive the tree.
 Result<inmemoryfs::InMemoryFileSystem> make_fake_package(
     std::string_view text, const std::vector<std::pair<std::string, ByteSpan>>& files = {});
 

@@ -21,7 +21,8 @@ using ::testing::HasSubstr;
 TEST(FakeProgramTest, LinesBecomeFunctions) {
   const auto functions = parse_fake_program(
       "# two\nfunction a\n  input x float32 [2, 1..8, 3..]\nstate s float16 [4]\n"
-      "output y float32 [2, 1..8, 3..] = identity x\n\nfunction b\noutput w int8 [] = weight w.bin\n");
+      "output y float32 [2, 1..8, 3..] = identity x\n\nfunction b\noutput w int8 [] = weight "
+      "w.bin\n");
   ASSERT_TRUE(functions.ok()) << functions.status().to_string();
   ASSERT_EQ(functions->size(), 2u);
   EXPECT_EQ((*functions)[0].inputs[0].to_string(), "x: float32[2, 1..8, 3..]");
@@ -32,15 +33,21 @@ TEST(FakeProgramTest, LinesBecomeFunctions) {
 }
 
 TEST(FakeProgramTest, ABadLineIsNamed) {
-  for (const char* text : {"", "input x float32 [1]", "function", "function f\ninput x float31 [1]", "function f\ninput x float32 1",
-                           "function f\ninput x float32 [a]", "function f\ninput x float32 [3..2]", "function f\noutput y float32 [1] = fly x",
-                           "function f\noutput y float32 [1] = identity x", "function f\nstate s float32 [1..2]", "function f\nwhat x float32 [1]"}) {
+  for (const char* text :
+       {"", "input x float32 [1]", "function", "function f\ninput x float31 [1]",
+        "function f\ninput x float32 1", "function f\ninput x float32 [a]",
+        "function f\ninput x float32 [3..2]", "function f\noutput y float32 [1] = fly x",
+        "function f\noutput y float32 [1] = identity x", "function f\nstate s float32 [1..2]",
+        "function f\nwhat x float32 [1]"}) {
     EXPECT_EQ(parse_fake_program(text).status().code(), StatusCode::kCorruptData) << text;
   }
-  EXPECT_THAT(parse_fake_program("function f\ninput x float31 [1]").status().message(), HasSubstr("line 2"));
+  EXPECT_THAT(parse_fake_program("function f\ninput x float31 [1]").status().message(),
+              HasSubstr("line 2"));
 }
 
-constexpr char kCounter[] = "function main\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s x\n";
+constexpr char kCounter[] =
+    "function main\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s "
+    "x\n";
 
 class FakeEngineTest : public ::testing::Test {
  protected:
@@ -114,7 +121,8 @@ TEST_F(FakeEngineTest, AStateInUseIsRefused) {
 TEST_F(FakeEngineTest, CompiledFoldersAreLoadedAndForeignOnesRefused) {
   load(kCounter);
   FileSystem& files = real_file_system();
-  const std::string folder = *files.make_unique_directory(temporary_directory(), "fake_engine_test");
+  const std::string folder =
+      *files.make_unique_directory(temporary_directory(), "fake_engine_test");
   ASSERT_TRUE(engine_.compile({.files = tree_.get(), .name = "toy"}, folder, {}).ok());
   auto model = engine_.load(folder, {});
   ASSERT_TRUE(model.ok()) << model.status().to_string();
@@ -123,7 +131,8 @@ TEST_F(FakeEngineTest, CompiledFoldersAreLoadedAndForeignOnesRefused) {
   EXPECT_EQ(newer.load(folder, {}).status().code(), StatusCode::kFailedPrecondition);
   ASSERT_TRUE(files.remove_tree(join_path(folder, "model")).ok());
   EXPECT_EQ(engine_.load(folder, {}).status().code(), StatusCode::kCorruptData);
-  EXPECT_EQ(engine_.load(join_path(folder, "absent"), {}).status().code(), StatusCode::kCorruptData);
+  EXPECT_EQ(engine_.load(join_path(folder, "absent"), {}).status().code(),
+            StatusCode::kCorruptData);
   ASSERT_TRUE(files.remove_tree(folder).ok());
 }
 
@@ -134,8 +143,14 @@ TEST_F(FakeEngineTest, DescribesCancelsAndReports) {
   EXPECT_EQ((*descriptions)[0].states[0].to_string(), "s: float32[2]");
   CancellationToken token;
   token.cancel();
-  EXPECT_EQ(engine_.load_source({.files = tree_.get(), .name = "toy"}, {.cancellation = &token}).status().code(), StatusCode::kCancelled);
-  EXPECT_EQ(engine_.load_source({.files = tree_.get(), .name = "toy"}, {.function_name = "absent"}).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(engine_.load_source({.files = tree_.get(), .name = "toy"}, {.cancellation = &token})
+                .status()
+                .code(),
+            StatusCode::kCancelled);
+  EXPECT_EQ(engine_.load_source({.files = tree_.get(), .name = "toy"}, {.function_name = "absent"})
+                .status()
+                .code(),
+            StatusCode::kNotFound);
   struct Sink : EventSink {
     std::vector<std::string> names;
     bool wants_operation_timings() const override { return true; }

@@ -34,33 +34,54 @@ void store_as(std::byte* at, V value) {
 double load_element(DataType dtype, const std::byte* at) {
   switch (dtype) {
     case DataType::kBool:
-    case DataType::kUInt8: return load_as<uint8_t>(at);
-    case DataType::kInt8: return load_as<int8_t>(at);
-    case DataType::kInt16: return load_as<int16_t>(at);
-    case DataType::kUInt16: return load_as<uint16_t>(at);
-    case DataType::kInt32: return load_as<int32_t>(at);
-    case DataType::kInt64: return static_cast<double>(load_as<int64_t>(at));
-    case DataType::kFloat16: return static_cast<float>(load_as<_Float16>(at));
-    case DataType::kFloat32: return load_as<float>(at);
-    case DataType::kFloat64: return load_as<double>(at);
-    case DataType::kInvalid: break;
+    case DataType::kUInt8:
+      return load_as<uint8_t>(at);
+    case DataType::kInt8:
+      return load_as<int8_t>(at);
+    case DataType::kInt16:
+      return load_as<int16_t>(at);
+    case DataType::kUInt16:
+      return load_as<uint16_t>(at);
+    case DataType::kInt32:
+      return load_as<int32_t>(at);
+    case DataType::kInt64:
+      return static_cast<double>(load_as<int64_t>(at));
+    case DataType::kFloat16:
+      return static_cast<float>(load_as<_Float16>(at));
+    case DataType::kFloat32:
+      return load_as<float>(at);
+    case DataType::kFloat64:
+      return load_as<double>(at);
+    case DataType::kInvalid:
+      break;
   }
   return 0;
 }
 
 void store_element(DataType dtype, double value, std::byte* at) {
   switch (dtype) {
-    case DataType::kBool: return store_as<uint8_t>(at, value != 0);
-    case DataType::kUInt8: return store_as<uint8_t>(at, value);
-    case DataType::kInt8: return store_as<int8_t>(at, value);
-    case DataType::kInt16: return store_as<int16_t>(at, value);
-    case DataType::kUInt16: return store_as<uint16_t>(at, value);
-    case DataType::kInt32: return store_as<int32_t>(at, value);
-    case DataType::kInt64: return store_as<int64_t>(at, value);
-    case DataType::kFloat16: return store_as<_Float16>(at, static_cast<float>(value));
-    case DataType::kFloat32: return store_as<float>(at, value);
-    case DataType::kFloat64: return store_as<double>(at, value);
-    case DataType::kInvalid: return;
+    case DataType::kBool:
+      return store_as<uint8_t>(at, value != 0);
+    case DataType::kUInt8:
+      return store_as<uint8_t>(at, value);
+    case DataType::kInt8:
+      return store_as<int8_t>(at, value);
+    case DataType::kInt16:
+      return store_as<int16_t>(at, value);
+    case DataType::kUInt16:
+      return store_as<uint16_t>(at, value);
+    case DataType::kInt32:
+      return store_as<int32_t>(at, value);
+    case DataType::kInt64:
+      return store_as<int64_t>(at, value);
+    case DataType::kFloat16:
+      return store_as<_Float16>(at, static_cast<float>(value));
+    case DataType::kFloat32:
+      return store_as<float>(at, value);
+    case DataType::kFloat64:
+      return store_as<double>(at, value);
+    case DataType::kInvalid:
+      return;
   }
 }
 
@@ -81,7 +102,8 @@ std::vector<int64_t> contiguous_strides(std::span<const int64_t> shape) {
 }
 
 // Offsets in elements of a tensor's elements in row-major order.
-std::vector<size_t> element_offsets(std::span<const int64_t> shape, std::span<const int64_t> strides) {
+std::vector<size_t> element_offsets(std::span<const int64_t> shape,
+                                    std::span<const int64_t> strides) {
   const size_t count = element_count(shape);
   std::vector<size_t> offsets(count);
   for (size_t i = 0; i < count; ++i) {
@@ -118,9 +140,13 @@ size_t state_bytes(const TensorSpec& spec) {
 // Values live in `values_`, one vector per state; `in_use_` is what refuses a second execute().
 class FakeState : public State {
  public:
-  FakeState(const std::vector<TensorSpec>& specs, std::map<std::string, std::vector<std::byte>> initial,
+  FakeState(const std::vector<TensorSpec>& specs,
+            std::map<std::string, std::vector<std::byte>> initial,
             std::shared_ptr<FakeControls> controls)
-      : specs_(specs), initial_(initial), values_(std::move(initial)), controls_(std::move(controls)) {}
+      : specs_(specs),
+        initial_(initial),
+        values_(std::move(initial)),
+        controls_(std::move(controls)) {}
 
   Status reset() override {
     RETURN_IF_ERROR(controls_->enter(FakeStage::kResetState));
@@ -132,7 +158,8 @@ class FakeState : public State {
 
   Status read(std::string_view name, std::span<std::byte> destination) const override {
     ASSIGN_OR_RETURN(const std::vector<std::byte>* value, find(name));
-    if (destination.size() != value->size()) return wrong_size(name, destination.size(), value->size());
+    if (destination.size() != value->size())
+      return wrong_size(name, destination.size(), value->size());
     std::copy(value->begin(), value->end(), destination.begin());
     return Status();
   }
@@ -152,7 +179,8 @@ class FakeState : public State {
   }
 
   Status acquire() {
-    if (in_use_.exchange(true)) return failed_precondition("the state is in use by another execution");
+    if (in_use_.exchange(true))
+      return failed_precondition("the state is in use by another execution");
     return Status();
   }
   void release() { in_use_ = false; }
@@ -167,9 +195,9 @@ class FakeState : public State {
     return not_found("there is no state of that name; there are:" + names, std::string(name));
   }
   static Status wrong_size(std::string_view name, size_t got, size_t expected) {
-    return invalid_argument("the state has " + std::to_string(expected) + " bytes, not " +
-                                std::to_string(got),
-                            std::string(name));
+    return invalid_argument(
+        "the state has " + std::to_string(expected) + " bytes, not " + std::to_string(got),
+        std::string(name));
   }
 
   const std::vector<TensorSpec> specs_;
@@ -186,8 +214,8 @@ FunctionDescription describe_fake_function(const FakeFunction& function) {
   return description;
 }
 
-FakeModel::FakeModel(FakeFunction function, std::map<std::string, Bytes> weights, bool accepts_strides,
-                     std::shared_ptr<FakeControls> controls)
+FakeModel::FakeModel(FakeFunction function, std::map<std::string, Bytes> weights,
+                     bool accepts_strides, std::shared_ptr<FakeControls> controls)
     : function_(std::move(function)),
       description_(describe_fake_function(function_)),
       weights_(std::move(weights)),
@@ -198,7 +226,8 @@ FakeModel::FakeModel(FakeFunction function, std::map<std::string, Bytes> weights
 
 FakeModel::~FakeModel() { --controls_->live_models_; }
 
-bool FakeModel::accepts_strides(std::span<const int64_t> shape, std::span<const int64_t> strides) const {
+bool FakeModel::accepts_strides(std::span<const int64_t> shape,
+                                std::span<const int64_t> strides) const {
   if (accepts_strides_) return true;
   const std::vector<int64_t> contiguous = contiguous_strides(shape);
   for (size_t i = 0; i < shape.size(); ++i) {
@@ -321,7 +350,8 @@ Status FakeModel::execute(std::span<const ConstTensorView> inputs, std::span<Ten
         const DataType of_state = function_.states[s].dtype;
         const size_t count = value.size() / data_type_size(of_state);
         if (element_count(x.shape) != count) {
-          return invalid_argument("accumulate takes as many elements as the state has", output.spec.name);
+          return invalid_argument("accumulate takes as many elements as the state has",
+                                  output.spec.name);
         }
         for (const Dimension& dimension : output.spec.shape) result.shape.push_back(dimension.min);
         result.values.resize(count * size);
@@ -340,7 +370,8 @@ Status FakeModel::execute(std::span<const ConstTensorView> inputs, std::span<Ten
         for (size_t e = 0; e < element_count(x.shape); ++e) {
           if (load_element(x.dtype, values.data() + e * data_type_size(x.dtype)) == 0) continue;
           result.values.resize(result.values.size() + size);
-          store_element(dtype, static_cast<double>(e), result.values.data() + result.values.size() - size);
+          store_element(dtype, static_cast<double>(e),
+                        result.values.data() + result.values.size() - size);
         }
         result.shape = {static_cast<int64_t>(result.values.size() / size)};
         break;
@@ -354,7 +385,8 @@ Status FakeModel::execute(std::span<const ConstTensorView> inputs, std::span<Ten
     }
     TensorView& view = outputs[i];
     if (view.dtype != dtype || view.shape.size() != result.shape.size()) {
-      return invalid_argument("the tensor does not fit " + output.spec.to_string(), output.spec.name);
+      return invalid_argument("the tensor does not fit " + output.spec.to_string(),
+                              output.spec.name);
     }
     if (view.strides.empty()) {
       if (result.values.size() > view.capacity) {
@@ -376,8 +408,9 @@ Status FakeModel::execute(std::span<const ConstTensorView> inputs, std::span<Ten
     TensorView& view = outputs[i];
     const size_t size = data_type_size(view.dtype);
     const std::vector<int64_t> contiguous = contiguous_strides(computed[i].shape);
-    const std::vector<size_t> offsets = element_offsets(
-        computed[i].shape, view.strides.empty() ? std::span<const int64_t>(contiguous) : view.strides);
+    const std::vector<size_t> offsets =
+        element_offsets(computed[i].shape,
+                        view.strides.empty() ? std::span<const int64_t>(contiguous) : view.strides);
     for (size_t e = 0; e < offsets.size(); ++e) {
       std::memcpy(static_cast<std::byte*>(view.data) + offsets[e] * size,
                   computed[i].values.data() + e * size, size);

@@ -144,13 +144,14 @@ Result<std::vector<FakeFunction>> parse_fake_program(std::string_view text) {
       FakeOutput output{.spec = *std::move(spec)};
       const std::string_view operation = next_word(line);
       constexpr std::pair<std::string_view, FakeOperation> kOperations[] = {
-          {"identity", FakeOperation::kIdentity}, {"add", FakeOperation::kAdd},
+          {"identity", FakeOperation::kIdentity},     {"add", FakeOperation::kAdd},
           {"accumulate", FakeOperation::kAccumulate}, {"nonzero", FakeOperation::kNonzero},
           {"weight", FakeOperation::kWeight},
       };
       const auto* known = std::find_if(std::begin(kOperations), std::end(kOperations),
                                        [&](const auto& entry) { return entry.first == operation; });
-      if (known == std::end(kOperations)) return failure("unknown operation " + std::string(operation));
+      if (known == std::end(kOperations))
+        return failure("unknown operation " + std::string(operation));
       output.operation = known->second;
       while (!line.empty()) output.operands.emplace_back(next_word(line));
       if (const char* reason = check_output(function, output)) return failure(reason);

@@ -14,11 +14,13 @@ CheckIndices::CheckIndices(const ov::Output<ov::Node>& indices, const ov::Output
 }
 
 void CheckIndices::validate_and_infer_types() {
-  NODE_VALIDATION_CHECK(this, get_input_element_type(0).compatible(ov::element::i32), "the indices must be i32");
+  NODE_VALIDATION_CHECK(this, get_input_element_type(0).compatible(ov::element::i32),
+                        "the indices must be i32");
   set_output_type(0, ov::element::i32, get_input_partial_shape(0));
 }
 
-std::shared_ptr<ov::Node> CheckIndices::clone_with_new_inputs(const ov::OutputVector& inputs) const {
+std::shared_ptr<ov::Node> CheckIndices::clone_with_new_inputs(
+    const ov::OutputVector& inputs) const {
   check_new_args_count(this, inputs);
   return std::make_shared<CheckIndices>(inputs[0], inputs[1]);
 }
@@ -43,8 +45,9 @@ bool CheckIndices::evaluate(ov::TensorVector& outputs, const ov::TensorVector& i
   const int32_t* values = indices.data<const int32_t>();
   for (size_t i = 0; i < indices.get_size(); ++i) {
     const int64_t limit = limits[i % limits.size()];
-    OPENVINO_ASSERT(values[i] >= 0 && values[i] < limit, "the index ", values[i], " lies outside [0, ", limit,
-                    "), and validate_indices asks for an error (", get_friendly_name(), ")");
+    OPENVINO_ASSERT(values[i] >= 0 && values[i] < limit, "the index ", values[i],
+                    " lies outside [0, ", limit, "), and validate_indices asks for an error (",
+                    get_friendly_name(), ")");
   }
   outputs[0].set_shape(indices.get_shape());
   std::copy_n(values, indices.get_size(), outputs[0].data<int32_t>());

@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_CHECK_INDICES_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_CHECK_INDICES_H_
 
-// A node that gives its i32 indices as they are, and ends the execution when one lies outside [0, limit): `validate_indices` of the
-// gather and scatter operations from iOS 17 on.
+// A node that gives its i32 indices as they are, and ends the execution when one lies outside [0,
+// limit): `validate_indices` of the gather and scatter operations from iOS 17 on.
 
 #include <memory>
 
@@ -15,7 +15,8 @@ class CheckIndices : public ov::op::Op {
   OPENVINO_OP("CheckIndices", "coreml_delegate");
 
   CheckIndices() = default;
-  // `limits` is 1-D i64: one element for all indices, or one for each position of the last axis of `indices`.
+  // `limits` is 1-D i64: one element for all indices, or one for each position of the last axis of
+  // `indices`.
   CheckIndices(const ov::Output<ov::Node>& indices, const ov::Output<ov::Node>& limits);
 
   void validate_and_infer_types() override;

@@ -39,7 +39,8 @@ std::string sentence_of(const std::exception& error) {
   while (std::getline(lines, line)) {
     if (line.empty() || line.starts_with("Exception from ") || line.starts_with("Check '") ||
         line.starts_with("While validating node")) {
-      // "Check 'condition' failed at file:line:" says where, not what; keep it only when there is nothing else.
+      // "Check 'condition' failed at file:line:" says where, not what; keep it only when there is
+      // nothing else.
       continue;
     }
     if (!kept.empty()) kept += ' ';
@@ -55,27 +56,30 @@ std::string sentence_of(const std::exception& error) {
 
 void Environment::define(const std::string& name, Value value) {
   if (!values_.emplace(name, std::move(value)).second) {
-    throw OpError(corrupt_data("the value \"" + name + "\" is defined twice", scope_.function->name));
+    throw OpError(
+        corrupt_data("the value \"" + name + "\" is defined twice", scope_.function->name));
   }
 }
 
 Value Environment::lookup(const std::string& name) {
   if (auto it = values_.find(name); it != values_.end()) return it->second;
   if (parent_ == nullptr) {
-    throw OpError(corrupt_data("the value \"" + name + "\" is used but not defined", scope_.function->name));
+    throw OpError(
+        corrupt_data("the value \"" + name + "\" is used but not defined", scope_.function->name));
   }
   Value outer = parent_->lookup(name);
   if (inline_) return outer;
   auto capture = [&](const Output& output) {
-    auto parameter =
-        std::make_shared<ov::op::v0::Parameter>(output.get_element_type(), output.get_partial_shape());
+    auto parameter = std::make_shared<ov::op::v0::Parameter>(output.get_element_type(),
+                                                             output.get_partial_shape());
     captures_.push_back({name, "", output, parameter});
     return parameter->output(0);
   };
   Value inner = outer;
   if (const Output* output = outer.output()) {
     std::shared_ptr<ov::op::v0::Constant> known = fold(*output, kMaxFoldedCapture);
-    inner = Value(known != nullptr ? std::make_shared<ov::op::v0::Constant>(*known)->output(0) : capture(*output),
+    inner = Value(known != nullptr ? std::make_shared<ov::op::v0::Constant>(*known)->output(0)
+                                   : capture(*output),
                   outer.element());
   } else if (const ListValue* list = outer.list()) {
     inner = Value(ListValue{capture(list->elements), list->element_type});
@@ -99,31 +103,37 @@ Output Environment::materialize(const Value& value, std::string_view what) {
 
 Output Environment::read_state(const std::string& name) {
   if (auto it = states_.find(name); it != states_.end()) return it->second;
-  if (parent_ == nullptr) throw OpError(corrupt_data("there is no state \"" + name + "\"", scope_.function->name));
+  if (parent_ == nullptr)
+    throw OpError(corrupt_data("there is no state \"" + name + "\"", scope_.function->name));
   Output outer = parent_->read_state(name);
   if (inline_) return outer;
-  auto parameter = std::make_shared<ov::op::v0::Parameter>(outer.get_element_type(), outer.get_partial_shape());
+  auto parameter =
+      std::make_shared<ov::op::v0::Parameter>(outer.get_element_type(), outer.get_partial_shape());
   captures_.push_back({"", name, outer, parameter});
   states_.emplace(name, parameter->output(0));
   return parameter->output(0);
 }
 
-void Environment::define_state(const std::string& name, Output value) { states_[name] = std::move(value); }
+void Environment::define_state(const std::string& name, Output value) {
+  states_[name] = std::move(value);
+}
 
 void Environment::write_state(const std::string& name, Output value) {
   if (inline_) {
     parent_->write_state(name, std::move(value));
     return;
   }
-  read_state(name);  // Fails for an unknown one; captures it, so that a path that does not write has the old value.
+  read_state(name);  // Fails for an unknown one; captures it, so that a path that does not write
+                     // has the old value.
   states_[name] = value;
   written_[name] = std::move(value);
 }
 
 void Environment::run(const model::Block& block) {
   if (++scope_.depth > kMaxBlockDepth) {
-    throw OpError(corrupt_data("blocks are nested deeper than " + std::to_string(kMaxBlockDepth) + " levels",
-                               scope_.function->name));
+    throw OpError(
+        corrupt_data("blocks are nested deeper than " + std::to_string(kMaxBlockDepth) + " levels",
+                     scope_.function->name));
   }
   for (const model::Operation& operation : block.operations) {
     if (scope_.options->is_cancelled && scope_.options->is_cancelled()) {
@@ -139,7 +149,8 @@ void Environment::translate_operation(const model::Operation& operation) {
   try {
     if (operation.type == "const") {
       auto it = operation.attributes.find("val");
-      if (it == operation.attributes.end() || it->second == nullptr || operation.outputs.size() != 1) {
+      if (it == operation.attributes.end() || it->second == nullptr ||
+          operation.outputs.size() != 1) {
         throw OpError(corrupt_data("a const needs the attribute \"val\" and one output"));
       }
       define(operation.outputs[0].name, Value(it->second));
@@ -165,9 +176,11 @@ void Environment::translate_operation(const model::Operation& operation) {
   }
 }
 
-void Environment::define_results(const model::Operation& operation, const OpEntry& entry, const OpResults& results) {
+void Environment::define_results(const model::Operation& operation, const OpEntry& entry,
+                                 const OpResults& results) {
   if (results.items().size() < operation.outputs.size()) {
-    throw OpError(corrupt_data("it has " + std::to_string(results.items().size()) + " outputs, the program wants " +
+    throw OpError(corrupt_data("it has " + std::to_string(results.items().size()) +
+                               " outputs, the program wants " +
                                std::to_string(operation.outputs.size())));
   }
   for (size_t i = 0; i < operation.outputs.size(); ++i) {
@@ -175,7 +188,8 @@ void Environment::define_results(const model::Operation& operation, const OpEntr
     const model::NamedType& declared = operation.outputs[i];
     if (!item.value.is_empty()) {
       if (const Output* output = item.value.output()) name_nodes(operation, *output, declared.name);
-      if (const ListValue* list = item.value.list()) name_nodes(operation, list->elements, declared.name);
+      if (const ListValue* list = item.value.list())
+        name_nodes(operation, list->elements, declared.name);
       define(declared.name, item.value);
       continue;
     }
@@ -184,14 +198,15 @@ void Environment::define_results(const model::Operation& operation, const OpEntr
   }
 }
 
-Output Environment::finish(const model::Operation& operation, const model::NamedType& declared, Output output,
-                           Rounding rounding) {
+Output Environment::finish(const model::Operation& operation, const model::NamedType& declared,
+                           Output output, Rounding rounding) {
   if (declared.type.kind != model::ValueType::Kind::kTensor) {
-    throw OpError(corrupt_data("its output \"" + declared.name + "\" is declared " + declared.type.to_string() +
-                               ", it gives a tensor"));
+    throw OpError(corrupt_data("its output \"" + declared.name + "\" is declared " +
+                               declared.type.to_string() + ", it gives a tensor"));
   }
   output = convert(output, runtime_type(declared.type.element));
-  // coremltools leaves the 0 of a reshape that keeps an extent in the declared type, so a 0 says nothing.
+  // coremltools leaves the 0 of a reshape that keeps an extent in the declared type, so a 0 says
+  // nothing.
   ov::PartialShape wanted = partial_shape(declared.type);
   if (wanted.rank().is_static()) {
     for (ov::Dimension& dimension : wanted) {
@@ -206,7 +221,8 @@ Output Environment::finish(const model::Operation& operation, const model::Named
       output = reshape(output, declared.type.shape);
     } else {
       std::ostringstream message;
-      message << "it gives the shape " << given << ", the program declares " << declared.type.to_string();
+      message << "it gives the shape " << given << ", the program declares "
+              << declared.type.to_string();
       throw OpError(corrupt_data(message.str()));
     }
   } else if (given.is_dynamic() && wanted.is_static()) {
@@ -214,7 +230,8 @@ Output Environment::finish(const model::Operation& operation, const model::Named
     output = reshape(output, declared.type.shape);
   }
   if (output.get_partial_shape().is_static() && element_count(output.get_shape()) > kMaxElements) {
-    throw OpError(resource_exhausted("its output has the shape " + output.get_partial_shape().to_string() +
+    throw OpError(resource_exhausted("its output has the shape " +
+                                     output.get_partial_shape().to_string() +
                                      ": more elements than the portable engine computes with"));
   }
   if (rounding == Rounding::kRound && scope_.options->numeric_mode == NumericMode::kFloat16 &&
@@ -225,8 +242,10 @@ Output Environment::finish(const model::Operation& operation, const model::Named
   return output;
 }
 
-void Environment::name_nodes(const model::Operation& operation, const Output& output, const std::string& name) {
-  // A node whose friendly name is not its automatic one has been named, and so has everything before it.
+void Environment::name_nodes(const model::Operation& operation, const Output& output,
+                             const std::string& name) {
+  // A node whose friendly name is not its automatic one has been named, and so has everything
+  // before it.
   std::vector<std::pair<ov::Node*, std::string>> pending = {{output.get_node(), name}};
   while (!pending.empty()) {
     auto [node, wanted] = std::move(pending.back());
@@ -237,7 +256,8 @@ void Environment::name_nodes(const model::Operation& operation, const Output& ou
     node->set_friendly_name(unique);
     scope_.origins.emplace(unique, Origin{operation.label(), operation.type});
     for (const Output& input : node->input_values()) {
-      pending.emplace_back(input.get_node(), operation.label() + "/" + input.get_node()->get_type_name());
+      pending.emplace_back(input.get_node(),
+                           operation.label() + "/" + input.get_node()->get_type_name());
     }
   }
 }

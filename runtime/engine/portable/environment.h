@@ -1,10 +1,11 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_ENVIRONMENT_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_ENVIRONMENT_H_
 
-// The names of one block while it is translated. The function's block has no parent; the block of a cond or while_loop becomes a
-// graph of its own (the body of an ov If or Loop), so a value of an outer block that it uses is captured: a parameter of the body
-// stands for it, and the operation connects the two. States thread through: each environment knows the current value of the
-// states it has used, and an inner one says which it changed.
+// The names of one block while it is translated. The function's block has no parent; the block of a
+// cond or while_loop becomes a graph of its own (the body of an ov If or Loop), so a value of an
+// outer block that it uses is captured: a parameter of the body stands for it, and the operation
+// connects the two. States thread through: each environment knows the current value of the states
+// it has used, and an inner one says which it changed.
 //
 // Everything here throws OpError. Thread rule: used by the thread that translates.
 
@@ -43,7 +44,8 @@ class Environment {
 
   enum class Kind {
     kGraph,   // The function, or the body of an If or Loop: a graph of its own.
-    kInline,  // A block whose nodes join the parent's graph: nothing is captured, states are the parent's.
+    kInline,  // A block whose nodes join the parent's graph: nothing is captured, states are the
+              // parent's.
   };
 
   Environment(TranslationScope& scope, Environment* parent, Kind kind = Kind::kGraph)
@@ -55,9 +57,11 @@ class Environment {
 
   // Defines a name of this block; a name that is there already fails.
   void define(const std::string& name, Value value);
-  // The value of a name, captured from the parent when need be. Fails for a name that nobody defined.
+  // The value of a name, captured from the parent when need be. Fails for a name that nobody
+  // defined.
   Value lookup(const std::string& name);
-  // As a node of this block's graph. `what` names the value in the failure when it cannot be one (a string, a list, a state).
+  // As a node of this block's graph. `what` names the value in the failure when it cannot be one (a
+  // string, a list, a state).
   Output materialize(const Value& value, std::string_view what);
 
   Output read_state(const std::string& name);
@@ -74,8 +78,10 @@ class Environment {
 
  private:
   void translate_operation(const model::Operation& operation);
-  void define_results(const model::Operation& operation, const OpEntry& entry, const OpResults& results);
-  Output finish(const model::Operation& operation, const model::NamedType& declared, Output output, Rounding rounding);
+  void define_results(const model::Operation& operation, const OpEntry& entry,
+                      const OpResults& results);
+  Output finish(const model::Operation& operation, const model::NamedType& declared, Output output,
+                Rounding rounding);
   void name_nodes(const model::Operation& operation, const Output& output, const std::string& name);
 
   TranslationScope& scope_;

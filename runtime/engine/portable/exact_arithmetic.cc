@@ -72,9 +72,12 @@ int32_t exact_arithmetic(ExactKind kind, int32_t x, int32_t y) {
   const int64_t remainder = a % b;
   const bool adjust = remainder != 0 && (remainder < 0) != (b < 0);
   switch (kind) {
-    case ExactKind::kFloorDivide: return static_cast<int32_t>(quotient - (adjust ? 1 : 0));
-    case ExactKind::kFloorModulo: return static_cast<int32_t>(remainder + (adjust ? b : 0));
-    default: return static_cast<int32_t>(quotient);
+    case ExactKind::kFloorDivide:
+      return static_cast<int32_t>(quotient - (adjust ? 1 : 0));
+    case ExactKind::kFloorModulo:
+      return static_cast<int32_t>(remainder + (adjust ? b : 0));
+    default:
+      return static_cast<int32_t>(quotient);
   }
 }
 
@@ -98,25 +101,30 @@ float exact_arithmetic(ExactKind kind, float x, float y) {
   return rounded;
 }
 
-ExactArithmetic::ExactArithmetic(const ov::Output<ov::Node>& x, const ov::Output<ov::Node>& y, ExactKind kind)
+ExactArithmetic::ExactArithmetic(const ov::Output<ov::Node>& x, const ov::Output<ov::Node>& y,
+                                 ExactKind kind)
     : Op({x, y}), kind_(static_cast<int64_t>(kind)) {
   constructor_validate_and_infer_types();
 }
 
 void ExactArithmetic::validate_and_infer_types() {
   ov::element::Type type;
-  NODE_VALIDATION_CHECK(this, ov::element::Type::merge(type, get_input_element_type(0), get_input_element_type(1)),
-                        "the arguments have different types");
-  NODE_VALIDATION_CHECK(this, type == ov::element::i32 || type == ov::element::f32 || type.is_dynamic(),
+  NODE_VALIDATION_CHECK(
+      this, ov::element::Type::merge(type, get_input_element_type(0), get_input_element_type(1)),
+      "the arguments have different types");
+  NODE_VALIDATION_CHECK(this,
+                        type == ov::element::i32 || type == ov::element::f32 || type.is_dynamic(),
                         "the arguments must be i32 or f32");
   ov::PartialShape shape = get_input_partial_shape(0);
-  NODE_VALIDATION_CHECK(
-      this, ov::PartialShape::broadcast_merge_into(shape, get_input_partial_shape(1), ov::op::AutoBroadcastType::NUMPY),
-      "the arguments' shapes do not broadcast");
+  NODE_VALIDATION_CHECK(this,
+                        ov::PartialShape::broadcast_merge_into(shape, get_input_partial_shape(1),
+                                                               ov::op::AutoBroadcastType::NUMPY),
+                        "the arguments' shapes do not broadcast");
   set_output_type(0, type, shape);
 }
 
-std::shared_ptr<ov::Node> ExactArithmetic::clone_with_new_inputs(const ov::OutputVector& inputs) const {
+std::shared_ptr<ov::Node> ExactArithmetic::clone_with_new_inputs(
+    const ov::OutputVector& inputs) const {
   check_new_args_count(this, inputs);
   return std::make_shared<ExactArithmetic>(inputs[0], inputs[1], static_cast<ExactKind>(kind_));
 }
@@ -128,7 +136,8 @@ bool ExactArithmetic::visit_attributes(ov::AttributeVisitor& visitor) {
 
 bool ExactArithmetic::evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const {
   ov::PartialShape shape = inputs[0].get_shape();
-  if (!ov::PartialShape::broadcast_merge_into(shape, inputs[1].get_shape(), ov::op::AutoBroadcastType::NUMPY)) {
+  if (!ov::PartialShape::broadcast_merge_into(shape, inputs[1].get_shape(),
+                                              ov::op::AutoBroadcastType::NUMPY)) {
     return false;
   }
   outputs[0].set_shape(shape.to_shape());

@@ -1,9 +1,10 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_EXACT_ARITHMETIC_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_EXACT_ARITHMETIC_H_
 
-// A node for the binary operations that OpenVINO's CPU plugin gets wrong: it divides integers as floats (wrong above 2^24), computes
-// x mod y as x - floor(x / y) * y, and turns a division by a constant into a multiplication by its rounded reciprocal, so that
-// floor(49 / 49) is 0. Results are NumPy's.
+// A node for the binary operations that OpenVINO's CPU plugin gets wrong: it divides integers as
+// floats (wrong above 2^24), computes x mod y as x - floor(x / y) * y, and turns a division by a
+// constant into a multiplication by its rounded reciprocal, so that floor(49 / 49) is 0. Results
+// are NumPy's.
 
 #include <cstdint>
 #include <memory>
@@ -17,7 +18,8 @@ enum class ExactKind : int64_t {
   kFloorDivide,     // i32 and f32. Integers: x / 0 is 0.
   kFloorModulo,     // i32 and f32: the sign of y. Integers: x mod 0 is 0.
   kTruncateDivide,  // i32: towards zero; x / 0 is 0.
-  kPower,           // i32, wrapping; a negative exponent gives the truncated quotient (0, 1 or -1), 0 for base 0.
+  kPower,  // i32, wrapping; a negative exponent gives the truncated quotient (0, 1 or -1), 0 for
+           // base 0.
 };
 
 // Two arguments of one type, broadcast as NumPy does.

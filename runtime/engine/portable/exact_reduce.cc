@@ -8,8 +8,12 @@
 
 namespace coreml_delegate::engine::portable {
 
-ExactReduce::ExactReduce(const ov::Output<ov::Node>& value, ReduceKind kind, std::vector<int64_t> axes, bool keep_dims)
-    : Op({value}), kind_(static_cast<int64_t>(kind)), axes_(std::move(axes)), keep_dims_(keep_dims) {
+ExactReduce::ExactReduce(const ov::Output<ov::Node>& value, ReduceKind kind,
+                         std::vector<int64_t> axes, bool keep_dims)
+    : Op({value}),
+      kind_(static_cast<int64_t>(kind)),
+      axes_(std::move(axes)),
+      keep_dims_(keep_dims) {
   constructor_validate_and_infer_types();
 }
 
@@ -18,7 +22,8 @@ bool ExactReduce::is_reduced(size_t axis) const {
 }
 
 void ExactReduce::validate_and_infer_types() {
-  NODE_VALIDATION_CHECK(this, get_input_element_type(0).compatible(ov::element::i32), "ExactReduce takes i32");
+  NODE_VALIDATION_CHECK(this, get_input_element_type(0).compatible(ov::element::i32),
+                        "ExactReduce takes i32");
   const ov::PartialShape& shape = get_input_partial_shape(0);
   NODE_VALIDATION_CHECK(this, shape.rank().is_static(), "ExactReduce needs a known rank");
   std::vector<ov::Dimension> result;
@@ -34,7 +39,8 @@ void ExactReduce::validate_and_infer_types() {
 
 std::shared_ptr<ov::Node> ExactReduce::clone_with_new_inputs(const ov::OutputVector& inputs) const {
   check_new_args_count(this, inputs);
-  return std::make_shared<ExactReduce>(inputs[0], static_cast<ReduceKind>(kind_), axes_, keep_dims_);
+  return std::make_shared<ExactReduce>(inputs[0], static_cast<ReduceKind>(kind_), axes_,
+                                       keep_dims_);
 }
 
 bool ExactReduce::visit_attributes(ov::AttributeVisitor& visitor) {
@@ -80,10 +86,18 @@ bool ExactReduce::evaluate(ov::TensorVector& outputs, const ov::TensorVector& in
     int64_t& total = totals[target];
     switch (kind) {
       case ReduceKind::kSum:
-      case ReduceKind::kMean: total += values[i]; break;
-      case ReduceKind::kProduct: total = static_cast<int32_t>(static_cast<uint32_t>(total * values[i])); break;
-      case ReduceKind::kMaximum: total = std::max<int64_t>(total, values[i]); break;
-      case ReduceKind::kMinimum: total = std::min<int64_t>(total, values[i]); break;
+      case ReduceKind::kMean:
+        total += values[i];
+        break;
+      case ReduceKind::kProduct:
+        total = static_cast<int32_t>(static_cast<uint32_t>(total * values[i]));
+        break;
+      case ReduceKind::kMaximum:
+        total = std::max<int64_t>(total, values[i]);
+        break;
+      case ReduceKind::kMinimum:
+        total = std::min<int64_t>(total, values[i]);
+        break;
     }
     for (size_t d = shape.size(); d-- > 0;) {
       target += strides[d];
@@ -94,7 +108,8 @@ bool ExactReduce::evaluate(ov::TensorVector& outputs, const ov::TensorVector& in
   }
   int32_t* out = outputs[0].data<int32_t>();
   for (size_t i = 0; i < totals.size(); ++i) {
-    if (kind == ReduceKind::kMean && reduced_count != 0) totals[i] /= static_cast<int64_t>(reduced_count);
+    if (kind == ReduceKind::kMean && reduced_count != 0)
+      totals[i] /= static_cast<int64_t>(reduced_count);
     out[i] = static_cast<int32_t>(static_cast<uint32_t>(totals[i]));
   }
   return true;

@@ -1,7 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_EXACT_REDUCE_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_EXACT_REDUCE_H_
 
-// A node for reductions of i32, which OpenVINO's CPU plugin computes in float (wrong above 2^24). Sums and products wrap to 32 bits.
+// A node for reductions of i32, which OpenVINO's CPU plugin computes in float (wrong above 2^24).
+// Sums and products wrap to 32 bits.
 
 #include <cstdint>
 #include <memory>
@@ -11,7 +12,13 @@
 
 namespace coreml_delegate::engine::portable {
 
-enum class ReduceKind : int64_t { kSum, kProduct, kMaximum, kMinimum, kMean };  // kMean: towards zero.
+enum class ReduceKind : int64_t {
+  kSum,
+  kProduct,
+  kMaximum,
+  kMinimum,
+  kMean
+};  // kMean: towards zero.
 
 class ExactReduce : public ov::op::Op {
  public:
@@ -19,7 +26,8 @@ class ExactReduce : public ov::op::Op {
 
   ExactReduce() = default;
   // `axes` in [0, rank), each once.
-  ExactReduce(const ov::Output<ov::Node>& value, ReduceKind kind, std::vector<int64_t> axes, bool keep_dims);
+  ExactReduce(const ov::Output<ov::Node>& value, ReduceKind kind, std::vector<int64_t> axes,
+              bool keep_dims);
 
   void validate_and_infer_types() override;
   std::shared_ptr<ov::Node> clone_with_new_inputs(const ov::OutputVector& inputs) const override;

@@ -31,41 +31,63 @@ constexpr int kFoldDepth = 64;
 // The type of the bytes as the program stores them; undefined for what OpenVINO has no type for.
 ov::element::Type stored_type(ElementType element) {
   switch (element) {
-    case ElementType::kBool: return ov::element::boolean;
-    case ElementType::kFloat16: return ov::element::f16;
-    case ElementType::kFloat32: return ov::element::f32;
-    case ElementType::kFloat64: return ov::element::f64;
-    case ElementType::kBFloat16: return ov::element::bf16;
-    case ElementType::kFloat8E4M3FN: return ov::element::f8e4m3;
-    case ElementType::kFloat8E5M2: return ov::element::f8e5m2;
-    case ElementType::kInt4: return ov::element::i4;
-    case ElementType::kInt8: return ov::element::i8;
-    case ElementType::kInt16: return ov::element::i16;
-    case ElementType::kInt32: return ov::element::i32;
-    case ElementType::kInt64: return ov::element::i64;
-    case ElementType::kUInt4: return ov::element::u4;
-    case ElementType::kUInt8: return ov::element::u8;
-    case ElementType::kUInt16: return ov::element::u16;
-    case ElementType::kUInt32: return ov::element::u32;
-    case ElementType::kUInt64: return ov::element::u64;
+    case ElementType::kBool:
+      return ov::element::boolean;
+    case ElementType::kFloat16:
+      return ov::element::f16;
+    case ElementType::kFloat32:
+      return ov::element::f32;
+    case ElementType::kFloat64:
+      return ov::element::f64;
+    case ElementType::kBFloat16:
+      return ov::element::bf16;
+    case ElementType::kFloat8E4M3FN:
+      return ov::element::f8e4m3;
+    case ElementType::kFloat8E5M2:
+      return ov::element::f8e5m2;
+    case ElementType::kInt4:
+      return ov::element::i4;
+    case ElementType::kInt8:
+      return ov::element::i8;
+    case ElementType::kInt16:
+      return ov::element::i16;
+    case ElementType::kInt32:
+      return ov::element::i32;
+    case ElementType::kInt64:
+      return ov::element::i64;
+    case ElementType::kUInt4:
+      return ov::element::u4;
+    case ElementType::kUInt8:
+      return ov::element::u8;
+    case ElementType::kUInt16:
+      return ov::element::u16;
+    case ElementType::kUInt32:
+      return ov::element::u32;
+    case ElementType::kUInt64:
+      return ov::element::u64;
     case ElementType::kInvalid:
     case ElementType::kString:
     case ElementType::kUInt1:
     case ElementType::kUInt2:
     case ElementType::kUInt3:
-    case ElementType::kUInt6: return ov::element::dynamic;
+    case ElementType::kUInt6:
+      return ov::element::dynamic;
   }
   return ov::element::dynamic;
 }
 
-ov::Shape static_shape(const std::vector<int64_t>& shape) { return ov::Shape(shape.begin(), shape.end()); }
+ov::Shape static_shape(const std::vector<int64_t>& shape) {
+  return ov::Shape(shape.begin(), shape.end());
+}
 
 template <typename T, typename Read>
-Output converted_constant(const model::Constant& constant, const ov::element::Type& type, Read read) {
+Output converted_constant(const model::Constant& constant, const ov::element::Type& type,
+                          Read read) {
   const size_t count = static_cast<size_t>(constant.type.element_count());
   std::vector<T> values(count);
   for (size_t i = 0; i < count; ++i) values[i] = static_cast<T>(read(static_cast<int64_t>(i)));
-  return make<ov::op::v0::Constant>(type, static_shape(constant.type.shape), static_cast<const void*>(values.data()));
+  return make<ov::op::v0::Constant>(type, static_shape(constant.type.shape),
+                                    static_cast<const void*>(values.data()));
 }
 
 // A constant whose stored and runtime types differ, element by element.
@@ -78,7 +100,8 @@ Output convert_elements(const model::Constant& constant) {
   if (type == ov::element::i8) return converted_constant<int8_t>(constant, type, integer);
   if (type == ov::element::u8) return converted_constant<uint8_t>(constant, type, integer);
   // bool: any byte but zero is true.
-  return converted_constant<uint8_t>(constant, type, [&](int64_t i) { return constant.integer_at(i) != 0; });
+  return converted_constant<uint8_t>(constant, type,
+                                     [&](int64_t i) { return constant.integer_at(i) != 0; });
 }
 
 }  // namespace
@@ -90,24 +113,30 @@ ov::element::Type runtime_type(ElementType element) {
     case ElementType::kFloat64:
     case ElementType::kBFloat16:
     case ElementType::kFloat8E4M3FN:
-    case ElementType::kFloat8E5M2: return ov::element::f32;
+    case ElementType::kFloat8E5M2:
+      return ov::element::f32;
     case ElementType::kInt4:
-    case ElementType::kInt8: return ov::element::i8;
+    case ElementType::kInt8:
+      return ov::element::i8;
     case ElementType::kUInt1:
     case ElementType::kUInt2:
     case ElementType::kUInt3:
     case ElementType::kUInt4:
     case ElementType::kUInt6:
-    case ElementType::kUInt8: return ov::element::u8;
+    case ElementType::kUInt8:
+      return ov::element::u8;
     case ElementType::kInt16:
     case ElementType::kUInt16:
     case ElementType::kInt32:
     case ElementType::kUInt32:
     case ElementType::kInt64:
-    case ElementType::kUInt64: return ov::element::i32;
-    case ElementType::kBool: return ov::element::boolean;
+    case ElementType::kUInt64:
+      return ov::element::i32;
+    case ElementType::kBool:
+      return ov::element::boolean;
     case ElementType::kInvalid:
-    case ElementType::kString: break;
+    case ElementType::kString:
+      break;
   }
   throw OpError(unsupported("values of the type " + std::string(model::element_type_name(element)) +
                             " cannot be computed with"));
@@ -125,8 +154,10 @@ ov::element::Type border_type(ElementType element) {
     case ElementType::kInt64:
     case ElementType::kUInt8:
     case ElementType::kUInt16:
-    case ElementType::kUInt32: return stored_type(element);
-    default: break;
+    case ElementType::kUInt32:
+      return stored_type(element);
+    default:
+      break;
   }
   throw OpError(unsupported("a function's input or output cannot be of the type " +
                             std::string(model::element_type_name(element))));
@@ -165,11 +196,14 @@ Output scalar(const ov::element::Type& type, double value) {
   return make<ov::op::v0::Constant>(type, ov::Shape{}, std::vector<double>{value});
 }
 
-Output scalar_like(const Output& value, double number) { return scalar(value.get_element_type(), number); }
+Output scalar_like(const Output& value, double number) {
+  return scalar(value.get_element_type(), number);
+}
 
 Output constant_node(const model::Constant& constant) {
   if (constant.type.kind != model::ValueType::Kind::kTensor) {
-    throw OpError(corrupt_data("a constant of the type " + constant.type.to_string() + " cannot be a tensor"));
+    throw OpError(corrupt_data("a constant of the type " + constant.type.to_string() +
+                               " cannot be a tensor"));
   }
   const ElementType element = constant.type.element;
   const ov::element::Type target = runtime_type(element);
@@ -190,7 +224,8 @@ Output constant_node(const model::Constant& constant) {
   return convert(node, target);
 }
 
-model::ConstantPtr make_constant(ElementType element, const std::vector<int64_t>& shape, std::vector<std::byte> data) {
+model::ConstantPtr make_constant(ElementType element, const std::vector<int64_t>& shape,
+                                 std::vector<std::byte> data) {
   auto owner = std::make_shared<std::vector<std::byte>>(std::move(data));
   auto constant = std::make_shared<model::Constant>();
   constant->type.element = element;
@@ -207,9 +242,12 @@ model::ConstantPtr make_constant(const std::vector<int32_t>& values) {
 
 model::ConstantPtr program_constant(const ov::op::v0::Constant& constant) {
   static constexpr std::pair<ov::element::Type_t, ElementType> kTypes[] = {
-      {ov::element::Type_t::f32, ElementType::kFloat32},   {ov::element::Type_t::f16, ElementType::kFloat16},
-      {ov::element::Type_t::i32, ElementType::kInt32},     {ov::element::Type_t::i64, ElementType::kInt64},
-      {ov::element::Type_t::i8, ElementType::kInt8},       {ov::element::Type_t::u8, ElementType::kUInt8},
+      {ov::element::Type_t::f32, ElementType::kFloat32},
+      {ov::element::Type_t::f16, ElementType::kFloat16},
+      {ov::element::Type_t::i32, ElementType::kInt32},
+      {ov::element::Type_t::i64, ElementType::kInt64},
+      {ov::element::Type_t::i8, ElementType::kInt8},
+      {ov::element::Type_t::u8, ElementType::kUInt8},
       {ov::element::Type_t::boolean, ElementType::kBool},
   };
   for (const auto& [type, element] : kTypes) {
@@ -237,7 +275,8 @@ ov::OutputVector fold_node(ov::Node* node, int depth, size_t max_elements, FoldM
   if (depth == 0) return result;
   for (const Output& output : node->outputs()) {
     if (output.get_partial_shape().rank().is_dynamic()) return result;
-    if (output.get_partial_shape().is_static() && ov::shape_size(output.get_shape()) > max_elements) return result;
+    if (output.get_partial_shape().is_static() && ov::shape_size(output.get_shape()) > max_elements)
+      return result;
   }
   ov::OutputVector inputs = node->input_values();
   if (inputs.empty()) return result;
@@ -263,7 +302,8 @@ std::shared_ptr<ov::op::v0::Constant> fold(const Output& value, size_t max_eleme
   FoldMemo memo;
   const ov::OutputVector outputs = fold_node(value.get_node(), kFoldDepth, max_elements, memo);
   if (outputs.empty()) return nullptr;
-  return std::dynamic_pointer_cast<ov::op::v0::Constant>(outputs[value.get_index()].get_node_shared_ptr());
+  return std::dynamic_pointer_cast<ov::op::v0::Constant>(
+      outputs[value.get_index()].get_node_shared_ptr());
 }
 
 std::optional<std::vector<int64_t>> fold_integers(const Output& value) {
@@ -274,7 +314,8 @@ std::optional<std::vector<int64_t>> fold_integers(const Output& value) {
 
 int64_t rank(const Output& value) {
   const ov::Rank rank = value.get_partial_shape().rank();
-  if (rank.is_dynamic()) throw OpError(unsupported("the rank of an argument is not known when the program is compiled"));
+  if (rank.is_dynamic())
+    throw OpError(unsupported("the rank of an argument is not known when the program is compiled"));
   return rank.get_length();
 }
 
@@ -283,7 +324,8 @@ bool is_static(const Output& value) { return value.get_partial_shape().is_static
 int64_t extent(const Output& value, int64_t axis) {
   const int64_t r = rank(value);
   if (axis < 0) axis += r;
-  if (axis < 0 || axis >= r) throw OpError(corrupt_data("an argument has the rank " + std::to_string(r)));
+  if (axis < 0 || axis >= r)
+    throw OpError(corrupt_data("an argument has the rank " + std::to_string(r)));
   const ov::Dimension& dimension = value.get_partial_shape()[static_cast<size_t>(axis)];
   return dimension.is_static() ? dimension.get_length() : -1;
 }
@@ -318,7 +360,16 @@ Output reshape(const Output& value, const std::vector<int64_t>& shape) {
   return make<ov::op::v1::Reshape>(value, i64(shape), false);
 }
 
-Output reshape(const Output& value, const Output& shape) { return make<ov::op::v1::Reshape>(value, shape, false); }
+Output reshape(const Output& value, const Output& shape) {
+  return make<ov::op::v1::Reshape>(value, shape, false);
+}
+
+Output with_extent(const Output& value, int64_t axis, int64_t length) {
+  std::vector<int64_t> shape(static_cast<size_t>(rank(value)), 0);  // 0 keeps.
+  if (axis < 0) axis += rank(value);
+  shape.at(static_cast<size_t>(axis)) = length;
+  return make<ov::op::v1::Reshape>(value, i64(shape), true);
+}
 
 Output unsqueeze(const Output& value, const std::vector<int64_t>& axes) {
   if (axes.empty()) return value;
@@ -332,7 +383,8 @@ Output squeeze(const Output& value, const std::vector<int64_t>& axes) {
 
 Output transpose(const Output& value, const std::vector<int64_t>& permutation) {
   bool identity = true;
-  for (size_t i = 0; i < permutation.size(); ++i) identity = identity && permutation[i] == static_cast<int64_t>(i);
+  for (size_t i = 0; i < permutation.size(); ++i)
+    identity = identity && permutation[i] == static_cast<int64_t>(i);
   if (identity) return value;
   return make<ov::op::v1::Transpose>(value, i64(permutation));
 }

@@ -1,8 +1,9 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_GRAPH_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_GRAPH_H_
 
-// Short spellings for building OpenVINO nodes, and what can be known about a value before the graph runs. Everything here throws
-// ov::Exception for what OpenVINO refuses; translate() turns it into a Status that names the operation.
+// Short spellings for building OpenVINO nodes, and what can be known about a value before the graph
+// runs. Everything here throws ov::Exception for what OpenVINO refuses; translate() turns it into a
+// Status that names the operation.
 //
 // Thread rule: as for the graph being built.
 
@@ -33,8 +34,9 @@ ov::OutputVector make_all(Args&&... args) {
 
 // --- Types ---
 
-// The type a MIL value has inside the graph: float16 and float64 are f32 (the numeric mode decides about rounding), 16-bit and
-// 64-bit integers are i32, int8, uint8 and bool are themselves, sub-byte integers are i8 or u8. Fails for strings.
+// The type a MIL value has inside the graph: float16 and float64 are f32 (the numeric mode decides
+// about rounding), 16-bit and 64-bit integers are i32, int8, uint8 and bool are themselves,
+// sub-byte integers are i8 or u8. Fails for strings.
 ov::element::Type runtime_type(model::ElementType element);
 // The type of a function's input or output at the border of the graph: exactly the MIL type.
 ov::element::Type border_type(model::ElementType element);
@@ -42,15 +44,16 @@ ov::PartialShape partial_shape(const model::ValueType& type);
 
 // --- Constants ---
 
-Output i64(const std::vector<int64_t>& values);        // 1-D.
+Output i64(const std::vector<int64_t>& values);  // 1-D.
 Output i64_scalar(int64_t value);
 Output i32_scalar(int32_t value);
-Output f32(float value);                               // Rank 0.
-Output f32_vector(const std::vector<float>& values);   // 1-D.
+Output f32(float value);                              // Rank 0.
+Output f32_vector(const std::vector<float>& values);  // 1-D.
 // Rank 0 of `type`.
 Output scalar(const ov::element::Type& type, double value);
 Output scalar_like(const Output& value, double number);
-// A MIL constant as a graph constant of its runtime type. Large ones share the program's bytes. Fails for strings and lists.
+// A MIL constant as a graph constant of its runtime type. Large ones share the program's bytes.
+// Fails for strings and lists.
 Output constant_node(const model::Constant& constant);
 // A dense MIL constant that owns its bytes.
 model::ConstantPtr make_constant(model::ElementType element, const std::vector<int64_t>& shape,
@@ -59,9 +62,11 @@ model::ConstantPtr make_constant(const std::vector<int32_t>& values);  // 1-D in
 // A graph constant as a MIL constant: float32, int8, uint8, bool, int32 or int64.
 model::ConstantPtr program_constant(const ov::op::v0::Constant& constant);
 
-// The value when it can be computed now: a Constant, or nodes of which all leaves are constants or static shapes. Refuses
-// results above `max_elements`. Null when it is not known before the graph runs.
-std::shared_ptr<ov::op::v0::Constant> fold(const Output& value, size_t max_elements = size_t{1} << 26);
+// The value when it can be computed now: a Constant, or nodes of which all leaves are constants or
+// static shapes. Refuses results above `max_elements`. Null when it is not known before the graph
+// runs.
+std::shared_ptr<ov::op::v0::Constant> fold(const Output& value,
+                                           size_t max_elements = size_t{1} << 26);
 std::optional<std::vector<int64_t>> fold_integers(const Output& value);
 
 // --- Shapes ---
@@ -85,11 +90,16 @@ Output to_i64(const Output& value);
 // A target of static or -1 (one at most) extents.
 Output reshape(const Output& value, const std::vector<int64_t>& shape);
 Output reshape(const Output& value, const Output& shape);
+// The value with one extent known to be `length`: the execution fails where it is not. OpenVINO's
+// CPU plugin reads out of bounds when an extent known at run time only does not fit a constant
+// MatMul weight.
+Output with_extent(const Output& value, int64_t axis, int64_t length);
 Output unsqueeze(const Output& value, const std::vector<int64_t>& axes);
 Output squeeze(const Output& value, const std::vector<int64_t>& axes);
 Output transpose(const Output& value, const std::vector<int64_t>& permutation);
 Output concat(const ov::OutputVector& values, int64_t axis);
-// Elements begin, begin + step ... before end along one axis; negative numbers count from the end as in Python.
+// Elements begin, begin + step ... before end along one axis; negative numbers count from the end
+// as in Python.
 Output slice(const Output& value, int64_t axis, int64_t begin, int64_t end, int64_t step = 1);
 // 1-D pieces of a 1-D i64 value: elements at `indices`.
 Output pick(const Output& vector, const std::vector<int64_t>& indices);

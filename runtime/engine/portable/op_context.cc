@@ -1,6 +1,5 @@
 #include "runtime/engine/portable/op_context.h"
 
-
 #include "runtime/engine/portable/environment.h"
 #include "runtime/engine/portable/op_error.h"
 
@@ -8,7 +7,8 @@ namespace coreml_delegate::engine::portable {
 namespace {
 
 bool is_integer(model::ElementType type) {
-  return type != model::ElementType::kString && type != model::ElementType::kInvalid && !model::is_float(type);
+  return type != model::ElementType::kString && type != model::ElementType::kInvalid &&
+         !model::is_float(type);
 }
 
 }  // namespace
@@ -42,7 +42,8 @@ bool OpContext::has(std::string_view name) const { return count(name) > 0; }
 
 size_t OpContext::count(std::string_view name) const {
   const std::string key(name);
-  if (auto it = operation_.inputs.find(key); it != operation_.inputs.end()) return it->second.size();
+  if (auto it = operation_.inputs.find(key); it != operation_.inputs.end())
+    return it->second.size();
   auto it = operation_.attributes.find(key);
   return it != operation_.attributes.end() && it->second != nullptr ? 1 : 0;
 }
@@ -94,7 +95,8 @@ model::ConstantPtr OpContext::constant(std::string_view name, size_t index) cons
   if (!has(name)) fail("the argument \"" + std::string(name) + "\" is missing");
   model::ConstantPtr found = find_constant(name, index);
   if (found == nullptr) {
-    fail_unsupported("the argument \"" + std::string(name) + "\" must be known when the program is compiled");
+    fail_unsupported("the argument \"" + std::string(name) +
+                     "\" must be known when the program is compiled");
   }
   return found;
 }
@@ -102,7 +104,8 @@ model::ConstantPtr OpContext::constant(std::string_view name, size_t index) cons
 template <typename T, typename Read>
 std::vector<T> OpContext::elements(std::string_view name, Read read) const {
   model::ConstantPtr known = constant(name);
-  if (known->type.kind != model::ValueType::Kind::kTensor || known->type.element == model::ElementType::kString) {
+  if (known->type.kind != model::ValueType::Kind::kTensor ||
+      known->type.element == model::ElementType::kString) {
     fail("the argument \"" + std::string(name) + "\" must be a numeric tensor");
   }
   const int64_t size = known->type.element_count();
@@ -114,16 +117,20 @@ std::vector<T> OpContext::elements(std::string_view name, Read read) const {
 
 std::vector<int64_t> OpContext::integers(std::string_view name) const {
   if (model::ConstantPtr known = constant(name); !is_integer(known->type.element)) {
-    fail("the argument \"" + std::string(name) + "\" must be of an integer type, it is " + known->type.to_string());
+    fail("the argument \"" + std::string(name) + "\" must be of an integer type, it is " +
+         known->type.to_string());
   }
-  return elements<int64_t>(name, [](const model::Constant& c, int64_t i) { return c.integer_at(i); });
+  return elements<int64_t>(name,
+                           [](const model::Constant& c, int64_t i) { return c.integer_at(i); });
 }
 
-std::vector<int64_t> OpContext::integers(std::string_view name, std::vector<int64_t> default_value) const {
+std::vector<int64_t> OpContext::integers(std::string_view name,
+                                         std::vector<int64_t> default_value) const {
   return has(name) ? integers(name) : std::move(default_value);
 }
 
-std::vector<bool> OpContext::booleans(std::string_view name, std::vector<bool> default_value) const {
+std::vector<bool> OpContext::booleans(std::string_view name,
+                                      std::vector<bool> default_value) const {
   if (!has(name)) return default_value;
   std::vector<bool> values;
   for (int64_t value : integers(name)) values.push_back(value != 0);
@@ -178,19 +185,22 @@ std::string OpContext::string(std::string_view name, std::string_view default_va
 
 int64_t OpContext::normalize_axis(int64_t axis, int64_t rank, std::string_view name) const {
   if (axis < -rank || axis >= rank) {
-    fail("\"" + std::string(name) + "\" is " + std::to_string(axis) + ", outside the rank " + std::to_string(rank));
+    fail("\"" + std::string(name) + "\" is " + std::to_string(axis) + ", outside the rank " +
+         std::to_string(rank));
   }
   return axis < 0 ? axis + rank : axis;
 }
 
-int64_t OpContext::axis(std::string_view name, int64_t rank, std::optional<int64_t> default_value) const {
+int64_t OpContext::axis(std::string_view name, int64_t rank,
+                        std::optional<int64_t> default_value) const {
   const int64_t value = has(name) || !default_value ? integer(name) : *default_value;
   return normalize_axis(value, rank, name);
 }
 
 std::vector<int64_t> OpContext::axes(std::string_view name, int64_t rank,
                                      std::optional<std::vector<int64_t>> default_value) const {
-  std::vector<int64_t> values = has(name) || !default_value ? integers(name) : *std::move(default_value);
+  std::vector<int64_t> values =
+      has(name) || !default_value ? integers(name) : *std::move(default_value);
   std::vector<bool> seen(static_cast<size_t>(rank), false);
   for (int64_t& value : values) {
     value = normalize_axis(value, rank, name);
@@ -207,10 +217,13 @@ Output OpContext::index_input(std::string_view name) const {
 }
 
 const model::ValueType& OpContext::output_type(size_t index) const {
-  if (index >= operation_.outputs.size()) fail("the output " + std::to_string(index) + " is missing");
+  if (index >= operation_.outputs.size())
+    fail("the output " + std::to_string(index) + " is missing");
   return operation_.outputs[index].type;
 }
 
-ov::element::Type OpContext::output_element(size_t index) const { return runtime_type(output_type(index).element); }
+ov::element::Type OpContext::output_element(size_t index) const {
+  return runtime_type(output_type(index).element);
+}
 
 }  // namespace coreml_delegate::engine::portable

@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_OP_CONTEXT_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_OP_CONTEXT_H_
 
-// What the handler of a MIL operation gets: its arguments as graph values or as constants, its declared output types, and how to
-// give up. A handler returns the operation's outputs in order:
+// What the handler of a MIL operation gets: its arguments as graph values or as constants, its
+// declared output types, and how to give up. A handler returns the operation's outputs in order:
 //
 //   OpResults translate_sigmoid_hard(OpContext& op) {
 //     Output x = op.input("x");
@@ -11,11 +11,13 @@
 //     return make<ov::op::v0::Clamp>(y, 0.0, 1.0);
 //   }
 //
-// What the translator does around a handler, so that no handler has to: converts each result to the runtime type of the declared
-// output (runtime_type()), rounds it to float16 where the mode and the type ask for it, refuses a result whose shape contradicts
-// the declared one, names the nodes. A missing argument, a constant of the wrong kind, an exception of OpenVINO: each ends in a
-// Status that names the operation, its output and the opset. So a handler asks for what it needs and checks only what neither the
-// accessors nor OpenVINO check (extents it divides by, sizes it allocates).
+// What the translator does around a handler, so that no handler has to: converts each result to the
+// runtime type of the declared output (runtime_type()), rounds it to float16 where the mode and the
+// type ask for it, refuses a result whose shape contradicts the declared one, names the nodes. A
+// missing argument, a constant of the wrong kind, an exception of OpenVINO: each ends in a Status
+// that names the operation, its output and the opset. So a handler asks for what it needs and
+// checks only what neither the accessors nor OpenVINO check (extents it divides by, sizes it
+// allocates).
 //
 // Thread rule: used by the thread that translates.
 
@@ -53,28 +55,31 @@ class OpContext {
   NumericMode numeric_mode() const;
   Environment& environment() { return environment_; }
 
-  // --- Arguments. `name` is the parameter's; `index` counts the arguments of a variadic one. Where an operation stores a parameter
-  // in its attributes (constexpr_*), the accessors find it there.
+  // --- Arguments. `name` is the parameter's; `index` counts the arguments of a variadic one. Where
+  // an operation stores a parameter in its attributes (constexpr_*), the accessors find it there.
 
   bool has(std::string_view name) const;
   size_t count(std::string_view name) const;
   // What the argument stands for. Fails when missing.
   Value value(std::string_view name, size_t index = 0) const;
-  // The argument as a graph value in its runtime type. Fails when missing, a string, a state or a list.
+  // The argument as a graph value in its runtime type. Fails when missing, a string, a state or a
+  // list.
   Output input(std::string_view name, size_t index = 0) const;
   std::optional<Output> optional_input(std::string_view name) const;
-  ov::OutputVector inputs(std::string_view name) const;  // All of a variadic parameter; at least one.
+  ov::OutputVector inputs(
+      std::string_view name) const;  // All of a variadic parameter; at least one.
   // The MIL element type of an argument (kFloat16 for a half whose graph value is f32).
   model::ElementType element(std::string_view name, size_t index = 0) const;
 
-  // --- Constants. An argument counts as constant when the program has it so or when it can be computed from such.
+  // --- Constants. An argument counts as constant when the program has it so or when it can be
+  // computed from such.
 
   bool is_constant(std::string_view name, size_t index = 0) const;
   // Fails when missing or not known at compile time. The pointer form is null in these cases.
   model::ConstantPtr constant(std::string_view name, size_t index = 0) const;
   model::ConstantPtr find_constant(std::string_view name, size_t index = 0) const;
-  // Scalars: rank 0 or one element; the forms with a default return it when the argument is missing. Fail when it is there but
-  // not known, or of another kind.
+  // Scalars: rank 0 or one element; the forms with a default return it when the argument is
+  // missing. Fail when it is there but not known, or of another kind.
   int64_t integer(std::string_view name) const;
   int64_t integer(std::string_view name, int64_t default_value) const;
   float real(std::string_view name) const;
@@ -90,13 +95,16 @@ class OpContext {
   std::vector<float> reals(std::string_view name) const;
   std::vector<float> reals(std::string_view name, std::vector<float> default_value) const;
   // An axis brought into [0, rank); fails outside [-rank, rank).
-  int64_t axis(std::string_view name, int64_t rank, std::optional<int64_t> default_value = {}) const;
-  // Axes brought into [0, rank), in the order given; a repeated one fails. Missing: the default, or a failure without one.
+  int64_t axis(std::string_view name, int64_t rank,
+               std::optional<int64_t> default_value = {}) const;
+  // Axes brought into [0, rank), in the order given; a repeated one fails. Missing: the default, or
+  // a failure without one.
   std::vector<int64_t> axes(std::string_view name, int64_t rank,
                             std::optional<std::vector<int64_t>> default_value = {}) const;
   int64_t normalize_axis(int64_t axis, int64_t rank, std::string_view name) const;
 
-  // A 1-D parameter that may be known now or at run time (shape, begin, size, reps ...), as 1-D i64.
+  // A 1-D parameter that may be known now or at run time (shape, begin, size, reps ...), as 1-D
+  // i64.
   Output index_input(std::string_view name) const;
 
   // --- Outputs ---
@@ -132,15 +140,19 @@ class OpContext {
 class OpResults {
  public:
   OpResults() = default;
-  OpResults(Output output) { outputs_.push_back({std::move(output)}); }  // NOLINT(google-explicit-constructor)
-  OpResults(const ov::OutputVector& outputs) {                           // NOLINT(google-explicit-constructor)
+  OpResults(Output output) {
+    outputs_.push_back({std::move(output)});
+  }                                             // NOLINT(google-explicit-constructor)
+  OpResults(const ov::OutputVector& outputs) {  // NOLINT(google-explicit-constructor)
     for (const Output& output : outputs) outputs_.push_back({output});
   }
   OpResults(std::initializer_list<Output> outputs) {
     for (const Output& output : outputs) outputs_.push_back({output});
   }
   // A constant, a list or a state: taken as it is, neither converted nor rounded.
-  OpResults(Value value) { outputs_.push_back({Output(), std::move(value)}); }  // NOLINT(google-explicit-constructor)
+  OpResults(Value value) {
+    outputs_.push_back({Output(), std::move(value)});
+  }  // NOLINT(google-explicit-constructor)
 
   struct Item {
     Output output;

@@ -1,7 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_OP_ERROR_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_OP_ERROR_H_
 
-// How a handler of the translator gives up. Inside runtime/engine/portable only: translate() catches it and returns its Status.
+// How a handler of the translator gives up. Inside runtime/engine/portable only: translate()
+// catches it and returns its Status.
 
 #include <exception>
 #include <string>

@@ -1,8 +1,9 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_OP_REGISTRY_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_OP_REGISTRY_H_
 
-// Which handler translates which MIL operation. Each family has one file, ops_<family>.cc, with a function that returns its table; find_op()
-// looks through all of them. Nothing registers itself at start-up.
+// Which handler translates which MIL operation. Each family has one file, ops_<family>.cc, with a
+// function that returns its table; find_op() looks through all of them. Nothing registers itself at
+// start-up.
 
 #include <span>
 #include <string_view>
@@ -17,7 +18,8 @@ using OpHandler = OpResults (*)(OpContext&);
 // Whether results of float16 type are rounded in NumericMode::kFloat16.
 enum class Rounding {
   kRound,  // The operation computes.
-  kNone,   // The result's elements are elements of float16 arguments (or zero, one): reshape, gather, max_pool.
+  kNone,   // The result's elements are elements of float16 arguments (or zero, one): reshape,
+           // gather, max_pool.
 };
 
 struct OpEntry {

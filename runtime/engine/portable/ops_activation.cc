@@ -1,4 +1,5 @@
-// relu ... thresholded_relu: activation functions, in the forms that OpenVINO runs inside the node before them.
+// relu ... thresholded_relu: activation functions, in the forms that OpenVINO runs inside the node
+// before them.
 
 #include "openvino/op/clamp.hpp"
 #include "openvino/op/elu.hpp"
@@ -33,7 +34,8 @@ Output affine(const Output& x, float factor, float summand) {
 // A per-channel parameter of x, which has the channels in axis 1, as a shape that broadcasts.
 Output per_channel(OpContext& op, std::string_view name, const Output& x) {
   const Output value = op.input(name);
-  op.require(rank(x) >= 2 && rank(value) <= 1, "per-channel parameters need an x of rank 2 or more and rank 1 themselves");
+  op.require(rank(x) >= 2 && rank(value) <= 1,
+             "per-channel parameters need an x of rank 2 or more and rank 1 themselves");
   if (rank(value) == 0) return value;
   std::vector<int64_t> shape(static_cast<size_t>(rank(x)), 1);
   shape[1] = -1;
@@ -54,9 +56,11 @@ OpResults translate_gelu(OpContext& op) {
   const Output x = op.input("x");
   const std::string mode = op.string("mode", "EXACT");
   if (mode == "EXACT") return make<ov::op::v7::Gelu>(x, ov::op::GeluApproximationMode::ERF);
-  if (mode == "TANH_APPROXIMATION") return make<ov::op::v7::Gelu>(x, ov::op::GeluApproximationMode::TANH);
+  if (mode == "TANH_APPROXIMATION")
+    return make<ov::op::v7::Gelu>(x, ov::op::GeluApproximationMode::TANH);
   if (mode == "SIGMOID_APPROXIMATION") return make<ov::op::v4::Swish>(x, f32(1.702f));
-  op.fail("the mode \"" + mode + "\" is not one of EXACT, TANH_APPROXIMATION, SIGMOID_APPROXIMATION");
+  op.fail("the mode \"" + mode +
+          "\" is not one of EXACT, TANH_APPROXIMATION, SIGMOID_APPROXIMATION");
 }
 
 OpResults translate_leaky_relu(OpContext& op) {
@@ -72,14 +76,17 @@ OpResults translate_prelu(OpContext& op) {
   return make<ov::op::v0::PRelu>(x, per_channel(op, "alpha", x));
 }
 
-OpResults translate_relu6(OpContext& op) { return make<ov::op::v0::Clamp>(op.input("x"), 0.0, 6.0); }
+OpResults translate_relu6(OpContext& op) {
+  return make<ov::op::v0::Clamp>(op.input("x"), 0.0, 6.0);
+}
 
 OpResults translate_scaled_tanh(OpContext& op) {
   const Output scaled = affine(op.input("x"), op.real("beta", 1.0f), 0.0f);
   return affine(make<ov::op::v0::Tanh>(scaled), op.real("alpha", 1.0f), 0.0f);
 }
 
-// OpenVINO's own HardSigmoid is slow; its HSigmoid has fixed constants. The mul handler recognises this form.
+// OpenVINO's own HardSigmoid is slow; its HSigmoid has fixed constants. The mul handler recognises
+// this form.
 OpResults translate_sigmoid_hard(OpContext& op) {
   const Output x = op.input("x");
   const Output scaled = multiply(x, f32(op.real("alpha", 0.2f)));
@@ -98,7 +105,8 @@ OpResults translate_softplus_parametric(OpContext& op) {
   return multiply(make<ov::op::v4::SoftPlus>(scaled), per_channel(op, "alpha", x));
 }
 
-// A Select and not a product, which would make NaN of an infinity below the threshold. The mul handler recognises this form.
+// A Select and not a product, which would make NaN of an infinity below the threshold. The mul
+// handler recognises this form.
 OpResults translate_thresholded_relu(OpContext& op) {
   const Output x = op.input("x");
   const Output above = make<ov::op::v1::LessEqual>(f32(op.real("alpha", 1.0f)), x);

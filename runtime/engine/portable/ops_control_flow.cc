@@ -1,5 +1,5 @@
-// cond, while_loop, select. A block becomes the body of an ov If or Loop; what it uses from outside and the states it touches go in
-// as inputs, its results and the states it changes come out.
+// cond, while_loop, select. A block becomes the body of an ov If or Loop; what it uses from outside
+// and the states it touches go in as inputs, its results and the states it changes come out.
 
 #include <set>
 
@@ -18,10 +18,13 @@ using Parameters = std::vector<std::shared_ptr<ov::op::v0::Parameter>>;
 using Results = std::vector<std::shared_ptr<ov::op::v0::Result>>;
 
 // A value of a block as a graph value of the type that the operation declares for it.
-Output as_node(Environment& environment, const Value& value, const std::string& name, const model::ValueType& declared) {
+Output as_node(Environment& environment, const Value& value, const std::string& name,
+               const model::ValueType& declared) {
   if (const ListValue* list = value.list()) return list->elements;
   const Output node = environment.materialize(value, name);
-  return declared.kind == model::ValueType::Kind::kTensor ? convert(node, runtime_type(declared.element)) : node;
+  return declared.kind == model::ValueType::Kind::kTensor
+             ? convert(node, runtime_type(declared.element))
+             : node;
 }
 
 Output scalar_condition(const Output& value) {
@@ -29,10 +32,14 @@ Output scalar_condition(const Output& value) {
   return rank(condition) == 0 ? condition : reshape(condition, std::vector<int64_t>{});
 }
 
-// An output of the If or Loop as a value of the program.
-void push_result(OpResults& results, const Output& output, const model::ValueType& type) {
+bool grows(const Value& value) { return value.list() == nullptr || value.list()->grows; }
+
+// An output of the If or Loop as a value of the program; `source` is what it comes from inside.
+void push_result(OpResults& results, const Output& output, const model::ValueType& type,
+                 const Value& source) {
   if (type.kind == model::ValueType::Kind::kList) {
-    results.push_back(Value(ListValue{output, type.members.empty() ? model::ValueType() : type.members[0]}));
+    results.push_back(Value(ListValue{
+        output, type.members.empty() ? model::ValueType() : type.members[0], grows(source)}));
   } else {
     results.push_back(output);
   }
@@ -50,7 +57,8 @@ OpResults translate_cond(OpContext& op) {
   for (size_t branch = 0; branch < 2; ++branch) {
     const model::Block& block = blocks[branch];
     op.require(block.inputs.empty(), "the blocks of a cond have no inputs");
-    op.require(block.outputs.size() == op.output_count(), "the blocks and the cond differ in their number of outputs");
+    op.require(block.outputs.size() == op.output_count(),
+               "the blocks and the cond differ in their number of outputs");
     branches[branch]->run(block);
     for (size_t i = 0; i < block.outputs.size(); ++i) {
       const std::string& name = block.outputs[i];
@@ -65,13 +73,16 @@ OpResults translate_cond(OpContext& op) {
   }
   std::vector<Results> results(2);
   for (size_t branch = 0; branch < 2; ++branch) {
-    for (const std::string& name : written) values[branch].push_back(branches[branch]->read_state(name));
-    for (const Output& value : values[branch]) results[branch].push_back(std::make_shared<ov::op::v0::Result>(value));
+    for (const std::string& name : written)
+      values[branch].push_back(branches[branch]->read_state(name));
+    for (const Output& value : values[branch])
+      results[branch].push_back(std::make_shared<ov::op::v0::Result>(value));
   }
   auto node = std::make_shared<ov::op::v8::If>(condition);
   for (size_t branch = 0; branch < 2; ++branch) {
     Parameters parameters;
-    for (const Environment::Capture& capture : branches[branch]->captures()) parameters.push_back(capture.parameter);
+    for (const Environment::Capture& capture : branches[branch]->captures())
+      parameters.push_back(capture.parameter);
     auto body = std::make_shared<ov::Model>(results[branch], parameters);
     if (branch == 0) {
       node->set_then_body(body);
@@ -86,22 +97,30 @@ OpResults translate_cond(OpContext& op) {
     node->set_input(capture.outer, nullptr, capture.parameter);
   }
   ov::OutputVector outputs;
-  for (size_t i = 0; i < results[0].size(); ++i) outputs.push_back(node->set_output(results[0][i], results[1][i]));
+  for (size_t i = 0; i < results[0].size(); ++i)
+    outputs.push_back(node->set_output(results[0][i], results[1][i]));
   OpResults translated;
-  for (size_t i = 0; i < op.output_count(); ++i) push_result(translated, outputs[i], op.output_type(i));
+  for (size_t i = 0; i < op.output_count(); ++i) {
+    push_result(translated, outputs[i], op.output_type(i),
+                then_environment.lookup(blocks[0].outputs[i]));
+  }
   size_t next = op.output_count();
   for (const std::string& name : written) outside.write_state(name, outputs[next++]);
   return translated;
 }
 
-// The parameter that stands for a loop variable inside the body: of the declared shape, since that holds in every round.
-std::shared_ptr<ov::op::v0::Parameter> loop_parameter(const Output& initial, const model::ValueType& declared) {
+// The parameter that stands for a loop variable inside the body: of the declared shape, since that
+// holds in every round.
+std::shared_ptr<ov::op::v0::Parameter> loop_parameter(const Output& initial,
+                                                      const model::ValueType& declared,
+                                                      bool list_grows) {
   ov::PartialShape shape = initial.get_partial_shape();
   if (declared.kind == model::ValueType::Kind::kList) {
     // Lists may grow; their elements may take their extents from what is written first.
     if (shape.rank().is_static() && shape.size() > 0) {
-      if (declared.list_length < 0) shape[0] = ov::Dimension::dynamic();
-      const model::ValueType element = declared.members.empty() ? model::ValueType() : declared.members[0];
+      if (list_grows) shape[0] = ov::Dimension::dynamic();
+      const model::ValueType element =
+          declared.members.empty() ? model::ValueType() : declared.members[0];
       for (size_t i = 1; i < shape.size(); ++i) {
         const bool fixed = i - 1 < element.shape.size() && element.shape[i - 1] >= 0;
         if (!fixed) shape[i] = ov::Dimension::dynamic();
@@ -113,19 +132,24 @@ std::shared_ptr<ov::op::v0::Parameter> loop_parameter(const Output& initial, con
   return std::make_shared<ov::op::v0::Parameter>(initial.get_element_type(), shape);
 }
 
-Value body_value(const std::shared_ptr<ov::op::v0::Parameter>& parameter, const model::ValueType& type) {
+Value body_value(const std::shared_ptr<ov::op::v0::Parameter>& parameter,
+                 const model::ValueType& type, bool list_grows) {
   if (type.kind == model::ValueType::Kind::kList) {
-    return Value(ListValue{parameter->output(0), type.members.empty() ? model::ValueType() : type.members[0]});
+    return Value(ListValue{parameter->output(0),
+                           type.members.empty() ? model::ValueType() : type.members[0],
+                           list_grows});
   }
   return Value(parameter->output(0), type.element);
 }
 
 // The condition block in `parent`'s graph, its inputs standing for `variables`.
-Output condition_of(OpContext& op, const model::Block& block, Environment& parent, const std::vector<Value>& variables) {
+Output condition_of(OpContext& op, const model::Block& block, Environment& parent,
+                    const std::vector<Value>& variables) {
   op.require(block.inputs.size() == variables.size() && block.outputs.size() == 1,
              "the condition block of a while_loop takes the loop variables and gives one value");
   Environment environment(parent.scope(), &parent, Environment::Kind::kInline);
-  for (size_t i = 0; i < variables.size(); ++i) environment.define(block.inputs[i].name, variables[i]);
+  for (size_t i = 0; i < variables.size(); ++i)
+    environment.define(block.inputs[i].name, variables[i]);
   environment.run(block);
   const Value value = environment.lookup(block.outputs[0]);
   return scalar_condition(environment.materialize(value, block.outputs[0]));
@@ -134,9 +158,11 @@ Output condition_of(OpContext& op, const model::Block& block, Environment& paren
 OpResults translate_while_loop(OpContext& op) {
   const std::vector<model::Block>& blocks = op.operation().blocks;
   const size_t count = op.count("loop_vars");
-  op.require(blocks.size() == 2 && count > 0, "a while_loop has loop variables, a condition block and a body block");
+  op.require(blocks.size() == 2 && count > 0,
+             "a while_loop has loop variables, a condition block and a body block");
   const model::Block& body_block = blocks[1];
-  op.require(body_block.inputs.size() == count && body_block.outputs.size() == count && op.output_count() == count,
+  op.require(body_block.inputs.size() == count && body_block.outputs.size() == count &&
+                 op.output_count() == count,
              "the body of a while_loop takes and gives the loop variables");
   Environment& outside = op.environment();
 
@@ -154,8 +180,9 @@ OpResults translate_while_loop(OpContext& op) {
   Parameters variables;
   for (size_t i = 0; i < count; ++i) {
     const model::NamedType& declared = body_block.inputs[i];
-    variables.push_back(loop_parameter(initial[i], declared.type));
-    body.define(declared.name, body_value(variables[i], declared.type));
+    const bool list_grows = grows(initial_values[i]);
+    variables.push_back(loop_parameter(initial[i], declared.type, list_grows));
+    body.define(declared.name, body_value(variables[i], declared.type, list_grows));
   }
   body.run(body_block);
   std::vector<Value> next_values;
@@ -163,8 +190,8 @@ OpResults translate_while_loop(OpContext& op) {
   for (size_t i = 0; i < count; ++i) {
     const std::string& name = body_block.outputs[i];
     next_values.push_back(body.lookup(name));
-    results.push_back(
-        std::make_shared<ov::op::v0::Result>(as_node(body, next_values[i], name, body_block.inputs[i].type)));
+    results.push_back(std::make_shared<ov::op::v0::Result>(
+        as_node(body, next_values[i], name, body_block.inputs[i].type)));
   }
   const Output condition = condition_of(op, blocks[0], body, next_values);
   // After everything that may capture. A state that the body only reads stays what it was.
@@ -177,7 +204,8 @@ OpResults translate_while_loop(OpContext& op) {
     written.push_back({name, std::make_shared<ov::op::v0::Result>(value)});
   }
   Parameters parameters = variables;
-  for (const Environment::Capture& capture : body.captures()) parameters.push_back(capture.parameter);
+  for (const Environment::Capture& capture : body.captures())
+    parameters.push_back(capture.parameter);
   auto condition_result = std::make_shared<ov::op::v0::Result>(condition);
   Results body_results = {condition_result};
   body_results.insert(body_results.end(), results.begin(), results.end());
@@ -199,8 +227,12 @@ OpResults translate_while_loop(OpContext& op) {
     }
   }
   OpResults translated;
-  for (size_t i = 0; i < count; ++i) push_result(translated, loop->get_iter_value(results[i], -1), op.output_type(i));
-  for (const WrittenState& state : written) outside.write_state(state.name, loop->get_iter_value(state.result, -1));
+  for (size_t i = 0; i < count; ++i) {
+    push_result(translated, loop->get_iter_value(results[i], -1), op.output_type(i),
+                initial_values[i]);
+  }
+  for (const WrittenState& state : written)
+    outside.write_state(state.name, loop->get_iter_value(state.result, -1));
   loop->validate_and_infer_types();
   return translated;
 }

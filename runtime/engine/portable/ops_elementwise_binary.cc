@@ -46,22 +46,25 @@ OpResults exact(OpContext& op) {
 OpResults translate_real_div(OpContext& op) {
   const Output x = op.input("x");
   const Output y = op.input("y");
-  if (x.get_element_type() == ov::element::i32) return make<ExactArithmetic>(x, y, ExactKind::kTruncateDivide);
+  if (x.get_element_type() == ov::element::i32)
+    return make<ExactArithmetic>(x, y, ExactKind::kTruncateDivide);
   return divide(x, y);
 }
 
 OpResults translate_pow(OpContext& op) {
   const Output x = op.input("x");
   const Output y = op.input("y");
-  if (x.get_element_type() == ov::element::i32) return make<ExactArithmetic>(x, y, ExactKind::kPower);
+  if (x.get_element_type() == ov::element::i32)
+    return make<ExactArithmetic>(x, y, ExactKind::kPower);
   return make<ov::op::v1::Power>(x, y);
 }
 
-// --- Hard swish. torch's hardswish reaches MIL as thresholded_relu(x, -3) * sigmoid_hard(x, 1/6, 0.5), the 1/6 rounded to the
-// program's type. OpenVINO has a kernel for u * clamp(u / 6 + 1/2, 0, 1) that runs inside the convolution before it. With
-// u = 6 alpha x that is exactly 6 alpha times what the program asks for, whatever alpha is, except that thresholded_relu cuts at -3
-// and not where the second factor reaches 0: for x between the two, at most 3 |1/2 - 3 alpha| is lost (0 in float32, 4e-4 in
-// float16 programs).
+// --- Hard swish. torch's hardswish reaches MIL as thresholded_relu(x, -3) * sigmoid_hard(x, 1/6,
+// 0.5), the 1/6 rounded to the program's type. OpenVINO has a kernel for u * clamp(u / 6 + 1/2, 0,
+// 1) that runs inside the convolution before it. With u = 6 alpha x that is exactly 6 alpha times
+// what the program asks for, whatever alpha is, except that thresholded_relu cuts at -3 and not
+// where the second factor reaches 0: for x between the two, at most 3 |1/2 - 3 alpha| is lost (0 in
+// float32, 4e-4 in float16 programs).
 
 template <typename Op>
 std::shared_ptr<Op> node_of(const Output& value) {
@@ -97,9 +100,11 @@ std::optional<HardSigmoid> match_hard_sigmoid(const Output& value) {
 bool is_x_above_minus_three(const Output& value, const Output& x) {
   if (value == x) return true;
   auto select = node_of<ov::op::v1::Select>(value);
-  if (select == nullptr || select->input_value(1) != x || scalar_of(select->input_value(2)) != 0.0f) return false;
+  if (select == nullptr || select->input_value(1) != x || scalar_of(select->input_value(2)) != 0.0f)
+    return false;
   auto condition = node_of<ov::op::v1::LessEqual>(select->input_value(0));
-  return condition != nullptr && condition->input_value(1) == x && scalar_of(condition->input_value(0)) == -3.0f;
+  return condition != nullptr && condition->input_value(1) == x &&
+         scalar_of(condition->input_value(0)) == -3.0f;
 }
 
 std::optional<Output> hard_swish(const Output& a, const Output& b) {

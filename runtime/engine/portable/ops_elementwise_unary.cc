@@ -54,7 +54,8 @@ OpResults translate_square(OpContext& op) {
 OpResults translate_exp2(OpContext& op) {
   const Output x = op.input("x");
   const Output two = scalar_like(x, 2);
-  if (x.get_element_type() == ov::element::i32) return make<ExactArithmetic>(two, x, ExactKind::kPower);
+  if (x.get_element_type() == ov::element::i32)
+    return make<ExactArithmetic>(two, x, ExactKind::kPower);
   return make<ov::op::v1::Power>(two, x);
 }
 
@@ -75,7 +76,9 @@ OpResults translate_inverse(OpContext& op) {
   return divide(scalar_like(x, 1), x);
 }
 
-OpResults translate_log(OpContext& op) { return make<ov::op::v0::Log>(plus_epsilon(op, default_epsilon(op, 1e-45f, 0))); }
+OpResults translate_log(OpContext& op) {
+  return make<ov::op::v0::Log>(plus_epsilon(op, default_epsilon(op, 1e-45f, 0)));
+}
 
 OpResults translate_rsqrt(OpContext& op) {
   const Output root = make<ov::op::v0::Sqrt>(plus_epsilon(op, default_epsilon(op, 1e-12f, 0)));
@@ -90,8 +93,10 @@ OpResults translate_clip(OpContext& op) {
   const Output x = op.input("x");
   const float low = op.real("alpha");
   const float high = op.real("beta");
-  if (x.get_element_type() == ov::element::f32 && low <= high) return make<ov::op::v0::Clamp>(x, low, high);
-  return make<ov::op::v1::Minimum>(make<ov::op::v1::Maximum>(x, scalar_like(x, low)), scalar_like(x, high));
+  if (x.get_element_type() == ov::element::f32 && low <= high)
+    return make<ov::op::v0::Clamp>(x, low, high);
+  return make<ov::op::v1::Minimum>(make<ov::op::v1::Maximum>(x, scalar_like(x, low)),
+                                   scalar_like(x, high));
 }
 
 OpResults translate_threshold(OpContext& op) {
@@ -100,11 +105,13 @@ OpResults translate_threshold(OpContext& op) {
   return make<ov::op::v1::Maximum>(x, alpha);
 }
 
-// Integers that are i32 inside wrap to 16 bits as a conversion in NumPy does; floats are limited first.
+// Integers that are i32 inside wrap to 16 bits as a conversion in NumPy does; floats are limited
+// first.
 Output to_16_bits(const Output& x, bool is_signed) {
   Output value = x;
   if (value.get_element_type() == ov::element::f32) {
-    value = make<ov::op::v0::Clamp>(value, is_signed ? -32768.0 : 0.0, is_signed ? 32767.0 : 65535.0);
+    value =
+        make<ov::op::v0::Clamp>(value, is_signed ? -32768.0 : 0.0, is_signed ? 32767.0 : 65535.0);
     return convert(value, ov::element::i32);
   }
   value = convert(value, ov::element::i32);
@@ -119,14 +126,17 @@ OpResults translate_cast(OpContext& op) {
   const Output x = op.input("x");
   if (from == to) return x;
   switch (to) {
-    case ElementType::kBool: return make<ov::op::v1::NotEqual>(x, scalar_like(x, 0));
+    case ElementType::kBool:
+      return make<ov::op::v1::NotEqual>(x, scalar_like(x, 0));
     case ElementType::kInt16:
-      if (from == ElementType::kInt8 || from == ElementType::kUInt8 || from == ElementType::kBool) break;
+      if (from == ElementType::kInt8 || from == ElementType::kUInt8 || from == ElementType::kBool)
+        break;
       return to_16_bits(x, true);
     case ElementType::kUInt16:
       if (from == ElementType::kUInt8 || from == ElementType::kBool) break;
       return to_16_bits(x, false);
-    default: break;
+    default:
+      break;
   }
   return convert(x, runtime_type(to));
 }

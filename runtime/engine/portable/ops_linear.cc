@@ -25,7 +25,15 @@ Output transpose_last(const Output& value) {
 // NumPy's matmul for floats and, exactly, for integers. A transposition of a vector has no effect.
 Output product(const Output& x, const Output& y, bool transpose_x, bool transpose_y) {
   if (x.get_element_type().is_real()) {
-    return make<ov::op::v0::MatMul>(x, y, transpose_x && rank(x) > 1, transpose_y && rank(y) > 1);
+    transpose_x = transpose_x && rank(x) > 1;
+    transpose_y = transpose_y && rank(y) > 1;
+    // The axes that are summed over have one extent; where only one side knows it, the other is held to it.
+    const int64_t x_axis = transpose_x ? -2 : -1;
+    const int64_t y_axis = rank(y) == 1 || transpose_y ? -1 : -2;
+    const int64_t x_extent = extent(x, x_axis), y_extent = extent(y, y_axis);
+    return make<ov::op::v0::MatMul>(x_extent < 0 && y_extent >= 0 ? with_extent(x, x_axis, y_extent) : x,
+                                    y_extent < 0 && x_extent >= 0 ? with_extent(y, y_axis, x_extent) : y, transpose_x,
+                                    transpose_y);
   }
   Output a = convert(x, ov::element::i32), b = convert(y, ov::element::i32);
   const bool a_is_vector = rank(a) == 1, b_is_vector = rank(b) == 1;

@@ -1,5 +1,5 @@
-// make_list, list_*: a list is its elements stacked along a new first axis. Elements of which the program does not know the extents
-// have none until one is written.
+// make_list, list_*: a list is its elements stacked along a new first axis. Elements of which the
+// program does not know the extents have none until one is written.
 
 #include "openvino/op/add.hpp"
 #include "openvino/op/broadcast.hpp"
@@ -38,6 +38,7 @@ ElementType element_named(OpContext& op, const std::string& name) {
 OpResults translate_make_list(OpContext& op) {
   ListValue list;
   list.element_type.element = element_named(op, op.string("dtype", "fp32"));
+  list.grows = op.boolean("dynamic_length", true);
   ov::OutputVector parts;
   if (op.has("init_length")) {
     parts.push_back(reshape(to_i64(op.input("init_length")), {1}));
@@ -46,7 +47,8 @@ OpResults translate_make_list(OpContext& op) {
   }
   for (size_t i = 0; i < op.count("elem_shape"); ++i) {
     const model::ConstantPtr extent = op.constant("elem_shape", i);
-    op.require(extent->type.kind == model::ValueType::Kind::kTensor, "\"elem_shape\" must be numbers or names");
+    op.require(extent->type.kind == model::ValueType::Kind::kTensor,
+               "\"elem_shape\" must be numbers or names");
     if (extent->type.element == ElementType::kString) {
       list.element_type.shape.push_back(model::kDynamicExtent);
       parts.push_back(i64({0}));
@@ -67,9 +69,10 @@ OpResults translate_make_list(OpContext& op) {
   return Value(list);
 }
 
-// The elements with room for `length` ones (1-D i64, or null to keep it) of the extents of `value` from axis `first` on. New room
-// is zeros.
-Output with_room(const ListValue& list, const std::optional<Output>& length, const Output& value, int64_t first) {
+// The elements with room for `length` ones (1-D i64, or null to keep it) of the extents of `value`
+// from axis `first` on. New room is zeros.
+Output with_room(const ListValue& list, const std::optional<Output>& length, const Output& value,
+                 int64_t first) {
   const Output& elements = list.elements;
   ov::OutputVector missing;
   bool anything = false;
@@ -89,16 +92,17 @@ Output with_room(const ListValue& list, const std::optional<Output>& length, con
   } else {
     missing.push_back(i64({0}));
   }
-  for (int64_t axis = 1; axis < rank(elements); ++axis) add_missing(dimension_of(value, first + axis - 1), axis);
+  for (int64_t axis = 1; axis < rank(elements); ++axis)
+    add_missing(dimension_of(value, first + axis - 1), axis);
   if (!anything) return elements;
   const std::vector<int64_t> none(static_cast<size_t>(rank(elements)), 0);
   return make<ov::op::v1::Pad>(elements, i64(none), concat(missing, 0), scalar_like(elements, 0),
                                ov::op::PadMode::CONSTANT);
 }
 
-// The list's length after a write at `index` (1-D i64): only a list whose declared length is open grows.
-std::optional<Output> length_for(OpContext& op, const ListValue& list, const Output& last_index) {
-  if (op.output_type().kind == model::ValueType::Kind::kList && op.output_type().list_length >= 0) return std::nullopt;
+// The list's length after a write at `last_index` (1-D i64); none when it stays.
+std::optional<Output> length_for(const ListValue& list, const Output& last_index) {
+  if (!list.grows) return std::nullopt;
   return make<ov::op::v1::Maximum>(dimension_of(list.elements, 0), add(last_index, i64({1})));
 }
 
@@ -108,12 +112,15 @@ OpResults translate_list_write(OpContext& op) {
   const Output value = convert(op.input("value"), list.elements.get_element_type());
   if (rank(list.elements) != rank(value) + 1) {
     // A list of which only the number of elements is known takes the form of the first value.
-    op.require(rank(list.elements) == 1 && list.element_type.shape.empty(), "\"value\" does not have the rank of the list's elements");
-    list.elements = make<ov::op::v3::Broadcast>(scalar_like(list.elements, 0),
-                                                concat({dimension_of(list.elements, 0), shape_of(value)}, 0));
+    op.require(rank(list.elements) == 1 && list.element_type.shape.empty(),
+               "\"value\" does not have the rank of the list's elements");
+    list.elements =
+        make<ov::op::v3::Broadcast>(scalar_like(list.elements, 0),
+                                    concat({dimension_of(list.elements, 0), shape_of(value)}, 0));
   }
-  const Output elements = with_room(list, length_for(op, list, index), value, 0);
-  list.elements = make<ov::op::v3::ScatterUpdate>(elements, index, unsqueeze(value, {0}), i64_scalar(0));
+  const Output elements = with_room(list, length_for(list, index), value, 0);
+  list.elements =
+      make<ov::op::v3::ScatterUpdate>(elements, index, unsqueeze(value, {0}), i64_scalar(0));
   return Value(list);
 }
 
@@ -121,15 +128,17 @@ OpResults translate_list_scatter(OpContext& op) {
   ListValue list = list_of(op);
   const Output indices = reshape(to_i64(op.input("indices")), {-1});
   const Output value = convert(op.input("value"), list.elements.get_element_type());
-  op.require(rank(list.elements) == rank(value), "\"value\" does not have the rank of the list's elements");
+  op.require(rank(list.elements) == rank(value),
+             "\"value\" does not have the rank of the list's elements");
   const Output last = make<ov::op::v1::ReduceMax>(indices, i64({0}), true);
-  const Output elements = with_room(list, length_for(op, list, last), value, 1);
+  const Output elements = with_room(list, length_for(list, last), value, 1);
   list.elements = make<ov::op::v3::ScatterUpdate>(elements, indices, value, i64_scalar(0));
   return Value(list);
 }
 
 OpResults translate_list_read(OpContext& op) {
-  const Output index = reshape(convert(op.input("index"), ov::element::i32), std::vector<int64_t>{});
+  const Output index =
+      reshape(convert(op.input("index"), ov::element::i32), std::vector<int64_t>{});
   return make<ov::op::v8::Gather>(list_of(op).elements, index, i64_scalar(0));
 }
 

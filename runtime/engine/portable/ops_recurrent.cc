@@ -153,6 +153,9 @@ Output project_input(const Output& x, const Weights& weights) {
 Output block_of(const Output& value, int64_t index, int64_t size) { return slice(value, 1, index * size, (index + 1) * size); }
 
 Output recurrent_product(const Output& h, const std::vector<float>& weights, int64_t rows, int64_t hidden) {
+  // A product with a single column is a multiplication. As a MatMul by a 1 x 1 constant OpenVINO 2026.4 fails to compile it ("Layout rank
+  // can't be larger than tensor rank").
+  if (hidden == 1) return multiply(h, f32_constant(weights, {1, rows}));
   return make<ov::op::v0::MatMul>(h, f32_constant(weights, {rows, hidden}), false, true);
 }
 

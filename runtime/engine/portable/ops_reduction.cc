@@ -70,7 +70,8 @@ OpResults translate_reduce_log_sum_exp(OpContext& op) {
   // An infinite maximum must not be subtracted: inf - inf.
   const Output is_infinite = make<ov::op::v10::IsInf>(largest);
   const Output shift = make<ov::op::v1::Select>(is_infinite, f32(0), largest);
-  const Output total = make<ov::op::v1::ReduceSum>(make<ov::op::v0::Exp>(subtract(x, shift)), i64(axes), true);
+  const Output total =
+      make<ov::op::v1::ReduceSum>(make<ov::op::v0::Exp>(subtract(x, shift)), i64(axes), true);
   const Output result = add(make<ov::op::v0::Log>(total), shift);
   return keeps_dims(op) ? result : squeeze(result, axes);
 }
@@ -86,8 +87,8 @@ OpResults reduce_arg(OpContext& op) {
   const int64_t axis = op.axis("axis", rank(x), -1);
   const Output keys = is_integer(x) ? convert(x, ov::element::i32) : x;
   // Of equal elements the first, as NumPy.
-  const ov::OutputVector first = make_all<ov::op::v11::TopK>(keys, i64_scalar(1), axis, mode,
-                                                             ov::op::TopKSortType::SORT_VALUES, ov::element::i32, true);
+  const ov::OutputVector first = make_all<ov::op::v11::TopK>(
+      keys, i64_scalar(1), axis, mode, ov::op::TopKSortType::SORT_VALUES, ov::element::i32, true);
   return keeps_dims(op) ? first[1] : squeeze(first[1], {axis});
 }
 

@@ -1,11 +1,14 @@
-// gather*, scatter*. Indices outside a tensor never reach memory: OpenVINO's CPU plugin checks them (gather gives zeros, the others
-// end the execution with an error).
+// gather*, scatter*. Indices outside a tensor never reach memory: OpenVINO's CPU plugin checks them
+// (gather gives zeros, the others end the execution with an error), but for gather_nd, where they
+// are limited here.
 
 #include "openvino/op/broadcast.hpp"
 #include "openvino/op/gather.hpp"
 #include "openvino/op/gather_elements.hpp"
 #include "openvino/op/gather_nd.hpp"
 #include "openvino/op/less.hpp"
+#include "openvino/op/maximum.hpp"
+#include "openvino/op/minimum.hpp"
 #include "openvino/op/scatter_elements_update.hpp"
 #include "openvino/op/scatter_nd_update.hpp"
 #include "openvino/op/scatter_update.hpp"
@@ -20,7 +23,8 @@ namespace {
 using ElementsReduction = ov::op::v12::ScatterElementsUpdate::Reduction;
 using NdReduction = ov::op::v15::ScatterNDUpdate::Reduction;
 
-// The indices as i32, checked when the program asks for it. `limits` gives the extents they index, 1-D.
+// The indices as i32, checked when the program asks for it. `limits` gives the extents they index,
+// 1-D.
 Output indices_of(OpContext& op, const Output& limits) {
   Output indices = convert(op.input("indices"), ov::element::i32);
   if (op.boolean("validate_indices", false)) indices = make<CheckIndices>(indices, limits);
@@ -35,7 +39,8 @@ Output wrap(const Output& indices, const Output& extent_of_axis) {
     if (!negative) return indices;
   }
   const Output extent = squeeze(convert(extent_of_axis, ov::element::i32), {0});
-  const Output wrapped = make<ov::op::v1::Select>(make<ov::op::v1::Less>(indices, i32_scalar(0)), add(indices, extent), indices);
+  const Output wrapped = make<ov::op::v1::Select>(make<ov::op::v1::Less>(indices, i32_scalar(0)),
+                                                  add(indices, extent), indices);
   if (auto known = fold(wrapped)) return known->output(0);
   return wrapped;
 }
@@ -46,7 +51,8 @@ OpResults translate_gather(OpContext& op) {
   const Output indices = indices_of(op, dimension_of(x, axis));
   int64_t batch_dims = op.integer("batch_dims", 0);
   if (batch_dims < 0) batch_dims += rank(indices);
-  op.require(batch_dims >= 0 && batch_dims <= axis && batch_dims <= rank(indices), "\"batch_dims\" does not fit");
+  op.require(batch_dims >= 0 && batch_dims <= axis && batch_dims <= rank(indices),
+             "\"batch_dims\" does not fit");
   return make<ov::op::v8::Gather>(x, indices, i64_scalar(axis), batch_dims);
 }
 
@@ -60,16 +66,31 @@ OpResults translate_gather_along_axis(OpContext& op) {
 Output nd_limits(OpContext& op, const Output& data, int64_t batch_dims) {
   const int64_t depth = extent(op.input("indices"), -1);
   op.require(depth >= 0, "the last extent of \"indices\" must be known");
-  op.require(batch_dims >= 0 && batch_dims + depth <= rank(data), "\"indices\" index more axes than there are");
+  op.require(batch_dims >= 0 && batch_dims + depth <= rank(data),
+             "\"indices\" index more axes than there are");
   std::vector<int64_t> axes;
   for (int64_t i = 0; i < depth; ++i) axes.push_back(batch_dims + i);
   return pick(shape_of(data), axes);
 }
 
+// The one gather that the plugin does not check: indices outside [-extent, extent) are brought to
+// the nearest inside.
+Output limited(const Output& indices, const Output& limits) {
+  const Output extents = unsqueeze(convert(limits, ov::element::i32), {0});
+  const Output last = subtract(extents, i32_scalar(1));
+  const Output wrapped = make<ov::op::v1::Select>(make<ov::op::v1::Less>(indices, i32_scalar(0)),
+                                                  add(indices, extents), indices);
+  const Output result =
+      make<ov::op::v1::Maximum>(make<ov::op::v1::Minimum>(wrapped, last), i32_scalar(0));
+  if (auto known = fold(result)) return known->output(0);
+  return result;
+}
+
 OpResults translate_gather_nd(OpContext& op) {
   const Output x = op.input("x");
   const int64_t batch_dims = op.integer("batch_dims", 0);
-  const Output indices = indices_of(op, nd_limits(op, x, batch_dims));
+  const Output limits = nd_limits(op, x, batch_dims);
+  const Output indices = limited(indices_of(op, limits), limits);
   op.require(batch_dims < rank(indices), "\"batch_dims\" does not fit");
   return make<ov::op::v8::GatherND>(x, indices, static_cast<size_t>(batch_dims));
 }
@@ -88,7 +109,9 @@ Mode read_mode(OpContext& op) {
   op.fail("the mode \"" + mode + "\" is not one of update, add, sub, mul, div, max, min");
 }
 
-Output ones_like(const Output& data) { return make<ov::op::v3::Broadcast>(scalar_like(data, 1), shape_of(data)); }
+Output ones_like(const Output& data) {
+  return make<ov::op::v3::Broadcast>(scalar_like(data, 1), shape_of(data));
+}
 
 // data divided by the product of all updates of an element.
 Output divide_by(const Output& data, const Output& divisors) {
@@ -99,18 +122,27 @@ Output divide_by(const Output& data, const Output& divisors) {
 }
 
 // indices of updates' shape, along one axis.
-Output scatter_elements(OpContext& op, const Output& data, const Output& indices, const Output& updates, int64_t axis) {
+Output scatter_elements(OpContext& op, const Output& data, const Output& indices,
+                        const Output& updates, int64_t axis) {
   auto scatter = [&](const Output& into, const Output& values, ElementsReduction reduction) {
-    return make<ov::op::v12::ScatterElementsUpdate>(into, indices, values, i64_scalar(axis), reduction, true);
+    return make<ov::op::v12::ScatterElementsUpdate>(into, indices, values, i64_scalar(axis),
+                                                    reduction, true);
   };
   switch (read_mode(op)) {
-    case Mode::kUpdate: return scatter(data, updates, ElementsReduction::NONE);
-    case Mode::kAdd: return scatter(data, updates, ElementsReduction::SUM);
-    case Mode::kSub: return scatter(data, multiply(updates, scalar_like(updates, -1)), ElementsReduction::SUM);
-    case Mode::kMul: return scatter(data, updates, ElementsReduction::PROD);
-    case Mode::kDiv: return divide_by(data, scatter(ones_like(data), updates, ElementsReduction::PROD));
-    case Mode::kMax: return scatter(data, updates, ElementsReduction::MAX);
-    case Mode::kMin: return scatter(data, updates, ElementsReduction::MIN);
+    case Mode::kUpdate:
+      return scatter(data, updates, ElementsReduction::NONE);
+    case Mode::kAdd:
+      return scatter(data, updates, ElementsReduction::SUM);
+    case Mode::kSub:
+      return scatter(data, multiply(updates, scalar_like(updates, -1)), ElementsReduction::SUM);
+    case Mode::kMul:
+      return scatter(data, updates, ElementsReduction::PROD);
+    case Mode::kDiv:
+      return divide_by(data, scatter(ones_like(data), updates, ElementsReduction::PROD));
+    case Mode::kMax:
+      return scatter(data, updates, ElementsReduction::MAX);
+    case Mode::kMin:
+      return scatter(data, updates, ElementsReduction::MIN);
   }
   op.fail("unknown mode");
 }
@@ -121,16 +153,19 @@ OpResults translate_scatter(OpContext& op) {
   const int64_t axis = op.axis("axis", rank(data), 0);
   const Output limit = dimension_of(data, axis);
   const Output indices = indices_of(op, limit);
-  op.require(rank(updates) == rank(data) - 1 + rank(indices), "the ranks of data, indices and updates do not fit");
+  op.require(rank(updates) == rank(data) - 1 + rank(indices),
+             "the ranks of data, indices and updates do not fit");
   if (read_mode(op) == Mode::kUpdate) {
     return make<ov::op::v3::ScatterUpdate>(data, wrap(indices, limit), updates, i64_scalar(axis));
   }
-  // The other modes take one index per updated element: flat indices, spread over the axes of the updates.
+  // The other modes take one index per updated element: flat indices, spread over the axes of the
+  // updates.
   const Output flat = rank(indices) == 1 ? indices : reshape(indices, {-1});
   Output values = updates;
   if (rank(indices) != 1) {
     ov::OutputVector parts;
-    for (int64_t i = 0; i < rank(data); ++i) parts.push_back(i == axis ? i64({-1}) : dimension_of(data, i));
+    for (int64_t i = 0; i < rank(data); ++i)
+      parts.push_back(i == axis ? i64({-1}) : dimension_of(data, i));
     values = reshape(updates, concat(parts, 0));
   }
   std::vector<int64_t> column(static_cast<size_t>(rank(data)), 1);
@@ -155,13 +190,20 @@ OpResults translate_scatter_nd(OpContext& op) {
     return make<ov::op::v15::ScatterNDUpdate>(into, indices, updates, reduction);
   };
   switch (read_mode(op)) {
-    case Mode::kUpdate: return scatter(data, NdReduction::NONE);
-    case Mode::kAdd: return scatter(data, NdReduction::SUM);
-    case Mode::kSub: return scatter(data, NdReduction::SUB);
-    case Mode::kMul: return scatter(data, NdReduction::PROD);
-    case Mode::kDiv: return divide_by(data, scatter(ones_like(data), NdReduction::PROD));
-    case Mode::kMax: return scatter(data, NdReduction::MAX);
-    case Mode::kMin: return scatter(data, NdReduction::MIN);
+    case Mode::kUpdate:
+      return scatter(data, NdReduction::NONE);
+    case Mode::kAdd:
+      return scatter(data, NdReduction::SUM);
+    case Mode::kSub:
+      return scatter(data, NdReduction::SUB);
+    case Mode::kMul:
+      return scatter(data, NdReduction::PROD);
+    case Mode::kDiv:
+      return divide_by(data, scatter(ones_like(data), NdReduction::PROD));
+    case Mode::kMax:
+      return scatter(data, NdReduction::MAX);
+    case Mode::kMin:
+      return scatter(data, NdReduction::MIN);
   }
   op.fail("unknown mode");
 }

@@ -8,6 +8,7 @@
 #include "openvino/op/equal.hpp"
 #include "openvino/op/gather.hpp"
 #include "openvino/op/less.hpp"
+#include "openvino/op/maximum.hpp"
 #include "openvino/op/range.hpp"
 #include "openvino/op/scatter_update.hpp"
 #include "openvino/op/select.hpp"
@@ -22,7 +23,8 @@ namespace {
 // Beyond every index, also of the plugin's 32-bit ones.
 constexpr int64_t kFar = std::numeric_limits<int32_t>::max();
 
-// begin, end, stride and the masks of slice_by_index and slice_update, NumPy's x[begin:end:stride] with one entry per axis of x.
+// begin, end, stride and the masks of slice_by_index and slice_update, NumPy's x[begin:end:stride]
+// with one entry per axis of x.
 struct IndexedSlice {
   // Empty where they are known at run time only; then the nodes below are set.
   std::vector<int64_t> begin;
@@ -37,8 +39,11 @@ struct IndexedSlice {
   // Whether an axis is taken whole and in order.
   bool is_whole(size_t axis, int64_t extent) const {
     if (squeeze_mask[axis] || stride[axis] != 1) return false;
-    const bool from_start = begin_mask[axis] || (!begin.empty() && (begin[axis] == 0 || (extent >= 0 && begin[axis] <= -extent)));
-    const bool to_end = end_mask[axis] || (!end.empty() && end[axis] >= (extent >= 0 ? extent : kFar));
+    const bool from_start =
+        begin_mask[axis] ||
+        (!begin.empty() && (begin[axis] == 0 || (extent >= 0 && begin[axis] <= -extent)));
+    const bool to_end =
+        end_mask[axis] || (!end.empty() && end[axis] >= (extent >= 0 ? extent : kFar));
     return from_start && to_end;
   }
   std::vector<int64_t> squeezed_axes() const {
@@ -66,7 +71,8 @@ IndexedSlice read_slice(OpContext& op, int64_t x_rank) {
     return length < 0 || length == x_rank;
   };
   op.require(fits(slice.begin_node) && fits(slice.end_node) && slice.stride.size() == size &&
-                 slice.begin_mask.size() == size && slice.end_mask.size() == size && slice.squeeze_mask.size() == size,
+                 slice.begin_mask.size() == size && slice.end_mask.size() == size &&
+                 slice.squeeze_mask.size() == size,
              "begin, end, stride and the masks need one element per axis of x");
   for (size_t i = 0; i < size; ++i) {
     op.require(slice.stride[i] != 0 || slice.squeeze_mask[i], "a stride is 0");
@@ -75,11 +81,15 @@ IndexedSlice read_slice(OpContext& op, int64_t x_rank) {
   return slice;
 }
 
-Output element(const Output& vector, size_t index) { return pick(vector, {static_cast<int64_t>(index)}); }
+Output element(const Output& vector, size_t index) {
+  return pick(vector, {static_cast<int64_t>(index)});
+}
 
-// The first index of an axis, as a 1-D value, in the sense of ov Slice: negative counts from the end, far is clamped.
+// The first index of an axis, as a 1-D value, in the sense of ov Slice: negative counts from the
+// end, far is clamped.
 Output slice_begin(const IndexedSlice& slice, size_t axis) {
-  if (slice.begin_mask[axis] && !slice.squeeze_mask[axis]) return i64({slice.stride[axis] > 0 ? 0 : kFar});
+  if (slice.begin_mask[axis] && !slice.squeeze_mask[axis])
+    return i64({slice.stride[axis] > 0 ? 0 : kFar});
   if (!slice.begin.empty()) return i64({slice.begin[axis]});
   return element(slice.begin_node, axis);
 }
@@ -102,6 +112,13 @@ Output joined(const ov::OutputVector& parts) {
   return result;
 }
 
+// An index that counts from the end as one that counts from the start, for an axis whose extent is
+// known at run time only. (OpenVINO 2026.4 infers an impossible extent for a slice from a negative
+// constant to a positive one where the extent has bounds.)
+Output from_start(const Output& index, const Output& extent_of_axis) {
+  return make<ov::op::v1::Maximum>(add(index, extent_of_axis), i64({0}));
+}
+
 OpResults translate_slice_by_index(OpContext& op) {
   const Output x = op.input("x");
   const IndexedSlice spec = read_slice(op, rank(x));
@@ -113,11 +130,22 @@ OpResults translate_slice_by_index(OpContext& op) {
     const int64_t axis = static_cast<int64_t>(i);
     if (spec.is_whole(i, extent(x, axis))) continue;
     // One element of an axis that is 1 long: nothing to cut when the index is known.
-    if (spec.squeeze_mask[i] && extent(x, axis) == 1 && !spec.begin.empty() && (spec.begin[i] == 0 || spec.begin[i] == -1)) {
+    if (spec.squeeze_mask[i] && extent(x, axis) == 1 && !spec.begin.empty() &&
+        (spec.begin[i] == 0 || spec.begin[i] == -1)) {
       continue;
     }
-    begin.push_back(slice_begin(spec, i));
-    end.push_back(slice_end(spec, i));
+    Output first = slice_begin(spec, i);
+    Output last = slice_end(spec, i);
+    const bool is_indexed =
+        !spec.begin_mask[i] && !spec.end_mask[i] && !spec.squeeze_mask[i] && spec.stride[i] > 0;
+    if (is_indexed && extent(x, axis) < 0 && !spec.begin.empty() && !spec.end.empty() &&
+        (spec.begin[i] < 0) != (spec.end[i] < 0)) {
+      const Output length = dimension_of(x, axis);
+      if (spec.begin[i] < 0) first = from_start(first, length);
+      if (spec.end[i] < 0) last = from_start(last, length);
+    }
+    begin.push_back(first);
+    end.push_back(last);
     stride.push_back(spec.stride[i]);
     axes.push_back(axis);
   }
@@ -137,30 +165,39 @@ OpResults translate_slice_by_size(OpContext& op) {
   for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
   const int64_t begin_length = extent(begin, 0);
   const int64_t size_length = extent(size, 0);
-  op.require((begin_length < 0 || begin_length == rank(x)) && (size_length < 0 || size_length == rank(x)),
-             "begin and size need one element per axis of x");
+  op.require(
+      (begin_length < 0 || begin_length == rank(x)) && (size_length < 0 || size_length == rank(x)),
+      "begin and size need one element per axis of x");
   // A negative begin counts from the end; its end must not turn from negative to 0.
   Output from = begin;
-  const std::vector<int64_t> known_begin = op.is_constant("begin") ? op.integers("begin") : std::vector<int64_t>{-1};
-  if (std::any_of(known_begin.begin(), known_begin.end(), [](int64_t index) { return index < 0; })) {
-    from = make<ov::op::v1::Select>(make<ov::op::v1::Less>(begin, i64({0})), add(begin, shape_of(x)), begin);
+  const std::vector<int64_t> known_begin =
+      op.is_constant("begin") ? op.integers("begin") : std::vector<int64_t>{-1};
+  if (std::any_of(known_begin.begin(), known_begin.end(),
+                  [](int64_t index) { return index < 0; })) {
+    from = make<ov::op::v1::Select>(make<ov::op::v1::Less>(begin, i64({0})),
+                                    add(begin, shape_of(x)), begin);
   }
-  Output end = make<ov::op::v1::Select>(make<ov::op::v1::Less>(size, i64({0})), i64({kFar}), add(from, size));
+  Output end = make<ov::op::v1::Select>(make<ov::op::v1::Less>(size, i64({0})), i64({kFar}),
+                                        add(from, size));
   Output start = from;
   if (auto known = fold(start)) start = known->output(0);
   if (auto known = fold(end)) end = known->output(0);
-  return make<ov::op::v8::Slice>(x, start, end, i64(std::vector<int64_t>(axes.size(), 1)), i64(axes));
+  return make<ov::op::v8::Slice>(x, start, end, i64(std::vector<int64_t>(axes.size(), 1)),
+                                 i64(axes));
 }
 
-// The indices of an axis that a slice updates, in [0, extent), as many as `update` has elements along it.
-Output updated_indices(const IndexedSlice& slice, size_t axis, const Output& x, const Output& update) {
+// The indices of an axis that a slice updates, in [0, extent), as many as `update` has elements
+// along it.
+Output updated_indices(const IndexedSlice& slice, size_t axis, const Output& x,
+                       const Output& update) {
   const auto position = static_cast<int64_t>(axis);
   const Output extent_of_x = dimension_of(x, position);
   Output begin = slice_begin(slice, axis);
   if (slice.begin_mask[axis] && !slice.squeeze_mask[axis] && slice.stride[axis] < 0) {
     begin = add(extent_of_x, i64({-1}));
   }
-  begin = make<ov::op::v1::Select>(make<ov::op::v1::Less>(begin, i64({0})), add(begin, extent_of_x), begin);
+  begin = make<ov::op::v1::Select>(make<ov::op::v1::Less>(begin, i64({0})), add(begin, extent_of_x),
+                                   begin);
   const Output count = squeeze(dimension_of(update, position), {0});
   Output steps = make<ov::op::v4::Range>(i64_scalar(0), count, i64_scalar(1), ov::element::i64);
   if (slice.stride[axis] != 1) steps = multiply(steps, i64({slice.stride[axis]}));
@@ -169,10 +206,10 @@ Output updated_indices(const IndexedSlice& slice, size_t axis, const Output& x, 
   return indices;
 }
 
-// Nested ScatterUpdates, one per axis that is not whole. (OpenVINO 2026.4 SliceScatter in a graph with variables crashes in
-// compile_model.)
-Output scatter_slice(const IndexedSlice& slice, const std::vector<size_t>& axes, size_t first, const Output& x,
-                     const Output& update) {
+// Nested ScatterUpdates, one per axis that is not whole. (OpenVINO 2026.4 SliceScatter in a graph
+// with variables crashes in compile_model.)
+Output scatter_slice(const IndexedSlice& slice, const std::vector<size_t>& axes, size_t first,
+                     const Output& x, const Output& update) {
   const size_t axis = axes[first];
   const auto position = static_cast<int64_t>(axis);
   const Output indices = updated_indices(slice, axis, x, update);
@@ -189,7 +226,8 @@ OpResults translate_slice_update(OpContext& op) {
   const IndexedSlice spec = read_slice(op, rank(x));
   const Output update = unsqueeze(op.input("update"), spec.squeezed_axes());
   op.require(rank(update) == rank(x), "the rank of \"update\" does not fit the slice");
-  op.require(update.get_element_type() == x.get_element_type(), "\"update\" and \"x\" have different types");
+  op.require(update.get_element_type() == x.get_element_type(),
+             "\"update\" and \"x\" have different types");
   std::vector<size_t> axes;
   for (size_t i = 0; i < spec.stride.size(); ++i) {
     if (!spec.is_whole(i, extent(x, static_cast<int64_t>(i)))) axes.push_back(i);
@@ -203,7 +241,8 @@ OpResults translate_split(OpContext& op) {
   const int64_t axis = op.axis("axis", rank(x));
   if (op.has("split_sizes")) {
     const std::vector<int64_t> sizes = op.integers("split_sizes");
-    op.require(sizes.size() == op.output_count(), "\"split_sizes\" and the outputs differ in number");
+    op.require(sizes.size() == op.output_count(),
+               "\"split_sizes\" and the outputs differ in number");
     for (int64_t size : sizes) op.require(size >= 0, "a size in \"split_sizes\" is negative");
     return make_all<ov::op::v1::VariadicSplit>(x, i64_scalar(axis), i64(sizes));
   }

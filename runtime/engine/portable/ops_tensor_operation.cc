@@ -20,7 +20,9 @@ namespace {
 
 using model::ElementType;
 
-Output rank_zero(const Output& value) { return rank(value) == 0 ? value : reshape(value, std::vector<int64_t>{}); }
+Output rank_zero(const Output& value) {
+  return rank(value) == 0 ? value : reshape(value, std::vector<int64_t>{});
+}
 
 // 0, 1 ... along one axis of x, i32.
 Output indices_along(const Output& x, int64_t axis) {
@@ -34,8 +36,11 @@ OpResults translate_band_part(OpContext& op) {
   const int64_t lower = op.integer("lower", -1);
   const int64_t upper = op.integer("upper", -1);
   if (lower < 0 && upper < 0) return x;
-  const Output below = subtract(unsqueeze(indices_along(x, -2), {1}), indices_along(x, -1));  // row - column
-  auto limit = [](int64_t value) { return i32_scalar(static_cast<int32_t>(std::min<int64_t>(value, 1 << 30))); };
+  const Output below =
+      subtract(unsqueeze(indices_along(x, -2), {1}), indices_along(x, -1));  // row - column
+  auto limit = [](int64_t value) {
+    return i32_scalar(static_cast<int32_t>(std::min<int64_t>(value, 1 << 30)));
+  };
   Output inside;
   if (lower >= 0) inside = make<ov::op::v1::LessEqual>(below, limit(lower));
   if (upper >= 0) {
@@ -49,8 +54,8 @@ OpResults translate_band_part(OpContext& op) {
 
 OpResults translate_cumsum(OpContext& op) {
   const Output x = op.input("x");
-  return make<ov::op::v0::CumSum>(x, i64_scalar(op.axis("axis", rank(x), 0)), op.boolean("exclusive", false),
-                                  op.boolean("reverse", false));
+  return make<ov::op::v0::CumSum>(x, i64_scalar(op.axis("axis", rank(x), 0)),
+                                  op.boolean("exclusive", false), op.boolean("reverse", false));
 }
 
 Output fill_value(OpContext& op) {
@@ -98,8 +103,10 @@ OpResults translate_pad(OpContext& op) {
   if (op.is_constant("pad")) {
     std::vector<int64_t> pads = op.integers("pad");
     const auto axes = static_cast<size_t>(rank(x));
-    op.require(pads.size() % 2 == 0 && pads.size() <= 2 * axes, "\"pad\" must have two elements per axis, for the last axes");
-    op.require(pads.empty() || *std::min_element(pads.begin(), pads.end()) >= 0, "\"pad\" must not be negative");
+    op.require(pads.size() % 2 == 0 && pads.size() <= 2 * axes,
+               "\"pad\" must have two elements per axis, for the last axes");
+    op.require(pads.empty() || *std::min_element(pads.begin(), pads.end()) >= 0,
+               "\"pad\" must not be negative");
     pads.insert(pads.begin(), 2 * axes - pads.size(), 0);
     std::vector<int64_t> before(axes);
     std::vector<int64_t> after(axes);
@@ -121,8 +128,9 @@ OpResults translate_pad(OpContext& op) {
     end = pick(pads, odd);
   }
   if (pad_mode != ov::op::PadMode::CONSTANT) return make<ov::op::v1::Pad>(x, begin, end, pad_mode);
-  const Output value = op.has("constant_val") ? convert(rank_zero(op.input("constant_val")), x.get_element_type())
-                                              : scalar_like(x, 0);
+  const Output value = op.has("constant_val")
+                           ? convert(rank_zero(op.input("constant_val")), x.get_element_type())
+                           : scalar_like(x, 0);
   return make<ov::op::v1::Pad>(x, begin, end, value, pad_mode);
 }
 
@@ -142,8 +150,10 @@ OpResults translate_tile(OpContext& op) {
   const Output x = op.input("x");
   if (op.is_constant("reps")) {
     const std::vector<int64_t> reps = op.integers("reps");
-    op.require(static_cast<int64_t>(reps.size()) == rank(x), "\"reps\" needs one element per axis of x");
-    op.require(reps.empty() || *std::min_element(reps.begin(), reps.end()) >= 0, "\"reps\" must not be negative");
+    op.require(static_cast<int64_t>(reps.size()) == rank(x),
+               "\"reps\" needs one element per axis of x");
+    op.require(reps.empty() || *std::min_element(reps.begin(), reps.end()) >= 0,
+               "\"reps\" must not be negative");
     if (std::all_of(reps.begin(), reps.end(), [](int64_t rep) { return rep == 1; })) return x;
     return make<ov::op::v0::Tile>(x, i64(reps));
   }

@@ -24,15 +24,16 @@ Output reshape_with_zeros(const Output& x, const Output& shape, bool zero_copies
   return make<ov::op::v1::Reshape>(x, shape, zero_copies);
 }
 
-// iOS 15: a 0 keeps the extent of the same index, and the ranks agree. From iOS 17 on a 0 keeps the extent of the same index counted
-// from the end, or is 1 where x has none.
+// iOS 15: a 0 keeps the extent of the same index, and the ranks agree. From iOS 17 on a 0 keeps the
+// extent of the same index counted from the end, or is 1 where x has none.
 OpResults translate_reshape(OpContext& op) {
   const Output x = op.input("x");
   const int64_t x_rank = rank(x);
   if (!op.is_constant("shape")) {
     const model::ValueType& declared = op.output_type();
     const bool has_zero_extent = std::count(declared.shape.begin(), declared.shape.end(), 0) > 0;
-    if (!declared.unknown_rank && declared.is_static() && !has_zero_extent) return reshape(x, declared.shape);
+    if (!declared.unknown_rank && declared.is_static() && !has_zero_extent)
+      return reshape(x, declared.shape);
     const Output shape = op.index_input("shape");
     return reshape_with_zeros(x, shape, extent(shape, 0) == x_rank);
   }
@@ -74,12 +75,15 @@ OpResults translate_reshape(OpContext& op) {
 OpResults translate_reshape_like(OpContext& op) {
   const Output x = op.input("x");
   const size_t count = op.count("ref_tensors");
-  op.require(count > 0 && op.count("begins") == count && op.count("ends") == count && op.count("end_masks") == count,
+  op.require(count > 0 && op.count("begins") == count && op.count("ends") == count &&
+                 op.count("end_masks") == count,
              "ref_tensors, begins, ends and end_masks must be equally long");
   auto integer_at = [&](const char* name, size_t i) {
     const model::ConstantPtr value = op.constant(name, i);
-    op.require(value->type.kind == model::ValueType::Kind::kTensor && !model::is_float(value->type.element) &&
-                   value->type.element != model::ElementType::kString && value->type.element_count() == 1,
+    op.require(value->type.kind == model::ValueType::Kind::kTensor &&
+                   !model::is_float(value->type.element) &&
+                   value->type.element != model::ElementType::kString &&
+                   value->type.element_count() == 1,
                "begins, ends and end_masks must be scalars");
     return value->integer_at(0);
   };
@@ -91,7 +95,8 @@ OpResults translate_reshape_like(OpContext& op) {
       return std::clamp<int64_t>(value < 0 ? value + reference_rank : value, 0, reference_rank);
     };
     const int64_t begin = bound(integer_at("begins", i));
-    const int64_t end = integer_at("end_masks", i) != 0 ? reference_rank : bound(integer_at("ends", i));
+    const int64_t end =
+        integer_at("end_masks", i) != 0 ? reference_rank : bound(integer_at("ends", i));
     for (int64_t axis = begin; axis < end; ++axis) parts.push_back(dimension_of(reference, axis));
   }
   if (parts.empty()) return reshape(x, std::vector<int64_t>{});
@@ -136,14 +141,16 @@ OpResults translate_squeeze(OpContext& op) {
 OpResults translate_transpose(OpContext& op) {
   const Output x = op.input("x");
   const std::vector<int64_t> permutation = op.axes("perm", rank(x));
-  op.require(static_cast<int64_t>(permutation.size()) == rank(x), "\"perm\" must name every axis of x");
+  op.require(static_cast<int64_t>(permutation.size()) == rank(x),
+             "\"perm\" must name every axis of x");
   return transpose(x, permutation);
 }
 
 // The shape of x with one extent replaced, as a 1-D value.
 Output shape_with(const Output& x, int64_t axis, const Output& replacement) {
   ov::OutputVector parts;
-  for (int64_t i = 0; i < rank(x); ++i) parts.push_back(i == axis ? replacement : dimension_of(x, i));
+  for (int64_t i = 0; i < rank(x); ++i)
+    parts.push_back(i == axis ? replacement : dimension_of(x, i));
   return concat(parts, 0);
 }
 
@@ -158,8 +165,8 @@ OpResults translate_concat(OpContext& op) {
   for (Output& value : values) {
     op.require(rank(value) == rank(values[0]), "the values have different ranks");
   }
-  const Output length =
-      make<ov::op::v1::Multiply>(dimension_of(values[0], axis), i64({static_cast<int64_t>(values.size())}));
+  const Output length = make<ov::op::v1::Multiply>(dimension_of(values[0], axis),
+                                                   i64({static_cast<int64_t>(values.size())}));
   const Output shape = shape_with(values[0], axis, length);
   for (Output& value : values) value = unsqueeze(value, {axis + 1});
   const Output joined = concat(values, axis + 1);
@@ -238,32 +245,37 @@ OpResults translate_flatten2d(OpContext& op) {
 OpResults translate_depth_to_space(OpContext& op) {
   const int64_t block = op.integer("block_size");
   op.require(block > 0, "\"block_size\" must be positive");
-  return make<ov::op::v0::DepthToSpace>(op.input("x"), ov::op::v0::DepthToSpace::DepthToSpaceMode::BLOCKS_FIRST,
+  return make<ov::op::v0::DepthToSpace>(op.input("x"),
+                                        ov::op::v0::DepthToSpace::DepthToSpaceMode::BLOCKS_FIRST,
                                         static_cast<size_t>(block));
 }
 
 OpResults translate_pixel_shuffle(OpContext& op) {
   const int64_t factor = op.integer("upscale_factor");
   op.require(factor > 0, "\"upscale_factor\" must be positive");
-  return make<ov::op::v0::DepthToSpace>(op.input("x"), ov::op::v0::DepthToSpace::DepthToSpaceMode::DEPTH_FIRST,
+  return make<ov::op::v0::DepthToSpace>(op.input("x"),
+                                        ov::op::v0::DepthToSpace::DepthToSpaceMode::DEPTH_FIRST,
                                         static_cast<size_t>(factor));
 }
 
 OpResults translate_space_to_depth(OpContext& op) {
   const int64_t block = op.integer("block_size");
   op.require(block > 0, "\"block_size\" must be positive");
-  return make<ov::op::v0::SpaceToDepth>(op.input("x"), ov::op::v0::SpaceToDepth::SpaceToDepthMode::BLOCKS_FIRST,
+  return make<ov::op::v0::SpaceToDepth>(op.input("x"),
+                                        ov::op::v0::SpaceToDepth::SpaceToDepthMode::BLOCKS_FIRST,
                                         static_cast<size_t>(block));
 }
 
 OpResults translate_pixel_unshuffle(OpContext& op) {
   const int64_t factor = op.integer("downscale_factor");
   op.require(factor > 0, "\"downscale_factor\" must be positive");
-  return make<ov::op::v0::SpaceToDepth>(op.input("x"), ov::op::v0::SpaceToDepth::SpaceToDepthMode::DEPTH_FIRST,
+  return make<ov::op::v0::SpaceToDepth>(op.input("x"),
+                                        ov::op::v0::SpaceToDepth::SpaceToDepthMode::DEPTH_FIRST,
                                         static_cast<size_t>(factor));
 }
 
-// The block shape and the [2, 2] margins of the two spatial axes, as OpenVINO wants them: for all four axes.
+// The block shape and the [2, 2] margins of the two spatial axes, as OpenVINO wants them: for all
+// four axes.
 struct Blocks {
   Output shape;
   Output begin;
@@ -276,8 +288,10 @@ Blocks read_blocks(OpContext& op, std::string_view margins_name) {
   op.require(block.size() == 2 && margins.size() == 4 && rank(op.input("x")) == 4,
              "x must have rank 4, \"block_shape\" 2 and the margins 2 by 2 elements");
   op.require(block[0] > 0 && block[1] > 0, "\"block_shape\" must be positive");
-  op.require(*std::min_element(margins.begin(), margins.end()) >= 0, "the margins must not be negative");
-  return {i64({1, 1, block[0], block[1]}), i64({0, 0, margins[0], margins[2]}), i64({0, 0, margins[1], margins[3]})};
+  op.require(*std::min_element(margins.begin(), margins.end()) >= 0,
+             "the margins must not be negative");
+  return {i64({1, 1, block[0], block[1]}), i64({0, 0, margins[0], margins[2]}),
+          i64({0, 0, margins[1], margins[3]})};
 }
 
 OpResults translate_space_to_batch(OpContext& op) {

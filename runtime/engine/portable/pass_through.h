@@ -1,8 +1,9 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_PASS_THROUGH_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_PASS_THROUGH_H_
 
-// A node that copies, for results that OpenVINO's passes might reduce to a parameter. With a caller's buffers bound to both ends of
-// such a pair OpenVINO 2026.4 writes nothing to the output, or into the caller's input.
+// A node that copies, for results that OpenVINO's passes might reduce to a parameter. With a
+// caller's buffers bound to both ends of such a pair OpenVINO 2026.4 writes nothing to the output,
+// or into the caller's input.
 
 #include <memory>
 
@@ -25,7 +26,8 @@ class PassThrough : public ov::op::Op {
   bool has_evaluate() const override { return true; }
 };
 
-// Whether nothing but nodes that passes may find to have no effect lies between a parameter and the value.
+// Whether nothing but nodes that passes may find to have no effect lies between a parameter and the
+// value.
 bool may_be_a_parameter(const Output& value);
 
 }  // namespace coreml_delegate::engine::portable

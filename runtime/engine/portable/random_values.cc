@@ -12,7 +12,8 @@
 namespace coreml_delegate::engine::portable {
 namespace {
 
-// SplitMix64 (Steele, Lea, Flood 2014): the same sequence everywhere, unlike the distributions of <random>.
+// SplitMix64 (Steele, Lea, Flood 2014): the same sequence everywhere, unlike the distributions of
+// <random>.
 class Generator {
  public:
   explicit Generator(uint64_t seed) : state_(seed) {}
@@ -28,7 +29,8 @@ class Generator {
   float uniform() { return static_cast<float>(next() >> 40) * 0x1p-24f; }
   // Box and Muller.
   float normal() {
-    const double radius = std::sqrt(-2.0 * std::log(1.0 - static_cast<double>(next() >> 11) * 0x1p-53));
+    const double radius =
+        std::sqrt(-2.0 * std::log(1.0 - static_cast<double>(next() >> 11) * 0x1p-53));
     const double angle = 2.0 * std::numbers::pi * static_cast<double>(next() >> 11) * 0x1p-53;
     return static_cast<float>(radius * std::cos(angle));
   }
@@ -60,8 +62,8 @@ float pick(const float* logits, size_t count, float uniform) {
 
 }  // namespace
 
-RandomValues::RandomValues(const ov::Output<ov::Node>& input, const RandomParameters& parameters)
-    : Op({input}),
+RandomValues::RandomValues(const ov::OutputVector& inputs, const RandomParameters& parameters)
+    : Op(inputs),
       distribution_(static_cast<int64_t>(parameters.distribution)),
       first_(parameters.first),
       second_(parameters.second),
@@ -73,7 +75,8 @@ RandomValues::RandomValues(const ov::Output<ov::Node>& input, const RandomParame
 void RandomValues::validate_and_infer_types() {
   const ov::PartialShape& input = get_input_partial_shape(0);
   if (static_cast<Distribution>(distribution_) == Distribution::kCategorical) {
-    NODE_VALIDATION_CHECK(this, input.rank().is_static() && input.size() > 0, "the logits need an axis");
+    NODE_VALIDATION_CHECK(this, input.rank().is_static() && input.size() > 0,
+                          "the logits need an axis");
     ov::PartialShape shape = input;
     shape[shape.size() - 1] = samples_;
     set_output_type(0, ov::element::f32, shape);
@@ -88,15 +91,18 @@ void RandomValues::validate_and_infer_types() {
     }
     shape = ov::PartialShape(std::move(dimensions));
   } else if (input.is_static()) {
-    shape = ov::PartialShape::dynamic(ov::Rank(static_cast<int64_t>(ov::shape_size(input.to_shape()))));
+    shape =
+        ov::PartialShape::dynamic(ov::Rank(static_cast<int64_t>(ov::shape_size(input.to_shape()))));
   }
   set_output_type(0, ov::element::f32, shape);
 }
 
-std::shared_ptr<ov::Node> RandomValues::clone_with_new_inputs(const ov::OutputVector& inputs) const {
+std::shared_ptr<ov::Node> RandomValues::clone_with_new_inputs(
+    const ov::OutputVector& inputs) const {
   check_new_args_count(this, inputs);
   return std::make_shared<RandomValues>(
-      inputs[0], RandomParameters{static_cast<Distribution>(distribution_), first_, second_, seed_, samples_});
+      inputs,
+      RandomParameters{static_cast<Distribution>(distribution_), first_, second_, seed_, samples_});
 }
 
 bool RandomValues::visit_attributes(ov::AttributeVisitor& visitor) {
@@ -150,8 +156,12 @@ bool RandomValues::evaluate(ov::TensorVector& outputs, const ov::TensorVector& i
         out[i] = first_ < second_ && value >= second_ ? std::nextafter(second_, first_) : value;
         break;
       }
-      case Distribution::kNormal: out[i] = first_ + second_ * generator.normal(); break;
-      default: out[i] = generator.uniform() < first_ ? 1.0f : 0.0f; break;
+      case Distribution::kNormal:
+        out[i] = first_ + second_ * generator.normal();
+        break;
+      default:
+        out[i] = generator.uniform() < first_ ? 1.0f : 0.0f;
+        break;
     }
   }
   return true;

@@ -21,10 +21,12 @@ float round_one(float value) {
   } else if (magnitude >= 0x477ff000u) {
     result = 0x7f800000u;  // From 65520 on the nearest is infinity.
   } else if (magnitude >= 0x38800000u) {
-    // Normal halves: 10 of 23 mantissa bits stay. A carry into the exponent is what rounding up means.
+    // Normal halves: 10 of 23 mantissa bits stay. A carry into the exponent is what rounding up
+    // means.
     result = (magnitude + 0xfffu + ((magnitude >> 13) & 1u)) & ~0x1fffu;
   } else {
-    // Denormal halves are multiples of 2^-24: adding 0.5, whose last bit is worth 2^-24, rounds to one.
+    // Denormal halves are multiples of 2^-24: adding 0.5, whose last bit is worth 2^-24, rounds to
+    // one.
     const float sum = std::bit_cast<float>(magnitude) + 0.5f;
     result = std::bit_cast<uint32_t>(sum - 0.5f);
   }
@@ -34,13 +36,16 @@ float round_one(float value) {
 #if defined(__x86_64__)
 bool cpu_has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0 && __builtin_cpu_supports("avx");
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0 &&
+         __builtin_cpu_supports("avx");
 }
 
-__attribute__((target("avx,f16c"))) void round_with_f16c(const float* source, float* destination, size_t count) {
+__attribute__((target("avx,f16c"))) void round_with_f16c(const float* source, float* destination,
+                                                         size_t count) {
   size_t i = 0;
   for (; i + 8 <= count; i += 8) {
-    const __m128i half = _mm256_cvtps_ph(_mm256_loadu_ps(source + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const __m128i half =
+        _mm256_cvtps_ph(_mm256_loadu_ps(source + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     _mm256_storeu_ps(destination + i, _mm256_cvtph_ps(half));
   }
   for (; i < count; ++i) destination[i] = round_one(source[i]);
@@ -60,10 +65,13 @@ void round_to_half(const float* source, float* destination, size_t count) {
   for (size_t i = 0; i < count; ++i) destination[i] = round_one(source[i]);
 }
 
-RoundToHalf::RoundToHalf(const ov::Output<ov::Node>& value) : Op({value}) { constructor_validate_and_infer_types(); }
+RoundToHalf::RoundToHalf(const ov::Output<ov::Node>& value) : Op({value}) {
+  constructor_validate_and_infer_types();
+}
 
 void RoundToHalf::validate_and_infer_types() {
-  NODE_VALIDATION_CHECK(this, get_input_element_type(0).compatible(ov::element::f32), "RoundToHalf takes f32");
+  NODE_VALIDATION_CHECK(this, get_input_element_type(0).compatible(ov::element::f32),
+                        "RoundToHalf takes f32");
   set_output_type(0, ov::element::f32, get_input_partial_shape(0));
 }
 

@@ -1,8 +1,9 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_ROUND_TO_HALF_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_ROUND_TO_HALF_H_
 
-// A node that rounds f32 elements to the nearest IEEE half (ties to even; overflow to infinity; denormals and NaN kept) and gives
-// them as f32. A Convert to f16 and back would say the same, but OpenVINO's CPU plugin computes f16 in f32 and removes the pair.
+// A node that rounds f32 elements to the nearest IEEE half (ties to even; overflow to infinity;
+// denormals and NaN kept) and gives them as f32. A Convert to f16 and back would say the same, but
+// OpenVINO's CPU plugin computes f16 in f32 and removes the pair.
 
 #include <cstddef>
 #include <memory>
@@ -11,7 +12,8 @@
 
 namespace coreml_delegate::engine::portable {
 
-// The arithmetic: destination[i] = float(half(source[i])). The ranges may be the same, not overlap otherwise.
+// The arithmetic: destination[i] = float(half(source[i])). The ranges may be the same, not overlap
+// otherwise.
 void round_to_half(const float* source, float* destination, size_t count);
 
 class RoundToHalf : public ov::op::Op {

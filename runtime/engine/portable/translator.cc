@@ -32,11 +32,13 @@ Opset parse_opset(const std::string& name) {
   for (const auto& [known, opset] : kOpsets) {
     if (name == known) return opset;
   }
-  throw OpError(unsupported("the portable engine knows the opsets CoreML5 to CoreML9, not \"" + name + "\"", name));
+  throw OpError(unsupported(
+      "the portable engine knows the opsets CoreML5 to CoreML9, not \"" + name + "\"", name));
 }
 
 // The declared shape with the bounds that the model's description gives for its unknown extents.
-ov::PartialShape input_shape(const model::Function& function, const model::NamedType& input, bool use_ranges) {
+ov::PartialShape input_shape(const model::Function& function, const model::NamedType& input,
+                             bool use_ranges) {
   ov::PartialShape shape = partial_shape(input.type);
   if (!use_ranges || shape.rank().is_dynamic()) return shape;
   for (const model::Feature& feature : function.input_features) {
@@ -44,7 +46,8 @@ ov::PartialShape input_shape(const model::Function& function, const model::Named
     for (size_t i = 0; i < shape.size(); ++i) {
       const Dimension& range = feature.tensor.shape[i];
       if (shape[i].is_static() || range.min < 0) continue;
-      // A fixed extent of an extent that the program leaves open is honoured too: the engine accepts nothing else.
+      // A fixed extent of an extent that the program leaves open is honoured too: the engine
+      // accepts nothing else.
       if (range.max == Dimension::kUnbounded) {
         shape[i] = ov::Dimension(range.min, -1);
       } else if (range.max >= range.min) {
@@ -78,7 +81,8 @@ class FunctionTranslator {
   }
 
  private:
-  std::shared_ptr<ov::op::v0::Parameter> add_parameter(const std::string& name, const ov::element::Type& type,
+  std::shared_ptr<ov::op::v0::Parameter> add_parameter(const std::string& name,
+                                                       const ov::element::Type& type,
                                                        const ov::PartialShape& shape) {
     auto parameter = std::make_shared<ov::op::v0::Parameter>(type, shape);
     parameter->set_friendly_name(name);
@@ -96,20 +100,23 @@ class FunctionTranslator {
         continue;
       }
       if (input.type.kind != ValueType::Kind::kTensor) {
-        throw OpError(unsupported("the input has the type " + input.type.to_string() + ", not a tensor", input.name));
+        throw OpError(unsupported(
+            "the input has the type " + input.type.to_string() + ", not a tensor", input.name));
       }
       const ov::PartialShape shape = input_shape(function_, input, options_.use_feature_ranges);
       translation_.inputs.push_back({input.name, input.type, parameters_.size()});
       auto parameter = add_parameter(input.name, border_type(input.type.element), shape);
-      environment_.define(input.name, Value(convert(parameter->output(0), runtime_type(input.type.element)),
-                                            input.type.element));
+      environment_.define(input.name,
+                          Value(convert(parameter->output(0), runtime_type(input.type.element)),
+                                input.type.element));
     }
     for (const model::NamedType* state : states) {
       ValueType type = state->type;
       type.kind = ValueType::Kind::kTensor;
       if (!type.is_static()) {
-        throw OpError(unsupported("the state has the shape " + type.to_string() + "; states have fixed shapes",
-                                  state->name));
+        throw OpError(unsupported(
+            "the state has the shape " + type.to_string() + "; states have fixed shapes",
+            state->name));
       }
       const ov::element::Type element = runtime_type(type.element);
       translation_.states.push_back({state->name, type, element, parameters_.size(), std::nullopt});
@@ -125,7 +132,8 @@ class FunctionTranslator {
     output = convert(output, type);
     auto result = std::make_shared<ov::op::v0::Result>(output);
     std::string unique = name + "/result";
-    for (int i = 2; scope_.origins.contains(unique); ++i) unique = name + "/result#" + std::to_string(i);
+    for (int i = 2; scope_.origins.contains(unique); ++i)
+      unique = name + "/result#" + std::to_string(i);
     result->set_friendly_name(unique);
     scope_.origins.emplace(unique, Origin{name, "output"});
     results_.push_back(std::move(result));
@@ -206,16 +214,20 @@ Result<Translation> translate(const model::Function& function, const TranslateOp
   } catch (const std::bad_alloc&) {
     return resource_exhausted("out of memory while translating the function", function.name);
   } catch (const std::exception& error) {
-    return corrupt_data(std::string("cannot translate the function: ") + error.what(), function.name);
+    return corrupt_data(std::string("cannot translate the function: ") + error.what(),
+                        function.name);
   }
 }
 
 std::vector<std::shared_ptr<ov::Extension>> graph_extensions() {
-  return {std::make_shared<ov::OpExtension<CheckIndices>>(),  std::make_shared<ov::OpExtension<ExactArithmetic>>(),
-          std::make_shared<ov::OpExtension<ExactReduce>>(),   std::make_shared<ov::OpExtension<IntegerMatMul>>(),
+  return {std::make_shared<ov::OpExtension<CheckIndices>>(),
+          std::make_shared<ov::OpExtension<ExactArithmetic>>(),
+          std::make_shared<ov::OpExtension<ExactReduce>>(),
+          std::make_shared<ov::OpExtension<IntegerMatMul>>(),
           std::make_shared<ov::OpExtension<NonMaximumSuppression>>(),
           std::make_shared<ov::OpExtension<PassThrough>>(),
-          std::make_shared<ov::OpExtension<RandomValues>>(),  std::make_shared<ov::OpExtension<RoundToHalf>>()};
+          std::make_shared<ov::OpExtension<RandomValues>>(),
+          std::make_shared<ov::OpExtension<RoundToHalf>>()};
 }
 
 }  // namespace coreml_delegate::engine::portable

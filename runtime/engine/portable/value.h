@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_VALUE_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_VALUE_H_
 
-// What a name of a MIL program stands for while its function is translated: a constant of the program, a value of the OpenVINO
-// graph, a state, or a list. Values are cheap to copy.
+// What a name of a MIL program stands for while its function is translated: a constant of the
+// program, a value of the OpenVINO graph, a state, or a list. Values are cheap to copy.
 //
 // Thread rule: values of one translation, used by the thread that translates.
 
@@ -23,13 +23,16 @@ namespace coreml_delegate::engine::portable {
 // One output of one node of the graph being built.
 using Output = ov::Output<ov::Node>;
 
-// A MIL list: its elements stacked along a new first axis. Lists are values: list_write makes a new one.
+// A MIL list: its elements stacked along a new first axis. Lists are values: list_write makes a new
+// one.
 struct ListValue {
-  Output elements;                 // [length, *element shape], in the element's runtime type.
-  model::ValueType element_type;   // The MIL type of one element.
+  Output elements;                // [length, *element shape], in the element's runtime type.
+  model::ValueType element_type;  // The MIL type of one element.
+  bool grows = true;              // Whether a write behind its end makes it longer.
 };
 
-// The name of a state of the function: what a `state` input stands for. Its current value is in the environment.
+// The name of a state of the function: what a `state` input stands for. Its current value is in the
+// environment.
 struct StateReference {
   std::string name;
 };
@@ -37,8 +40,7 @@ struct StateReference {
 class Value {
  public:
   Value() = default;
-  Value(Output output, model::ElementType element)
-      : element_(element), kind_(std::move(output)) {}
+  Value(Output output, model::ElementType element) : element_(element), kind_(std::move(output)) {}
   explicit Value(model::ConstantPtr constant)
       : element_(constant->type.element), kind_(std::move(constant)) {}
   explicit Value(StateReference state) : kind_(std::move(state)) {}

@@ -1,7 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_COREML_BACKEND_OPTIONS_H_
 #define COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_COREML_BACKEND_OPTIONS_H_
 
-// Options for loading a program's Core ML delegate calls. Names are those of the stock delegate, and a few more.
+// Options for loading a program's Core ML delegate calls. Names are those of the stock delegate,
+// and a few more.
 //
 //   using executorch::backends::coreml::LoadOptionsBuilder;
 //   LoadOptionsBuilder options;
@@ -10,8 +11,9 @@
 //   map.set_options(options);
 //   module.load(map);              // `options` outlives `map` and the loading.
 //
-// What is not set falls back to executorch::runtime::set_option("CoreMLBackend", ...), then to what the program asks for. A bad value is
-// refused when the method is loaded, with a message that names the option.
+// What is not set falls back to executorch::runtime::set_option("CoreMLBackend", ...), then to what
+// the program asks for. A bad value is refused when the method is loaded, with a message that names
+// the option.
 
 #include <executorch/runtime/backend/options.h>
 #include <executorch/runtime/core/span.h>
@@ -23,31 +25,38 @@ namespace coreml {
 // Thread rule: a value; one thread at a time.
 class LoadOptionsBuilder {
  public:
-  // The hardware a model may use. On platforms without Core ML everything runs on the CPU whatever is asked.
+  // The hardware a model may use. On platforms without Core ML everything runs on the CPU whatever
+  // is asked.
   enum class ComputeUnit { CPU_ONLY, CPU_AND_GPU, CPU_AND_NE, ALL };
 
   // How an engine that emulates float16 computes a program's float16 values; Core ML ignores it.
   enum class NumericMode {
     FLOAT32,  // In float32: the default.
-    FLOAT16,  // Rounded to IEEE half after each operation: shows float16 trouble before a model reaches a device.
+    FLOAT16,  // Rounded to IEEE half after each operation: shows float16 trouble before a model
+              // reaches a device.
   };
 
   LoadOptionsBuilder& setComputeUnit(ComputeUnit unit) {
     switch (unit) {
-      case ComputeUnit::CPU_ONLY: return set("compute_unit", "cpu_only");
-      case ComputeUnit::CPU_AND_GPU: return set("compute_unit", "cpu_and_gpu");
-      case ComputeUnit::CPU_AND_NE: return set("compute_unit", "cpu_and_ne");
-      case ComputeUnit::ALL: return set("compute_unit", "all");
+      case ComputeUnit::CPU_ONLY:
+        return set("compute_unit", "cpu_only");
+      case ComputeUnit::CPU_AND_GPU:
+        return set("compute_unit", "cpu_and_gpu");
+      case ComputeUnit::CPU_AND_NE:
+        return set("compute_unit", "cpu_and_ne");
+      case ComputeUnit::ALL:
+        return set("compute_unit", "all");
     }
     return *this;
   }
 
-  // Accepted so that programs written for the stock delegate compile; without effect and logged, as this build keeps compiled
-  // models in memory only.
+  // Accepted so that programs written for the stock delegate compile; without effect and logged, as
+  // this build keeps compiled models in memory only.
   LoadOptionsBuilder& setCacheDirectory(const char* path) { return set("cache_dir", path); }
   LoadOptionsBuilder& setUseNewCache(bool enabled) { return set("_use_new_cache", enabled); }
 
-  // Beyond the stock API ---------------------------------------------------------------------------
+  // Beyond the stock API
+  // ---------------------------------------------------------------------------
 
   // The engine by name ("coreml", "portable"); at most 255 bytes. Empty: the platform's default.
   LoadOptionsBuilder& setEngine(const char* name) { return set("engine", name); }
@@ -59,14 +68,17 @@ class LoadOptionsBuilder {
   // Threads of one execution; 0: the engine's choice.
   LoadOptionsBuilder& setThreads(int threads) { return set("threads", threads); }
 
-  // Share compiled models with other programs of equal content. Hashes the content at each load. Programs that lie in buffers of the
-  // caller must then live until the last user of the model is gone; programs loaded from files need no care.
+  // Share compiled models with other programs of equal content. Hashes the content at each load.
+  // Programs that lie in buffers of the caller must then live until the last user of the model is
+  // gone; programs loaded from files need no care.
   LoadOptionsBuilder& setShareModels(bool share) { return set("share_models", share); }
 
   static constexpr const char* backend_id() { return "CoreMLBackend"; }
 
   // Valid while the builder lives and is not changed.
-  ::executorch::runtime::Span<::executorch::runtime::BackendOption> view() { return options_.view(); }
+  ::executorch::runtime::Span<::executorch::runtime::BackendOption> view() {
+    return options_.view();
+  }
 
  private:
   // There is room for every option, so that setting one cannot fail.

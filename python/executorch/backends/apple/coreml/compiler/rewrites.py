@@ -16,6 +16,15 @@ def _with_stride(node: torch.fx.Node) -> None:
         node.args = (*node.args[:2], node.args[1], *node.args[3:])
 
 
+def _with_defaults(node: torch.fx.Node) -> None:
+    """A call without its last arguments: coremltools expects all of them."""
+    schema = getattr(node.target, "_op", node.target)._schema
+    for argument in schema.arguments[len(node.args) :]:
+        if argument.kwarg_only or argument.name in node.kwargs or not argument.has_default_value():
+            return
+        node.args = (*node.args, argument.default_value)
+
+
 _POOLING = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
 
 
@@ -24,7 +33,8 @@ def _both_dialects(name: str) -> tuple[object, object]:
 
 
 _REWRITES: Mapping[object, Callable[[torch.fx.Node], None]] = {
-    target: _with_stride for name in (*_POOLING, "max_pool2d_with_indices") for target in _both_dialects(name)
+    **{target: _with_stride for name in (*_POOLING, "max_pool2d_with_indices") for target in _both_dialects(name)},
+    **{target: _with_defaults for target in _both_dialects("cosine_similarity")},
 }
 
 

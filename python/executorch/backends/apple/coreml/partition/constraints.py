@@ -169,6 +169,34 @@ def _below(target: ct.target) -> Callable[[NodeView], bool]:
     return lambda view: not view.options.targets(target)
 
 
+# Functions that torch also takes of integers, and MIL of floats only.
+_FLOAT_FUNCTIONS = tuple(
+    f"aten.{name}"
+    for name in (
+        "acos",
+        "asin",
+        "atan",
+        "ceil",
+        "cos",
+        "cosh",
+        "erf",
+        "exp",
+        "expm1",
+        "floor",
+        "frac",
+        "reciprocal",
+        "relu",
+        "round",
+        "rsqrt",
+        "sigmoid",
+        "sin",
+        "sinh",
+        "sqrt",
+        "tan",
+        "tanh",
+    )
+)
+
 CONSTRAINTS: tuple[Constraint, ...] = (
     # What holds for every op.
     Constraint(
@@ -289,6 +317,12 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         violated=output_is_integer,
         reason="coremltools computes integer products in float16",
         reference=CT + "2673",
+    ),
+    Constraint(
+        code="integer_argument",
+        ops=_FLOAT_FUNCTIONS,
+        violated=any_input_is_integer,
+        reason="Core ML computes this function of floats only, and coremltools does not convert the argument",
     ),
     # Calls that coremltools converts to other numbers than torch's.
     Constraint(

@@ -130,7 +130,8 @@ def last_error() -> str:
 
     ExecuTorch's own exceptions carry a number only.
     """
-    return _LIBRARY.coreml_delegate_last_error().decode(errors="replace")
+    message: bytes = _LIBRARY.coreml_delegate_last_error()
+    return message.decode(errors="replace")
 
 
 def _check(error: int) -> None:
