@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 import resource
 import statistics
 import sys
@@ -43,7 +44,9 @@ FLOAT32 = Precision("float32", 1e-6)
 def quiet() -> None:
     """Leaves the console to the examples: only what a person can act on is left of the libraries' messages."""
     absl.logging.set_verbosity(absl.logging.WARNING)
-    logging.getLogger("coremltools").setLevel(logging.ERROR)
+    for name in ("coremltools", "torch.utils._pytree", "torchao"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("ET_COREML_LOG_LEVEL", "WARNING")
     warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
     warnings.filterwarnings("ignore", category=RuntimeWarning, module="coremltools")
 

@@ -84,8 +84,9 @@ def print_similarities(console: rich.console.Console, sentences: list[str], embe
 
 def main(argv: list[str]) -> int:
     pipeline.quiet()
-    import coremltools as ct
     from executorch.backends.apple.coreml.compiler import CoreMLBackend
+
+    import coremltools as ct  # After the delegate, whose import keeps its noise down.
 
     console = rich.console.Console(width=None if os.isatty(1) else 120)
     sentences = argv[1:] or list(SENTENCES)

@@ -218,7 +218,7 @@ def test_debians_rule_packages_are_used_if_bazel_knows_modules(machine: Machine,
     rules.mkdir(parents=True)
     (rules / "MODULE.bazel").touch()
     flag = "--[no]enable_workspace" if knows_modules else "--[no]curses"
-    machine.program("bazel", f'#!/bin/bash\nif [[ $1 == help ]]; then echo "{flag}"; else echo "ran $*"; fi\n')
+    machine.program("bazel", f'#!/bin/bash\nif [[ $1 == help ]]; then echo "{flag}"; printf "%0200000d" 1; else echo "ran $*"; fi\n')
     shown = machine.run("--batch", "test", "//...").stdout
     added = f" --noenable_bzlmod --enable_workspace --override_repository=rules_cc={rules}" if knows_modules else ""
     assert shown == f"ran --batch test{added} //...\n"

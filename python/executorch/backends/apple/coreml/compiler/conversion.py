@@ -92,9 +92,11 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _hide_progress_bars_unless_terminal() -> None:
+    quiet = functools.partial(tqdm.tqdm, disable=None, leave=False)
     for module in (frontend_ops, pass_pipeline):
-        if hasattr(module, "_tqdm"):
-            module._tqdm = functools.partial(tqdm.tqdm, disable=None, leave=False)
+        for name in ("_tqdm", "tqdm"):
+            if hasattr(module, name):
+                setattr(module, name, quiet)
 
 
 _hide_progress_bars_unless_terminal()
