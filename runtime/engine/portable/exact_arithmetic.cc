@@ -64,6 +64,7 @@ void compute(ExactKind kind, const ov::Tensor& x, const ov::Tensor& y, ov::Tenso
 
 int32_t exact_arithmetic(ExactKind kind, int32_t x, int32_t y) {
   if (kind == ExactKind::kPower) return power(x, y);
+  if (kind == ExactKind::kCompare) return (x > y) - (x < y);
   if (y == 0) return 0;
   // In 64 bits, so that INT32_MIN / -1 wraps.
   const int64_t a = x;

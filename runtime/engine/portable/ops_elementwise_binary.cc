@@ -31,10 +31,36 @@ OpResults binary(OpContext& op) {
   return make<Op>(op.input("x"), op.input("y"));
 }
 
+// Whether each element is an i32 constant whose neighbours are floats too.
+bool is_exact_as_float(const Output& value) {
+  auto constant = std::dynamic_pointer_cast<ov::op::v0::Constant>(value.get_node_shared_ptr());
+  if (constant == nullptr) return false;
+  for (const int32_t element : constant->cast_vector<int32_t>()) {
+    if (element <= -(1 << 24) || element >= 1 << 24) return false;
+  }
+  return true;
+}
+
+// The plugin compares integers as floats, to which 2^24 and 2^24 + 1 are equal. Rounding keeps the order, so one side that has
+// no such neighbours makes its answer right; else the sign of an exact comparison is compared.
+template <typename Op>
+OpResults compare(const Output& x, const Output& y) {
+  if (x.get_element_type() != ov::element::i32 || is_exact_as_float(x) || is_exact_as_float(y)) {
+    return make<Op>(x, y);
+  }
+  const Output zero = ov::op::v0::Constant::create(ov::element::i32, ov::Shape{}, {0})->output(0);
+  return make<Op>(make<ExactArithmetic>(x, y, ExactKind::kCompare), zero);
+}
+
+template <typename Op>
+OpResults comparison(OpContext& op) {
+  return compare<Op>(op.input("x"), op.input("y"));
+}
+
 // x > y is y < x: the plugin's Greater and GreaterEqual are true for NaN.
 template <typename Op>
-OpResults swapped(OpContext& op) {
-  return make<Op>(op.input("y"), op.input("x"));
+OpResults swapped_comparison(OpContext& op) {
+  return compare<Op>(op.input("y"), op.input("x"));
 }
 
 template <ExactKind kind>
@@ -132,12 +158,12 @@ OpResults translate_mul(OpContext& op) {
 OpTable elementwise_binary_ops() {
   static constexpr OpEntry kOps[] = {
       {"add", binary<ov::op::v1::Add>},
-      {"equal", binary<ov::op::v1::Equal>},
+      {"equal", comparison<ov::op::v1::Equal>},
       {"floor_div", exact<ExactKind::kFloorDivide>},
-      {"greater", swapped<ov::op::v1::Less>},
-      {"greater_equal", swapped<ov::op::v1::LessEqual>},
-      {"less", binary<ov::op::v1::Less>},
-      {"less_equal", binary<ov::op::v1::LessEqual>},
+      {"greater", swapped_comparison<ov::op::v1::Less>},
+      {"greater_equal", swapped_comparison<ov::op::v1::LessEqual>},
+      {"less", comparison<ov::op::v1::Less>},
+      {"less_equal", comparison<ov::op::v1::LessEqual>},
       {"logical_and", binary<ov::op::v1::LogicalAnd>},
       {"logical_or", binary<ov::op::v1::LogicalOr>},
       {"logical_xor", binary<ov::op::v1::LogicalXor>},
@@ -145,7 +171,7 @@ OpTable elementwise_binary_ops() {
       {"minimum", binary<ov::op::v1::Minimum>, Rounding::kNone},
       {"mod", exact<ExactKind::kFloorModulo>},
       {"mul", translate_mul},
-      {"not_equal", binary<ov::op::v1::NotEqual>},
+      {"not_equal", comparison<ov::op::v1::NotEqual>},
       {"pow", translate_pow},
       {"real_div", translate_real_div},
       {"sub", binary<ov::op::v1::Subtract>},
