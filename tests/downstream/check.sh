@@ -30,13 +30,14 @@ compare() {  # compare WHERE ACTUAL: equal to what sin() gives, to 1e-3 absolute
 actual=$("$bin/run_pte" "$work/sin.pte" 2,3 0 0.5 1 1.5 2 2.5)
 compare "run_pte in bazel-bin" "$actual"
 
-# The files a cc_binary needs beside it are its runfiles: copied with links resolved, nothing of bazel-bin is left to lean on.
-mkdir "$work/app"
-cp -RL "$bin/run_pte" "$work/app/run_pte"
-cp -RL "$bin/run_pte.runfiles" "$work/app/run_pte.runfiles"
-copied=$(cd "$work/app" && env -u LD_LIBRARY_PATH ./run_pte ../sin.pte 2,3 0 0.5 1 1.5 2 2.5)
+# A cc_binary's runfiles are itself and the libraries it needs, where it looks for them. A copy with links resolved has nothing of
+# bazel-bin left to lean on.
+cp -RL "$bin/run_pte.runfiles" "$work/app"
+app=$(ls -d "$work"/app/{downstream,_main}/run_pte 2>/dev/null | head -n 1)
+[[ -x $app ]] || fail "run_pte is not among its runfiles"
+copied=$(cd "$work" && env -u LD_LIBRARY_PATH "$app" sin.pte 2,3 0 0.5 1 1.5 2 2.5)
 compare "run_pte copied out of bazel-bin" "$copied"
-if env -u LD_LIBRARY_PATH ldd "$work/app/run_pte" | grep -E 'not found|/execroot/|/bazel-out/'; then
+if env -u LD_LIBRARY_PATH ldd "$app" | grep -E 'not found|/execroot/|/bazel-out/'; then
   fail "the copied binary still looks into Bazel's folders"
 fi
 
