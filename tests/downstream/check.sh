@@ -33,7 +33,8 @@ compare "run_pte in bazel-bin" "$actual"
 # A cc_binary's runfiles are itself and the libraries it needs, where it looks for them. A copy with links resolved has nothing of
 # bazel-bin left to lean on.
 cp -RL "$bin/run_pte.runfiles" "$work/app"
-app=$(ls -d "$work"/app/{downstream,_main}/run_pte 2>/dev/null | head -n 1)
+app=$work/app/downstream/run_pte
+[[ -x $app ]] || app=$work/app/_main/run_pte  # Bzlmod's name of the main repository.
 [[ -x $app ]] || fail "run_pte is not among its runfiles"
 copied=$(cd "$work" && env -u LD_LIBRARY_PATH "$app" sin.pte 2,3 0 0.5 1 1.5 2 2.5)
 compare "run_pte copied out of bazel-bin" "$copied"
