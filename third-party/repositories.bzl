@@ -9,6 +9,7 @@
 MODULE.bazel reaches the same repositories through extensions.bzl.
 """
 
+load("//third-party/gnustep:gnustep.bzl", "gnustep_repository")
 load("//third-party/pypi:repositories.bzl", "pypi_lock")
 load("//tools/toolchains:clang.bzl", "clang_repository")
 load(":python.bzl", "python_repository")
@@ -18,6 +19,7 @@ def local_repositories():
     """What is found on the machine: the compiler, Python, the system's libraries."""
     clang_repository(name = "coreml_delegate_clang")
     python_repository(name = "coreml_delegate_python")
+    gnustep_repository(name = "coreml_delegate_gnustep")
     system_repositories()
 
 def coreml_delegate_repositories():

@@ -2,8 +2,8 @@
 
 load("@rules_cc//cc:defs.bzl", _cc_binary = "cc_binary", _cc_library = "cc_library", _cc_test = "cc_test")
 
-def _copts():
-    """The one place where the language level and the warnings are set."""
+def workspace_copts():
+    """The one place where the language level and the warnings are set; for the macros beside this file."""
     copts = ["-std=c++20", "-Wall", "-Wextra"]
 
     # What another compiler warns about must not break the build of a repository that depends on this one.
@@ -13,11 +13,11 @@ _GOOGLETEST_MAIN = Label("//third-party/googletest:main")
 
 def cc_library(name, copts = [], **kwargs):
     """cc_library with this workspace's compiler flags."""
-    _cc_library(name = name, copts = _copts() + copts, **kwargs)
+    _cc_library(name = name, copts = workspace_copts() + copts, **kwargs)
 
 def cc_binary(name, copts = [], **kwargs):
     """cc_binary with this workspace's compiler flags."""
-    _cc_binary(name = name, copts = _copts() + copts, **kwargs)
+    _cc_binary(name = name, copts = workspace_copts() + copts, **kwargs)
 
 def cc_test(name, copts = [], deps = [], main = True, **kwargs):
     """cc_test with this workspace's compiler flags and GoogleTest.
@@ -31,7 +31,7 @@ def cc_test(name, copts = [], deps = [], main = True, **kwargs):
     """
     _cc_test(
         name = name,
-        copts = _copts() + copts,
+        copts = workspace_copts() + copts,
         deps = deps + ([_GOOGLETEST_MAIN] if main else []),
         **kwargs
     )
@@ -63,7 +63,7 @@ def cc_fuzz_test(name, srcs, corpus, copts = [], deps = [], linkopts = [], tags 
     _cc_library(
         name = name + "_target",
         srcs = srcs,
-        copts = _copts() + copts,
+        copts = workspace_copts() + copts,
         testonly = True,
         # main() calls into it by name.
         alwayslink = True,
@@ -106,7 +106,7 @@ def cc_python_extension(name, copts = [], deps = [], linkopts = [], **kwargs):
     _cc_binary(
         name = name + ".so",
         # pybind11 wants hidden symbols; its macros and exceptions want RTTI and exceptions, clang's default.
-        copts = _copts() + ["-fvisibility=hidden"] + copts,
+        copts = workspace_copts() + ["-fvisibility=hidden"] + copts,
         linkshared = True,
         linkopts = linkopts,
         deps = deps + [Label("//third-party/pybind11")],

@@ -17,7 +17,7 @@ def py_test(name, **kwargs):
     """py_test that adds no __init__.py of its own; tests of this workspace are pytest_tests."""
     _py_test(name = name, legacy_create_init = 0, **kwargs)
 
-def pytest_test(name, srcs, deps = [], data = [], args = [], env = {}, size = "medium", main_srcs = None, **kwargs):
+def pytest_test(name, srcs, deps = [], data = [], args = [], env = {}, size = "medium", main_srcs = None, sample_one_in = 1, **kwargs):
     """A test that runs pytest on `srcs`.
 
     Files named conftest.py and helpers among `srcs` are not collected unless pytest's own naming rule (test_*.py, *_test.py) says
@@ -31,12 +31,16 @@ def pytest_test(name, srcs, deps = [], data = [], args = [], env = {}, size = "m
       args: arguments for pytest.
       env: environment variables.
       size: as of py_test.
+      sample_one_in: without --config=full, run only one in so many cases of each parametrised test, always the same ones;
+        a --test_filter chooses among all.
       main_srcs: the files to hand to pytest, when not those of `srcs` that are named like tests.
       **kwargs: as of py_test.
     """
     tests = main_srcs or [s for s in srcs if _is_test_file(s)]
     if not tests:
         fail("{}: none of {} is named test_*.py or *_test.py".format(name, srcs))
+    if sample_one_in > 1:
+        env = dict(env, PYTEST_SAMPLE_ONE_IN = str(sample_one_in))
     _py_test(
         name = name,
         srcs = srcs + [_PYTEST_MAIN],

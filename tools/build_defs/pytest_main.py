@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 import tempfile
+import zlib
 
 
 def _hermetic_environment() -> None:
@@ -30,6 +31,30 @@ def _hermetic_environment() -> None:
 _hermetic_environment()
 
 import pytest  # noqa: E402  (the path is set first)
+
+
+class Sample:
+    """Keeps a fixed part of every parametrised test: of each test function one case in `one_in`, and one at least.
+
+    Which ones depends on the names alone (CRC-32), so that a run can be repeated and a new case changes nothing for the others.
+    """
+
+    def __init__(self, one_in: int):
+        self._one_in = one_in
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        cases: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+        kept: set[pytest.Item] = set()
+        for same in cases.values():
+            same.sort(key=lambda item: zlib.crc32(item.nodeid.rpartition("/")[2].encode()))
+            kept.update(same[: -(-len(same) // self._one_in)])
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        total = len(items)
+        items[:] = [item for item in items if item in kept]
+        print(f"sample: {len(items)} of {total} cases; all with --config=full")
 
 
 class Shards:
@@ -59,6 +84,9 @@ def main(arguments: list[str]) -> int:
         options.append(f"--basetemp={os.path.join(folder, 'pytest')}")
 
     plugins: list[object] = []
+    one_in = int(environ.get("PYTEST_SAMPLE_ONE_IN", "1"))
+    if one_in > 1 and environ.get("COREML_DELEGATE_FULL_TESTS") != "1" and "TESTBRIDGE_TEST_ONLY" not in environ:
+        plugins.append(Sample(one_in))
     total = int(environ.get("TEST_TOTAL_SHARDS", "1"))
     if total > 1:
         if status := environ.get("TEST_SHARD_STATUS_FILE"):

@@ -1,0 +1,27 @@
+"""Apple platforms: the one place for their names and for the oldest systems that are supported."""
+
+# The oldest systems on which the delegate runs; newer API is behind @available. What coremltools takes as its default target.
+MINIMUM_OS = {
+    "ios": "15.0",
+    "macos": "12.0",
+    "tvos": "15.0",
+    "watchos": "8.0",
+}
+
+# Constraints of @platforms. `osx` is the name that every Bazel from 4.2.3 on has for macOS.
+APPLE_OS = ["ios", "osx", "tvos", "watchos"]
+
+def apple_config_settings():
+    """Declares what select_apple() asks. Bazel 4 does not take a constraint itself as a condition in an alias."""
+    for os in APPLE_OS + ["linux"]:
+        native.config_setting(
+            name = "os_" + os,
+            constraint_values = ["@platforms//os:" + os],
+            visibility = ["//visibility:public"],
+        )
+
+def select_apple(apple, otherwise):
+    """`apple` on Apple's platforms, `otherwise` everywhere else; both are values of one attribute."""
+    branches = {str(Label("//tools/build_defs:os_" + os)): apple for os in APPLE_OS}
+    branches["//conditions:default"] = otherwise
+    return select(branches)
