@@ -63,3 +63,80 @@ def test_half_mask_with_minus_infinity(rng):
         return mb.cast(x=mb.scaled_dot_product_attention(query=q, key=k, value=v, attn_mask=m), dtype="fp32")
 
     check(build, {"q": q, "k": k, "v": v}, reference(q, k, v, m.astype(np.float64)), opset=IOS18)
+
+
+# --- attention as torch lowers it: attention_fusion.h ---
+
+
+def lowered_attention(q, k, v, mask, *, guard=True, batch=1, heads=2, rows=5, columns=7, width=8):
+    """Rank 3 products, and a softmax that gives zeros for rows that are minus infinity throughout."""
+
+    def merge(x, last):
+        return mb.reshape(x=x, shape=[batch * heads, *last])
+
+    scores = mb.matmul(x=merge(q, [rows, width]), y=merge(mb.transpose(x=k, perm=[0, 1, 3, 2]), [width, columns]))
+    scores = mb.add(x=mb.reshape(x=scores, shape=[batch, heads, rows, columns]), y=mask)
+    weights = mb.softmax(x=scores, axis=-1)
+    if guard:
+        differs = mb.logical_not(x=mb.equal(x=scores, y=np.float32(-np.inf)))
+        some = mb.reduce_max(x=mb.cast(x=differs, dtype="int32"), axes=[-1], keep_dims=True)
+        empty = mb.logical_not(x=mb.cast(x=some, dtype="bool"))
+        empty = mb.tile(x=empty, reps=[1, 1, 1, columns])
+        weights = mb.select(cond=empty, a=np.zeros((batch, heads, rows, columns), np.float32), b=weights)
+    y = mb.matmul(x=merge(weights, [rows, columns]), y=merge(v, [columns, width]))
+    return mb.reshape(x=y, shape=[batch, heads, rows, width]), scores
+
+
+def guarded_reference(q, k, v, mask):
+    scores = q.astype(np.float64) @ np.swapaxes(k, -1, -2) + mask
+    largest = scores.max(-1, keepdims=True)
+    weights = np.exp(scores - np.where(np.isinf(largest), 0, largest))
+    total = weights.sum(-1, keepdims=True)
+    return np.where(total == 0, 0, weights / np.where(total == 0, 1, total)) @ v
+
+
+@pytest.mark.parametrize("guard", [False, True])
+@pytest.mark.parametrize("mask_shape", [(1, 1, 5, 7), (1, 1, 1, 7), (2, 3, 5, 7)])
+@pytest.mark.parametrize("batch, heads", [(1, 2), (2, 3)])
+@pytest.mark.parametrize("scores_are_read", [False, True])
+def test_lowered_attention(rng, guard, mask_shape, batch, heads, scores_are_read):
+    """Rewritten or, where something else reads the scores, not: the same numbers, zeros for masked rows included."""
+    if mask_shape[0] not in (1, batch) or mask_shape[1] not in (1, heads):
+        return
+    shape = (batch, heads)
+    q, k, v = (rng.normal(size=(*shape, n, 8)).astype(np.float32) for n in (5, 7, 7))
+    mask = np.where(rng.random(mask_shape) > 0.4, 0, -np.inf).astype(np.float32)
+    mask[..., 0] = 0
+    if guard and mask_shape[2] > 1:
+        mask[:, :, 2, :] = -np.inf  # A row without anything to attend to.
+
+    def build(q, k, v, mask):
+        y, scores = lowered_attention(q, k, v, mask, guard=guard, batch=batch, heads=heads)
+        return (y, scores) if scores_are_read else y
+
+    expected = [guarded_reference(q, k, v, mask)]
+    if scores_are_read:
+        expected.append(q.astype(np.float64) @ np.swapaxes(k, -1, -2) + mask)
+    check(build, {"q": q, "k": k, "v": v, "mask": mask}, expected)
+
+
+def test_a_guard_of_another_meaning_is_kept(rng):
+    """Rows in which the smallest score is minus infinity, not all of them: not what the rewriting is about."""
+    q, k, v = (rng.normal(size=(1, 2, n, 8)).astype(np.float32) for n in (5, 7, 7))
+    mask = np.zeros((1, 1, 5, 7), np.float32)
+    mask[0, 0, 1, 3] = -np.inf
+
+    def build(q, k, v, mask):
+        merge = lambda x, last: mb.reshape(x=x, shape=[2, *last])  # noqa: E731
+        s = mb.matmul(x=merge(q, [5, 8]), y=merge(mb.transpose(x=k, perm=[0, 1, 3, 2]), [8, 7]))
+        s = mb.add(x=mb.reshape(x=s, shape=[1, 2, 5, 7]), y=mask)
+        finite = mb.cast(x=mb.logical_not(x=mb.equal(x=s, y=np.float32(-np.inf))), dtype="int32")
+        every = mb.cast(x=mb.reduce_min(x=finite, axes=[-1], keep_dims=True), dtype="bool")
+        drop = mb.tile(x=mb.logical_not(x=every), reps=[1, 1, 1, 7])
+        w = mb.select(cond=drop, a=np.zeros((1, 2, 5, 7), np.float32), b=mb.softmax(x=s, axis=-1))
+        y = mb.matmul(x=merge(w, [5, 7]), y=merge(v, [7, 8]))
+        return mb.reshape(x=y, shape=[1, 2, 5, 8])
+
+    expected = guarded_reference(q, k, v, mask)
+    expected[:, :, 1, :] = 0
+    check(build, {"q": q, "k": k, "v": v, "mask": mask}, expected)

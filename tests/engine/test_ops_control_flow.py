@@ -97,6 +97,37 @@ def test_while_loop_condition_on_floats_and_outer_values():
     check(build, {"x": x, "step": step}, f(10))
 
 
+WEIGHT = (np.arange(64, dtype=np.float32).reshape(8, 8) % 7 - 3) / 8
+
+
+@pytest.mark.parametrize(
+    "body, reference",
+    [
+        (lambda x, h: mb.add(x=x, y=mb.matmul(x=h, y=WEIGHT)), lambda x, h: x + h @ WEIGHT),
+        (lambda x, h: mb.add(x=mb.matmul(x=h, y=WEIGHT), y=h), lambda x, h: h @ WEIGHT + h),
+        (lambda x, h: mb.relu(x=mb.add(x=mb.linear(x=h, weight=WEIGHT), y=x)), lambda x, h: np.maximum(h @ WEIGHT.T + x, 0)),
+    ],
+    ids=["x+hW", "hW+h", "relu(linear+x)"],
+)
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_while_loop_whose_state_is_a_sum_with_a_product(rng, body, reference, dynamic):
+    """OpenVINO adds such products in place: neither the variable nor the outer value may be overwritten."""
+    x, h = (rng.normal(size=(4, 8)).astype(np.float32) for _ in range(2))
+
+    def build(x, h):
+        _, last = mb.while_loop(
+            _cond=lambda i, h: mb.less(x=i, y=np.int32(3)),
+            _body=lambda i, h: (mb.add(x=i, y=np.int32(1)), body(x, h)),
+            loop_vars=(mb.const(val=np.int32(0)), h),
+        )
+        return mb.add(x=last, y=x)
+
+    expected = h.astype(np.float64)
+    for _ in range(3):
+        expected = reference(x.astype(np.float64), expected)
+    check(build, {"x": x, "h": h}, expected + x, dynamic=["x", "h"] if dynamic else ())
+
+
 def test_while_loop_that_grows_a_tensor():
     x = f(1, 2)
 

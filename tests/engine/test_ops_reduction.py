@@ -79,3 +79,13 @@ def test_log_sum_exp_of_large_and_infinite_numbers():
     x = np.float32([[1000, 1001, -1000], [-np.inf, 0, 1]])
     expected = [1001 + np.log1p(np.exp(-1)), np.log(1 + np.e)]
     check(lambda x: mb.reduce_log_sum_exp(x=x, axes=[1]), {"x": x}, np.array(expected), opset=IOS15)
+
+
+@pytest.mark.parametrize("name, infinity", [("reduce_max", -np.inf), ("reduce_min", np.inf)])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_extremum_of_infinite_rows(name, infinity, dynamic):
+    """Rows of infinities give an infinity, rows that hold the largest finite number too give that."""
+    finite = np.finfo(np.float32).max * np.sign(infinity)
+    x = np.array([[infinity] * 3, [infinity, finite, infinity], [finite] * 3, [infinity, 1, 2], [1e-45, 1, -1]], np.float32)
+    expected = REDUCTIONS[name](x, axis=1)
+    check(lambda x: getattr(mb, name)(x=x, axes=[1]), {"x": x}, expected, dynamic=["x"] if dynamic else ())

@@ -35,6 +35,10 @@ class ExactReduce : public ov::op::Op {
   bool evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const override;
   bool has_evaluate() const override { return true; }
 
+  ReduceKind kind() const { return static_cast<ReduceKind>(kind_); }
+  const std::vector<int64_t>& axes() const { return axes_; }
+  bool keep_dims() const { return keep_dims_; }
+
  private:
   bool is_reduced(size_t axis) const;
 

@@ -1,8 +1,11 @@
 // reduce_*.
 
+#include <limits>
 #include <numeric>
+#include <type_traits>
 
 #include "openvino/op/abs.hpp"
+#include "openvino/op/equal.hpp"
 #include "openvino/op/exp.hpp"
 #include "openvino/op/is_inf.hpp"
 #include "openvino/op/log.hpp"
@@ -41,6 +44,25 @@ OpResults reduce(OpContext& op) {
   const Output x = op.input("x");
   if (is_integer(x)) return exact(op, x, kind);
   return make<Op>(x, i64(reduced_axes(op, x)), keeps_dims(op));
+}
+
+// OpenVINO's ReduceMax starts from the lowest finite float, so a row of minus infinities gives that
+// instead (ReduceMin likewise). Of the halved elements only such a row gives it, and doubling is
+// exact where the lowest float itself is among them.
+template <typename Op>
+OpResults reduce_extremum(OpContext& op) {
+  constexpr bool is_maximum = std::is_same_v<Op, ov::op::v1::ReduceMax>;
+  const Output x = op.input("x");
+  if (is_integer(x)) {
+    return exact(op, x, is_maximum ? ReduceKind::kMaximum : ReduceKind::kMinimum);
+  }
+  const Output axes = i64(reduced_axes(op, x));
+  const Output found = make<Op>(x, axes, keeps_dims(op));
+  constexpr float kStart =
+      is_maximum ? std::numeric_limits<float>::lowest() : std::numeric_limits<float>::max();
+  const Output halved = make<Op>(multiply(x, f32(0.5f)), axes, keeps_dims(op));
+  return make<ov::op::v1::Select>(make<ov::op::v1::Equal>(found, f32(kStart)),
+                                  multiply(halved, f32(2.0f)), found);
 }
 
 Output sum(OpContext& op, const Output& x) {
@@ -102,9 +124,9 @@ OpTable reduction_ops() {
       {"reduce_l2_norm", translate_reduce_l2_norm},
       {"reduce_log_sum", translate_reduce_log_sum},
       {"reduce_log_sum_exp", translate_reduce_log_sum_exp},
-      {"reduce_max", reduce<ov::op::v1::ReduceMax, ReduceKind::kMaximum>, Rounding::kNone},
+      {"reduce_max", reduce_extremum<ov::op::v1::ReduceMax>, Rounding::kNone},
       {"reduce_mean", reduce<ov::op::v1::ReduceMean, ReduceKind::kMean>},
-      {"reduce_min", reduce<ov::op::v1::ReduceMin, ReduceKind::kMinimum>, Rounding::kNone},
+      {"reduce_min", reduce_extremum<ov::op::v1::ReduceMin>, Rounding::kNone},
       {"reduce_prod", reduce<ov::op::v1::ReduceProd, ReduceKind::kProduct>},
       {"reduce_sum", reduce<ov::op::v1::ReduceSum, ReduceKind::kSum>},
       {"reduce_sum_square", translate_reduce_sum_square},

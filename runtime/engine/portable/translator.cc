@@ -6,6 +6,7 @@
 #include "openvino/core/op_extension.hpp"
 #include "openvino/op/parameter.hpp"
 #include "openvino/op/result.hpp"
+#include "runtime/engine/portable/attention_fusion.h"
 #include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/compressed_weights.h"
 #include "runtime/engine/portable/environment.h"
@@ -76,6 +77,7 @@ class FunctionTranslator {
     Translation& result = translation_;
     result.model = std::make_shared<ov::Model>(results_, parameters_, function_.name);
     settle_compressed_weights(result.model);
+    if (options_.numeric_mode == NumericMode::kFloat32) fuse_attention(result.model);
     result.origins = std::move(scope_.origins);
     return std::move(translation_);
   }
