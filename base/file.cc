@@ -2,8 +2,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -122,6 +124,34 @@ int rename_exclusively(const std::string& from, const std::string& to) {
   return ::rename(from.c_str(), to.c_str());
 }
 
+int64_t modification_time(const struct stat& status) {
+#ifdef __APPLE__
+  const timespec& time = status.st_mtimespec;
+#else
+  const timespec& time = status.st_mtim;
+#endif
+  return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+}
+
+// flock, not fcntl: a process loses its fcntl locks when any of its descriptors of the file is
+// closed, and they do not exclude its other threads.
+class PosixFileLock final : public FileLock {
+ public:
+  PosixFileLock(Descriptor descriptor, std::string path, LockMode mode)
+      : descriptor_(std::move(descriptor)), path_(std::move(path)), mode_(mode) {}
+
+  Status remove_file() override {
+    if (mode_ != LockMode::kExclusive) return failed_precondition("the lock is shared", path_);
+    if (::unlink(path_.c_str()) != 0) return failure(errno, "remove the lock file", path_);
+    return {};
+  }
+
+ private:
+  const Descriptor descriptor_;  // Closing it ends the lock.
+  const std::string path_;
+  const LockMode mode_;
+};
+
 class PosixWritableFile final : public WritableFile {
  public:
   PosixWritableFile(Descriptor descriptor, std::string path)
@@ -204,6 +234,7 @@ class PosixFileSystem final : public FileSystem {
     FileInfo result;
     result.kind = kind_of_mode(status.st_mode);
     if (result.kind == FileKind::kFile) result.size = static_cast<uint64_t>(status.st_size);
+    result.modified_ns = modification_time(status);
     return result;
   }
 
@@ -329,6 +360,58 @@ class PosixFileSystem final : public FileSystem {
       return failure(errno, "sync the folder", path);
     }
     return {};
+  }
+
+  Status sync_file(const std::string& path) override {
+    const Descriptor descriptor(retry_interrupted(
+        [&] { return ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC); }));
+    if (!descriptor.ok()) return failure(errno, "open the file", path);
+    if (sync_descriptor(descriptor.get()) != 0) return failure(errno, "sync the file", path);
+    return {};
+  }
+
+  Result<std::unique_ptr<FileLock>> try_lock(const std::string& path, LockMode mode,
+                                             MissingLock missing) override {
+    // A shared lock needs no right to write, so that a read-only folder can be used; an exclusive
+    // one needs it where locks are emulated (NFS).
+    const int flags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC |
+                      (missing == MissingLock::kCreate ? O_RDWR | O_CREAT
+                       : mode == LockMode::kShared     ? O_RDONLY
+                                                       : O_RDWR);
+    const int operation = LOCK_NB | (mode == LockMode::kShared ? LOCK_SH : LOCK_EX);
+    // Whoever removes a lock file holds its lock, so the file that was opened may be gone once the
+    // lock is there. Each turn means that somebody else made progress.
+    constexpr int kAttempts = 1000;
+    for (int i = 0; i < kAttempts; ++i) {
+      Descriptor file(retry_interrupted([&] { return ::open(path.c_str(), flags, 0666); }));
+      if (!file.ok()) return failure(errno, "open the lock file", path);
+      if (retry_interrupted([&] { return ::flock(file.get(), operation); }) != 0) {
+        if (errno == EWOULDBLOCK) return failed_precondition("somebody else has locked it", path);
+        if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL) {
+          return unsupported(
+              "the volume has no file locks: " + std::generic_category().message(errno), path);
+        }
+        return failure(errno, "lock the file", path);
+      }
+      struct stat locked;
+      struct stat there;
+      if (::fstat(file.get(), &locked) != 0) return failure(errno, "look up the lock file", path);
+      if (::lstat(path.c_str(), &there) == 0 && locked.st_ino == there.st_ino &&
+          locked.st_dev == there.st_dev) {
+        return std::unique_ptr<FileLock>(
+            std::make_unique<PosixFileLock>(std::move(file), path, mode));
+      }
+    }
+    return failed_precondition("the lock file is replaced again and again", path);
+  }
+
+  Result<SpaceInfo> space(const std::string& path) const override {
+    struct statvfs status;
+    if (retry_interrupted([&] { return ::statvfs(path.c_str(), &status); }) != 0) {
+      return failure(errno, "ask for the free space of the volume", path);
+    }
+    const uint64_t unit = status.f_frsize != 0 ? status.f_frsize : status.f_bsize;
+    return SpaceInfo{.free_bytes = unit * status.f_bavail, .total_bytes = unit * status.f_blocks};
   }
 };
 

@@ -24,6 +24,12 @@ enum class FileKind { kFile, kDirectory, kSymbolicLink, kOther };
 struct FileInfo {
   FileKind kind = FileKind::kOther;  // Of the path itself: links are not followed.
   uint64_t size = 0;                 // Bytes; 0 unless kFile.
+  int64_t modified_ns = 0;           // Last change of the content, nanoseconds since 1970 (UTC).
+};
+
+struct SpaceInfo {
+  uint64_t free_bytes = 0;   // What this process may still use of the volume.
+  uint64_t total_bytes = 0;  // The volume's size.
 };
 
 struct DirectoryEntry {
@@ -44,6 +50,20 @@ class WritableFile {
   virtual Status sync() = 0;
   // Must be called once; reports what the operating system kept back until now.
   virtual Status close() = 0;
+};
+
+enum class LockMode { kShared, kExclusive };
+// What try_lock does when the file to lock is not there.
+enum class MissingLock { kCreate, kRefuse };
+
+// An advisory lock, held until it is destroyed or its process ends, however it ends. It belongs to
+// the file, not to its path: it stays when the file, or a folder above it, is renamed.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+  // Removes the file at the path it was locked by, still holding the lock: who waits for it sees
+  // that its file is gone. Precondition: held exclusively, and not renamed meanwhile.
+  virtual Status remove_file() = 0;
 };
 
 class FileSystem {
@@ -75,6 +95,17 @@ class FileSystem {
   virtual Status remove_tree(const std::string& path) = 0;
   // Returns when the directory's entries are on stable storage.
   virtual Status sync_directory(const std::string& path) = 0;
+  // Returns when the content of a file written by whatever means is on stable storage.
+  virtual Status sync_file(const std::string& path) = 0;
+
+  // Locks the file `path` without waiting, against other processes and against other locks of this
+  // one. When it succeeds, the locked file is the one at `path`. failed_precondition while somebody
+  // holds a lock that excludes this one; not_found for a missing file that is not to be created;
+  // unsupported where the volume has no locks (some network file systems).
+  virtual Result<std::unique_ptr<FileLock>> try_lock(const std::string& path, LockMode mode,
+                                                     MissingLock missing) = 0;
+  // Of the volume that `path`, which must be there, lies on.
+  virtual Result<SpaceInfo> space(const std::string& path) const = 0;
 };
 
 // The operating system's.

@@ -4,14 +4,18 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/testing_file.h"
+#include "base/testing_power_loss.h"
 
 namespace coreml_delegate {
 namespace {
@@ -19,17 +23,23 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-// The contract of FileSystem, run against the operating system's and the one in memory.
-class FileSystemTest : public testing::TestWithParam<bool> {
+enum class Kind { kReal, kInMemory, kPowerLoss };
+
+// The contract of FileSystem, run against the operating system's and those in memory.
+class FileSystemTest : public testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
-    if (GetParam()) {
+    if (GetParam() == Kind::kReal) {
       files_ = &real_file_system();
       Result<std::string> made = files_->make_unique_directory(testing::TempDir(), "file_test.");
       ASSERT_TRUE(made.ok()) << made.status().to_string();
       root_ = *made;
     } else {
-      files_ = &memory_;
+      if (GetParam() == Kind::kInMemory) {
+        files_ = &memory_;
+      } else {
+        files_ = &power_loss_;
+      }
       root_ = "/root";
       ASSERT_TRUE(files_->make_directory(root_).ok());
     }
@@ -50,12 +60,17 @@ class FileSystemTest : public testing::TestWithParam<bool> {
   }
 
   InMemoryFiles memory_;
+  PowerLossFiles power_loss_;
   FileSystem* files_ = nullptr;
   std::string root_;
 };
 
-INSTANTIATE_TEST_SUITE_P(, FileSystemTest, testing::Bool(),
-                         [](const auto& info) { return info.param ? "Real" : "InMemory"; });
+INSTANTIATE_TEST_SUITE_P(, FileSystemTest,
+                         testing::Values(Kind::kReal, Kind::kInMemory, Kind::kPowerLoss),
+                         [](const auto& info) {
+                           if (info.param == Kind::kReal) return "Real";
+                           return info.param == Kind::kInMemory ? "InMemory" : "PowerLoss";
+                         });
 
 TEST_P(FileSystemTest, WritesAndMaps) {
   ASSERT_TRUE(write(at("a"), "hello").ok());
@@ -180,6 +195,68 @@ TEST_P(FileSystemTest, RemoveTree) {
   EXPECT_EQ(read(at("tu")), "sibling");
 }
 
+TEST_P(FileSystemTest, SharedLocksExcludeExclusiveOnes) {
+  const auto lock = [&](LockMode mode) {
+    return files_->try_lock(at("lock"), mode, MissingLock::kCreate);
+  };
+  {
+    const auto first = lock(LockMode::kShared);
+    ASSERT_TRUE(first.ok()) << first.status().to_string();
+    EXPECT_TRUE(lock(LockMode::kShared).ok());
+    EXPECT_EQ(lock(LockMode::kExclusive).status().code(), StatusCode::kFailedPrecondition);
+  }
+  const auto exclusive = lock(LockMode::kExclusive);
+  ASSERT_TRUE(exclusive.ok());
+  EXPECT_EQ(lock(LockMode::kShared).status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(lock(LockMode::kExclusive).status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(lock(LockMode::kShared).status().artifact(), at("lock"));
+}
+
+TEST_P(FileSystemTest, MissingLockFileIsMadeOnlyWhenAsked) {
+  EXPECT_EQ(files_->try_lock(at("no"), LockMode::kShared, MissingLock::kRefuse).status().code(),
+            StatusCode::kNotFound);
+  EXPECT_TRUE(files_->try_lock(at("no"), LockMode::kShared, MissingLock::kCreate).ok());
+  EXPECT_TRUE(files_->info(at("no")).ok());
+}
+
+TEST_P(FileSystemTest, LockFollowsItsFileWhenAFolderIsRenamed) {
+  ASSERT_TRUE(files_->make_directory(at("from")).ok());
+  const auto lock = files_->try_lock(at("from/lock"), LockMode::kShared, MissingLock::kCreate);
+  ASSERT_TRUE(lock.ok());
+  ASSERT_TRUE(files_->rename(at("from"), at("to")).ok());
+  EXPECT_EQ(
+      files_->try_lock(at("to/lock"), LockMode::kExclusive, MissingLock::kRefuse).status().code(),
+      StatusCode::kFailedPrecondition);
+}
+
+TEST_P(FileSystemTest, RemovedLockFileIsAnotherFileWhenMadeAgain) {
+  const auto lock = files_->try_lock(at("lock"), LockMode::kExclusive, MissingLock::kCreate);
+  ASSERT_TRUE(lock.ok());
+  EXPECT_TRUE((*lock)->remove_file().ok());
+  EXPECT_EQ(files_->info(at("lock")).status().code(), StatusCode::kNotFound);
+  EXPECT_TRUE(files_->try_lock(at("lock"), LockMode::kExclusive, MissingLock::kCreate).ok());
+}
+
+TEST_P(FileSystemTest, SharedLockDoesNotRemoveItsFile) {
+  const auto lock = files_->try_lock(at("lock"), LockMode::kShared, MissingLock::kCreate);
+  ASSERT_TRUE(lock.ok());
+  EXPECT_EQ((*lock)->remove_file().code(), StatusCode::kFailedPrecondition);
+}
+
+TEST_P(FileSystemTest, SyncsFilesByPath) {
+  ASSERT_TRUE(write(at("a"), "text").ok());
+  EXPECT_TRUE(files_->sync_file(at("a")).ok());
+  EXPECT_EQ(files_->sync_file(at("no")).code(), StatusCode::kNotFound);
+}
+
+TEST_P(FileSystemTest, TellsTheSpaceOfTheVolume) {
+  const Result<SpaceInfo> space = files_->space(root_);
+  ASSERT_TRUE(space.ok()) << space.status().to_string();
+  EXPECT_GT(space->total_bytes, 0u);
+  EXPECT_LE(space->free_bytes, space->total_bytes);
+  EXPECT_EQ(files_->space(at("no")).status().code(), StatusCode::kNotFound);
+}
+
 class RealFileSystemTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -204,6 +281,38 @@ TEST_F(RealFileSystemTest, LinksAreSeenAndFollowedOnlyWhenAsked) {
   const Status refused = files_.map(at("link"), Links::kRefuse).status();
   EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(refused.message(), HasSubstr("symbolic link"));
+}
+
+TEST_F(RealFileSystemTest, LockEndsWithItsProcess) {
+  int ready[2];
+  ASSERT_EQ(::pipe(ready), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto lock = files_.try_lock(at("lock"), LockMode::kExclusive, MissingLock::kCreate);
+    const char held = lock.ok() ? 'y' : 'n';
+    if (::write(ready[1], &held, 1) != 1) ::_exit(1);
+    for (;;) ::pause();
+  }
+  ASSERT_GT(child, 0);
+  char held = 0;
+  ASSERT_EQ(::read(ready[0], &held, 1), 1);
+  EXPECT_EQ(held, 'y');
+  const auto lock = [&] {
+    return files_.try_lock(at("lock"), LockMode::kExclusive, MissingLock::kCreate);
+  };
+  EXPECT_EQ(lock().status().code(), StatusCode::kFailedPrecondition);
+  ::kill(child, SIGKILL);
+  ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+  EXPECT_TRUE(lock().ok());
+  ::close(ready[0]);
+  ::close(ready[1]);
+}
+
+TEST_F(RealFileSystemTest, InfoHasTheTimeOfTheLastChange) {
+  write(at("a"), "text");
+  struct stat status;
+  ASSERT_EQ(::stat(at("a").c_str(), &status), 0);
+  EXPECT_EQ(files_.info(at("a"))->modified_ns / 1'000'000'000, status.st_mtime);
 }
 
 TEST_F(RealFileSystemTest, CreateDoesNotWriteThroughADanglingLink) {
@@ -314,6 +423,86 @@ TEST_F(FailingFileSystemTest, AppendThatFailsLeavesATornFile) {
   files_.fail_operation(FileOperation::kAppend, resource_exhausted("full"));
   EXPECT_EQ((*file)->append(as_bytes("abcdef")).code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(as_text(memory_.map("/a")->span()), "abc");
+}
+
+TEST_F(FailingFileSystemTest, HookSeesEveryCallBeforeItHappens) {
+  std::vector<FileOperation> seen;
+  files_.set_hook([&](uint64_t, FileOperation operation) { seen.push_back(operation); });
+  EXPECT_TRUE(files_.make_directory("/a").ok());
+  EXPECT_TRUE(files_.try_lock("/lock", LockMode::kShared, MissingLock::kCreate).ok());
+  files_.set_hook(nullptr);
+  EXPECT_TRUE(files_.info("/a").ok());
+  EXPECT_THAT(seen, ElementsAre(FileOperation::kMakeDirectory, FileOperation::kLock));
+}
+
+class PowerLossTest : public testing::Test {
+ protected:
+  void write(const std::string& path, std::string_view text, bool sync) {
+    const Result<std::unique_ptr<WritableFile>> file = files_->create(path);
+    ASSERT_TRUE(file.ok());
+    ASSERT_TRUE((*file)->append(as_bytes(text)).ok());
+    if (sync) ASSERT_TRUE((*file)->sync().ok());
+  }
+  std::string read(const std::string& path) {
+    const Result<Bytes> bytes = files_->map(path);
+    return bytes.ok() ? std::string(as_text(bytes->span())) : "missing";
+  }
+  // What `path` is after `prepare` and a loss of power, over many seeds.
+  template <typename Prepare>
+  std::set<std::string> outcomes(const std::string& path, Prepare prepare) {
+    std::set<std::string> found;
+    for (uint64_t seed = 0; seed < 200; ++seed) {
+      files_ = std::make_unique<PowerLossFiles>();
+      prepare();
+      files_->lose_power(seed);
+      found.insert(read(path));
+    }
+    return found;
+  }
+
+  std::unique_ptr<PowerLossFiles> files_ = std::make_unique<PowerLossFiles>();
+};
+
+TEST_F(PowerLossTest, SyncedStays) {
+  EXPECT_THAT(outcomes("/a",
+                       [&] {
+                         write("/a", "text", true);
+                         ASSERT_TRUE(files_->sync_directory("/").ok());
+                       }),
+              ElementsAre("text"));
+}
+
+TEST_F(PowerLossTest, ContentIsTornWithoutItsSync) {
+  const std::set<std::string> found = outcomes("/a", [&] {
+    write("/a", "text", false);
+    ASSERT_TRUE(files_->sync_directory("/").ok());
+  });
+  EXPECT_TRUE(found.contains("text"));
+  EXPECT_TRUE(found.contains(""));
+  EXPECT_TRUE(found.contains("te"));
+  EXPECT_TRUE(found.contains(std::string("te\0\0", 4)));
+  EXPECT_FALSE(found.contains("missing"));
+}
+
+TEST_F(PowerLossTest, EntryIsLostWithoutTheFoldersSync) {
+  EXPECT_THAT(outcomes("/a", [&] { write("/a", "text", true); }), ElementsAre("missing", "text"));
+}
+
+TEST_F(PowerLossTest, RenameMayOvertakeTheContent) {
+  const std::set<std::string> found = outcomes("/b", [&] {
+    write("/a", "text", false);
+    ASSERT_TRUE(files_->rename("/a", "/b").ok());
+  });
+  EXPECT_TRUE(found.contains("missing"));
+  EXPECT_TRUE(found.contains("text"));
+  EXPECT_GT(found.size(), 2u) << "the new name with a torn content";
+}
+
+TEST_F(PowerLossTest, LocksEnd) {
+  const auto lock = files_->try_lock("/lock", LockMode::kExclusive, MissingLock::kCreate);
+  ASSERT_TRUE(lock.ok());
+  files_->lose_power(1);
+  EXPECT_TRUE(files_->try_lock("/lock", LockMode::kExclusive, MissingLock::kCreate).ok());
 }
 
 TEST(InMemoryFilesTest, PathsAndOddKinds) {

@@ -1,5 +1,6 @@
 #include "base/testing_file.h"
 
+#include <chrono>
 #include <utility>
 
 namespace coreml_delegate {
@@ -21,9 +22,39 @@ bool is_below(const std::string& path, const std::string& directory) {
          path[directory.size()] == '/';
 }
 
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
 }  // namespace
 
 // ---- InMemoryFiles
+
+class InMemoryFiles::Lock final : public FileLock {
+ public:
+  Lock(InMemoryFiles& files, std::string path, std::shared_ptr<LockState> state, LockMode mode)
+      : files_(files), path_(std::move(path)), state_(std::move(state)), mode_(mode) {}
+  ~Lock() override {
+    const std::lock_guard lock(files_.mutex_);
+    if (mode_ == LockMode::kExclusive) {
+      state_->exclusive = false;
+    } else {
+      --state_->shared;
+    }
+  }
+  Status remove_file() override {
+    if (mode_ != LockMode::kExclusive) return failed_precondition("the lock is shared", path_);
+    return files_.remove_file(path_);
+  }
+
+ private:
+  InMemoryFiles& files_;
+  const std::string path_;
+  const std::shared_ptr<LockState> state_;
+  const LockMode mode_;
+};
 
 class InMemoryFiles::Writer final : public WritableFile {
  public:
@@ -51,6 +82,7 @@ class InMemoryFiles::Writer final : public WritableFile {
     const auto found = files_.nodes_.find(path_);
     if (found == files_.nodes_.end()) return;
     found->second.content = std::make_shared<const std::vector<std::byte>>(content_);
+    found->second.modified_ns = now_ns();
   }
 
   InMemoryFiles& files_;
@@ -60,7 +92,7 @@ class InMemoryFiles::Writer final : public WritableFile {
 };
 
 const InMemoryFiles::Node* InMemoryFiles::find(const std::string& path) const {
-  static const Node root{FileKind::kDirectory, nullptr};
+  static const Node root{FileKind::kDirectory, nullptr, 0, nullptr};
   if (path.empty()) return &root;
   const auto found = nodes_.find(path);
   return found == nodes_.end() ? nullptr : &found->second;
@@ -80,6 +112,7 @@ Result<FileInfo> InMemoryFiles::info(const std::string& path) const {
   FileInfo result;
   result.kind = node->kind;
   if (node->kind == FileKind::kFile) result.size = node->content->size();
+  result.modified_ns = node->modified_ns;
   return result;
 }
 
@@ -114,7 +147,8 @@ Result<std::unique_ptr<WritableFile>> InMemoryFiles::create(const std::string& p
   const std::lock_guard lock(mutex_);
   if (find(normal) != nullptr) return already_exists("there is something of that name", path);
   RETURN_IF_ERROR(check_parent(normal));
-  nodes_[normal] = {FileKind::kFile, std::make_shared<const std::vector<std::byte>>()};
+  nodes_[normal] = {FileKind::kFile, std::make_shared<const std::vector<std::byte>>(), now_ns(),
+                    nullptr};
   return std::unique_ptr<WritableFile>(std::make_unique<Writer>(*this, normal));
 }
 
@@ -123,7 +157,7 @@ Status InMemoryFiles::make_directory(const std::string& path) {
   const std::lock_guard lock(mutex_);
   if (find(normal) != nullptr) return already_exists("there is something of that name", path);
   RETURN_IF_ERROR(check_parent(normal));
-  nodes_[normal] = {FileKind::kDirectory, nullptr};
+  nodes_[normal] = {FileKind::kDirectory, nullptr, now_ns(), nullptr};
   return {};
 }
 
@@ -208,7 +242,51 @@ void InMemoryFiles::put(const std::string& path, FileKind kind, std::string cont
   const ByteSpan bytes = as_bytes(content);
   const std::lock_guard lock(mutex_);
   nodes_[normalised(path)] = {
-      kind, std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end())};
+      kind, std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end()), now_ns(),
+      nullptr};
+}
+
+Status InMemoryFiles::sync_file(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  const Node* node = find(normalised(path));
+  if (node == nullptr) return not_found("no such file", path);
+  return node->kind == FileKind::kFile ? Status() : io_error("is not a regular file", path);
+}
+
+Result<std::unique_ptr<FileLock>> InMemoryFiles::try_lock(const std::string& path, LockMode mode,
+                                                          MissingLock missing) {
+  const std::string normal = normalised(path);
+  const std::lock_guard lock(mutex_);
+  auto found = nodes_.find(normal);
+  if (found == nodes_.end()) {
+    if (missing == MissingLock::kRefuse) return not_found("no such file", path);
+    RETURN_IF_ERROR(check_parent(normal));
+    found = nodes_.emplace(normal, Node{}).first;
+    found->second.content = std::make_shared<const std::vector<std::byte>>();
+  }
+  if (found->second.kind != FileKind::kFile) return io_error("is not a regular file", path);
+  std::shared_ptr<LockState>& state = found->second.lock;
+  if (state == nullptr) state = std::make_shared<LockState>();
+  if (state->exclusive || (mode == LockMode::kExclusive && state->shared > 0)) {
+    return failed_precondition("somebody else has locked it", path);
+  }
+  if (mode == LockMode::kExclusive) {
+    state->exclusive = true;
+  } else {
+    ++state->shared;
+  }
+  return std::unique_ptr<FileLock>(std::make_unique<Lock>(*this, normal, state, mode));
+}
+
+Result<SpaceInfo> InMemoryFiles::space(const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  if (find(normalised(path)) == nullptr) return not_found("no such file or folder", path);
+  return SpaceInfo{.free_bytes = free_space_, .total_bytes = uint64_t{1} << 50};
+}
+
+void InMemoryFiles::set_free_space(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  free_space_ = bytes;
 }
 
 // ---- FailingFileSystem
@@ -267,10 +345,22 @@ uint64_t FailingFileSystem::calls() const {
   return calls_;
 }
 
-Status FailingFileSystem::next(FileOperation operation, const std::string& path) const {
+void FailingFileSystem::set_hook(std::function<void(uint64_t, FileOperation)> hook) {
   const std::lock_guard lock(mutex_);
-  ++calls_;
-  if (failing_call_ != 0 && (calls_ == failing_call_ || (all_after_ && calls_ > failing_call_))) {
+  hook_ = std::move(hook);
+}
+
+Status FailingFileSystem::next(FileOperation operation, const std::string& path) const {
+  std::function<void(uint64_t, FileOperation)> hook;
+  uint64_t number = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    number = ++calls_;
+    hook = hook_;
+  }
+  if (hook) hook(number, operation);
+  const std::lock_guard lock(mutex_);
+  if (failing_call_ != 0 && (number == failing_call_ || (all_after_ && number > failing_call_))) {
     return call_status_;
   }
   for (const Rule& rule : rules_) {
@@ -331,6 +421,22 @@ Status FailingFileSystem::remove_tree(const std::string& path) {
 Status FailingFileSystem::sync_directory(const std::string& path) {
   RETURN_IF_ERROR(next(FileOperation::kSyncDirectory, path));
   return base_.sync_directory(path);
+}
+
+Status FailingFileSystem::sync_file(const std::string& path) {
+  RETURN_IF_ERROR(next(FileOperation::kSyncFile, path));
+  return base_.sync_file(path);
+}
+
+Result<std::unique_ptr<FileLock>> FailingFileSystem::try_lock(const std::string& path,
+                                                              LockMode mode, MissingLock missing) {
+  RETURN_IF_ERROR(next(FileOperation::kLock, path));
+  return base_.try_lock(path, mode, missing);
+}
+
+Result<SpaceInfo> FailingFileSystem::space(const std::string& path) const {
+  RETURN_IF_ERROR(next(FileOperation::kSpace, path));
+  return base_.space(path);
 }
 
 }  // namespace coreml_delegate

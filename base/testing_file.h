@@ -1,7 +1,8 @@
 #ifndef COREML_DELEGATE_BASE_TESTING_FILE_H_
 #define COREML_DELEGATE_BASE_TESTING_FILE_H_
 
-// File systems for tests: one in memory and one that fails on command.
+// File systems for tests: one in memory and one that fails on command. base/testing_power_loss.h
+// has one that loses power.
 //
 //   InMemoryFiles memory;
 //   FailingFileSystem files(memory);
@@ -11,6 +12,7 @@
 // Thread rule: as FileSystem's.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -40,19 +42,32 @@ class InMemoryFiles final : public FileSystem {
   Status remove_file(const std::string& path) override;
   Status remove_tree(const std::string& path) override;
   Status sync_directory(const std::string& path) override;
+  Status sync_file(const std::string& path) override;
+  Result<std::unique_ptr<FileLock>> try_lock(const std::string& path, LockMode mode,
+                                             MissingLock missing) override;
+  Result<SpaceInfo> space(const std::string& path) const override;
 
   // Every path there is but the root, sorted.
   std::vector<std::string> paths() const;
   // Puts a node of any kind at `path`, such as a symbolic link or a device. Its parent must be
   // there.
   void put(const std::string& path, FileKind kind, std::string content = {});
+  // What space() answers; plenty at the start. Writing does not change it.
+  void set_free_space(uint64_t bytes);
 
  private:
+  struct LockState {
+    int shared = 0;
+    bool exclusive = false;
+  };
   struct Node {
     FileKind kind = FileKind::kFile;
     std::shared_ptr<const std::vector<std::byte>> content;  // Replaced, never changed.
+    int64_t modified_ns = 0;
+    std::shared_ptr<LockState> lock;  // Null until somebody locks the file.
   };
   class Writer;
+  class Lock;
 
   // Both under mutex_; paths normalised.
   const Node* find(const std::string& path) const;
@@ -61,6 +76,7 @@ class InMemoryFiles final : public FileSystem {
   mutable std::mutex mutex_;
   std::map<std::string, Node> nodes_;
   uint64_t unique_ = 0;
+  uint64_t free_space_ = uint64_t{1} << 50;
 };
 
 enum class FileOperation {
@@ -77,6 +93,9 @@ enum class FileOperation {
   kRemoveFile,
   kRemoveTree,
   kSyncDirectory,
+  kSyncFile,
+  kLock,
+  kSpace,
 };
 
 // Passes every call on to `base`, unless it was told to fail it. A call that fails has no effect,
@@ -92,6 +111,9 @@ class FailingFileSystem final : public FileSystem {
   // Fails every call of `operation` whose path contains `path_part`, until clear().
   void fail_operation(FileOperation operation, Status status, std::string path_part = {});
   void clear();
+  // Called before every call, with no lock held and counted from 1; null takes it away. It may end
+  // the process, or change what lies below.
+  void set_hook(std::function<void(uint64_t call, FileOperation operation)> hook);
   // Calls since construction or clear(), those on files being written included.
   uint64_t calls() const;
 
@@ -107,6 +129,10 @@ class FailingFileSystem final : public FileSystem {
   Status remove_file(const std::string& path) override;
   Status remove_tree(const std::string& path) override;
   Status sync_directory(const std::string& path) override;
+  Status sync_file(const std::string& path) override;
+  Result<std::unique_ptr<FileLock>> try_lock(const std::string& path, LockMode mode,
+                                             MissingLock missing) override;
+  Result<SpaceInfo> space(const std::string& path) const override;
 
  private:
   class Writer;
@@ -126,6 +152,7 @@ class FailingFileSystem final : public FileSystem {
   bool all_after_ = false;
   Status call_status_;
   std::vector<Rule> rules_;
+  std::function<void(uint64_t, FileOperation)> hook_;
 };
 
 }  // namespace coreml_delegate

@@ -1,0 +1,334 @@
+#include "base/testing_power_loss.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace coreml_delegate {
+namespace {
+
+std::vector<std::string> components(const std::string& path) {
+  std::vector<std::string> parts;
+  size_t start = 0;
+  while (start <= path.size()) {
+    const size_t slash = std::min(path.find('/', start), path.size());
+    if (slash > start) parts.push_back(path.substr(start, slash - start));
+    start = slash + 1;
+  }
+  return parts;
+}
+
+}  // namespace
+
+class PowerLossFiles::Writer final : public WritableFile {
+ public:
+  Writer(PowerLossFiles& files, NodeId node, std::string path)
+      : files_(files), node_(node), path_(std::move(path)) {}
+
+  Status append(ByteSpan bytes) override {
+    if (closed_) return failed_precondition("append after close", path_);
+    const std::lock_guard lock(files_.mutex_);
+    Node& node = files_.nodes_[node_];
+    auto grown = std::make_shared<std::vector<std::byte>>(*node.content);
+    grown->insert(grown->end(), bytes.begin(), bytes.end());
+    node.content = std::move(grown);
+    return {};
+  }
+  Status sync() override {
+    if (closed_) return failed_precondition("sync after close", path_);
+    const std::lock_guard lock(files_.mutex_);
+    Node& node = files_.nodes_[node_];
+    node.synced_bytes = node.content->size();
+    return {};
+  }
+  Status close() override {
+    if (closed_) return failed_precondition("the file was closed before", path_);
+    closed_ = true;
+    return {};
+  }
+
+ private:
+  PowerLossFiles& files_;
+  const NodeId node_;
+  const std::string path_;
+  bool closed_ = false;
+};
+
+class PowerLossFiles::Lock final : public FileLock {
+ public:
+  Lock(PowerLossFiles& files, std::shared_ptr<LockState> state, std::string path, LockMode mode)
+      : files_(files), state_(std::move(state)), path_(std::move(path)), mode_(mode) {}
+  ~Lock() override {
+    const std::lock_guard lock(files_.mutex_);
+    if (mode_ == LockMode::kExclusive) {
+      state_->exclusive = false;
+    } else {
+      --state_->shared;
+    }
+  }
+  Status remove_file() override {
+    if (mode_ != LockMode::kExclusive) return failed_precondition("the lock is shared", path_);
+    return files_.remove_file(path_);
+  }
+
+ private:
+  PowerLossFiles& files_;
+  const std::shared_ptr<LockState> state_;
+  const std::string path_;
+  const LockMode mode_;
+};
+
+PowerLossFiles::PowerLossFiles() {
+  nodes_[kRoot].kind = FileKind::kDirectory;
+  safe_entries_[kRoot] = {};
+}
+
+Result<PowerLossFiles::NodeId> PowerLossFiles::find(const std::string& path) const {
+  NodeId at = kRoot;
+  for (const std::string& name : components(path)) {
+    const Node& folder = nodes_.at(at);
+    if (folder.kind != FileKind::kDirectory) return io_error("is not below a folder", path);
+    const auto found = folder.entries.find(name);
+    if (found == folder.entries.end()) return not_found("no such file or folder", path);
+    at = found->second;
+  }
+  return at;
+}
+
+Result<PowerLossFiles::Place> PowerLossFiles::place(const std::string& path) const {
+  std::vector<std::string> parts = components(path);
+  if (parts.empty()) return invalid_argument("the root is no entry of a folder", path);
+  std::string parent;
+  for (size_t i = 0; i + 1 < parts.size(); ++i) parent += "/" + parts[i];
+  ASSIGN_OR_RETURN(const NodeId folder, find(parent));
+  if (nodes_.at(folder).kind != FileKind::kDirectory) return io_error("is not a folder", parent);
+  return Place{folder, parts.back()};
+}
+
+PowerLossFiles::NodeId PowerLossFiles::entry(const Place& place) const {
+  const auto& entries = nodes_.at(place.folder).entries;
+  const auto found = entries.find(place.name);
+  return found == entries.end() ? 0 : found->second;
+}
+
+void PowerLossFiles::apply(const Change& change, std::map<NodeId, Node>& nodes) {
+  if (change.from != 0) {
+    auto& entries = nodes[change.from].entries;
+    const auto found = entries.find(change.from_name);
+    if (found != entries.end() && found->second == change.node) entries.erase(found);
+  }
+  if (change.to != 0) nodes[change.to].entries[change.to_name] = change.node;
+}
+
+void PowerLossFiles::change(Change change) {
+  apply(change, nodes_);
+  changes_.push_back(std::move(change));
+}
+
+Result<PowerLossFiles::NodeId> PowerLossFiles::add(const std::string& path, FileKind kind) {
+  ASSIGN_OR_RETURN(const Place where, place(path));
+  if (entry(where) != 0) return already_exists("there is something of that name", path);
+  const NodeId id = next_node_++;
+  Node& node = nodes_[id];
+  node.kind = kind;
+  if (kind == FileKind::kFile) node.content = std::make_shared<const std::vector<std::byte>>();
+  change({.node = id, .from = 0, .from_name = {}, .to = where.folder, .to_name = where.name});
+  return id;
+}
+
+Result<FileInfo> PowerLossFiles::info(const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  const Node& node = nodes_.at(id);
+  return FileInfo{.kind = node.kind,
+                  .size = node.content == nullptr ? 0 : node.content->size(),
+                  .modified_ns = 0};
+}
+
+Result<std::vector<DirectoryEntry>> PowerLossFiles::list(const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("is not a folder", path);
+  std::vector<DirectoryEntry> entries;
+  for (const auto& [name, child] : nodes_.at(id).entries) {
+    entries.push_back({name, nodes_.at(child).kind});
+  }
+  return entries;
+}
+
+Result<Bytes> PowerLossFiles::map(const std::string& path, Links /*links*/) const {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  const Node& node = nodes_.at(id);
+  if (node.kind != FileKind::kFile) return invalid_argument("is not a regular file", path);
+  return Bytes(ByteSpan(*node.content), node.content);
+}
+
+Result<std::unique_ptr<WritableFile>> PowerLossFiles::create(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const NodeId id, add(path, FileKind::kFile));
+  return std::unique_ptr<WritableFile>(std::make_unique<Writer>(*this, id, path));
+}
+
+Status PowerLossFiles::make_directory(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  return add(path, FileKind::kDirectory).status();
+}
+
+Result<std::string> PowerLossFiles::make_unique_directory(const std::string& parent,
+                                                          const std::string& prefix) {
+  for (;;) {
+    std::string path;
+    {
+      const std::lock_guard lock(mutex_);
+      path = join_path(parent, prefix + std::to_string(unique_++));
+    }
+    const Status made = make_directory(path);
+    if (made.ok()) return path;
+    if (made.code() != StatusCode::kAlreadyExists) return made;
+  }
+}
+
+Status PowerLossFiles::rename(const std::string& from, const std::string& to) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const Place source, place(from));
+  const NodeId id = entry(source);
+  if (id == 0) return not_found("no such file or folder", from);
+  ASSIGN_OR_RETURN(const Place target, place(to));
+  if (const NodeId there = entry(target); there != 0) {
+    if (nodes_.at(id).kind == FileKind::kDirectory) {
+      return already_exists("there is something of that name", to);
+    }
+    if (nodes_.at(there).kind == FileKind::kDirectory) return io_error("is a folder", to);
+  }
+  change({.node = id,
+          .from = source.folder,
+          .from_name = source.name,
+          .to = target.folder,
+          .to_name = target.name});
+  return {};
+}
+
+Status PowerLossFiles::remove_file(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const Place where, place(path));
+  const NodeId id = entry(where);
+  if (id == 0) return not_found("no such file", path);
+  if (nodes_.at(id).kind == FileKind::kDirectory) return io_error("is a folder", path);
+  change({.node = id, .from = where.folder, .from_name = where.name, .to = 0, .to_name = {}});
+  return {};
+}
+
+void PowerLossFiles::remove_below(NodeId folder) {
+  const std::map<std::string, NodeId> entries = nodes_.at(folder).entries;
+  for (const auto& [name, child] : entries) {
+    if (nodes_.at(child).kind == FileKind::kDirectory) remove_below(child);
+    change({.node = child, .from = folder, .from_name = name, .to = 0, .to_name = {}});
+  }
+}
+
+Status PowerLossFiles::remove_tree(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const Place where, place(path));
+  const NodeId id = entry(where);
+  if (id == 0) return {};
+  if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("is not a folder", path);
+  remove_below(id);
+  change({.node = id, .from = where.folder, .from_name = where.name, .to = 0, .to_name = {}});
+  return {};
+}
+
+Status PowerLossFiles::sync_directory(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("is not a folder", path);
+  for (Change& change : changes_) {
+    // A rename is safe with the folder that it leads to; being atomic, it leaves the other then.
+    if (change.to == id || (change.to == 0 && change.from == id)) change.is_synced = true;
+  }
+  return {};
+}
+
+Status PowerLossFiles::sync_file(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  Node& node = nodes_.at(id);
+  if (node.kind != FileKind::kFile) return io_error("is not a regular file", path);
+  node.synced_bytes = node.content->size();
+  return {};
+}
+
+Result<std::unique_ptr<FileLock>> PowerLossFiles::try_lock(const std::string& path, LockMode mode,
+                                                           MissingLock missing) {
+  const std::lock_guard lock(mutex_);
+  Result<NodeId> id = find(path);
+  if (!id.ok()) {
+    if (id.status().code() != StatusCode::kNotFound || missing == MissingLock::kRefuse) {
+      return id.status();
+    }
+    id = add(path, FileKind::kFile);
+    if (!id.ok()) return id.status();
+  }
+  const std::shared_ptr<LockState> state = nodes_.at(*id).lock;
+  if (state->exclusive || (mode == LockMode::kExclusive && state->shared > 0)) {
+    return failed_precondition("somebody else has locked it", path);
+  }
+  if (mode == LockMode::kExclusive) {
+    state->exclusive = true;
+  } else {
+    ++state->shared;
+  }
+  return std::unique_ptr<FileLock>(std::make_unique<Lock>(*this, state, path, mode));
+}
+
+Result<SpaceInfo> PowerLossFiles::space(const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  RETURN_IF_ERROR(find(path).status());
+  return SpaceInfo{.free_bytes = uint64_t{1} << 50, .total_bytes = uint64_t{1} << 50};
+}
+
+void PowerLossFiles::lose_power(uint64_t seed) {
+  const std::lock_guard lock(mutex_);
+  std::mt19937_64 random(seed);
+  // How much of what was not synced reaches the disk differs from case to case: all, none, some.
+  const uint64_t survival_percent = random() % 5 * 25;
+  const auto survives = [&] { return random() % 100 < survival_percent; };
+
+  for (auto& [id, node] : nodes_) {
+    node.entries = safe_entries_[id];
+    // Their holders are gone.
+    node.lock = std::make_shared<LockState>();
+    if (node.content == nullptr || node.synced_bytes == node.content->size() || survives()) {
+      continue;
+    }
+    ++losses_.files_torn;
+    std::vector<std::byte> torn(*node.content);
+    const size_t kept = node.synced_bytes + random() % (torn.size() - node.synced_bytes);
+    if (random() % 2 == 0) {
+      torn.resize(kept);
+    } else {
+      // The size reached the disk, the blocks did not.
+      std::fill(torn.begin() + static_cast<ptrdiff_t>(kept), torn.end(), std::byte{0});
+    }
+    node.content = std::make_shared<const std::vector<std::byte>>(std::move(torn));
+  }
+  for (const Change& change : changes_) {
+    if (change.is_synced || survives()) {
+      apply(change, nodes_);
+    } else {
+      ++losses_.entries_dropped;
+    }
+  }
+  changes_.clear();
+  safe_entries_.clear();
+  for (auto& [id, node] : nodes_) {
+    safe_entries_[id] = node.entries;
+    if (node.content != nullptr) node.synced_bytes = node.content->size();
+  }
+}
+
+PowerLossFiles::Losses PowerLossFiles::losses() const {
+  const std::lock_guard lock(mutex_);
+  return losses_;
+}
+
+}  // namespace coreml_delegate

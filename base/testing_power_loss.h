@@ -1,0 +1,118 @@
+#ifndef COREML_DELEGATE_BASE_TESTING_POWER_LOSS_H_
+#define COREML_DELEGATE_BASE_TESTING_POWER_LOSS_H_
+
+// A file system in memory that can lose power: what was not synced is then dropped, torn, filled
+// with zeros or kept, and changes of folders happen in another order or not at all.
+//
+//   PowerLossFiles files;
+//   publish(files);
+//   files.lose_power(seed);        // A state that a disk could be in afterwards, chosen by the
+//   seed. open_and_check(files);
+//
+// The rules are those of POSIX at their weakest. A file's content is safe after sync() of its
+// writer or sync_file(); an entry of a folder (made, renamed to, removed) after sync_directory() of
+// that folder, whether or not the file's content is. A rename is atomic: the old name and the new
+// one are never both there or both gone because of it, unless another change did that. Nothing else
+// is ordered: a rename may survive and the content written before it may not.
+//
+// Thread rule: as FileSystem's. lose_power() must not overlap another call; locks held and files
+// open then are of a process that is gone, and may only be destroyed.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+
+namespace coreml_delegate {
+
+class PowerLossFiles final : public FileSystem {
+ public:
+  PowerLossFiles();
+
+  Result<FileInfo> info(const std::string& path) const override;
+  Result<std::vector<DirectoryEntry>> list(const std::string& path) const override;
+  using FileSystem::map;
+  Result<Bytes> map(const std::string& path, Links links) const override;
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override;
+  Status make_directory(const std::string& path) override;
+  Result<std::string> make_unique_directory(const std::string& parent,
+                                            const std::string& prefix) override;
+  Status rename(const std::string& from, const std::string& to) override;
+  Status remove_file(const std::string& path) override;
+  Status remove_tree(const std::string& path) override;
+  Status sync_directory(const std::string& path) override;
+  Status sync_file(const std::string& path) override;
+  Result<std::unique_ptr<FileLock>> try_lock(const std::string& path, LockMode mode,
+                                             MissingLock missing) override;
+  Result<SpaceInfo> space(const std::string& path) const override;
+
+  // Puts the file system into a state that it may have after power is lost now. Then everything in
+  // it is as if synced.
+  void lose_power(uint64_t seed);
+
+  struct Losses {
+    uint64_t entries_dropped = 0;  // Changes of folders that did not survive.
+    uint64_t files_torn = 0;       // Contents cut short or filled with zeros.
+  };
+  // Of every lose_power() so far.
+  Losses losses() const;
+
+ private:
+  using NodeId = uint64_t;
+  static constexpr NodeId kRoot = 1;
+
+  struct LockState {
+    int shared = 0;
+    bool exclusive = false;
+  };
+  struct Node {
+    FileKind kind = FileKind::kFile;
+    std::map<std::string, NodeId> entries;                  // A folder's.
+    std::shared_ptr<const std::vector<std::byte>> content;  // A file's. Replaced, never changed.
+    size_t synced_bytes = 0;                                // Of content, which only grows.
+    std::shared_ptr<LockState> lock = std::make_shared<LockState>();
+  };
+  // One change of folders: `node` leaves one entry, enters another, or both.
+  struct Change {
+    NodeId node = 0;
+    NodeId from = 0;  // The folder left; 0: none.
+    std::string from_name;
+    NodeId to = 0;  // The folder entered; 0: none.
+    std::string to_name;
+    bool is_synced = false;
+  };
+  struct Place {
+    NodeId folder = 0;
+    std::string name;
+  };
+  class Writer;
+  class Lock;
+
+  // All need mutex_.
+  Result<NodeId> find(const std::string& path) const;
+  // Where `path` is or would be; its folder is there.
+  Result<Place> place(const std::string& path) const;
+  NodeId entry(const Place& place) const;  // 0: none.
+  Result<NodeId> add(const std::string& path, FileKind kind);
+  void change(Change change);
+  void remove_below(NodeId folder);
+  static void apply(const Change& change, std::map<NodeId, Node>& nodes);
+
+  mutable std::mutex mutex_;
+  std::map<NodeId, Node> nodes_;  // As a running process sees them; removed ones stay.
+  // The entries of folders when changes_ began.
+  std::map<NodeId, std::map<std::string, NodeId>> safe_entries_;
+  std::vector<Change> changes_;
+  NodeId next_node_ = kRoot + 1;
+  uint64_t unique_ = 0;
+  Losses losses_;
+};
+
+}  // namespace coreml_delegate
+
+#endif  // COREML_DELEGATE_BASE_TESTING_POWER_LOSS_H_
