@@ -15,13 +15,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import model_zoo
+import ratios
 import rich.console
 import rich.table
 import torch
 from absl import app, flags
-
-import model_zoo
-import ratios
 
 _MODELS = flags.DEFINE_list("models", [], "Names of tests/models; default: all but the one-op ones.")
 _ROUNDS = flags.DEFINE_integer("rounds", 20, "Interleaved rounds per model.", lower_bound=5)

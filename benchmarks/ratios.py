@@ -30,9 +30,7 @@ class Ratio:
         return self.high < goal
 
 
-def interleave(
-    runners: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 3
-) -> dict[str, np.ndarray]:
+def interleave(runners: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 3) -> dict[str, np.ndarray]:
     """Seconds per call, float64 [rounds], of each runner.
 
     Before a timed call the runner is called once untimed, so that threads and caches a peer has just used are its own again.

@@ -77,9 +77,7 @@ class Stages:
         if self._status is not None:
             self._status.stop()
             self._status = None
-        self._console.print(
-            f"  {self._name:<10} {seconds:8.2f} s   peak memory {peak_memory_mib():6.0f} MiB", highlight=False
-        )
+        self._console.print(f"  {self._name:<10} {seconds:8.2f} s   peak memory {peak_memory_mib():6.0f} MiB", highlight=False)
         self._name = None
 
     @contextlib.contextmanager
@@ -125,9 +123,7 @@ def lower(
 
     stages.begin("export")
     exported = torch.export.export(module, example_inputs, strict=False)
-    edge = to_edge_transform_and_lower(
-        exported, partitioner=[ReportingPartitioner(compile_specs=list(compile_specs or []))]
-    )
+    edge = to_edge_transform_and_lower(exported, partitioner=[ReportingPartitioner(compile_specs=list(compile_specs or []))])
     stages.begin("serialise")
     return bytes(edge.to_executorch().buffer)
 

@@ -1,7 +1,7 @@
 """The two models of ExecuTorch's Core ML introduction, lowered to a .pte, run through the delegate, compared with PyTorch.
 
-    tools/bazel run //examples:quickstart
-    tools/bazel run //examples:quickstart -- --output=/tmp/models     # keeps the .pte files
+tools/bazel run //examples:quickstart
+tools/bazel run //examples:quickstart -- --output=/tmp/models     # keeps the .pte files
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ def run(name: str, module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], fo
         expected = module(*inputs)
     calls, instructions = pipeline.delegated_share(pte)
     difference = pipeline.relative_difference(actual, expected)
-    console.print(
-        f"  {len(pte):,} bytes; {calls} of {instructions} instructions call the Core ML delegate", highlight=False
-    )
+    console.print(f"  {len(pte):,} bytes; {calls} of {instructions} instructions call the Core ML delegate", highlight=False)
     console.print(f"  PyTorch   {[f'{v:+.5f}' for v in expected.flatten()[:4].tolist()]} ...", highlight=False, soft_wrap=True)
     console.print(f"  delegate  {[f'{v:+.5f}' for v in actual.flatten()[:4].tolist()]} ...", highlight=False, soft_wrap=True)
     console.print("  " + pipeline.difference_line(difference, pipeline.FLOAT16) + "\n", highlight=False, soft_wrap=True)

@@ -1,8 +1,8 @@
 """A real sentence encoder (all-MiniLM-L6-v2, its published weights) as a .pte: sentences in, a table of their similarities out.
 
-    tools/bazel run //examples:sentence_embeddings
-    tools/bazel run //examples:sentence_embeddings -- "The cat sat." "A cat was sitting." "Shares fell."
-    tools/bazel run //examples:sentence_embeddings -- --precision=float32 --output=/tmp/minilm.pte
+tools/bazel run //examples:sentence_embeddings
+tools/bazel run //examples:sentence_embeddings -- "The cat sat." "A cat was sitting." "Shares fell."
+tools/bazel run //examples:sentence_embeddings -- --precision=float32 --output=/tmp/minilm.pte
 """
 
 from __future__ import annotations
@@ -84,9 +84,8 @@ def print_similarities(console: rich.console.Console, sentences: list[str], embe
 
 def main(argv: list[str]) -> int:
     pipeline.quiet()
-    from executorch.backends.apple.coreml.compiler import CoreMLBackend
-
     import coremltools as ct  # After the delegate, whose import keeps its noise down.
+    from executorch.backends.apple.coreml.compiler import CoreMLBackend
 
     console = rich.console.Console(width=None if os.isatty(1) else 120)
     sentences = argv[1:] or list(SENTENCES)
@@ -114,10 +113,16 @@ def main(argv: list[str]) -> int:
         difference = pipeline.relative_difference(actual, expected)
         ours = pipeline.median_milliseconds(lambda: execute(batches[0]))
         eager = pipeline.median_milliseconds(lambda: encoder(*batches[0]))
-    console.print(f".pte: {len(pte) / 2**20:.1f} MiB, {calls} of {instructions} instructions call the Core ML delegate", highlight=False, soft_wrap=True)
+    console.print(
+        f".pte: {len(pte) / 2**20:.1f} MiB, {calls} of {instructions} instructions call the Core ML delegate",
+        highlight=False,
+        soft_wrap=True,
+    )
     console.print(f"one sentence: {ours:.1f} ms, PyTorch eager {eager:.1f} ms (median of 20)", highlight=False, soft_wrap=True)
     console.print(pipeline.difference_line(difference, precision), highlight=False, soft_wrap=True)
-    console.print("Computed by the portable engine; what Apple's Core ML computes cannot be seen here.", highlight=False, soft_wrap=True)
+    console.print(
+        "Computed by the portable engine; what Apple's Core ML computes cannot be seen here.", highlight=False, soft_wrap=True
+    )
     return 0 if difference <= precision.normal_difference else 1
 
 

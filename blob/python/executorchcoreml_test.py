@@ -39,7 +39,7 @@ stock = _load_stock()
 FILES = {
     "metadata.json": b'{"inputNames": ["x"]}',
     "model.mlpackage/Manifest.json": b"{}",
-    "model.mlpackage/Data/com.apple.CoreML/model.mlmodel": b"}{\"\\ spec",
+    "model.mlpackage/Data/com.apple.CoreML/model.mlmodel": b'}{"\\ spec',
     "model.mlpackage/Data/com.apple.CoreML/weights/weight.bin": bytes(range(256)) * 40,
     "gr\u00fc\u00df.txt": b"name",
 }
@@ -69,9 +69,7 @@ def test_it_is_ours_that_is_imported() -> None:
 
 @pytest.mark.parametrize("writer", [ours, stock], ids=["ours", "stock"])
 @pytest.mark.parametrize("reader", [ours, stock], ids=["ours", "stock"])
-def test_each_reads_what_the_other_writes(
-    tmp_path: pathlib.Path, writer: types.ModuleType, reader: types.ModuleType
-) -> None:
+def test_each_reads_what_the_other_writes(tmp_path: pathlib.Path, writer: types.ModuleType, reader: types.ModuleType) -> None:
     root = write(tmp_path / "lowered_module")
     (root / "empty folder").mkdir()
     flattened = writer.flatten_directory_contents(str(root))

@@ -48,9 +48,7 @@ def flattened(model_name: str, metadata: dict, debug_info: bytes | None) -> byte
 
 def main() -> None:
     golden = pathlib.Path(sys.argv[1])
-    (golden / "stock_single.bin").write_bytes(
-        flattened("model.mlpackage", SINGLE, b'{"versionInfo": {}}')
-    )
+    (golden / "stock_single.bin").write_bytes(flattened("model.mlpackage", SINGLE, b'{"versionInfo": {}}'))
     (golden / "stock_methods.bin").write_bytes(flattened("model.mlpackage", METHODS, None))
     (golden / "stock_compiled.bin").write_bytes(flattened("model.mlmodelc", SINGLE, None))
     reference = {"version": 1, "key": "coreml_stock_methods", "functionName": "prefill"}

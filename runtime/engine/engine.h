@@ -1,17 +1,20 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_ENGINE_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_ENGINE_H_
 
-// The seam between the delegate and what executes Core ML models: Core ML on Apple platforms, the portable engine elsewhere, a fake
-// in tests. An engine compiles a model, loads one of its functions and executes it with buffers that the caller owns.
+// The seam between the delegate and what executes Core ML models: Core ML on Apple platforms, the
+// portable engine elsewhere, a fake in tests. An engine compiles a model, loads one of its
+// functions and executes it with buffers that the caller owns.
 //
 //   Engine* engine = find_engine("portable").value();
-//   ASSIGN_OR_RETURN(std::unique_ptr<Model> model, engine->load_source(source, {.function_name = "main"}));
-//   ASSIGN_OR_RETURN(std::unique_ptr<State> state, model->make_state());        // when the function has states
-//   RETURN_IF_ERROR(model->execute(inputs, outputs, {.state = state.get()}));
+//   ASSIGN_OR_RETURN(std::unique_ptr<Model> model, engine->load_source(source, {.function_name =
+//   "main"})); ASSIGN_OR_RETURN(std::unique_ptr<State> state, model->make_state());        // when
+//   the function has states RETURN_IF_ERROR(model->execute(inputs, outputs, {.state =
+//   state.get()}));
 //
-// Every engine passes engine/cts. Thread rule: an Engine and a Model may be used from several threads at once; execute() on one Model
-// may run concurrently (an engine may serialise it). A State belongs to one execute() at a time: a second concurrent use is
-// refused with failed_precondition. No exception leaves an engine.
+// Every engine passes engine/cts. Thread rule: an Engine and a Model may be used from several
+// threads at once; execute() on one Model may run concurrently (an engine may serialise it). A
+// State belongs to one execute() at a time: a second concurrent use is refused with
+// failed_precondition. No exception leaves an engine.
 
 #include <atomic>
 #include <cstdint>
@@ -30,7 +33,8 @@ namespace coreml_delegate::engine {
 
 class EventSink;
 
-// Set from any thread to ask a compile or load to stop; it then fails with kCancelled as soon as the engine can.
+// Set from any thread to ask a compile or load to stop; it then fails with kCancelled as soon as
+// the engine can.
 class CancellationToken {
  public:
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
@@ -45,24 +49,28 @@ enum class ModelKind {
   kCompiled,  // An .mlmodelc.
 };
 
-// A model before an engine has compiled it. The tree is borrowed for the duration of the call; the Bytes in it carry their owners, and
-// an engine that wants to use weights in place keeps copies of those Bytes.
+// A model before an engine has compiled it. The tree is borrowed for the duration of the call; the
+// Bytes in it carry their owners, and an engine that wants to use weights in place keeps copies of
+// those Bytes.
 struct ModelSource {
   ModelKind kind = ModelKind::kPackage;
   const inmemoryfs::InMemoryFileSystem* files = nullptr;
   std::string name;  // For messages: the blob's identifier or the package's path.
 };
 
-// Which hardware may be used, in Core ML's terms. The portable engine runs everything on the CPU whatever is asked.
+// Which hardware may be used, in Core ML's terms. The portable engine runs everything on the CPU
+// whatever is asked.
 enum class ComputeUnits { kAll, kCpuOnly, kCpuAndGpu, kCpuAndNeuralEngine };
 
-// How float16 values of the program are computed by an engine that emulates them (docs/engine.md). Core ML ignores it.
+// How float16 values of the program are computed by an engine that emulates them (docs/engine.md).
+// Core ML ignores it.
 enum class NumericMode {
   kFloat32,  // float16 weights and activations are computed in float32: the default.
   kFloat16,  // Every float16 value is rounded to IEEE half after its operation.
 };
 
-// What the compiled form depends on. Two equal values, the same model and fingerprint give interchangeable compiled folders.
+// What the compiled form depends on. Two equal values, the same model and fingerprint give
+// interchangeable compiled folders.
 struct CompileOptions {
   ComputeUnits compute_units = ComputeUnits::kAll;
   NumericMode numeric_mode = NumericMode::kFloat32;
@@ -95,16 +103,19 @@ struct ConstTensorView {
   const void* data = nullptr;
 };
 
-// A caller-owned output. The engine writes data and, for a shape that depends on the inputs, `shape`.
+// A caller-owned output. The engine writes data and, for a shape that depends on the inputs,
+// `shape`.
 struct TensorView {
   DataType dtype = DataType::kInvalid;
-  // In: the extents the buffer is laid out for. Out: the extents written; after a refusal because `capacity` is too small, the
-  // extents that are needed. Same rank before and after.
+  // In: the extents the buffer is laid out for. Out: the extents written; after a refusal because
+  // `capacity` is too small, the extents that are needed. Same rank before and after.
   std::span<int64_t> shape;
-  // Strides in elements of a caller's layout for exactly the shape passed in; empty: contiguous for whatever shape is written.
+  // Strides in elements of a caller's layout for exactly the shape passed in; empty: contiguous for
+  // whatever shape is written.
   std::span<const int64_t> strides;
   void* data = nullptr;
-  size_t capacity = 0;  // Bytes at `data`. An output that needs more is refused before anything is written.
+  size_t capacity =
+      0;  // Bytes at `data`. An output that needs more is refused before anything is written.
 };
 
 // The values of a function's states between executions.
@@ -113,7 +124,8 @@ class State {
   virtual ~State() = default;
   // Back to the initial values given to make_state() (zero where none).
   virtual Status reset() = 0;
-  // Contiguous elements in the state's dtype; sizes must match exactly. not_found names the states there are.
+  // Contiguous elements in the state's dtype; sizes must match exactly. not_found names the states
+  // there are.
   virtual Status read(std::string_view name, std::span<std::byte> destination) const = 0;
   virtual Status write(std::string_view name, ByteSpan source) = 0;
   // An independent state with the same values.
@@ -126,8 +138,9 @@ struct InitialStateValue {
 };
 
 struct ExecuteOptions {
-  // Required when the function has states, refused when it has none. It may come from another function of the same package, so
-  // that a prefill and a decode function share their cache: every state of this function must be in it, with the same type.
+  // Required when the function has states, refused when it has none. It may come from another
+  // function of the same package, so that a prefill and a decode function share their cache: every
+  // state of this function must be in it, with the same type.
   State* state = nullptr;
   EventSink* events = nullptr;  // Borrowed for the call; may be null: then nothing is measured.
 };
@@ -137,14 +150,19 @@ class Model {
  public:
   virtual ~Model() = default;
   virtual const FunctionDescription& description() const = 0;
-  // Whether a tensor of these strides can be read or written in place; else the caller copies it to a contiguous one.
-  virtual bool accepts_strides(std::span<const int64_t> shape, std::span<const int64_t> strides) const = 0;
-  // Whether execute() can report intermediate values to a sink that wants them. Where it is false, execution goes on without them:
-  // a model loaded from a compiled folder may have lost them, and load_source() brings them back.
+  // Whether a tensor of these strides can be read or written in place; else the caller copies it to
+  // a contiguous one.
+  virtual bool accepts_strides(std::span<const int64_t> shape,
+                               std::span<const int64_t> strides) const = 0;
+  // Whether execute() can report intermediate values to a sink that wants them. Where it is false,
+  // execution goes on without them: a model loaded from a compiled folder may have lost them, and
+  // load_source() brings them back.
   virtual bool offers_intermediate_values() const { return false; }
-  virtual Result<std::unique_ptr<State>> make_state(std::span<const InitialStateValue> initial = {}) = 0;
-  // Inputs and outputs in the order of description(), dtypes as described. Everything is checked before anything is written:
-  // invalid_argument names the tensor. A failed execution leaves the state as it was, or says that it could not.
+  virtual Result<std::unique_ptr<State>> make_state(
+      std::span<const InitialStateValue> initial = {}) = 0;
+  // Inputs and outputs in the order of description(), dtypes as described. Everything is checked
+  // before anything is written: invalid_argument names the tensor. A failed execution leaves the
+  // state as it was, or says that it could not.
   virtual Status execute(std::span<const ConstTensorView> inputs, std::span<TensorView> outputs,
                          const ExecuteOptions& options) = 0;
 };
@@ -154,29 +172,34 @@ class Engine {
   virtual ~Engine() = default;
   // "portable", "coreml".
   virtual std::string_view name() const = 0;
-  // Changes whenever a compiled folder of before may not be usable or would give other numbers: engine and library versions, CPU
-  // features. Same on every call of a process.
+  // Changes whenever a compiled folder of before may not be usable or would give other numbers:
+  // engine and library versions, CPU features. Same on every call of a process.
   virtual std::string fingerprint() const = 0;
 
   // Every function of the model, in the package's order, without compiling.
   virtual Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const = 0;
 
-  // Compiles one function (options.function_name) into the existing empty folder `folder`. On failure the folder's content is
-  // unspecified and the caller removes it.
-  virtual Status compile(const ModelSource& source, const std::string& folder, const LoadOptions& options) = 0;
-  // Loads what compile() made. corrupt_data for a damaged folder, failed_precondition for one of another engine or fingerprint.
-  virtual Result<std::unique_ptr<Model>> load(const std::string& folder, const LoadOptions& options) = 0;
+  // Compiles one function (options.function_name) into the existing empty folder `folder`. On
+  // failure the folder's content is unspecified and the caller removes it.
+  virtual Status compile(const ModelSource& source, const std::string& folder,
+                         const LoadOptions& options) = 0;
+  // Loads what compile() made. corrupt_data for a damaged folder, failed_precondition for one of
+  // another engine or fingerprint.
+  virtual Result<std::unique_ptr<Model>> load(const std::string& folder,
+                                              const LoadOptions& options) = 0;
 
   // Compiles and loads in one go, keeping nothing on disk: what is used where there is no store.
-  virtual Result<std::unique_ptr<Model>> load_source(const ModelSource& source, const LoadOptions& options) = 0;
+  virtual Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
+                                                     const LoadOptions& options) = 0;
 };
 
 // --- Registry. Engines live until the process ends. ---
 
-// Adds an engine, usually from a static initialiser of its library. already_exists when the name is taken.
+// Adds an engine, usually from a static initialiser of its library. already_exists when the name is
+// taken.
 Status register_engine(std::unique_ptr<Engine> engine);
-// By name; the empty name is the platform's default ("coreml" where it is registered, else "portable"). not_found lists the
-// names there are.
+// By name; the empty name is the platform's default ("coreml" where it is registered, else
+// "portable"). not_found lists the names there are.
 Result<Engine*> find_engine(std::string_view name);
 std::vector<std::string> engine_names();
 

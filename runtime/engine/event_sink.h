@@ -1,9 +1,11 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_EVENT_SINK_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_EVENT_SINK_H_
 
-// What an engine tells about its work, to whoever asked: timings of stages and operations, and intermediate values.
+// What an engine tells about its work, to whoever asked: timings of stages and operations, and
+// intermediate values.
 //
-// Thread rule: an engine calls a sink from the thread that called the engine, between the beginning and end of that call.
+// Thread rule: an engine calls a sink from the thread that called the engine, between the beginning
+// and end of that call.
 
 #include <cstdint>
 #include <string_view>
@@ -21,12 +23,13 @@ enum class EventKind {
 
 struct TimingEvent {
   EventKind kind = EventKind::kExecute;
-  // The operation's output name in the model (of operations that the engine fused, the last one's), or the function's name.
+  // The operation's output name in the model (of operations that the engine fused, the last one's),
+  // or the function's name.
   std::string_view name;
   // The operation's type in the model ("conv"), or empty.
   std::string_view type;
-  // std::chrono::steady_clock. Of operations, an engine may measure the durations only; they are then laid end to end, in the order of
-  // execution, from the beginning of the execution.
+  // std::chrono::steady_clock. Of operations, an engine may measure the durations only; they are
+  // then laid end to end, in the order of execution, from the beginning of the execution.
   uint64_t start_ns = 0;
   uint64_t end_ns = 0;
 };

@@ -44,7 +44,8 @@ TEST(Registry, FromEmptyToFull) {
   EXPECT_THAT(nothing.to_string(), HasSubstr("registered: none"));
 
   ASSERT_TRUE(add("zebra").ok());
-  EXPECT_EQ(find_engine("").status().code(), StatusCode::kNotFound) << "not any engine is a default";
+  EXPECT_EQ(find_engine("").status().code(), StatusCode::kNotFound)
+      << "not any engine is a default";
   EXPECT_EQ((*find_engine("zebra"))->name(), "zebra");
 
   ASSERT_TRUE(add("portable").ok());

@@ -13,37 +13,57 @@ enum class Role { kInput, kOutput, kState };
 
 std::string_view role_name(Role role) {
   switch (role) {
-    case Role::kInput: return "input";
-    case Role::kOutput: return "output";
-    case Role::kState: return "state";
+    case Role::kInput:
+      return "input";
+    case Role::kOutput:
+      return "output";
+    case Role::kState:
+      return "state";
   }
   return "feature";
 }
 
 DataType declared_type(proto::ArrayFeatureType::ArrayDataType type) {
   switch (type) {
-    case proto::ArrayFeatureType::FLOAT16: return DataType::kFloat16;
-    case proto::ArrayFeatureType::FLOAT32: return DataType::kFloat32;
-    case proto::ArrayFeatureType::DOUBLE: return DataType::kFloat64;
-    case proto::ArrayFeatureType::INT32: return DataType::kInt32;
-    case proto::ArrayFeatureType::INT8: return DataType::kInt8;
-    default: return DataType::kInvalid;
+    case proto::ArrayFeatureType::FLOAT16:
+      return DataType::kFloat16;
+    case proto::ArrayFeatureType::FLOAT32:
+      return DataType::kFloat32;
+    case proto::ArrayFeatureType::DOUBLE:
+      return DataType::kFloat64;
+    case proto::ArrayFeatureType::INT32:
+      return DataType::kInt32;
+    case proto::ArrayFeatureType::INT8:
+      return DataType::kInt8;
+    default:
+      return DataType::kInvalid;
   }
 }
 
 DataType data_type_of(ElementType type) {
   switch (type) {
-    case ElementType::kBool: return DataType::kBool;
-    case ElementType::kFloat16: return DataType::kFloat16;
-    case ElementType::kFloat32: return DataType::kFloat32;
-    case ElementType::kFloat64: return DataType::kFloat64;
-    case ElementType::kInt8: return DataType::kInt8;
-    case ElementType::kUInt8: return DataType::kUInt8;
-    case ElementType::kInt16: return DataType::kInt16;
-    case ElementType::kUInt16: return DataType::kUInt16;
-    case ElementType::kInt32: return DataType::kInt32;
-    case ElementType::kInt64: return DataType::kInt64;
-    default: return DataType::kInvalid;
+    case ElementType::kBool:
+      return DataType::kBool;
+    case ElementType::kFloat16:
+      return DataType::kFloat16;
+    case ElementType::kFloat32:
+      return DataType::kFloat32;
+    case ElementType::kFloat64:
+      return DataType::kFloat64;
+    case ElementType::kInt8:
+      return DataType::kInt8;
+    case ElementType::kUInt8:
+      return DataType::kUInt8;
+    case ElementType::kInt16:
+      return DataType::kInt16;
+    case ElementType::kUInt16:
+      return DataType::kUInt16;
+    case ElementType::kInt32:
+      return DataType::kInt32;
+    case ElementType::kInt64:
+      return DataType::kInt64;
+    default:
+      return DataType::kInvalid;
   }
 }
 
@@ -54,14 +74,22 @@ bool is_float(DataType type) {
 // What kind of feature it is when it is no multi-array.
 std::string_view other_kind(const proto::FeatureType& type) {
   switch (type.Type_case()) {
-    case proto::FeatureType::kImageType: return "an image";
-    case proto::FeatureType::kInt64Type: return "an integer";
-    case proto::FeatureType::kDoubleType: return "a number";
-    case proto::FeatureType::kStringType: return "a string";
-    case proto::FeatureType::kDictionaryType: return "a dictionary";
-    case proto::FeatureType::kSequenceType: return "a sequence";
-    case proto::FeatureType::kStateType: return "a state";
-    default: return "of no type";
+    case proto::FeatureType::kImageType:
+      return "an image";
+    case proto::FeatureType::kInt64Type:
+      return "an integer";
+    case proto::FeatureType::kDoubleType:
+      return "a number";
+    case proto::FeatureType::kStringType:
+      return "a string";
+    case proto::FeatureType::kDictionaryType:
+      return "a dictionary";
+    case proto::FeatureType::kSequenceType:
+      return "a sequence";
+    case proto::FeatureType::kStateType:
+      return "a state";
+    default:
+      return "of no type";
   }
 }
 
@@ -77,8 +105,7 @@ Status parse_declared_shape(const proto::ArrayFeatureType& array, TensorSpec* sp
   if (array.has_enumeratedshapes()) {
     for (const auto& shape : array.enumeratedshapes().shapes()) {
       ASSIGN_OR_RETURN(std::vector<int64_t> extents, parse_shape(shape.shape()));
-      if (!spec->enumerated_shapes.empty() &&
-          extents.size() != spec->enumerated_shapes[0].size()) {
+      if (!spec->enumerated_shapes.empty() && extents.size() != spec->enumerated_shapes[0].size()) {
         return corrupt_data("enumerated shapes have different ranks");
       }
       spec->enumerated_shapes.push_back(std::move(extents));
@@ -110,12 +137,14 @@ Status parse_declared_shape(const proto::ArrayFeatureType& array, TensorSpec* sp
   return {};
 }
 
-// The program's static extents must be allowed by the description; for an output the description may say less.
+// The program's static extents must be allowed by the description; for an output the description
+// may say less.
 Status reconcile_shape(const ValueType& type, Role role, TensorSpec* spec) {
   if (type.unknown_rank) {
     return unsupported("tensors whose rank is not known have no description");
   }
-  // Core ML has no arrays of rank 0: a scalar input is described as [1] (and a scalar output with no shape).
+  // Core ML has no arrays of rank 0: a scalar input is described as [1] (and a scalar output with
+  // no shape).
   const bool scalar_as_vector =
       type.shape.empty() && spec->shape.size() == 1 && spec->shape[0] == Dimension{1, 1};
   if (scalar_as_vector) return {};
@@ -192,7 +221,8 @@ Result<Feature> parse_feature(const proto::FeatureDescription& description, Role
     case proto::ArrayFeatureType::kDoubleDefaultValue:
       feature.default_value = array->doubledefaultvalue();
       break;
-    case proto::ArrayFeatureType::DEFAULTOPTIONALVALUE_NOT_SET: break;
+    case proto::ArrayFeatureType::DEFAULTOPTIONALVALUE_NOT_SET:
+      break;
   }
   return feature;
 }
@@ -242,17 +272,20 @@ Status parse_features(const FunctionFeatures& features,
     const auto found = outputs.find(name);
     return found == outputs.end() ? nullptr : &found->second;
   };
-  RETURN_IF_ERROR(parse_role(*features.inputs, Role::kInput, find_input, &function->input_features));
+  RETURN_IF_ERROR(
+      parse_role(*features.inputs, Role::kInput, find_input, &function->input_features));
   RETURN_IF_ERROR(
       parse_role(*features.outputs, Role::kOutput, find_output, &function->output_features));
-  RETURN_IF_ERROR(parse_role(*features.states, Role::kState, find_input, &function->state_features));
-  // Names are unique on both sides and each described one is in the program, so counting finds what is not described.
+  RETURN_IF_ERROR(
+      parse_role(*features.states, Role::kState, find_input, &function->state_features));
+  // Names are unique on both sides and each described one is in the program, so counting finds what
+  // is not described.
   if (function->input_features.size() + state_count != function->inputs.size() ||
       function->state_features.size() != state_count) {
-    return corrupt_data("the function has " + std::to_string(function->inputs.size()) +
-                        " inputs and states, the description " +
-                        std::to_string(function->input_features.size() +
-                                       function->state_features.size()));
+    return corrupt_data(
+        "the function has " + std::to_string(function->inputs.size()) +
+        " inputs and states, the description " +
+        std::to_string(function->input_features.size() + function->state_features.size()));
   }
   return {};
 }

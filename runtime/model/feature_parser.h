@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_MODEL_FEATURE_PARSER_H_
 #define COREML_DELEGATE_RUNTIME_MODEL_FEATURE_PARSER_H_
 
-// What a model's description declares of the inputs, outputs and states of a function, resolved against the types of its program.
-// Internal to runtime/model.
+// What a model's description declares of the inputs, outputs and states of a function, resolved
+// against the types of its program. Internal to runtime/model.
 
 #include <string>
 #include <unordered_map>
@@ -22,11 +22,12 @@ struct FunctionFeatures {
   const FeatureDescriptions* states = nullptr;
 };
 
-// Fills the features of `function`, whose inputs are set. `outputs`: the types of the outputs of its body. Every input and
-// state of the function must be described, every described output be there, types and shapes fit; images and other features that
-// are no multi-arrays are unsupported.
+// Fills the features of `function`, whose inputs are set. `outputs`: the types of the outputs of
+// its body. Every input and state of the function must be described, every described output be
+// there, types and shapes fit; images and other features that are no multi-arrays are unsupported.
 Status parse_features(const FunctionFeatures& features,
-                      const std::unordered_map<std::string, ValueType>& outputs, Function* function);
+                      const std::unordered_map<std::string, ValueType>& outputs,
+                      Function* function);
 
 }  // namespace coreml_delegate::model
 

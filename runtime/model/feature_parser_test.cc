@@ -38,7 +38,11 @@ proto::Model range_model() {
   range = input->mutable_shaperange()->add_sizeranges();
   range->set_lowerbound(3);
   range->set_upperbound(3);
-  model.mutable_description()->mutable_output(0)->mutable_type()->mutable_multiarraytype()->clear_shape();
+  model.mutable_description()
+      ->mutable_output(0)
+      ->mutable_type()
+      ->mutable_multiarraytype()
+      ->clear_shape();
   return model;
 }
 
@@ -51,8 +55,13 @@ TEST(Features, RangesOfInputsAndOpenOutputs) {
 
 TEST(Features, UnboundedRange) {
   proto::Model model = range_model();
-  model.mutable_description()->mutable_input(0)->mutable_type()->mutable_multiarraytype()
-      ->mutable_shaperange()->mutable_sizeranges(0)->set_upperbound(-1);
+  model.mutable_description()
+      ->mutable_input(0)
+      ->mutable_type()
+      ->mutable_multiarraytype()
+      ->mutable_shaperange()
+      ->mutable_sizeranges(0)
+      ->set_upperbound(-1);
   const Result<Function> function = read_signature(model);
   ASSERT_TRUE(function.ok());
   EXPECT_EQ(function->input_features[0].tensor.shape[0].max, Dimension::kUnbounded);
@@ -60,8 +69,12 @@ TEST(Features, UnboundedRange) {
 
 TEST(Features, RefusesRangesThatHoldNothing) {
   proto::Model model = range_model();
-  proto::SizeRange* const range = model.mutable_description()->mutable_input(0)->mutable_type()
-      ->mutable_multiarraytype()->mutable_shaperange()->mutable_sizeranges(0);
+  proto::SizeRange* const range = model.mutable_description()
+                                      ->mutable_input(0)
+                                      ->mutable_type()
+                                      ->mutable_multiarraytype()
+                                      ->mutable_shaperange()
+                                      ->mutable_sizeranges(0);
   range->set_lowerbound(9);
   expect_failure(model, StatusCode::kCorruptData, "from 9 to 8");
   range->set_lowerbound(~uint64_t{0});
@@ -105,7 +118,8 @@ TEST(Features, ShapesMustFitTheProgram) {
 
 TEST(Features, AScalarIsDescribedAsOneElement) {
   proto::Model model = testing::small_model();
-  *testing::function_of(&model).mutable_inputs(0)->mutable_type() = testing::tensor_type(proto::FLOAT32, {});
+  *testing::function_of(&model).mutable_inputs(0)->mutable_type() =
+      testing::tensor_type(proto::FLOAT32, {});
   proto::ArrayFeatureType* const input =
       model.mutable_description()->mutable_input(0)->mutable_type()->mutable_multiarraytype();
   input->clear_shape();
@@ -166,7 +180,8 @@ TEST(Features, NamesMustMatchTheProgram) {
   expect_failure(model, StatusCode::kCorruptData, "has 1 inputs and states, the description 0");
 }
 
-// Lowering that merges outputs (`return h, h.clone()`) gives both the same name; later ones would shift silently.
+// Lowering that merges outputs (`return h, h.clone()`) gives both the same name; later ones would
+// shift silently.
 TEST(Features, RefusesDuplicateOutputNames) {
   proto::Model model = testing::small_model();
   *model.mutable_description()->add_output() = model.description().output(0);

@@ -52,7 +52,7 @@ TEST(FloatFormats, NarrowingRoundsToNearestEven) {
   EXPECT_EQ(float_to_half(65519.996f), 0x7bff);
   EXPECT_EQ(float_to_half(65520.0f), 0x7c00);
   EXPECT_EQ(float_to_half(-1e30f), 0xfc00);
-  EXPECT_EQ(float_to_half(0x1p-25f), 0x0000);      // A tie, to even.
+  EXPECT_EQ(float_to_half(0x1p-25f), 0x0000);  // A tie, to even.
   EXPECT_EQ(float_to_half(0x1.8p-25f), 0x0001);
   EXPECT_EQ(float_to_half(-0.0f), 0x8000);
 }

@@ -97,13 +97,14 @@ Status Package::Impl::parse_specification() {
   // A nested block takes two levels; what types and values nest comes on top.
   input.SetRecursionLimit(2 * limits.max_block_depth + 64);
   if (!model->ParseFromCodedStream(&input) || !input.ConsumedEntireMessage()) {
-    return corrupt_data("the specification is no valid protobuf message (or nested too deeply)", path);
+    return corrupt_data("the specification is no valid protobuf message (or nested too deeply)",
+                        path);
   }
   if (model->specificationversion() > kMaxSpecificationVersion) {
     return Status(StatusCode::kVersionTooNew,
                   "the model has specification version " +
-                      std::to_string(model->specificationversion()) + "; this library reads up to " +
-                      std::to_string(kMaxSpecificationVersion),
+                      std::to_string(model->specificationversion()) +
+                      "; this library reads up to " + std::to_string(kMaxSpecificationVersion),
                   path);
   }
   if (!model->has_mlprogram()) {

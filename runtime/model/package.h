@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_MODEL_PACKAGE_H_
 #define COREML_DELEGATE_RUNTIME_MODEL_PACKAGE_H_
 
-// Reading a Core ML model package (.mlpackage): Manifest.json, the model specification, the weight file. Nothing is executed, no weight is
-// copied.
+// Reading a Core ML model package (.mlpackage): Manifest.json, the model specification, the weight
+// file. Nothing is executed, no weight is copied.
 
 #include <cstdint>
 #include <map>
@@ -23,17 +23,20 @@ struct Limits {
   uint64_t max_operations = 10'000'000;
 };
 
-// Thread rule: const members from several threads. Shares the owners of the bytes it was opened from.
+// Thread rule: const members from several threads. Shares the owners of the bytes it was opened
+// from.
 class Package {
  public:
-  // Opens the package whose root is the tree's root. Hostile input gets a Status: corrupt_data (which file, which rule), unsupported
-  // (a model that is no ML Program), version_too_new.
-  static Result<Package> open(const inmemoryfs::InMemoryFileSystem& files, const Limits& limits = {});
+  // Opens the package whose root is the tree's root. Hostile input gets a Status: corrupt_data
+  // (which file, which rule), unsupported (a model that is no ML Program), version_too_new.
+  static Result<Package> open(const inmemoryfs::InMemoryFileSystem& files,
+                              const Limits& limits = {});
 
   int32_t specification_version() const { return specification_version_; }
   const std::vector<std::string>& function_names() const { return function_names_; }
   const std::string& default_function() const { return default_function_; }
-  // Parses and checks the function, anew at every call. The empty name is the default function; not_found lists the names.
+  // Parses and checks the function, anew at every call. The empty name is the default function;
+  // not_found lists the names.
   Result<Function> function(const std::string& name) const;
   // Only its inputs, outputs and states: cheap.
   Result<Function> function_signature(const std::string& name) const;

@@ -1,5 +1,6 @@
-// A package of which the fuzzer chooses the specification and the weight file: a four-byte little-endian size, that many bytes of
-// model.mlmodel, and the rest is weight.bin. Everything that can be read of it is read.
+// A package of which the fuzzer chooses the specification and the weight file: a four-byte
+// little-endian size, that many bytes of model.mlmodel, and the rest is weight.bin. Everything that
+// can be read of it is read.
 
 #include <cstddef>
 #include <cstdint>
@@ -51,11 +52,16 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const ByteSpan bytes(reinterpret_cast<const std::byte*>(data + 4), size - 4);
 
   inmemoryfs::InMemoryFileSystem files;
-  if (!files.add_file("Manifest.json", Bytes(as_bytes(model::kManifest).first(sizeof(model::kManifest) - 1))).ok() ||
-      !files.add_file("Data/com.apple.CoreML/model.mlmodel",
-                      Bytes(bytes.first(specification_size))).ok() ||
-      !files.add_file("Data/com.apple.CoreML/weights/weight.bin",
-                      Bytes(bytes.subspan(specification_size))).ok()) {
+  if (!files
+           .add_file("Manifest.json",
+                     Bytes(as_bytes(model::kManifest).first(sizeof(model::kManifest) - 1)))
+           .ok() ||
+      !files.add_file("Data/com.apple.CoreML/model.mlmodel", Bytes(bytes.first(specification_size)))
+           .ok() ||
+      !files
+           .add_file("Data/com.apple.CoreML/weights/weight.bin",
+                     Bytes(bytes.subspan(specification_size)))
+           .ok()) {
     __builtin_trap();
   }
   const Result<model::Package> package = model::Package::open(files);

@@ -67,7 +67,8 @@ TEST(Package, OutlivesTheTreeItWasOpenedFrom) {
 }
 
 TEST(Package, UnknownFunctionNamesThoseThereAre) {
-  expect_failure(read_function(testing::small_model(), "other"), StatusCode::kNotFound, "it has: main");
+  expect_failure(read_function(testing::small_model(), "other"), StatusCode::kNotFound,
+                 "it has: main");
 }
 
 // --- Manifest.json ---
@@ -287,7 +288,8 @@ TEST(PackageProgram, NestedBlocksSeeOuterNamesAndKeepTheirOwn) {
   proto::Model model = nested_model();
   const proto::ValueType type = testing::tensor_type(proto::FLOAT32, {2, 3});
   testing::add_operation(&testing::block_of(&model), "relu", "inside", "z", type);
-  expect_failure(read_function(model), StatusCode::kCorruptData, "used before it is defined [inside]");
+  expect_failure(read_function(model), StatusCode::kCorruptData,
+                 "used before it is defined [inside]");
 
   model = nested_model();
   testing::add_operation(testing::block_of(&model).mutable_operations(0)->mutable_blocks(0), "relu",

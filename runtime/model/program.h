@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_MODEL_PROGRAM_H_
 #define COREML_DELEGATE_RUNTIME_MODEL_PROGRAM_H_
 
-// An ML Program (MIL) as plain values: what a package's model.mlmodel says, checked, with constants that borrow the bytes of the
-// weight file. No protobuf type is visible here.
+// An ML Program (MIL) as plain values: what a package's model.mlmodel says, checked, with constants
+// that borrow the bytes of the weight file. No protobuf type is visible here.
 //
 // Thread rule: values; const access from several threads.
 
@@ -22,10 +22,29 @@ namespace coreml_delegate::model {
 
 // MIL's element types (MILSpec.DataType).
 enum class ElementType : uint8_t {
-  kInvalid, kBool, kString,
-  kFloat16, kFloat32, kFloat64, kBFloat16, kFloat8E4M3FN, kFloat8E5M2,
-  kInt4, kInt8, kInt16, kInt32, kInt64,
-  kUInt1, kUInt2, kUInt3, kUInt4, kUInt6, kUInt8, kUInt16, kUInt32, kUInt64,
+  kInvalid,
+  kBool,
+  kString,
+  kFloat16,
+  kFloat32,
+  kFloat64,
+  kBFloat16,
+  kFloat8E4M3FN,
+  kFloat8E5M2,
+  kInt4,
+  kInt8,
+  kInt16,
+  kInt32,
+  kInt64,
+  kUInt1,
+  kUInt2,
+  kUInt3,
+  kUInt4,
+  kUInt6,
+  kUInt8,
+  kUInt16,
+  kUInt32,
+  kUInt64,
 };
 
 // Bits of one element as stored: 8 for kBool; 0 for kString and kInvalid.
@@ -48,7 +67,8 @@ struct ValueType {
   // kList: the number of elements, or kDynamicExtent.
   int64_t list_length = kDynamicExtent;
 
-  // Product of the extents. Precondition: a static tensor type (checked at parsing: it fits an int64).
+  // Product of the extents. Precondition: a static tensor type (checked at parsing: it fits an
+  // int64).
   int64_t element_count() const;
   bool is_static() const;
   std::string to_string() const;  // "tensor<fp16, [1, 3, ?]>"
@@ -57,13 +77,15 @@ struct ValueType {
 // A constant value. Checked at parsing: the number of bytes or strings fits the type exactly.
 struct Constant {
   ValueType type;
-  // kTensor that is not a string: little-endian, row-major elements; types below 8 bits packed from the lowest bit, the unused bits
-  // of the last byte unspecified. Borrows the weight file or the specification, or owns what was converted. Not aligned.
+  // kTensor that is not a string: little-endian, row-major elements; types below 8 bits packed from
+  // the lowest bit, the unused bits of the last byte unspecified. Borrows the weight file or the
+  // specification, or owns what was converted. Not aligned.
   Bytes data;
   std::vector<std::string> strings;  // kTensor of kString.
   std::vector<Constant> items;       // kList, kTuple; kDictionary: key, value, key, value ...
 
-  // Element i as an integer (sign-extended), or a double. Preconditions: a numeric or bool tensor, i in range.
+  // Element i as an integer (sign-extended), or a double. Preconditions: a numeric or bool tensor,
+  // i in range.
   int64_t integer_at(int64_t i) const;
   double real_at(int64_t i) const;
 };
@@ -76,26 +98,30 @@ struct NamedType {
 
 // An argument of an operation: the name of a value, or a constant in place.
 struct Argument {
-  std::string name;     // Empty when `value` is set.
+  std::string name;  // Empty when `value` is set.
   ConstantPtr value;
 };
 
 struct Block;
 
 struct Operation {
-  std::string type;                                     // "conv"
-  std::map<std::string, std::vector<Argument>> inputs;  // By parameter name; variadic parameters have several.
-  // Of `const`: "val". Of constexpr_* ops: their data. Without "name", which only repeats an output's name.
+  std::string type;  // "conv"
+  std::map<std::string, std::vector<Argument>>
+      inputs;  // By parameter name; variadic parameters have several.
+  // Of `const`: "val". Of constexpr_* ops: their data. Without "name", which only repeats an
+  // output's name.
   std::map<std::string, ConstantPtr> attributes;
   std::vector<NamedType> outputs;
-  std::vector<Block> blocks;                            // cond, while_loop.
+  std::vector<Block> blocks;  // cond, while_loop.
 
-  // The first output's name, or the type when it has none: what messages and events call the operation.
+  // The first output's name, or the type when it has none: what messages and events call the
+  // operation.
   const std::string& label() const { return outputs.empty() ? type : outputs[0].name; }
 };
 
-// A scope. Checked at parsing: every name is defined once, before it is used; a nested block sees the names around it and does not
-// define them again (two blocks side by side may use the same names).
+// A scope. Checked at parsing: every name is defined once, before it is used; a nested block sees
+// the names around it and does not define them again (two blocks side by side may use the same
+// names).
 struct Block {
   std::vector<NamedType> inputs;
   std::vector<Operation> operations;  // In execution order.
@@ -104,17 +130,17 @@ struct Block {
 
 // What the model's description says of an input, output or state of a function.
 struct Feature {
-  TensorSpec tensor;                    // Shape ranges and enumerations resolved; dtype as declared to callers.
+  TensorSpec tensor;  // Shape ranges and enumerations resolved; dtype as declared to callers.
   bool optional = false;
   std::optional<double> default_value;  // Of an optional input.
 };
 
 struct Function {
   std::string name;
-  std::string opset;  // "CoreML7"
+  std::string opset;              // "CoreML7"
   std::vector<NamedType> inputs;  // States included, as kState.
   Block body;
-  std::vector<Feature> input_features;   // In the order of the description.
+  std::vector<Feature> input_features;  // In the order of the description.
   std::vector<Feature> output_features;
   std::vector<Feature> state_features;
 };

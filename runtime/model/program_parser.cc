@@ -143,7 +143,8 @@ Result<Argument> BlockParser::parse_binding(const proto::Argument::Binding& bind
       ASSIGN_OR_RETURN(result.value, values_.parse(binding.value()));
       return result;
     }
-    case proto::Argument::Binding::BINDING_NOT_SET: break;
+    case proto::Argument::Binding::BINDING_NOT_SET:
+      break;
   }
   return corrupt_data("an argument is neither a name nor a value");
 }

@@ -24,7 +24,8 @@ Result<const proto::Block*> find_specialization(const proto::Function& function)
 Result<std::vector<NamedType>> parse_named_types(
     const google::protobuf::RepeatedPtrField<proto::NamedValueType>& types);
 
-// The declared types of the block's outputs, by name, without looking at anything else: defined by its inputs or its operations.
+// The declared types of the block's outputs, by name, without looking at anything else: defined by
+// its inputs or its operations.
 Result<std::unordered_map<std::string, ValueType>> output_types(
     const std::vector<NamedType>& inputs, const proto::Block& block);
 

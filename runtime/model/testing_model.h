@@ -112,8 +112,10 @@ inline proto::Operation* add_operation(proto::Block* block, const std::string& t
 inline proto::Model small_model() {
   proto::Model model;
   model.set_specificationversion(7);
-  add_feature(model.mutable_description()->mutable_input(), "x", proto::ArrayFeatureType::FLOAT32, {2, 3});
-  add_feature(model.mutable_description()->mutable_output(), "y", proto::ArrayFeatureType::FLOAT32, {2, 3});
+  add_feature(model.mutable_description()->mutable_input(), "x", proto::ArrayFeatureType::FLOAT32,
+              {2, 3});
+  add_feature(model.mutable_description()->mutable_output(), "y", proto::ArrayFeatureType::FLOAT32,
+              {2, 3});
   const proto::ValueType type = tensor_type(proto::FLOAT32, {2, 3});
   proto::Function& function = (*model.mutable_mlprogram()->mutable_functions())["main"];
   function.set_opset("CoreML6");

@@ -64,7 +64,8 @@ Result<ValueType> parse_type(const proto::ValueType& type, int depth) {
   }
   ValueType result;
   switch (type.type_case()) {
-    case proto::ValueType::kTensorType: return parse_tensor_type(type.tensortype());
+    case proto::ValueType::kTensorType:
+      return parse_tensor_type(type.tensortype());
     case proto::ValueType::kStateType: {
       ASSIGN_OR_RETURN(result, parse_type(type.statetype().wrappedtype(), depth + 1));
       if (result.kind != ValueType::Kind::kTensor) {
@@ -97,7 +98,8 @@ Result<ValueType> parse_type(const proto::ValueType& type, int depth) {
       }
       return result;
     }
-    case proto::ValueType::TYPE_NOT_SET: break;
+    case proto::ValueType::TYPE_NOT_SET:
+      break;
   }
   return corrupt_data("a value has no type");
 }
@@ -117,7 +119,8 @@ Bytes allocate(uint64_t size, std::byte** data) {
   return Bytes(ByteSpan(buffer.get(), size), std::shared_ptr<const void>(buffer, buffer.get()));
 }
 
-// Bits of `value` as an element of `type`; false when it does not fit, or a number of this kind cannot be given for the type.
+// Bits of `value` as an element of `type`; false when it does not fit, or a number of this kind
+// cannot be given for the type.
 template <typename T>
 bool encode(T value, ElementType type, uint64_t* bits) {
   if constexpr (std::is_same_v<T, bool>) {
@@ -125,10 +128,17 @@ bool encode(T value, ElementType type, uint64_t* bits) {
     return type == ElementType::kBool;
   } else if constexpr (std::is_floating_point_v<T>) {
     switch (type) {
-      case ElementType::kFloat16: *bits = float_to_half(static_cast<float>(value)); return true;
-      case ElementType::kFloat32: *bits = std::bit_cast<uint32_t>(static_cast<float>(value)); return true;
-      case ElementType::kFloat64: *bits = std::bit_cast<uint64_t>(static_cast<double>(value)); return true;
-      default: return false;
+      case ElementType::kFloat16:
+        *bits = float_to_half(static_cast<float>(value));
+        return true;
+      case ElementType::kFloat32:
+        *bits = std::bit_cast<uint32_t>(static_cast<float>(value));
+        return true;
+      case ElementType::kFloat64:
+        *bits = std::bit_cast<uint64_t>(static_cast<double>(value));
+        return true;
+      default:
+        return false;
     }
   } else {
     const int64_t number = value;
@@ -148,10 +158,13 @@ bool encode(T value, ElementType type, uint64_t* bits) {
       case ElementType::kUInt6:
       case ElementType::kUInt8:
       case ElementType::kUInt16:
-      case ElementType::kUInt32: return number >= 0 && number < int64_t{1} << element_bits(type);
+      case ElementType::kUInt32:
+        return number >= 0 && number < int64_t{1} << element_bits(type);
       case ElementType::kInt64:
-      case ElementType::kUInt64: return true;  // uint64 is stored as the int64 of the same bits.
-      default: return false;
+      case ElementType::kUInt64:
+        return true;  // uint64 is stored as the int64 of the same bits.
+      default:
+        return false;
     }
   }
 }
@@ -162,8 +175,8 @@ void store(std::byte* data, int64_t i, int width, uint64_t bits) {
     return;
   }
   for (int bit = 0; bit < width; ++bit) {
-    const uint64_t position = static_cast<uint64_t>(i) * static_cast<uint64_t>(width) +
-                              static_cast<uint64_t>(bit);
+    const uint64_t position =
+        static_cast<uint64_t>(i) * static_cast<uint64_t>(width) + static_cast<uint64_t>(bit);
     if (((bits >> bit) & 1) != 0) data[position / 8] |= std::byte{1} << (position % 8);
   }
 }
@@ -193,13 +206,15 @@ Status fill(const Field& values, const std::shared_ptr<const void>& owner, Const
   uint64_t size;
   if (!packed_size(type.element, count, &size)) return wrong_count(0, type);
   const bool splat = values.size() == 1 && count > 1;
-  if (!splat && values.size() != count) return wrong_count(static_cast<uint64_t>(values.size()), type);
+  if (!splat && values.size() != count)
+    return wrong_count(static_cast<uint64_t>(values.size()), type);
   if (splat && size > kMaxSplatBytes) {
     return corrupt_data("one value stands for the " + std::to_string(size) + " bytes of " +
                         type.to_string() + "; the limit is " + std::to_string(kMaxSplatBytes));
   }
   if (!splat && same_layout<T>(type.element)) {
-    constant->data = Bytes(std::as_bytes(std::span(values.data(), static_cast<size_t>(count))), owner);
+    constant->data =
+        Bytes(std::as_bytes(std::span(values.data(), static_cast<size_t>(count))), owner);
     return {};
   }
   std::byte* data;
@@ -208,8 +223,8 @@ Status fill(const Field& values, const std::shared_ptr<const void>& owner, Const
     const T value = values.Get(splat ? 0 : static_cast<int>(i));
     uint64_t bits;
     if (!encode(value, type.element, &bits)) {
-      return corrupt_data("value " + std::to_string(i) + " of a constant, " + std::to_string(value) +
-                          ", is none of " + type.to_string());
+      return corrupt_data("value " + std::to_string(i) + " of a constant, " +
+                          std::to_string(value) + ", is none of " + type.to_string());
     }
     store(data, i, element_bits(type.element), bits);
   }
@@ -242,29 +257,52 @@ Status fill_bytes(const std::string& values, const std::shared_ptr<const void>& 
 
 ElementType element_type_from_proto(proto::DataType type) {
   switch (type) {
-    case proto::BOOL: return ElementType::kBool;
-    case proto::STRING: return ElementType::kString;
-    case proto::FLOAT8E4M3FN: return ElementType::kFloat8E4M3FN;
-    case proto::FLOAT8E5M2: return ElementType::kFloat8E5M2;
-    case proto::FLOAT16: return ElementType::kFloat16;
-    case proto::FLOAT32: return ElementType::kFloat32;
-    case proto::FLOAT64: return ElementType::kFloat64;
-    case proto::BFLOAT16: return ElementType::kBFloat16;
-    case proto::INT4: return ElementType::kInt4;
-    case proto::INT8: return ElementType::kInt8;
-    case proto::INT16: return ElementType::kInt16;
-    case proto::INT32: return ElementType::kInt32;
-    case proto::INT64: return ElementType::kInt64;
-    case proto::UINT1: return ElementType::kUInt1;
-    case proto::UINT2: return ElementType::kUInt2;
-    case proto::UINT3: return ElementType::kUInt3;
-    case proto::UINT4: return ElementType::kUInt4;
-    case proto::UINT6: return ElementType::kUInt6;
-    case proto::UINT8: return ElementType::kUInt8;
-    case proto::UINT16: return ElementType::kUInt16;
-    case proto::UINT32: return ElementType::kUInt32;
-    case proto::UINT64: return ElementType::kUInt64;
-    default: return ElementType::kInvalid;
+    case proto::BOOL:
+      return ElementType::kBool;
+    case proto::STRING:
+      return ElementType::kString;
+    case proto::FLOAT8E4M3FN:
+      return ElementType::kFloat8E4M3FN;
+    case proto::FLOAT8E5M2:
+      return ElementType::kFloat8E5M2;
+    case proto::FLOAT16:
+      return ElementType::kFloat16;
+    case proto::FLOAT32:
+      return ElementType::kFloat32;
+    case proto::FLOAT64:
+      return ElementType::kFloat64;
+    case proto::BFLOAT16:
+      return ElementType::kBFloat16;
+    case proto::INT4:
+      return ElementType::kInt4;
+    case proto::INT8:
+      return ElementType::kInt8;
+    case proto::INT16:
+      return ElementType::kInt16;
+    case proto::INT32:
+      return ElementType::kInt32;
+    case proto::INT64:
+      return ElementType::kInt64;
+    case proto::UINT1:
+      return ElementType::kUInt1;
+    case proto::UINT2:
+      return ElementType::kUInt2;
+    case proto::UINT3:
+      return ElementType::kUInt3;
+    case proto::UINT4:
+      return ElementType::kUInt4;
+    case proto::UINT6:
+      return ElementType::kUInt6;
+    case proto::UINT8:
+      return ElementType::kUInt8;
+    case proto::UINT16:
+      return ElementType::kUInt16;
+    case proto::UINT32:
+      return ElementType::kUInt32;
+    case proto::UINT64:
+      return ElementType::kUInt64;
+    default:
+      return ElementType::kInvalid;
   }
 }
 
@@ -303,7 +341,8 @@ Result<Constant> ValueParser::parse_value(const proto::Value& value, int depth) 
     return {};
   };
   switch (type.kind) {
-    case ValueType::Kind::kState: return corrupt_data("a constant has the type of a state");
+    case ValueType::Kind::kState:
+      return corrupt_data("a constant has the type of a state");
     case ValueType::Kind::kTensor:
       if (!type.is_static()) {
         return corrupt_data("a constant has the dynamic type " + type.to_string());
@@ -350,12 +389,18 @@ Status ValueParser::parse_tensor(const proto::TensorValue& value, Constant* cons
     return {};
   }
   switch (value.value_case()) {
-    case proto::TensorValue::kFloats: return fill(value.floats().values(), owner_, constant);
-    case proto::TensorValue::kDoubles: return fill(value.doubles().values(), owner_, constant);
-    case proto::TensorValue::kInts: return fill(value.ints().values(), owner_, constant);
-    case proto::TensorValue::kLongInts: return fill(value.longints().values(), owner_, constant);
-    case proto::TensorValue::kBools: return fill(value.bools().values(), owner_, constant);
-    case proto::TensorValue::kBytes: return fill_bytes(value.bytes().values(), owner_, constant);
+    case proto::TensorValue::kFloats:
+      return fill(value.floats().values(), owner_, constant);
+    case proto::TensorValue::kDoubles:
+      return fill(value.doubles().values(), owner_, constant);
+    case proto::TensorValue::kInts:
+      return fill(value.ints().values(), owner_, constant);
+    case proto::TensorValue::kLongInts:
+      return fill(value.longints().values(), owner_, constant);
+    case proto::TensorValue::kBools:
+      return fill(value.bools().values(), owner_, constant);
+    case proto::TensorValue::kBytes:
+      return fill_bytes(value.bytes().values(), owner_, constant);
     case proto::TensorValue::kStrings:
       return corrupt_data("a constant of " + type.to_string() + " is given as strings");
     case proto::TensorValue::VALUE_NOT_SET:
@@ -375,9 +420,9 @@ Result<Bytes> ValueParser::read_blob(const proto::Value::BlobFileValue& value,
     }
     Result<Bytes> content = files_.read(std::string_view(name).substr(kModelPath.size()));
     if (!content.ok()) {
-      return content.status().annotate_as(StatusCode::kCorruptData,
-                                          "the program refers to a weight file that the package lacks",
-                                          name);
+      return content.status().annotate_as(
+          StatusCode::kCorruptData, "the program refers to a weight file that the package lacks",
+          name);
     }
     file = weight_files_.emplace(name, *std::move(content)).first;
   }

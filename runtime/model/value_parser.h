@@ -25,8 +25,9 @@ Result<ValueType> parse_type(const proto::ValueType& type);
 // Thread rule: one thread at a time.
 class ValueParser {
  public:
-  // `files` is the tree of the folder that `@model_path` stands for; `owner` keeps the protobuf messages alive, whose bytes constants
-  // borrow. Both are borrowed or shared for the life of the parser.
+  // `files` is the tree of the folder that `@model_path` stands for; `owner` keeps the protobuf
+  // messages alive, whose bytes constants borrow. Both are borrowed or shared for the life of the
+  // parser.
   ValueParser(const inmemoryfs::InMemoryFileSystem& files, std::shared_ptr<const void> owner)
       : files_(files), owner_(std::move(owner)) {}
 

@@ -71,11 +71,16 @@ TEST_F(ValueTest, FloatsForOtherFloatTypes) {
 
 TEST_F(ValueTest, IntegersOfEveryWidth) {
   const std::pair<proto::DataType, std::pair<int64_t, int64_t>> cases[] = {
-      {proto::UINT1, {0, 1}},        {proto::UINT2, {0, 3}},
-      {proto::UINT3, {0, 7}},        {proto::UINT4, {0, 15}},
-      {proto::UINT6, {0, 63}},       {proto::INT4, {-8, 7}},
-      {proto::INT8, {-128, 127}},    {proto::UINT8, {0, 255}},
-      {proto::INT16, {-32768, 32767}}, {proto::UINT16, {0, 65535}},
+      {proto::UINT1, {0, 1}},
+      {proto::UINT2, {0, 3}},
+      {proto::UINT3, {0, 7}},
+      {proto::UINT4, {0, 15}},
+      {proto::UINT6, {0, 63}},
+      {proto::INT4, {-8, 7}},
+      {proto::INT8, {-128, 127}},
+      {proto::UINT8, {0, 255}},
+      {proto::INT16, {-32768, 32767}},
+      {proto::UINT16, {0, 65535}},
       {proto::INT32, {INT32_MIN, INT32_MAX}}};
   for (const auto& [type, range] : cases) {
     proto::Value value = value_of(type, {5});
@@ -299,11 +304,11 @@ TEST_F(WeightTest, IsBorrowed) {
 
 TEST_F(WeightTest, EveryStoredType) {
   const std::pair<uint32_t, proto::DataType> types[] = {
-      {1, proto::FLOAT16}, {2, proto::FLOAT32}, {3, proto::UINT8},  {4, proto::INT8},
-      {5, proto::BFLOAT16}, {6, proto::INT16},  {7, proto::UINT16}, {8, proto::INT4},
-      {9, proto::UINT1},   {10, proto::UINT2},  {11, proto::UINT4}, {12, proto::UINT3},
-      {13, proto::UINT6},  {14, proto::INT32},  {15, proto::UINT32},
-      {16, proto::FLOAT8E4M3FN}, {17, proto::FLOAT8E5M2}};
+      {1, proto::FLOAT16},    {2, proto::FLOAT32}, {3, proto::UINT8},   {4, proto::INT8},
+      {5, proto::BFLOAT16},   {6, proto::INT16},   {7, proto::UINT16},  {8, proto::INT4},
+      {9, proto::UINT1},      {10, proto::UINT2},  {11, proto::UINT4},  {12, proto::UINT3},
+      {13, proto::UINT6},     {14, proto::INT32},  {15, proto::UINT32}, {16, proto::FLOAT8E4M3FN},
+      {17, proto::FLOAT8E5M2}};
   for (const auto& [number, type] : types) {
     const int bits = 3 * element_bits(element_type_from_proto(type));
     const size_t bytes = static_cast<size_t>(bits + 7) / 8;
@@ -330,8 +335,8 @@ TEST_F(WeightTest, RefusesNamesOutsideTheModel) {
 
 TEST_F(WeightTest, RefusesOffsetsPastTheEnd) {
   publish();
-  for (const uint64_t offset : {uint64_t{0}, uint64_t{1}, uint64_t{65}, uint64_t{192}, uint64_t{256},
-                                ~uint64_t{63}, ~uint64_t{0}}) {
+  for (const uint64_t offset : {uint64_t{0}, uint64_t{1}, uint64_t{65}, uint64_t{192},
+                                uint64_t{256}, ~uint64_t{63}, ~uint64_t{0}}) {
     value_.mutable_blobfilevalue()->set_offset(offset);
     expect_corrupt(value_, "weight at offset " + std::to_string(offset));
   }

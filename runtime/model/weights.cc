@@ -26,24 +26,42 @@ uint64_t read_u64(const Bytes& bytes, uint64_t offset) {
 // MILBlob's numbers; kInvalid for one it does not define.
 ElementType storage_element_type(uint32_t number) {
   switch (number) {
-    case 1: return ElementType::kFloat16;
-    case 2: return ElementType::kFloat32;
-    case 3: return ElementType::kUInt8;
-    case 4: return ElementType::kInt8;
-    case 5: return ElementType::kBFloat16;
-    case 6: return ElementType::kInt16;
-    case 7: return ElementType::kUInt16;
-    case 8: return ElementType::kInt4;
-    case 9: return ElementType::kUInt1;
-    case 10: return ElementType::kUInt2;
-    case 11: return ElementType::kUInt4;
-    case 12: return ElementType::kUInt3;
-    case 13: return ElementType::kUInt6;
-    case 14: return ElementType::kInt32;
-    case 15: return ElementType::kUInt32;
-    case 16: return ElementType::kFloat8E4M3FN;
-    case 17: return ElementType::kFloat8E5M2;
-    default: return ElementType::kInvalid;
+    case 1:
+      return ElementType::kFloat16;
+    case 2:
+      return ElementType::kFloat32;
+    case 3:
+      return ElementType::kUInt8;
+    case 4:
+      return ElementType::kInt8;
+    case 5:
+      return ElementType::kBFloat16;
+    case 6:
+      return ElementType::kInt16;
+    case 7:
+      return ElementType::kUInt16;
+    case 8:
+      return ElementType::kInt4;
+    case 9:
+      return ElementType::kUInt1;
+    case 10:
+      return ElementType::kUInt2;
+    case 11:
+      return ElementType::kUInt4;
+    case 12:
+      return ElementType::kUInt3;
+    case 13:
+      return ElementType::kUInt6;
+    case 14:
+      return ElementType::kInt32;
+    case 15:
+      return ElementType::kUInt32;
+    case 16:
+      return ElementType::kFloat8E4M3FN;
+    case 17:
+      return ElementType::kFloat8E5M2;
+    default:
+      return ElementType::kInvalid;
   }
 }
 
@@ -65,14 +83,14 @@ Result<Bytes> read_weight(const Bytes& file, const std::string& file_name, uint6
     return corrupt_data("weight at offset " + std::to_string(offset) + ": " + what, file_name);
   };
   if (file.size() < kHeaderBytes) {
-    return corrupt_data("the weight file has " + std::to_string(file.size()) +
-                            " bytes, less than its header of 64",
-                        file_name);
+    return corrupt_data(
+        "the weight file has " + std::to_string(file.size()) + " bytes, less than its header of 64",
+        file_name);
   }
   if (const uint32_t version = read_u32(file, 4); version != kVersion) {
-    return corrupt_data("the weight file has version " + std::to_string(version) +
-                            "; only version 2 is defined",
-                        file_name);
+    return corrupt_data(
+        "the weight file has version " + std::to_string(version) + "; only version 2 is defined",
+        file_name);
   }
   if (offset < kHeaderBytes || offset % kAlignment != 0) {
     return corrupt("a record starts at a multiple of 64 after the header");

@@ -3,10 +3,12 @@
 //   model = _engine.load("model.mlpackage", function_name="", numeric_mode="float32", threads=0)
 //   outputs = model.predict({"x": numpy_array}, state=model.make_state())
 //
-// A failed Status becomes an EngineError with its `code` ("invalid_argument"), `message` and `artifact`, and the whole text as str().
-// Inputs must have the dtype and shape that `model.description` says; they are read in place when C-contiguous.
+// A failed Status becomes an EngineError with its `code` ("invalid_argument"), `message` and
+// `artifact`, and the whole text as str(). Inputs must have the dtype and shape that
+// `model.description` says; they are read in place when C-contiguous.
 //
-// Thread rule: as for engine.h; the interpreter's lock is released while a model is loaded or executed.
+// Thread rule: as for engine.h; the interpreter's lock is released while a model is loaded or
+// executed.
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
@@ -70,9 +72,9 @@ py::dict spec_to_dict(const TensorSpec& spec) {
     if (dimension.is_fixed()) {
       shape.append(dimension.min);
     } else {
-      shape.append(py::make_tuple(
-          dimension.min, dimension.max == Dimension::kUnbounded ? py::object(py::none())
-                                                                : py::int_(dimension.max)));
+      shape.append(py::make_tuple(dimension.min, dimension.max == Dimension::kUnbounded
+                                                     ? py::object(py::none())
+                                                     : py::int_(dimension.max)));
     }
   }
   py::dict result;
@@ -108,8 +110,8 @@ class Recorder : public EventSink {
     if (event.kind == EventKind::kCompile) kind = "compile";
     if (event.kind == EventKind::kLoad) kind = "load";
     if (event.kind == EventKind::kExecute) kind = "execute";
-    events_.push_back({kind, std::string(event.name), std::string(event.type), event.start_ns,
-                       event.end_ns});
+    events_.push_back(
+        {kind, std::string(event.name), std::string(event.type), event.start_ns, event.end_ns});
   }
   void on_intermediate_value(std::string_view name, const ConstTensorView& value) override {
     const py::gil_scoped_acquire lock;
@@ -203,7 +205,8 @@ class PyModel {
     std::vector<py::array> keep;
     for (const auto& [name, value] : initial) {
       keep.push_back(py::array::ensure(value, py::array::c_style));
-      if (!keep.back()) raise(invalid_argument("the value is no array", std::string(py::str(name))));
+      if (!keep.back())
+        raise(invalid_argument("the value is no array", std::string(py::str(name))));
       values.push_back({std::string(py::str(name)),
                         Bytes(ByteSpan(static_cast<const std::byte*>(keep.back().data()),
                                        static_cast<size_t>(keep.back().nbytes())))});
@@ -211,9 +214,7 @@ class PyModel {
     return PyState(description_, check(model_->make_state(values)));
   }
 
-  py::dict predict(const py::dict& inputs, PyState* state) {
-    return run(inputs, state, nullptr);
-  }
+  py::dict predict(const py::dict& inputs, PyState* state) { return run(inputs, state, nullptr); }
   py::tuple inspect(const py::dict& inputs, PyState* state, bool timings, bool values) {
     Recorder recorder(timings, values);
     py::dict outputs = run(inputs, state, &recorder);
@@ -276,15 +277,18 @@ class PyModel {
         for (const int64_t extent : shape) elements *= extent;
         if (attempt == 0 && !spec.is_static()) elements = std::max(elements, capacities_[i]);
         results[i] = py::array(numpy_dtype(spec.dtype), std::vector<py::ssize_t>{elements});
-        result_views[i] = {spec.dtype, shape, {}, results[i].mutable_data(),
+        result_views[i] = {spec.dtype,
+                           shape,
+                           {},
+                           results[i].mutable_data(),
                            static_cast<size_t>(results[i].nbytes())};
       }
       Status status;
       {
         const py::gil_scoped_release unlocked;
-        status = model_->execute(views, result_views,
-                                 {.state = state != nullptr ? state->get() : nullptr,
-                                  .events = events});
+        status =
+            model_->execute(views, result_views,
+                            {.state = state != nullptr ? state->get() : nullptr, .events = events});
       }
       if (status.ok()) break;
       bool too_small = false;
@@ -305,8 +309,8 @@ class PyModel {
       if (result.size() != elements) {
         result = py::array(result[py::slice(0, elements, 1)]);
       }
-      named[py::str(description_->outputs[i].name)] =
-          result.reshape(std::vector<py::ssize_t>(result_shapes[i].begin(), result_shapes[i].end()));
+      named[py::str(description_->outputs[i].name)] = result.reshape(
+          std::vector<py::ssize_t>(result_shapes[i].begin(), result_shapes[i].end()));
     }
     return named;
   }
@@ -418,8 +422,10 @@ PYBIND11_MODULE(_engine, module) {
   module.def("describe", &describe, py::arg("path"), py::arg("engine") = "",
              "The description of every function of the package.");
   module.def("engine_names", &engine_names);
-  module.def("fingerprint", [](const std::string& name) { return check(find_engine(name))->fingerprint(); },
-             py::arg("engine") = "");
+  module.def(
+      "fingerprint",
+      [](const std::string& name) { return check(find_engine(name))->fingerprint(); },
+      py::arg("engine") = "");
 }
 
 }  // namespace coreml_delegate::engine

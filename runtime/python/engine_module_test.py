@@ -5,7 +5,6 @@ import threading
 
 import numpy as np
 import pytest
-
 from executorch.backends.apple.coreml.runtime import _engine
 
 _DATA = "runtime/engine/cts/testdata"
@@ -136,9 +135,7 @@ def test_compiled_folder(package, tmp_path):
 
 def test_inspect(package):
     model = _engine.load(package("scalar"))
-    outputs, events, values = model.inspect(
-        {"a": np.array([3], np.float32), "x": np.array([1, 2, 3], np.float32)}, values=True
-    )
+    outputs, events, values = model.inspect({"a": np.array([3], np.float32), "x": np.array([1, 2, 3], np.float32)}, values=True)
     assert outputs["total"] == 18
     np.testing.assert_array_equal(values["product"], [3, 6, 9])
     operations = {name: kind for kind, name, _, _, _ in events}

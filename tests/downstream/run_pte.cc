@@ -1,15 +1,16 @@
-// Runs the `forward` method of a .pte on one float32 input and prints the output's elements, one per line.
+// Runs the `forward` method of a .pte on one float32 input and prints the output's elements, one
+// per line.
 //
 //   run_pte MODEL.pte EXTENT[,EXTENT...] VALUE...
+
+#include <executorch/extension/module/module.h>
+#include <executorch/extension/tensor/tensor.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
 #include <string>
 #include <vector>
-
-#include <executorch/extension/module/module.h>
-#include <executorch/extension/tensor/tensor.h>
 
 int main(int argc, char** argv) {
   if (argc < 4) {
@@ -26,7 +27,8 @@ int main(int argc, char** argv) {
   std::vector<float> values;
   for (int i = 3; i < argc; ++i) values.push_back(std::strtof(argv[i], nullptr));
   if (values.size() != count) {
-    std::fprintf(stderr, "%s: the shape has %zu elements, %zu values were given\n", argv[0], count, values.size());
+    std::fprintf(stderr, "%s: the shape has %zu elements, %zu values were given\n", argv[0], count,
+                 values.size());
     return 2;
   }
 
@@ -34,10 +36,12 @@ int main(int argc, char** argv) {
   auto input = executorch::extension::from_blob(values.data(), shape);
   const auto outputs = module.forward(input);
   if (!outputs.ok()) {
-    std::fprintf(stderr, "%s: forward() failed with error 0x%x\n", argv[1], static_cast<unsigned>(outputs.error()));
+    std::fprintf(stderr, "%s: forward() failed with error 0x%x\n", argv[1],
+                 static_cast<unsigned>(outputs.error()));
     return 1;
   }
   const auto& output = outputs->at(0).toTensor();
-  for (ssize_t i = 0; i < output.numel(); ++i) std::printf("%.6f\n", output.const_data_ptr<float>()[i]);
+  for (ssize_t i = 0; i < output.numel(); ++i)
+    std::printf("%.6f\n", output.const_data_ptr<float>()[i]);
   return 0;
 }

@@ -26,9 +26,7 @@ TOLERANCE_OF = {("minilm", "float16"): 1.5}
 # The float16 package of every model is the default run's; float32 packages of the small ones too, of all with --config=full.
 SMALL = ("sin", "conv_relu", "mobilenet_v2", "unet", "lstm", "minilm")
 FULL = bool(os.environ.get("COREML_DELEGATE_FULL_TESTS"))
-CASES = [(name, "float16") for name in model_zoo.MODELS] + [
-    (name, "float32") for name in model_zoo.MODELS if FULL or name in SMALL
-]
+CASES = [(name, "float16") for name in model_zoo.MODELS] + [(name, "float32") for name in model_zoo.MODELS if FULL or name in SMALL]
 # Calls of a stateful model: each must see what the ones before left.
 STATEFUL_STEPS = 4
 

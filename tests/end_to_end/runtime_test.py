@@ -119,7 +119,7 @@ def test_states_keep_their_initial_value_and_can_be_reset() -> None:
         assert method.execute([torch.ones(2)])[0].tolist() == [14.0, -6.0]
         runtime.reset_states()
     runtime.reset_states("forward")
-    with pytest.raises(runtime.DelegateError, match="no loaded method of this name.*nobody") as raised:
+    with pytest.raises(runtime.DelegateError, match=r"no loaded method of this name.*nobody") as raised:
         runtime.reset_states("nobody")
     assert raised.value.error == 0x20
 
@@ -180,7 +180,7 @@ def test_methods_load_and_run_from_several_threads(sin: bytes) -> None:
             for _ in range(20):
                 x = torch.randn(2, 3, generator=generator)
                 torch.testing.assert_close(method.execute([x])[0], torch.sin(x), rtol=1e-6, atol=1e-6)
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]

@@ -91,8 +91,7 @@ def specs(**options):
 def lower(modules, compile_specs, *, take_over_mutable_buffer=False, dynamic_shapes=None, skip=None):
     """`modules`: method -> (module, inputs)."""
     exported = {
-        method: torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes)
-        for method, (module, inputs) in modules.items()
+        method: torch.export.export(module, inputs, dynamic_shapes=dynamic_shapes) for method, (module, inputs) in modules.items()
     }
     partitioner = CoreMLPartitioner(
         compile_specs=compile_specs,
@@ -144,7 +143,11 @@ def main(folder: pathlib.Path) -> None:
 
     ids = torch.tensor([[3, 49, 0, 7]])
     embed = Embed().eval()
-    write("embed", lower({"forward": (embed, (ids,))}, specs(compute_precision=ct.precision.FLOAT32)), {"forward": calls(embed, (ids,))})
+    write(
+        "embed",
+        lower({"forward": (embed, (ids,))}, specs(compute_precision=ct.precision.FLOAT32)),
+        {"forward": calls(embed, (ids,))},
+    )
 
     steps = [(torch.full((2, 4), float(i)),) for i in (1, 2, 3)]
     stateful = specs(minimum_deployment_target=ct.target.iOS18)

@@ -49,7 +49,12 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(path_without_this_project()), PYTHONSAFEPATH="1")
     script = HERE / "stock_exporter.py"
     done = subprocess.run(
-        [sys.executable, str(script), str(folder)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        [sys.executable, str(script), str(folder)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-4000:]
     return folder

@@ -61,8 +61,7 @@ def save_program(
         extents = [get_new_symbol() if axis in axes else int(size) for axis, size in enumerate(value.shape)]
         placeholders[name] = mb.placeholder(shape=extents, dtype=types.numpy_type_to_builtin_type(value.dtype))
         ranges = [
-            ct.RangeDim(1, 64, default=min(int(size), 64)) if axis in axes else int(size)
-            for axis, size in enumerate(value.shape)
+            ct.RangeDim(1, 64, default=min(int(size), 64)) if axis in axes else int(size) for axis, size in enumerate(value.shape)
         ]
         shapes.append(ct.TensorType(name=name, shape=ranges))
     from coremltools.converters.mil.mil import Function, Program

@@ -6,13 +6,32 @@ from op_testing import IOS16, IOS17, mb, run
 
 HALF = np.float16
 EDGES = np.array(
-    [1.0001, 65519.0, 65520.0, -1e6, 1e-7, 6e-8, 2.9e-8, 2.98e-8, -2.99e-8, 6.1e-5, 2049.0, 2051.0, 0.1, np.inf, -np.inf, np.nan, 0.0],
+    [
+        1.0001,
+        65519.0,
+        65520.0,
+        -1e6,
+        1e-7,
+        6e-8,
+        2.9e-8,
+        2.98e-8,
+        -2.99e-8,
+        6.1e-5,
+        2049.0,
+        2051.0,
+        0.1,
+        np.inf,
+        -np.inf,
+        np.nan,
+        0.0,
+    ],
     np.float32,
 )
 
 
 def in_half(build, mode, **inputs):
     """Casts the inputs to float16, builds there, casts the result back."""
+
     def program(**values):
         halves = {name: mb.cast(x=value, dtype="fp16") for name, value in values.items()}
         return mb.cast(x=build(**halves), dtype="fp32")
@@ -20,7 +39,7 @@ def in_half(build, mode, **inputs):
     # coremltools wants the builder's parameter names.
     namespace = {"program": program}
     names = ", ".join(inputs)
-    exec(f"def call({names}): return program({', '.join(f'{n}={n}' for n in inputs)})", namespace)  # noqa: S102
+    exec(f"def call({names}): return program({', '.join(f'{n}={n}' for n in inputs)})", namespace)
     return run(namespace["call"], inputs, mode=mode, opset=IOS17)[0]
 
 

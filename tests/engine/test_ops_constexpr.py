@@ -48,9 +48,7 @@ def test_affine_dequantize(rng, data_type, axis, vector, scale_type):
     # One rounding to the scale's type, from float32.
     expected = ((q.astype(np.float32) - along(zero).astype(np.float32)) * along(scale).astype(np.float32)).astype(scale_type)
     check(
-        lambda x: plus_zero(
-            x, mb.constexpr_affine_dequantize(quantized_data=q, zero_point=zero, scale=scale, axis=np.int32(axis))
-        ),
+        lambda x: plus_zero(x, mb.constexpr_affine_dequantize(quantized_data=q, zero_point=zero, scale=scale, axis=np.int32(axis))),
         ZERO,
         expected.astype(np.float32),
         opset=IOS16,
@@ -156,9 +154,7 @@ def test_lut_to_dense_ios16(rng, bits, lut_type):
     stream = ((indices.reshape(-1, 1) >> np.arange(bits)) & 1).astype(np.uint8).reshape(-1)
     packed = np.packbits(stream, bitorder="little")
     check(
-        lambda x: plus_zero(
-            x, mb.constexpr_lut_to_dense(indices=packed, lut=lut, shape=np.array(shape, dtype=np.uint32))
-        ),
+        lambda x: plus_zero(x, mb.constexpr_lut_to_dense(indices=packed, lut=lut, shape=np.array(shape, dtype=np.uint32))),
         ZERO,
         lut[indices].astype(np.float32),
         opset=IOS16,
@@ -184,9 +180,7 @@ def test_lut_to_dense_ios18(rng, bits, vector, axis, blocks):
         expected = dense.reshape(4, 6 * vector)
     attributes = {} if axis is None else {"vector_axis": np.int32(axis)}
     check(
-        lambda x: plus_zero(
-            x, mb.constexpr_lut_to_dense(indices=as_type(indices, f"uint{bits}"), lut=lut, **attributes)
-        ),
+        lambda x: plus_zero(x, mb.constexpr_lut_to_dense(indices=as_type(indices, f"uint{bits}"), lut=lut, **attributes)),
         ZERO,
         expected.astype(np.float32),
         opset=IOS18,
@@ -297,9 +291,11 @@ def test_quantize(rng, output, axis, zero_point):
     zero = rng.integers(info.min, info.max + 1, size=size).astype(output)
     along = (lambda v: v) if axis is None else (lambda v: v.reshape([-1 if i == axis % 3 else 1 for i in range(3)]))
     x = rng.normal(size=(2, 3, 4)).astype(np.float32) * 3
-    x[0] = (rng.integers(-20, 20, size=(3, 4)) + 0.5) * along(scale)[0] if axis is not None else (
-        rng.integers(-20, 20, size=(3, 4)) + 0.5
-    ) * scale
+    x[0] = (
+        (rng.integers(-20, 20, size=(3, 4)) + 0.5) * along(scale)[0]
+        if axis is not None
+        else (rng.integers(-20, 20, size=(3, 4)) + 0.5) * scale
+    )
     x = x.astype(np.float32)
     attributes = {} if axis is None else {"axis": axis}
     if zero_point:
@@ -308,9 +304,7 @@ def test_quantize(rng, output, axis, zero_point):
     q = np.clip(np.rint(x / along(scale)) + shift, info.min, info.max)
 
     def build(x):
-        return mb.cast(
-            x=mb.quantize(input=x, scale=scale, output_dtype=np.dtype(output).name, **attributes), dtype="int32"
-        )
+        return mb.cast(x=mb.quantize(input=x, scale=scale, output_dtype=np.dtype(output).name, **attributes), dtype="int32")
 
     check(build, {"x": x}, q.astype(np.int32), opset=IOS17)
     restored = (q.astype(np.float32) - shift) * along(scale)
@@ -330,15 +324,11 @@ def test_quantize(rng, output, axis, zero_point):
 def test_quantize_has_no_reciprocal(rng):
     """With 100,000 elements a rounded reciprocal shows."""
     x, scale = rng.normal(size=(100, 1000)).astype(np.float32), np.float32(0.013)
-    (y,) = run(
-        lambda x: mb.cast(x=mb.quantize(input=x, scale=scale, output_dtype="int8"), dtype="int32"), {"x": x}, opset=IOS17
-    )
+    (y,) = run(lambda x: mb.cast(x=mb.quantize(input=x, scale=scale, output_dtype="int8"), dtype="int32"), {"x": x}, opset=IOS17)
     np.testing.assert_array_equal(y, np.clip(np.rint(x / scale), -128, 127).astype(np.int32))
 
 
 def test_dequantize_of_a_constant(rng):
     q, scale = rng.integers(-128, 128, size=(4, 6)).astype(np.int8), rng.uniform(0.1, 0.2, size=4).astype(np.float32)
     expected = q.astype(np.float32) * scale[:, None]
-    check(
-        lambda x: mb.add(x=mb.dequantize(input=q, scale=scale, axis=0), y=x), ZERO, expected, opset=IOS17, eps=2
-    )
+    check(lambda x: mb.add(x=mb.dequantize(input=q, scale=scale, axis=0), y=x), ZERO, expected, opset=IOS17, eps=2)

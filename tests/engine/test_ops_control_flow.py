@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from op_testing import IOS15, IOS17, IOS18, EngineError, _engine, check, mb, run, save_program
-
 from coremltools.converters.mil.mil import types
+from op_testing import IOS15, IOS17, IOS18, EngineError, _engine, check, mb, run, save_program
 
 
 def f(*values):
@@ -205,9 +204,7 @@ def test_list_written_in_a_loop():
             row = mb.squeeze(x=mb.gather(x=x, indices=mb.expand_dims(x=i, axes=[0]), axis=0), axes=[0])
             return mb.add(x=i, y=np.int32(1)), mb.list_write(ls=ls, index=i, value=mb.mul(x=row, y=np.float32(10)))
 
-        _, ls = mb.while_loop(
-            _cond=lambda i, ls: mb.less(x=i, y=limit), _body=body, loop_vars=(mb.sub(x=limit, y=limit), ls)
-        )
+        _, ls = mb.while_loop(_cond=lambda i, ls: mb.less(x=i, y=limit), _body=body, loop_vars=(mb.sub(x=limit, y=limit), ls))
         return mb.list_gather(ls=ls, indices=mb.range_1d(start=np.int32(0), end=limit, step=np.int32(1)))
 
     check(build, {"x": x, "n": np.int32([4])}, 10 * x)
@@ -237,9 +234,7 @@ def stateful(folder, opset=IOS18, dtype=types.fp16):
         now = mb.coreml_update_state(state=cache, value=after)
         return mb.reduce_sum(x=now, axes=[0])
 
-    model = ct.convert(
-        program, minimum_deployment_target=opset, pass_pipeline=ct.PassPipeline.EMPTY, skip_model_load=True
-    )
+    model = ct.convert(program, minimum_deployment_target=opset, pass_pipeline=ct.PassPipeline.EMPTY, skip_model_load=True)
     path = str(folder / "stateful.mlpackage")
     model.save(path)
     return path

@@ -22,9 +22,7 @@ def conv_reference(x, w, bias=None, strides=None, pads=None, dilations=None, gro
     n = x.ndim - 2
     pads = pads or [(0, 0)] * n
     padded = np.pad(x, [(0, 0), (0, 0), *pads])
-    return CONV[n](
-        f64(padded), f64(w), None if bias is None else f64(bias), strides or 1, 0, dilations or 1, groups
-    ).numpy()
+    return CONV[n](f64(padded), f64(w), None if bias is None else f64(bias), strides or 1, 0, dilations or 1, groups).numpy()
 
 
 def same_pads(shape, kernel, strides, dilations, lower=False):
@@ -45,9 +43,7 @@ def test_conv_custom_pads(rng, n, groups, dynamic):
     b = rng.normal(size=8).astype(np.float32)
     strides, dilations, pads = [2, 1, 1][:n], [1, 2, 1][:n], [1, 0, 2, 1, 0, 1][: 2 * n]
     check(
-        lambda x: mb.conv(
-            x=x, weight=w, bias=b, strides=strides, dilations=dilations, pad_type="custom", pad=pads, groups=groups
-        ),
+        lambda x: mb.conv(x=x, weight=w, bias=b, strides=strides, dilations=dilations, pad_type="custom", pad=pads, groups=groups),
         {"x": x},
         conv_reference(x, w, b, strides, [(pads[2 * i], pads[2 * i + 1]) for i in range(n)], dilations, groups),
         dynamic={"x": [0, *range(2, n + 2)]} if dynamic else (),
@@ -103,9 +99,7 @@ def test_conv_followed_by_batch_norm_and_relu(rng):
     expected = np.maximum(norm * gamma.reshape(shape) + beta.reshape(shape), 0)
     check(
         lambda x: mb.relu(
-            x=mb.batch_norm(
-                x=mb.conv(x=x, weight=w), mean=mean, variance=var, gamma=gamma, beta=beta, epsilon=np.float32(1e-5)
-            )
+            x=mb.batch_norm(x=mb.conv(x=x, weight=w), mean=mean, variance=var, gamma=gamma, beta=beta, epsilon=np.float32(1e-5))
         ),
         {"x": x},
         expected,

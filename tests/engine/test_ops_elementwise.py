@@ -48,9 +48,7 @@ def spread(low: float, high: float, shape=(3, 5, 7)) -> np.ndarray:
 def test_unary(name, dynamic):
     function, low, high = UNARY[name]
     x = spread(low, high)
-    check(
-        lambda x: getattr(mb, name)(x=x), {"x": x}, function(x.astype(np.float64)), dynamic={"x": [0, 2]} if dynamic else ()
-    )
+    check(lambda x: getattr(mb, name)(x=x), {"x": x}, function(x.astype(np.float64)), dynamic={"x": [0, 2]} if dynamic else ())
 
 
 @pytest.mark.parametrize("name", ["round", "floor", "ceil"])
@@ -227,12 +225,8 @@ def test_nan_compares_unequal(name):
 def test_cast(opset):
     x = np.array([-2.7, -0.5, 0.0, 0.5, 2.7, 300.9], np.float32)
     check(lambda x: mb.cast(x=x, dtype="int32"), {"x": x}, np.trunc(x).astype(np.int32), opset=opset)
-    check(
-        lambda x: mb.cast(x=mb.cast(x=x, dtype="bool"), dtype="int32"), {"x": x}, (x != 0).astype(np.int32), opset=opset
-    )
-    check(
-        lambda x: mb.cast(x=mb.cast(x=x, dtype="bool"), dtype="fp32"), {"x": x}, (x != 0).astype(np.float32), opset=opset
-    )
+    check(lambda x: mb.cast(x=mb.cast(x=x, dtype="bool"), dtype="int32"), {"x": x}, (x != 0).astype(np.int32), opset=opset)
+    check(lambda x: mb.cast(x=mb.cast(x=x, dtype="bool"), dtype="fp32"), {"x": x}, (x != 0).astype(np.float32), opset=opset)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16"])
@@ -345,7 +339,9 @@ def test_select(rng):
     )
     i = np.array([[1, I32_MAX], [-3, 0]], np.int32)
     check(
-        lambda i: mb.select(cond=mb.greater(x=i, y=np.int32(0)), a=i, b=np.int32(5)), {"i": i}, np.where(i > 0, i, 5).astype(np.int32)
+        lambda i: mb.select(cond=mb.greater(x=i, y=np.int32(0)), a=i, b=np.int32(5)),
+        {"i": i},
+        np.where(i > 0, i, 5).astype(np.int32),
     )
 
 

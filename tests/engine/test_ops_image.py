@@ -47,9 +47,7 @@ def resized(x, mode, sizes):
 def test_resize_bilinear(rng, mode, sizes, rank):
     x = rng.normal(size=(2, 2, 3, 5, 4)[5 - rank :]).astype(np.float32)
     check(
-        lambda x: mb.resize_bilinear(
-            x=x, target_size_height=sizes[0], target_size_width=sizes[1], sampling_mode=mode
-        ),
+        lambda x: mb.resize_bilinear(x=x, target_size_height=sizes[0], target_size_width=sizes[1], sampling_mode=mode),
         {"x": x},
         resized(x, mode, sizes),
         eps=256,
@@ -134,7 +132,12 @@ def test_nearest_has_no_rounding_errors(rng, size, out):
 
 @pytest.mark.parametrize(
     "mode, rule",
-    [("DEFAULT", center_rule), ("UNALIGN_CORNERS", center_rule), ("STRICT_ALIGN_CORNERS", align_rule), ("OFFSET_CORNERS", offset_rule)],
+    [
+        ("DEFAULT", center_rule),
+        ("UNALIGN_CORNERS", center_rule),
+        ("STRICT_ALIGN_CORNERS", align_rule),
+        ("OFFSET_CORNERS", offset_rule),
+    ],
 )
 @pytest.mark.parametrize("sizes", [(4, 6), (7, 5), (1, 3)])
 @pytest.mark.parametrize("dtype", [np.float32, np.int32])
@@ -154,7 +157,9 @@ def test_resize_nearest(rng, mode, rule, sizes, dtype, as_input):
     )
 
 
-@pytest.mark.parametrize("align, half, mode", [(True, None, MODES[0]), (False, None, MODES[4]), (False, False, MODES[2]), (False, True, MODES[4])])
+@pytest.mark.parametrize(
+    "align, half, mode", [(True, None, MODES[0]), (False, None, MODES[4]), (False, False, MODES[2]), (False, True, MODES[4])]
+)
 @pytest.mark.parametrize("scale", [(2, 3), (2.6, 1.0), (0.5, 0.75)])
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_upsample_bilinear(rng, align, half, mode, scale, dynamic):
@@ -254,7 +259,9 @@ def resample_reference(x, coordinates, sampling, padding, value, space, align):
 
 
 @pytest.mark.parametrize("sampling", ["bilinear", "nearest"])
-@pytest.mark.parametrize("padding, value", [("constant", 0.0), ("constant", 6.17), ("border", 0.0), ("reflection", 0.0), ("symmetric", 0.0)])
+@pytest.mark.parametrize(
+    "padding, value", [("constant", 0.0), ("constant", 6.17), ("border", 0.0), ("reflection", 0.0), ("symmetric", 0.0)]
+)
 @pytest.mark.parametrize("space", ["unnormalized", "normalized_minus_one_to_one", "normalized_zero_to_one"])
 @pytest.mark.parametrize("align", [False, True])
 def test_resample(rng, sampling, padding, value, space, align):
@@ -358,7 +365,9 @@ def crop_resize_reference(x, boxes, images, mode, out, pad):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("out", [(3, 4), (1, 1)])
-@pytest.mark.parametrize("convention", ["CORNERS_HEIGHT_FIRST", "CORNERS_WIDTH_FIRST", "CENTER_SIZE_HEIGHT_FIRST", "CENTER_SIZE_WIDTH_FIRST"])
+@pytest.mark.parametrize(
+    "convention", ["CORNERS_HEIGHT_FIRST", "CORNERS_WIDTH_FIRST", "CENTER_SIZE_HEIGHT_FIRST", "CENTER_SIZE_WIDTH_FIRST"]
+)
 @pytest.mark.parametrize("normalized", [False, True])
 def test_crop_resize_ios17(rng, mode, out, convention, normalized):
     x = rng.normal(size=(2, 3, 8, 9)).astype(np.float32)

@@ -36,9 +36,7 @@ def test_linear_ios17_weight_of_another_type(rng, weight_type):
     x = rng.normal(size=(2, 5)).astype(np.float32)
     w = (rng.normal(size=(3, 5)) * 4).astype(weight_type)
     b = (rng.normal(size=3) * 4).astype(weight_type)
-    check(
-        lambda x: mb.linear(x=x, weight=w, bias=b), {"x": x}, x.astype(np.float64) @ w.T.astype(np.float64) + b, opset=IOS17
-    )
+    check(lambda x: mb.linear(x=x, weight=w, bias=b), {"x": x}, x.astype(np.float64) @ w.T.astype(np.float64) + b, opset=IOS17)
 
 
 SHAPES = [
@@ -79,12 +77,12 @@ def test_matmul(rng, x_shape, y_shape, transpose_x, transpose_y, dtype, constant
 def test_matmul_of_unknown_extents(rng, dtype):
     x, y = (rng.normal(size=s).astype(np.float32) * 10 for s in ((2, 3, 4), (2, 4, 5)))
     x, y = x.astype(dtype), y.astype(dtype)
-    check(
-        lambda x, y: mb.matmul(x=x, y=y), {"x": x, "y": y}, (x.astype(np.float64) @ y).astype(np.float64), dynamic=["x", "y"]
-    )
+    check(lambda x, y: mb.matmul(x=x, y=y), {"x": x, "y": y}, (x.astype(np.float64) @ y).astype(np.float64), dynamic=["x", "y"])
 
 
-@pytest.mark.parametrize("x_shape, y_shape", [((2, 3, 4, 5), (2, 5, 4, 6)), ((1, 3, 4, 5), (2, 5, 1, 6)), ((2, 3, 1, 5), (1, 5, 4, 6))])
+@pytest.mark.parametrize(
+    "x_shape, y_shape", [((2, 3, 4, 5), (2, 5, 4, 6)), ((1, 3, 4, 5), (2, 5, 1, 6)), ((2, 3, 1, 5), (1, 5, 4, 6))]
+)
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_einsum_of_rank_4(rng, x_shape, y_shape, dynamic):
     x, y = rng.normal(size=x_shape).astype(np.float32), rng.normal(size=y_shape).astype(np.float32)

@@ -108,9 +108,7 @@ def test_local_response_norm(rng, rank, size):
     x = (rng.normal(size=(2, 6, 4, 3, 2)[:rank]) * 4).astype(np.float32)
     expected = torch.nn.functional.local_response_norm(torch.from_numpy(x).double(), size, 0.02, 0.6, 1.5).numpy()
     check(
-        lambda x: mb.local_response_norm(
-            x=x, size=size, alpha=np.float32(0.02), beta=np.float32(0.6), k=np.float32(1.5)
-        ),
+        lambda x: mb.local_response_norm(x=x, size=size, alpha=np.float32(0.02), beta=np.float32(0.6), k=np.float32(1.5)),
         {"x": x},
         expected,
     )

@@ -28,7 +28,9 @@ def test_reduce(rng, name, keep_dims, dynamic):
         expected = REDUCTIONS[name](x.astype(np.float64), axis=None if axes is None else tuple(axes), keepdims=keep_dims)
         build = lambda x: getattr(mb, name)(x=x, keep_dims=keep_dims, **options)  # noqa: E731
         if np.ndim(expected) == 0:  # Core ML has no output of rank 0.
-            check(lambda x: mb.expand_dims(x=build(x), axes=[0]), {"x": x}, np.reshape(expected, 1), dynamic=["x"] if dynamic else ())
+            check(
+                lambda x: mb.expand_dims(x=build(x), axes=[0]), {"x": x}, np.reshape(expected, 1), dynamic=["x"] if dynamic else ()
+            )
         else:
             check(build, {"x": x}, expected, dynamic=["x"] if dynamic else ())
 

@@ -25,9 +25,7 @@ def exact(build, inputs, expected, **options):
 def test_reshape(opset, dynamic, shape):
     x = numbers(2, 12)
     target = [2 if s == 0 else s for s in shape] if len(shape) == 2 else shape
-    exact(
-        lambda x: mb.reshape(x=x, shape=shape), {"x": x}, x.reshape(target), opset=opset, dynamic={"x": [0]} if dynamic else ()
-    )
+    exact(lambda x: mb.reshape(x=x, shape=shape), {"x": x}, x.reshape(target), opset=opset, dynamic={"x": [0]} if dynamic else ())
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
@@ -57,9 +55,7 @@ def test_reshape_to_a_shape_computed_from_another_tensor():
 def test_reshape_like():
     x, a, b = numbers(6, 10), numbers(2, 3, 4), numbers(7, 5, 2)
     exact(
-        lambda x, a, b: mb.reshape_like(
-            x=x, ref_tensors=[a, b], begins=[0, 1], ends=[2, 0], end_masks=[False, True]
-        ),
+        lambda x, a, b: mb.reshape_like(x=x, ref_tensors=[a, b], begins=[0, 1], ends=[2, 0], end_masks=[False, True]),
         {"x": x, "a": a, "b": b},
         x.reshape(2, 3, 5, 2),
         opset=IOS16,
@@ -70,9 +66,7 @@ def test_reshape_like():
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_expand_dims(axes, dynamic):
     x = numbers(3, 4)
-    exact(
-        lambda x: mb.expand_dims(x=x, axes=axes), {"x": x}, np.expand_dims(x, tuple(axes)), dynamic=["x"] if dynamic else ()
-    )
+    exact(lambda x: mb.expand_dims(x=x, axes=axes), {"x": x}, np.expand_dims(x, tuple(axes)), dynamic=["x"] if dynamic else ())
 
 
 def test_squeeze():
@@ -123,7 +117,9 @@ def test_split(axis):
     x = numbers(2, 6, 3)
     exact(lambda x: mb.split(x=x, num_splits=3, axis=axis), {"x": x}, np.split(x, 3, axis))
     exact(lambda x: mb.split(x=x, split_sizes=[1, 2, 3], axis=axis), {"x": x}, np.split(x, [1, 3], axis))
-    exact(lambda x: mb.split(x=x, num_splits=2, split_sizes=[4, 2], axis=axis), {"x": x}, np.split(x, [4], axis), dynamic={"x": [0]})
+    exact(
+        lambda x: mb.split(x=x, num_splits=2, split_sizes=[4, 2], axis=axis), {"x": x}, np.split(x, [4], axis), dynamic={"x": [0]}
+    )
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1, 2, 3])
@@ -244,9 +240,7 @@ def test_slice_update_lowers_without_slice_scatter(case):
     target = python_slice(expected, *SLICES[case])
     update = -1 - numbers(*target.shape)
     target[...] = update
-    exact(
-        lambda x, u: mb.slice_update(x=x, update=u, begin=begin, end=end, **masks), {"x": x, "u": update}, expected, opset=IOS18
-    )
+    exact(lambda x, u: mb.slice_update(x=x, update=u, begin=begin, end=end, **masks), {"x": x, "u": update}, expected, opset=IOS18)
     exact(
         lambda x, u, b, e: mb.slice_update(x=x, update=u, begin=b, end=e, **masks),
         {"x": x, "u": update, "b": np.int32(begin), "e": np.int32(end)},
@@ -292,7 +286,13 @@ def test_gather(opset, axis):
     x = numbers(4, 5, 6)
     indices = np.int32([[3, 0], [1, 1]])
     exact(lambda x: mb.gather(x=x, indices=indices, axis=axis), {"x": x}, np.take(x, indices, axis), opset=opset)
-    exact(lambda x, i: mb.gather(x=x, indices=i, axis=axis), {"x": x, "i": indices}, np.take(x, indices, axis), opset=opset, dynamic=["x", "i"])
+    exact(
+        lambda x, i: mb.gather(x=x, indices=i, axis=axis),
+        {"x": x, "i": indices},
+        np.take(x, indices, axis),
+        opset=opset,
+        dynamic=["x", "i"],
+    )
     exact(lambda x: mb.gather(x=x, indices=np.int32(2), axis=axis), {"x": x}, np.take(x, 2, axis), opset=opset)
 
 
@@ -343,7 +343,9 @@ def test_gather_batch_dims():
 def test_gather_along_axis(rng, axis):
     x = numbers(4, 5, 6)
     indices = rng.integers(-x.shape[axis], x.shape[axis], x.shape).astype(np.int32)
-    exact(lambda x, i: mb.gather_along_axis(x=x, indices=i, axis=axis), {"x": x, "i": indices}, np.take_along_axis(x, indices, axis))
+    exact(
+        lambda x, i: mb.gather_along_axis(x=x, indices=i, axis=axis), {"x": x, "i": indices}, np.take_along_axis(x, indices, axis)
+    )
 
 
 def test_gather_nd():
@@ -403,9 +405,7 @@ def test_scatter_along_axis_and_nd(rng, mode, dtype):
     for (row, column), value in zip(nd, values):
         expected[row, column] = MODES[mode](expected[row, column], float(value))
     expected = np.trunc(expected).astype(np.int32) if dtype == np.int32 else expected
-    check(
-        lambda x, i, u: mb.scatter_nd(data=x, indices=i, updates=u, mode=mode), {"x": x, "i": nd, "u": values}, expected, eps=4
-    )
+    check(lambda x, i, u: mb.scatter_nd(data=x, indices=i, updates=u, mode=mode), {"x": x, "i": nd, "u": values}, expected, eps=4)
 
 
 def test_scatter_adds_repeated_indices():
@@ -420,7 +420,10 @@ def test_scatter_adds_repeated_indices():
 def test_scatter_out_of_range_is_an_error():
     x, u = numbers(3, 2), numbers(1, 2)
     with pytest.raises(EngineError):
-        run(lambda x, u, i: mb.scatter(data=x, indices=i, updates=u, axis=0, mode="update"), {"x": x, "u": u, "i": np.int32([10**6])})
+        run(
+            lambda x, u, i: mb.scatter(data=x, indices=i, updates=u, axis=0, mode="update"),
+            {"x": x, "u": u, "i": np.int32([10**6])},
+        )
 
 
 # --- Whole tensors
@@ -434,7 +437,10 @@ def test_band_part_keeps_infinities_out(lower, upper, dynamic):
     i, j = np.ogrid[:4, :5]
     band = ((lower < 0) | (i - j <= lower)) & ((upper < 0) | (j - i <= upper))
     exact(
-        lambda x: mb.band_part(x=x, lower=lower, upper=upper), {"x": x}, np.where(band, x, 0), dynamic={"x": [1, 2]} if dynamic else ()
+        lambda x: mb.band_part(x=x, lower=lower, upper=upper),
+        {"x": x},
+        np.where(band, x, 0),
+        dynamic={"x": [1, 2]} if dynamic else (),
     )
 
 
@@ -478,11 +484,19 @@ def test_fill_and_ranges():
     shape = np.int32([4, 2])
     exact(lambda x: mb.fill(shape=mb.shape(x=x), value=np.float32(3)), {"x": x}, np.full((2, 3), 3, np.float32), dynamic=["x"])
     exact(lambda s: mb.fill(shape=s, value=np.int32(3)), {"s": shape}, np.full((4, 2), 3, np.int32))
-    exact(lambda x: mb.fill_like(ref_tensor=x, value=np.int32(2)), {"x": x}, np.full((2, 3), 2, np.int32), opset=IOS16, dynamic=["x"])
+    exact(
+        lambda x: mb.fill_like(ref_tensor=x, value=np.int32(2)), {"x": x}, np.full((2, 3), 2, np.int32), opset=IOS16, dynamic=["x"]
+    )
     n = np.int32([7])
-    exact(lambda n: mb.range_1d(start=np.int32(1), end=mb.squeeze(x=n), step=np.int32(2)), {"n": n}, np.arange(1, 7, 2, dtype=np.int32))
+    exact(
+        lambda n: mb.range_1d(start=np.int32(1), end=mb.squeeze(x=n), step=np.int32(2)),
+        {"n": n},
+        np.arange(1, 7, 2, dtype=np.int32),
+    )
     f = np.float32([2])
-    check(lambda f: mb.range_1d(start=np.float32(0.5), end=mb.squeeze(x=f), step=np.float32(0.25)), {"f": f}, np.arange(0.5, 2, 0.25))
+    check(
+        lambda f: mb.range_1d(start=np.float32(0.5), end=mb.squeeze(x=f), step=np.float32(0.25)), {"f": f}, np.arange(0.5, 2, 0.25)
+    )
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1, 2])

@@ -43,17 +43,26 @@ double load(const std::byte* bytes) {
 double load_number(DataType dtype, const std::byte* bytes) {
   switch (dtype) {
     case DataType::kBool:
-    case DataType::kUInt8: return load<uint8_t>(bytes);
-    case DataType::kInt8: return load<int8_t>(bytes);
-    case DataType::kInt16: return load<int16_t>(bytes);
-    case DataType::kUInt16: return load<uint16_t>(bytes);
-    case DataType::kInt32: return load<int32_t>(bytes);
-    case DataType::kInt64: return load<int64_t>(bytes);
+    case DataType::kUInt8:
+      return load<uint8_t>(bytes);
+    case DataType::kInt8:
+      return load<int8_t>(bytes);
+    case DataType::kInt16:
+      return load<int16_t>(bytes);
+    case DataType::kUInt16:
+      return load<uint16_t>(bytes);
+    case DataType::kInt32:
+      return load<int32_t>(bytes);
+    case DataType::kInt64:
+      return load<int64_t>(bytes);
     case DataType::kFloat16:
       return model::half_to_float(static_cast<uint16_t>(load<uint16_t>(bytes)));
-    case DataType::kFloat32: return load<float>(bytes);
-    case DataType::kFloat64: return load<double>(bytes);
-    case DataType::kInvalid: break;
+    case DataType::kFloat32:
+      return load<float>(bytes);
+    case DataType::kFloat64:
+      return load<double>(bytes);
+    case DataType::kInvalid:
+      break;
   }
   return 0;
 }
@@ -90,8 +99,8 @@ inmemoryfs::InMemoryFileSystem read_test_model(const std::string& name) {
   EXPECT_TRUE(fs::exists(root)) << root;
   if (!fs::exists(root)) return files;
   // Read by hand: Bazel's runfiles are symbolic links, which inmemoryfs refuses.
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(
-           root, fs::directory_options::follow_directory_symlink)) {
+  for (const fs::directory_entry& entry :
+       fs::recursive_directory_iterator(root, fs::directory_options::follow_directory_symlink)) {
     if (!fs::is_regular_file(entry.path())) continue;
     std::ifstream stream(entry.path(), std::ios::binary);
     auto content = std::make_shared<const std::string>(std::istreambuf_iterator<char>(stream),
@@ -136,18 +145,35 @@ std::vector<std::byte> make_bytes(DataType dtype, const std::vector<double>& val
   for (const double value : values) {
     switch (dtype) {
       case DataType::kBool:
-      case DataType::kUInt8: append(&bytes, static_cast<uint8_t>(value)); break;
-      case DataType::kInt8: append(&bytes, static_cast<int8_t>(value)); break;
-      case DataType::kInt16: append(&bytes, static_cast<int16_t>(value)); break;
-      case DataType::kUInt16: append(&bytes, static_cast<uint16_t>(value)); break;
-      case DataType::kInt32: append(&bytes, static_cast<int32_t>(value)); break;
-      case DataType::kInt64: append(&bytes, static_cast<int64_t>(value)); break;
+      case DataType::kUInt8:
+        append(&bytes, static_cast<uint8_t>(value));
+        break;
+      case DataType::kInt8:
+        append(&bytes, static_cast<int8_t>(value));
+        break;
+      case DataType::kInt16:
+        append(&bytes, static_cast<int16_t>(value));
+        break;
+      case DataType::kUInt16:
+        append(&bytes, static_cast<uint16_t>(value));
+        break;
+      case DataType::kInt32:
+        append(&bytes, static_cast<int32_t>(value));
+        break;
+      case DataType::kInt64:
+        append(&bytes, static_cast<int64_t>(value));
+        break;
       case DataType::kFloat16:
         append(&bytes, model::float_to_half(static_cast<float>(value)));
         break;
-      case DataType::kFloat32: append(&bytes, static_cast<float>(value)); break;
-      case DataType::kFloat64: append(&bytes, value); break;
-      case DataType::kInvalid: break;
+      case DataType::kFloat32:
+        append(&bytes, static_cast<float>(value));
+        break;
+      case DataType::kFloat64:
+        append(&bytes, value);
+        break;
+      case DataType::kInvalid:
+        break;
     }
   }
   return bytes;
@@ -213,8 +239,8 @@ std::vector<double> EngineTestBase::read_state(const State& state, const Model& 
   if (status.code() == code && status.to_string().find(text) != std::string::npos) {
     return ::testing::AssertionSuccess();
   }
-  return ::testing::AssertionFailure() << "expected " << status_code_name(code) << " with \"" << text
-                                       << "\", got " << status.to_string();
+  return ::testing::AssertionFailure() << "expected " << status_code_name(code) << " with \""
+                                       << text << "\", got " << status.to_string();
 }
 
 }  // namespace coreml_delegate::engine

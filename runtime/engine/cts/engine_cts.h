@@ -1,15 +1,17 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_CTS_ENGINE_CTS_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_CTS_ENGINE_CTS_H_
 
-// The conformance suite: what every engine must do, written once against engine.h. An engine's test instantiates the two suites (link
+// The conformance suite: what every engine must do, written once against engine.h. An engine's test
+// instantiates the two suites (link
 // //runtime/engine/cts):
 //
 //   EngineUnderTest portable() { return {.name = "portable", .engine = make_portable_engine()}; }
 //   INSTANTIATE_TEST_SUITE_P(Portable, EngineTest, ::testing::Values(&portable));
 //   INSTANTIATE_TEST_SUITE_P(Portable, PackageEngineTest, ::testing::Values(&portable));
 //
-// EngineTest needs only the operations that the fake engine has too; PackageEngineTest what takes a real ML Program. The models are
-// in testdata/, made by make_testdata.py, which says what each computes.
+// EngineTest needs only the operations that the fake engine has too; PackageEngineTest what takes a
+// real ML Program. The models are in testdata/, made by make_testdata.py, which says what each
+// computes.
 
 #include <gtest/gtest.h>
 
@@ -97,7 +99,8 @@ class EngineTest : public EngineTestBase {};
 class PackageEngineTest : public EngineTestBase {};
 
 // The failure has this code and says `text` somewhere.
-::testing::AssertionResult fails_with(const Status& status, StatusCode code, const std::string& text);
+::testing::AssertionResult fails_with(const Status& status, StatusCode code,
+                                      const std::string& text);
 
 }  // namespace coreml_delegate::engine
 

@@ -11,8 +11,8 @@
 namespace coreml_delegate::engine {
 namespace {
 
-using ::testing::ElementsAre;
 using ::testing::Each;
+using ::testing::ElementsAre;
 
 std::vector<Tensor> add_inputs() {
   return {make_tensor(DataType::kFloat32, {2, 3}, {1, 2, 3, 4, 5, 6}),
@@ -128,8 +128,9 @@ TEST_P(EngineTest, ShapesInTheirRange) {
     std::vector<double> expected;
     for (const double value : values) expected.push_back(2 * value);
     EXPECT_EQ(outputs[0].numbers(), expected);
-    EXPECT_THAT(std::vector<std::byte>(outputs[0].bytes.begin() + rows * 12, outputs[0].bytes.end()),
-                Each(std::byte{0xA5}));
+    EXPECT_THAT(
+        std::vector<std::byte>(outputs[0].bytes.begin() + rows * 12, outputs[0].bytes.end()),
+        Each(std::byte{0xA5}));
   }
 }
 
@@ -157,8 +158,10 @@ TEST_P(EngineTest, RefusesWrongTypesShapesAndRanks) {
   ASSERT_NE(model, nullptr);
   const std::vector<double> six(6, 1);
   const std::vector<Tensor> wrong = {
-      make_tensor(DataType::kFloat16, {2, 3}, six), make_tensor(DataType::kInt32, {2, 3}, six),
-      make_tensor(DataType::kFloat32, {3, 2}, six), make_tensor(DataType::kFloat32, {6}, six),
+      make_tensor(DataType::kFloat16, {2, 3}, six),
+      make_tensor(DataType::kInt32, {2, 3}, six),
+      make_tensor(DataType::kFloat32, {3, 2}, six),
+      make_tensor(DataType::kFloat32, {6}, six),
       make_tensor(DataType::kFloat32, {1, 2, 3}, six),
       make_tensor(DataType::kFloat32, {2, 4}, std::vector<double>(8, 1)),
       make_tensor(DataType::kFloat32, {0, 3}, {})};
@@ -170,9 +173,11 @@ TEST_P(EngineTest, RefusesWrongTypesShapesAndRanks) {
     EXPECT_TRUE(is_untouched(outputs[0]));
   }
   std::vector<Tensor> outputs = {make_output(DataType::kFloat16, {2, 3}, 24)};
-  EXPECT_TRUE(fails_with(execute(*model, add_inputs(), outputs), StatusCode::kInvalidArgument, "sum"));
+  EXPECT_TRUE(
+      fails_with(execute(*model, add_inputs(), outputs), StatusCode::kInvalidArgument, "sum"));
   outputs = {make_output(DataType::kFloat32, {6})};
-  EXPECT_TRUE(fails_with(execute(*model, add_inputs(), outputs), StatusCode::kInvalidArgument, "sum"));
+  EXPECT_TRUE(
+      fails_with(execute(*model, add_inputs(), outputs), StatusCode::kInvalidArgument, "sum"));
   EXPECT_TRUE(is_untouched(outputs[0]));
 }
 
@@ -213,7 +218,8 @@ TEST_P(EngineTest, RefusesATooSmallOutputBeforeWriting) {
   ASSERT_NE(model, nullptr);
   std::vector<Tensor> outputs = {make_output(DataType::kFloat32, {2, 3})};
   outputs[0].bytes.resize(23);
-  EXPECT_TRUE(fails_with(execute(*model, add_inputs(), outputs), StatusCode::kInvalidArgument, "sum"));
+  EXPECT_TRUE(
+      fails_with(execute(*model, add_inputs(), outputs), StatusCode::kInvalidArgument, "sum"));
   EXPECT_TRUE(is_untouched(outputs[0]));
 }
 
@@ -263,7 +269,8 @@ TEST_P(EngineTest, OtherStrides) {
   for (const std::vector<int64_t>& strides : layouts) {
     std::vector<Tensor> inputs = add_inputs();
     inputs[0].strides = strides;
-    inputs[0].bytes = make_bytes(DataType::kFloat32, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13});
+    inputs[0].bytes =
+        make_bytes(DataType::kFloat32, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13});
     std::vector<double> expected = inputs[0].numbers();
     for (size_t i = 0; i < 6; ++i) expected[i] += 10 * static_cast<double>(i + 1);
     std::vector<Tensor> outputs = {make_output(DataType::kFloat32, {2, 3})};
@@ -347,7 +354,8 @@ TEST_P(EngineTest, TellsWhatItDid) {
   // A failed one is not a measurement.
   recorder.kinds.clear();
   outputs.clear();
-  EXPECT_FALSE(execute(*model, add_inputs(), outputs, {.state = nullptr, .events = &recorder}).ok());
+  EXPECT_FALSE(
+      execute(*model, add_inputs(), outputs, {.state = nullptr, .events = &recorder}).ok());
   EXPECT_TRUE(recorder.kinds.empty());
 }
 

@@ -82,11 +82,11 @@ TEST_P(EngineTest, ACompiledModelKeepsItsStatesAndRanges) {
   for (const int64_t n : {1, 8, 3}) {
     std::vector<Tensor> outputs = {make_output(DataType::kFloat16, {4}),
                                    make_output(DataType::kFloat32, {8})};
-    const Status status =
-        execute(**model,
-                {make_tensor(DataType::kFloat16, {4}, std::vector<double>(4, 1)),
-                 make_tensor(DataType::kFloat32, {n}, std::vector<double>(static_cast<size_t>(n), 2))},
-                outputs, {.state = state.get(), .events = nullptr});
+    const Status status = execute(
+        **model,
+        {make_tensor(DataType::kFloat16, {4}, std::vector<double>(4, 1)),
+         make_tensor(DataType::kFloat32, {n}, std::vector<double>(static_cast<size_t>(n), 2))},
+        outputs, {.state = state.get(), .events = nullptr});
     ASSERT_TRUE(status.ok()) << status.to_string();
     EXPECT_THAT(outputs[1].shape, ElementsAre(n));
     EXPECT_THAT(outputs[1].numbers(), Each(4));
@@ -135,7 +135,8 @@ TEST_P(EngineTest, RefusesAFolderWithAFileMissingOrEmpty) {
   EXPECT_TRUE(compiled.load().ok());
 }
 
-// A damaged entry gave wrong numbers until the user cleared the cache (pytorch/executorch issue 16492).
+// A damaged entry gave wrong numbers until the user cleared the cache (pytorch/executorch issue
+// 16492).
 TEST_P(EngineTest, RefusesADamagedFolder) {
   if (!under_test().detects_any_damage) return;
   Compiled compiled(engine(), "add");
@@ -167,8 +168,10 @@ TEST_P(EngineTest, CancelledBeforeItBegins) {
   const inmemoryfs::InMemoryFileSystem files = read_test_model("add");
   const ModelSource source{ModelKind::kPackage, &files, "add"};
   const TemporaryFolder folder;
-  EXPECT_TRUE(fails_with(engine().compile(source, folder.path(), options), StatusCode::kCancelled, ""));
-  EXPECT_TRUE(fails_with(engine().load_source(source, options).status(), StatusCode::kCancelled, ""));
+  EXPECT_TRUE(
+      fails_with(engine().compile(source, folder.path(), options), StatusCode::kCancelled, ""));
+  EXPECT_TRUE(
+      fails_with(engine().load_source(source, options).status(), StatusCode::kCancelled, ""));
   Compiled compiled(engine(), "add");
   EXPECT_TRUE(fails_with(compiled.load(options).status(), StatusCode::kCancelled, ""));
   // Without it, all is well.

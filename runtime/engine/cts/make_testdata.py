@@ -225,9 +225,7 @@ def _accumulate(x, acc, extra=1.0):
 
 
 def _state(writer: _Writer) -> None:
-    @mb.program(
-        input_specs=[mb.TensorSpec((4,), types.fp16), mb.StateTensorSpec((4,), types.fp16)], opset_version=_IOS18
-    )
+    @mb.program(input_specs=[mb.TensorSpec((4,), types.fp16), mb.StateTensorSpec((4,), types.fp16)], opset_version=_IOS18)
     def program(x, acc):
         return mb.identity(x=_accumulate(x, acc), name="total")
 

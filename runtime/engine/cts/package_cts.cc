@@ -34,7 +34,8 @@ TEST_P(PackageEngineTest, EnumeratedShapes) {
   // Between two that are allowed.
   std::vector<Tensor> outputs = {make_output(DataType::kFloat32, {4, 3})};
   EXPECT_TRUE(fails_with(
-      execute(*model, {make_tensor(DataType::kFloat32, {3, 3}, std::vector<double>(9, 2))}, outputs),
+      execute(*model, {make_tensor(DataType::kFloat32, {3, 3}, std::vector<double>(9, 2))},
+              outputs),
       StatusCode::kInvalidArgument, "[2, 3], [4, 3]"));
   EXPECT_TRUE(is_untouched(outputs[0]));
 }
@@ -46,10 +47,10 @@ TEST_P(PackageEngineTest, ScalarsAreDescribedAsOneElement) {
   EXPECT_EQ(model->description().outputs[1].to_string(), "total: float32[]");
   std::vector<Tensor> outputs = {make_output(DataType::kFloat32, {3}),
                                  make_output(DataType::kFloat32, {})};
-  const Status status = execute(*model,
-                                {make_tensor(DataType::kFloat32, {1}, {2}),
-                                 make_tensor(DataType::kFloat32, {3}, {1, 2, 3})},
-                                outputs);
+  const Status status = execute(
+      *model,
+      {make_tensor(DataType::kFloat32, {1}, {2}), make_tensor(DataType::kFloat32, {3}, {1, 2, 3})},
+      outputs);
   ASSERT_TRUE(status.ok()) << status.to_string();
   EXPECT_THAT(outputs[0].numbers(), ElementsAre(2, 4, 6));
   EXPECT_THAT(outputs[1].numbers(), ElementsAre(12));
@@ -63,8 +64,7 @@ TEST_P(PackageEngineTest, ShapesThatDependOnValues) {
     std::vector<double> values(16, 0);
     for (const double index : expected) values[static_cast<size_t>(index)] = 1;
     std::vector<Tensor> outputs = {make_output(DataType::kInt32, {16})};
-    const Status status =
-        execute(*model, {make_tensor(DataType::kFloat32, {16}, values)}, outputs);
+    const Status status = execute(*model, {make_tensor(DataType::kFloat32, {16}, values)}, outputs);
     ASSERT_TRUE(status.ok()) << status.to_string();
     EXPECT_THAT(outputs[0].shape, ElementsAre(static_cast<int64_t>(expected.size())));
     EXPECT_EQ(outputs[0].numbers(), expected);
@@ -72,7 +72,8 @@ TEST_P(PackageEngineTest, ShapesThatDependOnValues) {
   // No elements need no memory.
   std::vector<Tensor> nothing = {make_output(DataType::kInt32, {0})};
   EXPECT_TRUE(
-      execute(*model, {make_tensor(DataType::kFloat32, {16}, std::vector<double>(16, 0))}, nothing).ok());
+      execute(*model, {make_tensor(DataType::kFloat32, {16}, std::vector<double>(16, 0))}, nothing)
+          .ok());
   EXPECT_TRUE(fails_with(
       execute(*model, {make_tensor(DataType::kFloat32, {16}, std::vector<double>(16, 1))}, nothing),
       StatusCode::kInvalidArgument, "n: int32"));
@@ -87,7 +88,8 @@ TEST_P(PackageEngineTest, TheSourceMayGoAwayAfterLoading) {
   }
   ASSERT_NE(model, nullptr);
   std::vector<Tensor> outputs = {make_output(DataType::kFloat32, {1, 64})};
-  ASSERT_TRUE(execute(*model, {make_tensor(DataType::kFloat32, {1, 4}, {1, 10, 100, 1000})}, outputs).ok());
+  ASSERT_TRUE(
+      execute(*model, {make_tensor(DataType::kFloat32, {1, 4}, {1, 10, 100, 1000})}, outputs).ok());
   std::vector<double> expected;
   for (int row = 0; row < 64; ++row) {
     double value = row;
@@ -140,7 +142,8 @@ TEST_P(PackageEngineTest, CompilesTheFunctionAskedFor) {
   const TemporaryFolder folder;
   LoadOptions options;
   options.function_name = "push";
-  ASSERT_TRUE(engine().compile({ModelKind::kPackage, &files, "functions"}, folder.path(), options).ok());
+  ASSERT_TRUE(
+      engine().compile({ModelKind::kPackage, &files, "functions"}, folder.path(), options).ok());
   const Result<std::unique_ptr<Model>> model = engine().load(folder.path(), options);
   ASSERT_TRUE(model.ok()) << model.status().to_string();
   EXPECT_EQ((*model)->description().name, "push");
@@ -177,8 +180,8 @@ TEST_P(PackageEngineTest, DamagedPackages) {
   ASSERT_TRUE(files.remove("Manifest.json").ok());
   EXPECT_TRUE(fails_with(engine().load_source(source, {}).status(), StatusCode::kCorruptData,
                          "Manifest.json"));
-  EXPECT_TRUE(fails_with(engine().describe(source).status(), StatusCode::kCorruptData,
-                         "Manifest.json"));
+  EXPECT_TRUE(
+      fails_with(engine().describe(source).status(), StatusCode::kCorruptData, "Manifest.json"));
 }
 
 TEST_P(PackageEngineTest, CancelledWhileItCompiles) {
@@ -245,9 +248,8 @@ TEST_P(PackageEngineTest, GivesIntermediateValues) {
   Inspector inspector;
   inspector.values_wanted = true;
   std::vector<Tensor> outputs = {make_output(DataType::kFloat16, {4})};
-  const Status status =
-      execute(*model, {make_tensor(DataType::kFloat16, {4}, {1, 2, 3, 4})}, outputs,
-              {.state = state.get(), .events = &inspector});
+  const Status status = execute(*model, {make_tensor(DataType::kFloat16, {4}, {1, 2, 3, 4})},
+                                outputs, {.state = state.get(), .events = &inspector});
   ASSERT_TRUE(status.ok()) << status.to_string();
   EXPECT_THAT(outputs[0].numbers(), ElementsAre(1, 2, 3, 4));
   EXPECT_THAT(read_state(*state, *model, "acc"), ElementsAre(1, 2, 3, 4));

@@ -136,9 +136,9 @@ TEST_P(EngineTest, TheStateMustBeThereWhenThereAreStates) {
   ASSERT_NE(without, nullptr);
   const Tensor x = make_tensor(DataType::kFloat32, {2, 3}, std::vector<double>(6, 1));
   std::vector<Tensor> outputs = {make_output(DataType::kFloat32, {2, 3})};
-  EXPECT_TRUE(fails_with(
-      execute(*without, {x, x}, outputs, {.state = s.state.get(), .events = nullptr}),
-      StatusCode::kInvalidArgument, "state"));
+  EXPECT_TRUE(
+      fails_with(execute(*without, {x, x}, outputs, {.state = s.state.get(), .events = nullptr}),
+                 StatusCode::kInvalidArgument, "state"));
   EXPECT_TRUE(is_untouched(outputs[0]));
   EXPECT_TRUE(fails_with(without->make_state().status(), StatusCode::kFailedPrecondition, ""));
 }

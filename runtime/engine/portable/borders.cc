@@ -21,11 +21,10 @@ const Binding* find_binding(const std::vector<Binding>& bindings, const std::str
 }
 
 void convert_input(ov::Model& graph, size_t index, const ov::element::Type& type) {
-  const auto old = std::dynamic_pointer_cast<ov::op::v0::Parameter>(
-      graph.input(index).get_node_shared_ptr());
+  const auto old =
+      std::dynamic_pointer_cast<ov::op::v0::Parameter>(graph.input(index).get_node_shared_ptr());
   if (old->get_element_type() == type) return;
-  const auto parameter =
-      std::make_shared<ov::op::v0::Parameter>(type, old->get_partial_shape());
+  const auto parameter = std::make_shared<ov::op::v0::Parameter>(type, old->get_partial_shape());
   parameter->set_friendly_name(old->get_friendly_name());
   parameter->output(0).get_tensor().set_names(old->output(0).get_names());
   const auto consumers = old->output(0).get_target_inputs();

@@ -1,7 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_CHECKSUM_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_CHECKSUM_H_
 
-// XXH64 with seed 0 (Yann Collet's public specification), streaming: finds damage at memory speed. Not for hostile input.
+// XXH64 with seed 0 (Yann Collet's public specification), streaming: finds damage at memory speed.
+// Not for hostile input.
 
 #include <array>
 #include <cstddef>
@@ -19,8 +20,7 @@ class Checksum {
   uint64_t value() const;
 
  private:
-  std::array<uint64_t, 4> lanes_ = {0x60EA27EEADC0B5D6, 0xC2B2AE3D27D4EB4F, 0,
-                                    0x61C8864E7A143579};
+  std::array<uint64_t, 4> lanes_ = {0x60EA27EEADC0B5D6, 0xC2B2AE3D27D4EB4F, 0, 0x61C8864E7A143579};
   std::array<std::byte, 32> buffer_{};
   uint64_t length_ = 0;
 };

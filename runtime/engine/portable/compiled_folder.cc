@@ -27,8 +27,9 @@ std::string to_hex(uint64_t value) {
 // How far into its stream OpenVINO goes back, to fill its header in at the end.
 constexpr uint64_t kHeadBytes = 4096;
 
-// What OpenVINO exports into. Its header comes first and is known last, and files are written from front to back: so a graph is
-// exported twice, first to nothing, which tells the header, then to the file, with the header of the first time.
+// What OpenVINO exports into. Its header comes first and is known last, and files are written from
+// front to back: so a graph is exported twice, first to nothing, which tells the header, then to
+// the file, with the header of the first time.
 class ExportBuffer : public std::streambuf {
  public:
   // To nothing.
@@ -51,7 +52,8 @@ class ExportBuffer : public std::streambuf {
 
  protected:
   int_type overflow(int_type character) override {
-    if (traits_type::eq_int_type(character, traits_type::eof())) return traits_type::not_eof(character);
+    if (traits_type::eq_int_type(character, traits_type::eof()))
+      return traits_type::not_eof(character);
     const char text = traits_type::to_char_type(character);
     return xsputn(&text, 1) == 1 ? character : traits_type::eof();
   }
@@ -193,8 +195,8 @@ Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::
           to_hex(checksum(as_bytes(text.substr(0, text.size() - kTail)))) + "\n") {
     return corrupt_data("the description's checksum is wrong", description_path);
   }
-  const nlohmann::json json = nlohmann::json::parse(
-      text.begin(), text.end() - kTail, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json json =
+      nlohmann::json::parse(text.begin(), text.end() - kTail, nullptr, /*allow_exceptions=*/false);
   const auto string_member = [&](const char* name) {
     const bool there = json.is_object() && json.contains(name) && json[name].is_string();
     return there ? json[name].get<std::string>() : std::string();

@@ -4,10 +4,12 @@
 // The folder that the portable engine compiles a function into:
 //
 //   graph.ov          what ov::CompiledModel::export_model wrote
-//   description.json  one line of JSON, then a line with its checksum: which engine and fingerprint made the folder, for which
+//   description.json  one line of JSON, then a line with its checksum: which engine and fingerprint
+//   made the folder, for which
 //                     options, the size and checksum of graph.ov, and the function's plan
 //
-// The checksums find damage, not malice. description.json is written last. Knows nothing of OpenVINO.
+// The checksums find damage, not malice. description.json is written last. Knows nothing of
+// OpenVINO.
 //
 // Thread rule: one thread per folder being written; reading from several.
 
@@ -30,13 +32,14 @@ struct CompiledFolder {
   Bytes graph;  // Mapped. Ignored when writing.
 };
 
-// `export_graph` writes the graph to the stream, and is called twice: it must write the same. The folder exists and is empty.
+// `export_graph` writes the graph to the stream, and is called twice: it must write the same. The
+// folder exists and is empty.
 Status write_compiled_folder(FileSystem& files, const std::string& folder,
                              const CompiledFolder& content,
                              const std::function<Status(std::ostream&)>& export_graph);
 
-// corrupt_data for a folder that is damaged or was never one of ours; failed_precondition for one whose fingerprint is not
-// `fingerprint`.
+// corrupt_data for a folder that is damaged or was never one of ours; failed_precondition for one
+// whose fingerprint is not `fingerprint`.
 Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::string& folder,
                                             const std::string& fingerprint);
 

@@ -3,11 +3,13 @@
 
 // Weights that stay int4, uint4, int8 or uint8 in memory while the graph runs.
 //
-// OpenVINO's fully connected kernel multiplies by such a weight without expanding it when the weight reaches MatMul(transpose_b) as
-// Constant -> Convert -> [Subtract] -> Multiply -> [Reshape] with scales per tensor, per row, or per row and group of columns.
-// Elsewhere the same nodes are worse than a dense constant: never folded, so computed again in each run, and wrong for scales per
-// column (measured on 2026.4: relative error 0.2, no message). So: constexpr_* operations make the compressed form where it can be of
-// use, and once the graph is complete every other user gets a dense constant.
+// OpenVINO's fully connected kernel multiplies by such a weight without expanding it when the
+// weight reaches MatMul(transpose_b) as Constant -> Convert -> [Subtract] -> Multiply -> [Reshape]
+// with scales per tensor, per row, or per row and group of columns. Elsewhere the same nodes are
+// worse than a dense constant: never folded, so computed again in each run, and wrong for scales
+// per column (measured on 2026.4: relative error 0.2, no message). So: constexpr_* operations make
+// the compressed form where it can be of use, and once the graph is complete every other user gets
+// a dense constant.
 //
 // Thread rule: as for the graph being built.
 
@@ -26,18 +28,21 @@ struct AffineWeight {
   model::ConstantPtr data;
   std::vector<int64_t> scale_shape;  // Of the rank of data.
   std::vector<float> scale;
-  model::ConstantPtr offset;         // Of scale_shape, null for none.
+  model::ConstantPtr offset;                                 // Of scale_shape, null for none.
   model::ElementType result = model::ElementType::kFloat32;  // kFloat16 or kFloat32.
 };
 
-// Every element computed in float32 and rounded once to the result type. Throws for data that are not numbers.
+// Every element computed in float32 and rounded once to the result type. Throws for data that are
+// not numbers.
 model::ConstantPtr dequantize(const AffineWeight& weight);
 
-// The compressed form, or null where OpenVINO has no kernel for it or it is too small to be worth it.
+// The compressed form, or null where OpenVINO has no kernel for it or it is too small to be worth
+// it.
 std::optional<Output> compress(const AffineWeight& weight);
 
-// Leaves compressed weights only where they are the weight of a MatMul; every other user of one gets its dense constant. To be
-// called once on the complete graph; looks into the bodies of its control flow too.
+// Leaves compressed weights only where they are the weight of a MatMul; every other user of one
+// gets its dense constant. To be called once on the complete graph; looks into the bodies of its
+// control flow too.
 void settle_compressed_weights(const std::shared_ptr<ov::Model>& model);
 
 }  // namespace coreml_delegate::engine::portable

@@ -27,7 +27,9 @@ std::vector<float> numbers(const model::Constant& constant) {
 
 }  // namespace
 
-size_t unpacked_size(ElementType element) { return static_cast<size_t>(std::max(model::element_bits(element) / 8, 1)); }
+size_t unpacked_size(ElementType element) {
+  return static_cast<size_t>(std::max(model::element_bits(element) / 8, 1));
+}
 
 std::vector<uint8_t> unpack_bits(ByteSpan packed, int bits, size_t count) {
   std::vector<uint8_t> values(count);
@@ -36,7 +38,8 @@ std::vector<uint8_t> unpack_bits(ByteSpan packed, int bits, size_t count) {
   for (size_t i = 0; i < count; ++i) {
     const size_t bit = i * static_cast<size_t>(bits), byte = bit / 8, shift = bit % 8;
     uint32_t window = bytes[byte];
-    if (shift + static_cast<size_t>(bits) > 8) window |= static_cast<uint32_t>(bytes[byte + 1]) << 8;
+    if (shift + static_cast<size_t>(bits) > 8)
+      window |= static_cast<uint32_t>(bytes[byte + 1]) << 8;
     values[i] = static_cast<uint8_t>((window >> shift) & mask);
   }
   return values;
@@ -44,7 +47,8 @@ std::vector<uint8_t> unpack_bits(ByteSpan packed, int bits, size_t count) {
 
 std::vector<std::byte> unpack_elements(const model::Constant& constant) {
   const int bits = model::element_bits(constant.type.element);
-  if (bits >= 8) return std::vector<std::byte>(constant.data.span().begin(), constant.data.span().end());
+  if (bits >= 8)
+    return std::vector<std::byte>(constant.data.span().begin(), constant.data.span().end());
   const std::vector<uint8_t> values =
       unpack_bits(constant.data.span(), bits, static_cast<size_t>(constant.type.element_count()));
   std::vector<std::byte> unpacked(values.size());
@@ -85,8 +89,9 @@ std::vector<float> element_values(const model::Constant& constant) {
     case ElementType::kUInt4:
     case ElementType::kUInt6:
     case ElementType::kInt4: {
-      const std::vector<uint8_t> codes = unpack_bits(constant.data.span(), model::element_bits(constant.type.element),
-                                                     static_cast<size_t>(constant.type.element_count()));
+      const std::vector<uint8_t> codes =
+          unpack_bits(constant.data.span(), model::element_bits(constant.type.element),
+                      static_cast<size_t>(constant.type.element_count()));
       std::vector<float> values(codes.begin(), codes.end());
       if (constant.type.element == ElementType::kInt4) {
         for (float& value : values) value = value >= 8.0f ? value - 16.0f : value;
@@ -96,7 +101,8 @@ std::vector<float> element_values(const model::Constant& constant) {
     default: {
       const int64_t count = constant.type.element_count();
       std::vector<float> values(static_cast<size_t>(count));
-      for (int64_t i = 0; i < count; ++i) values[static_cast<size_t>(i)] = static_cast<float>(constant.real_at(i));
+      for (int64_t i = 0; i < count; ++i)
+        values[static_cast<size_t>(i)] = static_cast<float>(constant.real_at(i));
       return values;
     }
   }
@@ -110,7 +116,8 @@ model::ConstantPtr make_real_constant(ElementType element, const std::vector<int
     return make_constant(element, shape, std::move(bytes));
   }
   if (element != ElementType::kFloat16) {
-    throw OpError(unsupported("a constant of the type " + std::string(model::element_type_name(element)) +
+    throw OpError(unsupported("a constant of the type " +
+                              std::string(model::element_type_name(element)) +
                               " cannot be decompressed"));
   }
   std::vector<std::byte> bytes(values.size() * sizeof(uint16_t));

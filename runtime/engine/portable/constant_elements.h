@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_CONSTANT_ELEMENTS_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_CONSTANT_ELEMENTS_H_
 
-// Bulk access to the elements of MIL constants: what constexpr_* operations compute with. Constants below 8 bits are packed from the
-// lowest bit, as programs store them.
+// Bulk access to the elements of MIL constants: what constexpr_* operations compute with. Constants
+// below 8 bits are packed from the lowest bit, as programs store them.
 //
 // Thread rule: free functions on values.
 
@@ -17,7 +17,8 @@ namespace coreml_delegate::engine::portable {
 // Bytes of one element when unpacked: 1 for types below 8 bits.
 size_t unpacked_size(model::ElementType element);
 
-// One element per unpacked_size() bytes. Elements below 8 bits are their bit patterns: not sign-extended.
+// One element per unpacked_size() bytes. Elements below 8 bits are their bit patterns: not
+// sign-extended.
 std::vector<std::byte> unpack_elements(const model::Constant& constant);
 // The same for `count` elements of `bits` each in plain bytes. Precondition: `packed` has them.
 std::vector<uint8_t> unpack_bits(ByteSpan packed, int bits, size_t count);

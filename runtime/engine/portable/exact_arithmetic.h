@@ -18,9 +18,9 @@ enum class ExactKind : int64_t {
   kFloorDivide,     // i32 and f32. Integers: x / 0 is 0.
   kFloorModulo,     // i32 and f32: the sign of y. Integers: x mod 0 is 0.
   kTruncateDivide,  // i32: towards zero; x / 0 is 0.
-  kPower,  // i32, wrapping; a negative exponent gives the truncated quotient (0, 1 or -1), 0 for
-           // base 0.
-  kCompare,         // i32: -1 for x < y, 0 for x = y, 1 for x > y.
+  kPower,    // i32, wrapping; a negative exponent gives the truncated quotient (0, 1 or -1), 0 for
+             // base 0.
+  kCompare,  // i32: -1 for x < y, 0 for x = y, 1 for x > y.
 };
 
 // Two arguments of one type, broadcast as NumPy does.

@@ -104,7 +104,8 @@ std::string to_json(const FunctionPlan& plan) {
     Json state = spec_to_json(description.states[i]);
     state["buffer_type"] = static_cast<int>(plan.states[i].buffer_type);
     state["input_index"] = plan.states[i].input_index;
-    if (plan.states[i].output_index.has_value()) state["output_index"] = *plan.states[i].output_index;
+    if (plan.states[i].output_index.has_value())
+      state["output_index"] = *plan.states[i].output_index;
     states.push_back(std::move(state));
   }
   Json operations = Json::object();
@@ -116,7 +117,8 @@ std::string to_json(const FunctionPlan& plan) {
                      {"outputs", ports(description.outputs, plan.outputs)},
                      {"states", std::move(states)},
                      {"operations", std::move(operations)}};
-  // Names come from protobuf strings, which are UTF-8; anything else is replaced rather than thrown about.
+  // Names come from protobuf strings, which are UTF-8; anything else is replaced rather than thrown
+  // about.
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -146,7 +148,8 @@ Result<FunctionPlan> function_plan_from_json(std::string_view text) {
   const Json& operations = reader.member(json, "operations");
   if (operations.is_object()) {
     for (const auto& [node, names] : operations.items()) {
-      if (!names.is_array() || names.size() != 2 || !names[0].is_string() || !names[1].is_string()) {
+      if (!names.is_array() || names.size() != 2 || !names[0].is_string() ||
+          !names[1].is_string()) {
         return corrupt_data("the description of the compiled function has a malformed operation");
       }
       plan.operations.emplace(

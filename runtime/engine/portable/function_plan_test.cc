@@ -11,9 +11,8 @@ using ::testing::HasSubstr;
 FunctionPlan example() {
   FunctionPlan plan;
   plan.description.name = "main";
-  plan.description.inputs = {
-      {"x", DataType::kFloat16, {{1, 8}, {3, 3}}, {}},
-      {"caf\xc3\xa9 \"y\"\\", DataType::kInt32, {{2, 4}}, {{2}, {4}}}};
+  plan.description.inputs = {{"x", DataType::kFloat16, {{1, 8}, {3, 3}}, {}},
+                             {"caf\xc3\xa9 \"y\"\\", DataType::kInt32, {{2, 4}}, {{2}, {4}}}};
   plan.inputs = {{1, false}, {0, true}};
   plan.description.outputs = {{"z", DataType::kFloat64, {{0, Dimension::kUnbounded}}, {}}};
   plan.outputs = {{2, false}};
@@ -39,17 +38,18 @@ TEST(FunctionPlan, SurvivesJson) {
 }
 
 TEST(FunctionPlan, RefusesOtherTexts) {
-  for (const char* const text :
-       {"", "null", "[]", "{}", "{\"name\": 3}", R"({"name": "f", "inputs": {}})",
-        R"({"name": "f", "inputs": [], "outputs": [], "states": []})",
-        R"({"name": "f", "inputs": [3], "outputs": [], "states": [], "operations": {}})",
-        R"({"name": "f", "inputs": [{"name": "x", "dtype": 9, "shape": [[1]], "enumerated_shapes": [],
+  for (
+      const char* const text :
+      {"", "null", "[]", "{}", "{\"name\": 3}", R"({"name": "f", "inputs": {}})",
+       R"({"name": "f", "inputs": [], "outputs": [], "states": []})",
+       R"({"name": "f", "inputs": [3], "outputs": [], "states": [], "operations": {}})",
+       R"({"name": "f", "inputs": [{"name": "x", "dtype": 9, "shape": [[1]], "enumerated_shapes": [],
             "index": 0, "is_scalar": false}], "outputs": [], "states": [], "operations": {}})",
-        R"({"name": "f", "inputs": [{"name": "x", "dtype": 99, "shape": [], "enumerated_shapes": [],
+       R"({"name": "f", "inputs": [{"name": "x", "dtype": 99, "shape": [], "enumerated_shapes": [],
             "index": 0, "is_scalar": false}], "outputs": [], "states": [], "operations": {}})",
-        R"({"name": "f", "inputs": [{"name": "x", "dtype": 9, "shape": [], "enumerated_shapes": [],
+       R"({"name": "f", "inputs": [{"name": "x", "dtype": 9, "shape": [], "enumerated_shapes": [],
             "index": -1, "is_scalar": false}], "outputs": [], "states": [], "operations": {}})",
-        R"({"name": "f", "inputs": [], "outputs": [], "states": [], "operations": {"a": ["b"]}})"}) {
+       R"({"name": "f", "inputs": [], "outputs": [], "states": [], "operations": {"a": ["b"]}})"}) {
     const Result<FunctionPlan> plan = function_plan_from_json(text);
     ASSERT_FALSE(plan.ok()) << text;
     EXPECT_EQ(plan.status().code(), StatusCode::kCorruptData) << text;

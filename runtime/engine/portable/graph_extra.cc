@@ -13,14 +13,16 @@ namespace coreml_delegate::engine::portable {
 
 Output exact_divide(const Output& a, const Output& b) {
   auto node = std::make_shared<ov::op::v1::Divide>(a, b);
-  // The key OpenVINO's own ov::NonconvertibleDivide attribute has; its class is not among the installed headers.
+  // The key OpenVINO's own ov::NonconvertibleDivide attribute has; its class is not among the
+  // installed headers.
   node->get_rt_info()["nonconvertable_divide_0"] = true;
   return node->output(0);
 }
 
 Output reverse_axis(const Output& value, int64_t axis) {
   if (extent(value, axis) == 1) return value;
-  return make<ov::op::v8::Slice>(value, i64({-1}), i64({std::numeric_limits<int64_t>::min()}), i64({-1}), i64({axis}));
+  return make<ov::op::v8::Slice>(value, i64({-1}), i64({std::numeric_limits<int64_t>::min()}),
+                                 i64({-1}), i64({axis}));
 }
 
 Output reshape_keeping(const Output& value, const std::vector<int64_t>& shape) {
@@ -28,11 +30,13 @@ Output reshape_keeping(const Output& value, const std::vector<int64_t>& shape) {
 }
 
 Output f32_constant(const std::vector<float>& values, const std::vector<int64_t>& shape) {
-  return make<ov::op::v0::Constant>(ov::element::f32, ov::Shape(shape.begin(), shape.end()), values);
+  return make<ov::op::v0::Constant>(ov::element::f32, ov::Shape(shape.begin(), shape.end()),
+                                    values);
 }
 
 Output i32_constant(const std::vector<int32_t>& values, const std::vector<int64_t>& shape) {
-  return make<ov::op::v0::Constant>(ov::element::i32, ov::Shape(shape.begin(), shape.end()), values);
+  return make<ov::op::v0::Constant>(ov::element::i32, ov::Shape(shape.begin(), shape.end()),
+                                    values);
 }
 
 bool is_all_zero(const OpContext& op, std::string_view name) {
@@ -68,7 +72,8 @@ Window read_window(const OpContext& op, int64_t spatial_rank) {
   window.dilations = op.integers("dilations", std::vector<int64_t>(n, 1));
   check(window.dilations, "dilations");
   std::string type = op.string("pad_type", "valid");
-  std::transform(type.begin(), type.end(), type.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(type.begin(), type.end(), type.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   window.pads_begin.assign(n, 0);
   window.pads_end.assign(n, 0);
   if (type == "same") {
@@ -80,7 +85,8 @@ Window read_window(const OpContext& op, int64_t spatial_rank) {
     const std::vector<int64_t> pads = op.integers("pad", std::vector<int64_t>(2 * n, 0));
     op.require(pads.size() == 2 * n, "pad needs two elements per spatial axis");
     for (size_t i = 0; i < n; ++i) {
-      op.require(pads[2 * i] >= 0 && pads[2 * i + 1] >= 0 && pads[2 * i] <= std::numeric_limits<int32_t>::max() &&
+      op.require(pads[2 * i] >= 0 && pads[2 * i + 1] >= 0 &&
+                     pads[2 * i] <= std::numeric_limits<int32_t>::max() &&
                      pads[2 * i + 1] <= std::numeric_limits<int32_t>::max(),
                  "pad has a negative element");
       window.pads_begin[i] = pads[2 * i];

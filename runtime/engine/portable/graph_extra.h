@@ -1,7 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_GRAPH_EXTRA_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_GRAPH_EXTRA_H_
 
-// Builders that several op families share beyond graph.h. The same rules: they throw, one thread per graph.
+// Builders that several op families share beyond graph.h. The same rules: they throw, one thread
+// per graph.
 
 #include <cstdint>
 #include <vector>
@@ -11,8 +12,8 @@
 
 namespace coreml_delegate::engine::portable {
 
-// A division that stays one. OpenVINO rewrites a / constant to a * (1 / constant), which is off by one unit in the last place and so by a
-// whole step under a following floor or round.
+// A division that stays one. OpenVINO rewrites a / constant to a * (1 / constant), which is off by
+// one unit in the last place and so by a whole step under a following floor or round.
 Output exact_divide(const Output& a, const Output& b);
 
 // Elements of axis `axis` in the opposite order.
@@ -40,8 +41,8 @@ struct Window {
   enum class PadType { kValid, kCustom, kSame, kSameLower } pad_type = PadType::kValid;
   bool has_pads() const;
 };
-// Reads strides, dilations, pad_type and pad for `spatial_rank` axes; checks signs and counts. pad_type is "valid" where
-// the program leaves it out.
+// Reads strides, dilations, pad_type and pad for `spatial_rank` axes; checks signs and counts.
+// pad_type is "valid" where the program leaves it out.
 Window read_window(const OpContext& op, int64_t spatial_rank);
 
 }  // namespace coreml_delegate::engine::portable

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <vector>
 
-
 namespace coreml_delegate::engine::portable {
 namespace {
 
@@ -40,28 +39,35 @@ size_t operand_batch(size_t index, const ov::Shape& result, const ov::Shape& ope
 
 }  // namespace
 
-IntegerMatMul::IntegerMatMul(const ov::Output<ov::Node>& a, const ov::Output<ov::Node>& b) : Op({a, b}) {
+IntegerMatMul::IntegerMatMul(const ov::Output<ov::Node>& a, const ov::Output<ov::Node>& b)
+    : Op({a, b}) {
   constructor_validate_and_infer_types();
 }
 
 void IntegerMatMul::validate_and_infer_types() {
   NODE_VALIDATION_CHECK(this,
-                        get_input_element_type(0) == ov::element::i32 && get_input_element_type(1) == ov::element::i32,
+                        get_input_element_type(0) == ov::element::i32 &&
+                            get_input_element_type(1) == ov::element::i32,
                         "IntegerMatMul takes i32");
   const ov::PartialShape &a = get_input_partial_shape(0), &b = get_input_partial_shape(1);
-  NODE_VALIDATION_CHECK(this, a.rank().is_static() && b.rank().is_static() && a.size() >= 2 && b.size() >= 2,
-                        "IntegerMatMul takes values of known rank 2 or more");
-  NODE_VALIDATION_CHECK(this, a[a.size() - 1].compatible(b[b.size() - 2]), "the inner extents differ: ", a, " and ", b);
+  NODE_VALIDATION_CHECK(
+      this, a.rank().is_static() && b.rank().is_static() && a.size() >= 2 && b.size() >= 2,
+      "IntegerMatMul takes values of known rank 2 or more");
+  NODE_VALIDATION_CHECK(this, a[a.size() - 1].compatible(b[b.size() - 2]),
+                        "the inner extents differ: ", a, " and ", b);
   ov::PartialShape batch_a(std::vector<ov::Dimension>(a.begin(), a.end() - 2));
   const ov::PartialShape batch_b(std::vector<ov::Dimension>(b.begin(), b.end() - 2));
-  NODE_VALIDATION_CHECK(this, ov::PartialShape::broadcast_merge_into(batch_a, batch_b, ov::op::AutoBroadcastType::NUMPY),
-                        "the batch extents do not broadcast: ", a, " and ", b);
+  NODE_VALIDATION_CHECK(
+      this,
+      ov::PartialShape::broadcast_merge_into(batch_a, batch_b, ov::op::AutoBroadcastType::NUMPY),
+      "the batch extents do not broadcast: ", a, " and ", b);
   batch_a.push_back(a[a.size() - 2]);
   batch_a.push_back(b[b.size() - 1]);
   set_output_type(0, ov::element::i32, batch_a);
 }
 
-std::shared_ptr<ov::Node> IntegerMatMul::clone_with_new_inputs(const ov::OutputVector& inputs) const {
+std::shared_ptr<ov::Node> IntegerMatMul::clone_with_new_inputs(
+    const ov::OutputVector& inputs) const {
   return std::make_shared<IntegerMatMul>(inputs.at(0), inputs.at(1));
 }
 
@@ -72,7 +78,8 @@ bool IntegerMatMul::evaluate(ov::TensorVector& outputs, const ov::TensorVector& 
   if (a.size() < 2 || b.size() < 2 || a.back() != b[b.size() - 2]) return false;
   ov::PartialShape batch(std::vector<ov::Dimension>(a.begin(), a.end() - 2));
   const ov::PartialShape batch_b(std::vector<ov::Dimension>(b.begin(), b.end() - 2));
-  if (!ov::PartialShape::broadcast_merge_into(batch, batch_b, ov::op::AutoBroadcastType::NUMPY)) return false;
+  if (!ov::PartialShape::broadcast_merge_into(batch, batch_b, ov::op::AutoBroadcastType::NUMPY))
+    return false;
   ov::Shape result = batch.to_shape();
   const size_t m = a[a.size() - 2], k = a.back(), n = b.back();
   result.push_back(m);
@@ -80,12 +87,14 @@ bool IntegerMatMul::evaluate(ov::TensorVector& outputs, const ov::TensorVector& 
   outputs[0].set_shape(result);
   size_t batches = 1;
   for (size_t i = 0; i + 2 < result.size(); ++i) batches *= result[i];
-  const auto* from_a = static_cast<const uint32_t*>(static_cast<const void*>(inputs[0].data<int32_t>()));
-  const auto* from_b = static_cast<const uint32_t*>(static_cast<const void*>(inputs[1].data<int32_t>()));
+  const auto* from_a =
+      static_cast<const uint32_t*>(static_cast<const void*>(inputs[0].data<int32_t>()));
+  const auto* from_b =
+      static_cast<const uint32_t*>(static_cast<const void*>(inputs[1].data<int32_t>()));
   auto* to = static_cast<uint32_t*>(static_cast<void*>(outputs[0].data<int32_t>()));
   for (size_t i = 0; i < batches; ++i) {
-    multiply(from_a + operand_batch(i, result, a) * m * k, from_b + operand_batch(i, result, b) * k * n, to + i * m * n, m,
-             k, n);
+    multiply(from_a + operand_batch(i, result, a) * m * k,
+             from_b + operand_batch(i, result, b) * k * n, to + i * m * n, m, k, n);
   }
   return true;
 }

@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_INTEGER_MATMUL_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_INTEGER_MATMUL_H_
 
-// A node that multiplies int32 matrices exactly, wrapping as int32 does. OpenVINO's CPU plugin computes an integer MatMul in f32, which
-// is wrong from 2^24 on.
+// A node that multiplies int32 matrices exactly, wrapping as int32 does. OpenVINO's CPU plugin
+// computes an integer MatMul in f32, which is wrong from 2^24 on.
 
 #include <memory>
 
@@ -10,7 +10,8 @@
 
 namespace coreml_delegate::engine::portable {
 
-// a: [*batch, m, k], b: [*batch, k, n], both i32 of rank 2 or more; batch axes broadcast as in NumPy. Result: i32 [*batch, m, n].
+// a: [*batch, m, k], b: [*batch, k, n], both i32 of rank 2 or more; batch axes broadcast as in
+// NumPy. Result: i32 [*batch, m, n].
 class IntegerMatMul : public ov::op::Op {
  public:
   OPENVINO_OP("IntegerMatMul", "coreml_delegate");

@@ -16,7 +16,8 @@ namespace {
 constexpr char kOriginalNames[] = "originalLayersNames";
 
 ov::Tensor wrap(const ov::element::Type& type, std::span<const int64_t> shape, const void* data) {
-  // OpenVINO wants an address even for no elements, and a writable one even for inputs, which it does not write.
+  // OpenVINO wants an address even for no elements, and a writable one even for inputs, which it
+  // does not write.
   static std::byte nothing[64];
   if (data == nullptr) data = nothing;
   return ov::Tensor(type, ov::Shape(shape.begin(), shape.end()), const_cast<void*>(data));
@@ -68,8 +69,8 @@ std::unique_ptr<BoundRequest> LoadedGraph::take() {
 }
 
 void LoadedGraph::execute(ov::InferRequest& request) const {
-  // OpenVINO 2026.4's infer() loses every exception of an execution that has one thread and leaves stale or empty results; wait()
-  // has them.
+  // OpenVINO 2026.4's infer() loses every exception of an execution that has one thread and leaves
+  // stale or empty results; wait() has them.
   if (single_threaded_) {
     request.start_async();
     request.wait();

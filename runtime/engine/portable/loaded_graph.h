@@ -18,13 +18,15 @@
 
 namespace coreml_delegate::engine::portable {
 
-// An infer request and what is bound to it, so that binding the same buffer again costs nothing. Used by one execution at a time.
+// An infer request and what is bound to it, so that binding the same buffer again costs nothing.
+// Used by one execution at a time.
 class BoundRequest {
  public:
   BoundRequest(ov::InferRequest request, size_t inputs, size_t outputs)
       : request_(std::move(request)), inputs_(inputs), outputs_(outputs) {}
 
-  // The buffer must stay valid until the request has run; nothing is read or written before. Throw what OpenVINO throws.
+  // The buffer must stay valid until the request has run; nothing is read or written before. Throw
+  // what OpenVINO throws.
   void bind_input(size_t port, const ov::element::Type& type, std::span<const int64_t> shape,
                   const void* data);
   void bind_output(size_t port, const ov::element::Type& type, std::span<const int64_t> shape,
@@ -50,7 +52,8 @@ struct IntermediatePort {
   size_t index = 0;  // Of the graph's outputs.
 };
 
-// Thread rule: may be used from several threads at once; OpenVINO runs executions on one graph after the other.
+// Thread rule: may be used from several threads at once; OpenVINO runs executions on one graph
+// after the other.
 class LoadedGraph {
  public:
   // `keep_alive`: memory that the compiled model may refer to.
@@ -60,14 +63,16 @@ class LoadedGraph {
   const ov::CompiledModel& compiled() const { return compiled_; }
   const std::vector<IntermediatePort>& intermediates() const { return intermediates_; }
 
-  // A request of the pool, made when all are taken. Throws what OpenVINO throws. A request that failed is not given back.
+  // A request of the pool, made when all are taken. Throws what OpenVINO throws. A request that
+  // failed is not given back.
   std::unique_ptr<BoundRequest> take();
   void give_back(std::unique_ptr<BoundRequest> request);
   // Executes a request of this graph. Throws what OpenVINO throws.
   void execute(ov::InferRequest& request) const;
 
-  // The operation of the program that each node of the compiled graph stands for: a node that OpenVINO fused from several stands for
-  // the last of them. By the compiled node's name. Throws what OpenVINO throws.
+  // The operation of the program that each node of the compiled graph stands for: a node that
+  // OpenVINO fused from several stands for the last of them. By the compiled node's name. Throws
+  // what OpenVINO throws.
   const std::map<std::string, OperationName>& executed_operations(
       const std::map<std::string, OperationName, std::less<>>& operations);
 

@@ -8,8 +8,10 @@ namespace coreml_delegate::engine::portable {
 namespace {
 
 float intersection_over_union(const float* a, const float* b) {
-  const float width = std::min(a[0] + 0.5f * a[2], b[0] + 0.5f * b[2]) - std::max(a[0] - 0.5f * a[2], b[0] - 0.5f * b[2]);
-  const float height = std::min(a[1] + 0.5f * a[3], b[1] + 0.5f * b[3]) - std::max(a[1] - 0.5f * a[3], b[1] - 0.5f * b[3]);
+  const float width = std::min(a[0] + 0.5f * a[2], b[0] + 0.5f * b[2]) -
+                      std::max(a[0] - 0.5f * a[2], b[0] - 0.5f * b[2]);
+  const float height = std::min(a[1] + 0.5f * a[3], b[1] + 0.5f * b[3]) -
+                       std::max(a[1] - 0.5f * a[3], b[1] - 0.5f * b[3]);
   const float area_a = a[2] * a[3], area_b = b[2] * b[3];
   if (!(width > 0.0f && height > 0.0f && area_a > 0.0f && area_b > 0.0f)) return 0.0f;
   const float intersection = width * height;
@@ -32,8 +34,10 @@ bool precedes(const Candidate& a, const Candidate& b) {
 
 }  // namespace
 
-NonMaximumSuppression::NonMaximumSuppression(const ov::Output<ov::Node>& boxes, const ov::Output<ov::Node>& scores,
-                                             float iou_threshold, float score_threshold, int64_t max_boxes, bool per_class)
+NonMaximumSuppression::NonMaximumSuppression(const ov::Output<ov::Node>& boxes,
+                                             const ov::Output<ov::Node>& scores,
+                                             float iou_threshold, float score_threshold,
+                                             int64_t max_boxes, bool per_class)
     : Op({boxes, scores}),
       iou_threshold_(iou_threshold),
       score_threshold_(score_threshold),
@@ -45,14 +49,18 @@ NonMaximumSuppression::NonMaximumSuppression(const ov::Output<ov::Node>& boxes, 
 void NonMaximumSuppression::validate_and_infer_types() {
   const ov::PartialShape &boxes = get_input_partial_shape(0), &scores = get_input_partial_shape(1);
   NODE_VALIDATION_CHECK(this,
-                        get_input_element_type(0) == ov::element::f32 && get_input_element_type(1) == ov::element::f32,
+                        get_input_element_type(0) == ov::element::f32 &&
+                            get_input_element_type(1) == ov::element::f32,
                         "NonMaximumSuppression takes f32");
-  NODE_VALIDATION_CHECK(this, boxes.rank().compatible(3) && scores.rank().compatible(3), "boxes and scores need rank 3");
+  NODE_VALIDATION_CHECK(this, boxes.rank().compatible(3) && scores.rank().compatible(3),
+                        "boxes and scores need rank 3");
   NODE_VALIDATION_CHECK(this, max_boxes_ >= 0, "max_boxes is negative");
   ov::Dimension batch, classes;
   if (boxes.rank().is_static() && scores.rank().is_static()) {
-    NODE_VALIDATION_CHECK(this, boxes[2].compatible(4) && ov::Dimension::merge(batch, boxes[0], scores[0]) &&
-                                    boxes[1].compatible(scores[1]),
+    NODE_VALIDATION_CHECK(this,
+                          boxes[2].compatible(4) &&
+                              ov::Dimension::merge(batch, boxes[0], scores[0]) &&
+                              boxes[1].compatible(scores[1]),
                           "boxes and scores do not fit each other: ", boxes, " and ", scores);
     classes = scores[2];
   }
@@ -62,9 +70,10 @@ void NonMaximumSuppression::validate_and_infer_types() {
   set_output_type(3, ov::element::i32, {batch});
 }
 
-std::shared_ptr<ov::Node> NonMaximumSuppression::clone_with_new_inputs(const ov::OutputVector& inputs) const {
-  return std::make_shared<NonMaximumSuppression>(inputs.at(0), inputs.at(1), iou_threshold_, score_threshold_, max_boxes_,
-                                                 per_class_);
+std::shared_ptr<ov::Node> NonMaximumSuppression::clone_with_new_inputs(
+    const ov::OutputVector& inputs) const {
+  return std::make_shared<NonMaximumSuppression>(inputs.at(0), inputs.at(1), iou_threshold_,
+                                                 score_threshold_, max_boxes_, per_class_);
 }
 
 bool NonMaximumSuppression::visit_attributes(ov::AttributeVisitor& visitor) {
@@ -75,10 +84,12 @@ bool NonMaximumSuppression::visit_attributes(ov::AttributeVisitor& visitor) {
   return true;
 }
 
-bool NonMaximumSuppression::evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const {
+bool NonMaximumSuppression::evaluate(ov::TensorVector& outputs,
+                                     const ov::TensorVector& inputs) const {
   const ov::Shape shape = inputs[1].get_shape();
   if (shape.size() != 3 || inputs[0].get_shape() != ov::Shape{shape[0], shape[1], 4}) return false;
-  const size_t batches = shape[0], boxes = shape[1], classes = shape[2], limit = static_cast<size_t>(max_boxes_);
+  const size_t batches = shape[0], boxes = shape[1], classes = shape[2],
+               limit = static_cast<size_t>(max_boxes_);
   outputs[0].set_shape({batches, limit, 4});
   outputs[1].set_shape({batches, limit, classes});
   outputs[2].set_shape({batches, limit});
@@ -98,7 +109,8 @@ bool NonMaximumSuppression::evaluate(ov::TensorVector& outputs, const ov::Tensor
       if (kept.size() == limit || !(candidate.score >= score_threshold_)) break;
       const bool suppressed = std::any_of(kept.begin(), kept.end(), [&](const Candidate* other) {
         return (!per_class_ || other->best_class == candidate.best_class) &&
-               intersection_over_union(box + candidate.index * 4, box + other->index * 4) > iou_threshold_;
+               intersection_over_union(box + candidate.index * 4, box + other->index * 4) >
+                   iou_threshold_;
       });
       if (!suppressed) kept.push_back(&candidate);
     }

@@ -88,17 +88,28 @@ std::string make_fingerprint() {
 
 ov::element::Type element_type(DataType dtype) {
   switch (dtype) {
-    case DataType::kInvalid: break;
-    case DataType::kBool: return ov::element::boolean;
-    case DataType::kInt8: return ov::element::i8;
-    case DataType::kUInt8: return ov::element::u8;
-    case DataType::kInt16: return ov::element::i16;
-    case DataType::kUInt16: return ov::element::u16;
-    case DataType::kInt32: return ov::element::i32;
-    case DataType::kInt64: return ov::element::i64;
-    case DataType::kFloat16: return ov::element::f16;
-    case DataType::kFloat32: return ov::element::f32;
-    case DataType::kFloat64: return ov::element::f64;
+    case DataType::kInvalid:
+      break;
+    case DataType::kBool:
+      return ov::element::boolean;
+    case DataType::kInt8:
+      return ov::element::i8;
+    case DataType::kUInt8:
+      return ov::element::u8;
+    case DataType::kInt16:
+      return ov::element::i16;
+    case DataType::kUInt16:
+      return ov::element::u16;
+    case DataType::kInt32:
+      return ov::element::i32;
+    case DataType::kInt64:
+      return ov::element::i64;
+    case DataType::kFloat16:
+      return ov::element::f16;
+    case DataType::kFloat32:
+      return ov::element::f32;
+    case DataType::kFloat64:
+      return ov::element::f64;
   }
   return ov::element::dynamic;
 }

@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_OPENVINO_CORE_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_OPENVINO_CORE_H_
 
-// The process's one ov::Core, how this engine compiles with it, and the edge where OpenVINO's exceptions become Status values.
-// Includes OpenVINO: for .cc files of this folder only.
+// The process's one ov::Core, how this engine compiles with it, and the edge where OpenVINO's
+// exceptions become Status values. Includes OpenVINO: for .cc files of this folder only.
 //
 // Thread rule: everything may be called from several threads at once.
 
@@ -18,21 +18,24 @@
 
 namespace coreml_delegate::engine::portable {
 
-// Made at the first use, with our own node classes registered. Throws what ov::Core's constructor throws.
+// Made at the first use, with our own node classes registered. Throws what ov::Core's constructor
+// throws.
 ov::Core& core();
 
-// What every model is compiled and imported with: float32 arithmetic pinned (OpenVINO's default differs by CPU), accuracy over speed
-// where they exclude each other, one stream for latency. `threads` 0: OpenVINO's choice. Profiling costs time in every execution.
+// What every model is compiled and imported with: float32 arithmetic pinned (OpenVINO's default
+// differs by CPU), accuracy over speed where they exclude each other, one stream for latency.
+// `threads` 0: OpenVINO's choice. Profiling costs time in every execution.
 ov::AnyMap compile_properties(int32_t threads, bool enable_profiling);
 
-// OpenVINO's version and build, the instruction sets of this CPU that change what it computes, and this translator's version.
+// OpenVINO's version and build, the instruction sets of this CPU that change what it computes, and
+// this translator's version.
 std::string make_fingerprint();
 
 ov::element::Type element_type(DataType dtype);
 DataType data_type(const ov::element::Type& type);  // kInvalid for one that DataType lacks.
 
-// The Status of the exception being handled: resource_exhausted, cancelled or engine_failure with its text on one line. For use in
-// a catch (...) block only.
+// The Status of the exception being handled: resource_exhausted, cancelled or engine_failure with
+// its text on one line. For use in a catch (...) block only.
 Status status_of_exception(const std::string& doing, const std::string& artifact);
 
 // Runs `call`, which returns a Status or Result; what it throws becomes its return value.

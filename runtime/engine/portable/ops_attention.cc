@@ -9,12 +9,14 @@
 namespace coreml_delegate::engine::portable {
 namespace {
 
-// softmax(query key^T / sqrt(E) + mask) value; a boolean mask is 0 where true and minus infinity where false.
+// softmax(query key^T / sqrt(E) + mask) value; a boolean mask is 0 where true and minus infinity
+// where false.
 OpResults translate_scaled_dot_product_attention(OpContext& op) {
   const Output query = op.input("query"), key = op.input("key"), value = op.input("value");
   const int64_t query_rank = rank(query);
   op.require(query_rank >= 3, "query needs rank 3 or more");
-  op.require(rank(key) == query_rank && rank(value) == query_rank, "query, key and value need the same rank");
+  op.require(rank(key) == query_rank && rank(value) == query_rank,
+             "query, key and value need the same rank");
   if (!op.has("attn_mask")) {
     return make<ov::op::v13::ScaledDotProductAttention>(query, key, value, /*causal=*/false);
   }
@@ -24,7 +26,8 @@ OpResults translate_scaled_dot_product_attention(OpContext& op) {
   // OpenVINO wants both [L, S] axes.
   if (mask_rank == 0) mask = unsqueeze(mask, {0, 1});
   if (mask_rank == 1) mask = unsqueeze(mask, {0});
-  if (mask.get_element_type() != ov::element::boolean) mask = convert(mask, query.get_element_type());
+  if (mask.get_element_type() != ov::element::boolean)
+    mask = convert(mask, query.get_element_type());
   return make<ov::op::v13::ScaledDotProductAttention>(query, key, value, mask, /*causal=*/false);
 }
 

@@ -1,6 +1,7 @@
 // constexpr_* (iOS 16 and 18): constants stored compressed. quantize and dequantize (iOS 17).
 //
-// The operations exist in two forms: iOS 16 keeps flat packed bytes and a shape, iOS 18 has typed constants below 8 bits.
+// The operations exist in two forms: iOS 16 keeps flat packed bytes and a shape, iOS 18 has typed
+// constants below 8 bits.
 
 #include <algorithm>
 #include <cstring>
@@ -22,7 +23,9 @@ using model::Constant;
 using model::ConstantPtr;
 using model::ElementType;
 
-size_t count_of(const Constant& constant) { return static_cast<size_t>(constant.type.element_count()); }
+size_t count_of(const Constant& constant) {
+  return static_cast<size_t>(constant.type.element_count());
+}
 
 // The iOS 16 `shape` argument, bounded by what the stored bytes can hold (`limit` elements).
 std::vector<int64_t> stored_shape(const OpContext& op, size_t limit, size_t* count) {
@@ -30,7 +33,8 @@ std::vector<int64_t> stored_shape(const OpContext& op, size_t limit, size_t* cou
   *count = 1;
   for (int64_t size : shape) {
     op.require(size >= 0, "shape has a negative element");
-    op.require(size == 0 || *count <= limit / static_cast<size_t>(size), "shape has more elements than are stored");
+    op.require(size == 0 || *count <= limit / static_cast<size_t>(size),
+               "shape has more elements than are stored");
     *count *= static_cast<size_t>(size);
   }
   return shape;
@@ -38,8 +42,8 @@ std::vector<int64_t> stored_shape(const OpContext& op, size_t limit, size_t* cou
 
 // --- Affine ---
 
-void check_blocks(const OpContext& op, const std::vector<int64_t>& data, const std::vector<int64_t>& blocks,
-                  std::string_view name) {
+void check_blocks(const OpContext& op, const std::vector<int64_t>& data,
+                  const std::vector<int64_t>& blocks, std::string_view name) {
   op.require(data.size() == blocks.size(), std::string(name) + " needs the rank of the data");
   for (size_t i = 0; i < data.size(); ++i) {
     op.require(blocks[i] > 0 && data[i] % blocks[i] == 0,
@@ -47,7 +51,8 @@ void check_blocks(const OpContext& op, const std::vector<int64_t>& data, const s
   }
 }
 
-// Dense in float16 mode, where the declared type rounds each element; compressed where that is of use otherwise.
+// Dense in float16 mode, where the declared type rounds each element; compressed where that is of
+// use otherwise.
 OpResults affine_result(const OpContext& op, const AffineWeight& weight) {
   if (op.numeric_mode() != NumericMode::kFloat16) {
     if (std::optional<Output> compressed = compress(weight)) return *compressed;
@@ -56,19 +61,21 @@ OpResults affine_result(const OpContext& op, const AffineWeight& weight) {
 }
 
 ElementType real_type(const OpContext& op, const Constant& scale) {
-  op.require(scale.type.element == ElementType::kFloat16 || scale.type.element == ElementType::kFloat32,
-             "scale must be fp16 or fp32");
+  op.require(
+      scale.type.element == ElementType::kFloat16 || scale.type.element == ElementType::kFloat32,
+      "scale must be fp16 or fp32");
   return scale.type.element;
 }
 
 // A scalar, or a vector along one axis, as a table of the rank of the data.
-std::vector<int64_t> shape_along_axis(const OpContext& op, const Constant& parameter, const std::vector<int64_t>& data,
-                                      std::string_view name) {
+std::vector<int64_t> shape_along_axis(const OpContext& op, const Constant& parameter,
+                                      const std::vector<int64_t>& data, std::string_view name) {
   std::vector<int64_t> shape(data.size(), 1);
   if (parameter.type.shape.empty() || count_of(parameter) == 1) return shape;
   op.require(parameter.type.shape.size() == 1, std::string(name) + " must be a scalar or a vector");
   const size_t axis = static_cast<size_t>(op.axis("axis", static_cast<int64_t>(data.size())));
-  op.require(parameter.type.shape[0] == data[axis], std::string(name) + " needs the length of the data along axis");
+  op.require(parameter.type.shape[0] == data[axis],
+             std::string(name) + " needs the length of the data along axis");
   shape[axis] = data[axis];
   return shape;
 }
@@ -80,7 +87,8 @@ ConstantPtr reshaped(const Constant& constant, std::vector<int64_t> shape) {
 }
 
 // scale * (data - zero_point) with scalars or vectors along an axis; `zero_point` may be null.
-AffineWeight weight_along_axis(const OpContext& op, ConstantPtr data, const Constant& scale, const ConstantPtr& zero_point) {
+AffineWeight weight_along_axis(const OpContext& op, ConstantPtr data, const Constant& scale,
+                               const ConstantPtr& zero_point) {
   AffineWeight weight;
   const std::vector<int64_t>& shape = data->type.shape;
   weight.result = real_type(op, scale);
@@ -110,7 +118,8 @@ AffineWeight weight_along_axis(const OpContext& op, ConstantPtr data, const Cons
 
 OpResults translate_affine_dequantize(OpContext& op) {
   const ConstantPtr zero_point = op.has("zero_point") ? op.constant("zero_point") : nullptr;
-  return affine_result(op, weight_along_axis(op, op.constant("quantized_data"), *op.constant("scale"), zero_point));
+  return affine_result(
+      op, weight_along_axis(op, op.constant("quantized_data"), *op.constant("scale"), zero_point));
 }
 
 OpResults translate_blockwise_shift_scale(OpContext& op) {
@@ -165,8 +174,10 @@ Palette read_palette(const OpContext& op, const std::vector<int64_t>& indices) {
 }
 
 // The axis along which the vectors of a palette lie.
-size_t vector_axis(const OpContext& op, const Palette& palette, const std::vector<int64_t>& indices) {
-  op.require(palette.vector == 1 || op.has("vector_axis"), "vector_axis is needed for a palette of vectors");
+size_t vector_axis(const OpContext& op, const Palette& palette,
+                   const std::vector<int64_t>& indices) {
+  op.require(palette.vector == 1 || op.has("vector_axis"),
+             "vector_axis is needed for a palette of vectors");
   return static_cast<size_t>(op.axis("vector_axis", static_cast<int64_t>(indices.size()), 0));
 }
 
@@ -176,7 +187,8 @@ std::vector<int64_t> expanded_shape(std::vector<int64_t> shape, size_t axis, siz
 }
 
 // The dense elements for unpacked indices of `shape`. Indices beyond the palette fail.
-std::vector<std::byte> look_up(const OpContext& op, const Palette& palette, const std::vector<uint8_t>& indices,
+std::vector<std::byte> look_up(const OpContext& op, const Palette& palette,
+                               const std::vector<uint8_t>& indices,
                                const std::vector<int64_t>& shape, size_t axis) {
   const size_t size = unpacked_size(palette.element);
   std::vector<std::byte> dense(indices.size() * palette.vector * size);
@@ -192,7 +204,8 @@ std::vector<std::byte> look_up(const OpContext& op, const Palette& palette, cons
       block = block * static_cast<size_t>(palette.blocks[k]) +
               static_cast<size_t>(position[k] / (shape[k] / palette.blocks[k]));
     }
-    const std::byte* entry = palette.entries.data() + (block * palette.palettes + indices[i]) * palette.vector * size;
+    const std::byte* entry =
+        palette.entries.data() + (block * palette.palettes + indices[i]) * palette.vector * size;
     const size_t outer = i / (inner * along), step = i / inner % along, rest = i % inner;
     for (size_t v = 0; v < palette.vector; ++v) {
       const size_t target = ((outer * along + step) * palette.vector + v) * inner + rest;
@@ -207,7 +220,8 @@ std::vector<std::byte> look_up(const OpContext& op, const Palette& palette, cons
 }
 
 std::vector<uint8_t> unpacked_indices(const OpContext& op, const Constant& indices) {
-  op.require(unpacked_size(indices.type.element) == 1, "indices must be unsigned integers of at most 8 bits");
+  op.require(unpacked_size(indices.type.element) == 1,
+             "indices must be unsigned integers of at most 8 bits");
   const std::vector<std::byte> bytes = unpack_elements(indices);
   const auto* values = reinterpret_cast<const uint8_t*>(bytes.data());
   return std::vector<uint8_t>(values, values + bytes.size());
@@ -223,7 +237,8 @@ OpResults translate_lut_to_dense(OpContext& op) {
     palette.entries = unpack_elements(*lut);
     int bits = 0;
     while ((size_t{1} << bits) < palette.palettes) ++bits;
-    op.require(bits >= 1 && bits <= 8 && (size_t{1} << bits) == palette.palettes, "lut needs 2, 4, ... or 256 elements");
+    op.require(bits >= 1 && bits <= 8 && (size_t{1} << bits) == palette.palettes,
+               "lut needs 2, 4, ... or 256 elements");
     size_t count = 0;
     const std::vector<int64_t> shape =
         stored_shape(op, indices->data.size() * 8 / static_cast<size_t>(bits), &count);
@@ -244,10 +259,12 @@ size_t count_set(const std::vector<uint8_t>& mask) {
   return mask.size() - static_cast<size_t>(std::count(mask.begin(), mask.end(), uint8_t{0}));
 }
 
-// Puts the stored elements where the mask is set, zero elsewhere. `size` is the bytes of one element.
-std::vector<std::byte> scatter(const OpContext& op, const std::vector<std::byte>& nonzero, const std::vector<uint8_t>& mask,
-                               size_t size) {
-  op.require(count_set(mask) * size == nonzero.size(), "the mask does not have as many bits as there are elements");
+// Puts the stored elements where the mask is set, zero elsewhere. `size` is the bytes of one
+// element.
+std::vector<std::byte> scatter(const OpContext& op, const std::vector<std::byte>& nonzero,
+                               const std::vector<uint8_t>& mask, size_t size) {
+  op.require(count_set(mask) * size == nonzero.size(),
+             "the mask does not have as many bits as there are elements");
   std::vector<std::byte> dense(mask.size() * size);
   size_t next = 0;
   for (size_t i = 0; i < mask.size(); ++i) {
@@ -259,7 +276,8 @@ std::vector<std::byte> scatter(const OpContext& op, const std::vector<std::byte>
 }
 
 // The inverse: the elements where the mask is set.
-std::vector<std::byte> collect(const std::vector<std::byte>& dense, const std::vector<uint8_t>& mask, size_t size) {
+std::vector<std::byte> collect(const std::vector<std::byte>& dense,
+                               const std::vector<uint8_t>& mask, size_t size) {
   std::vector<std::byte> nonzero;
   nonzero.reserve(count_set(mask) * size);
   for (size_t i = 0; i < mask.size(); ++i) {
@@ -276,11 +294,13 @@ OpResults translate_sparse_to_dense(OpContext& op) {
   if (op.has("shape")) {  // iOS 16
     size_t count = 0;
     const std::vector<int64_t> shape = stored_shape(op, mask->data.size() * 8, &count);
-    return Value(pack_elements(nonzero->type.element, shape,
-                               scatter(op, unpack_elements(*nonzero), unpack_bits(mask->data.span(), 1, count), size)));
+    return Value(pack_elements(
+        nonzero->type.element, shape,
+        scatter(op, unpack_elements(*nonzero), unpack_bits(mask->data.span(), 1, count), size)));
   }
-  return Value(pack_elements(nonzero->type.element, mask->type.shape,
-                             scatter(op, unpack_elements(*nonzero), unpacked_indices(op, *mask), size)));
+  return Value(
+      pack_elements(nonzero->type.element, mask->type.shape,
+                    scatter(op, unpack_elements(*nonzero), unpacked_indices(op, *mask), size)));
 }
 
 std::vector<std::byte> as_unpacked(const std::vector<uint8_t>& values) {
@@ -290,12 +310,14 @@ std::vector<std::byte> as_unpacked(const std::vector<uint8_t>& values) {
 }
 
 OpResults translate_lut_to_sparse(OpContext& op) {
-  const ConstantPtr mask = op.constant("indices_mask"), nonzero = op.constant("indices_nonzero_data");
+  const ConstantPtr mask = op.constant("indices_mask"),
+                    nonzero = op.constant("indices_nonzero_data");
   const std::vector<int64_t>& shape = mask->type.shape;
   const std::vector<uint8_t> mask_bits = unpacked_indices(op, *mask);
   const Palette palette = read_palette(op, shape);
   const size_t axis = vector_axis(op, palette, shape);
-  const std::vector<std::byte> indices = scatter(op, as_unpacked(unpacked_indices(op, *nonzero)), mask_bits, 1);
+  const std::vector<std::byte> indices =
+      scatter(op, as_unpacked(unpacked_indices(op, *nonzero)), mask_bits, 1);
   const auto* codes = reinterpret_cast<const uint8_t*>(indices.data());
   const std::vector<std::byte> dense =
       look_up(op, palette, std::vector<uint8_t>(codes, codes + indices.size()), shape, axis);
@@ -306,7 +328,8 @@ OpResults translate_lut_to_sparse(OpContext& op) {
   bits.palettes = 2;
   bits.vector = palette.vector;
   bits.entries.assign(2 * palette.vector, std::byte{0});
-  std::fill(bits.entries.begin() + static_cast<ptrdiff_t>(palette.vector), bits.entries.end(), std::byte{1});
+  std::fill(bits.entries.begin() + static_cast<ptrdiff_t>(palette.vector), bits.entries.end(),
+            std::byte{1});
   const std::vector<std::byte> wide = look_up(op, bits, mask_bits, shape, axis);
   const auto* wide_bits = reinterpret_cast<const uint8_t*>(wide.data());
   const std::vector<uint8_t> wide_mask(wide_bits, wide_bits + wide.size());
@@ -314,18 +337,21 @@ OpResults translate_lut_to_sparse(OpContext& op) {
   std::vector<std::byte> values = collect(dense, wide_mask, unpacked_size(palette.element));
   const int64_t count = static_cast<int64_t>(values.size() / unpacked_size(palette.element));
   OpResults results;
-  results.push_back(Value(pack_elements(ElementType::kUInt1, expanded_shape(shape, axis, palette.vector), wide)));
+  results.push_back(
+      Value(pack_elements(ElementType::kUInt1, expanded_shape(shape, axis, palette.vector), wide)));
   results.push_back(Value(pack_elements(palette.element, {count}, std::move(values))));
   return results;
 }
 
 OpResults translate_sparse_blockwise_shift_scale(OpContext& op) {
-  const ConstantPtr mask = op.constant("data_mask"), nonzero = op.constant("nonzero_data"), scale = op.constant("scale");
+  const ConstantPtr mask = op.constant("data_mask"), nonzero = op.constant("nonzero_data"),
+                    scale = op.constant("scale");
   const std::vector<int64_t>& shape = mask->type.shape;
   const std::vector<uint8_t> mask_bits = unpacked_indices(op, *mask);
   AffineWeight weight;
-  weight.data = pack_elements(nonzero->type.element, shape,
-                              scatter(op, unpack_elements(*nonzero), mask_bits, unpacked_size(nonzero->type.element)));
+  weight.data = pack_elements(
+      nonzero->type.element, shape,
+      scatter(op, unpack_elements(*nonzero), mask_bits, unpacked_size(nonzero->type.element)));
   weight.result = real_type(op, *scale);
   check_blocks(op, shape, scale->type.shape, "scale");
   weight.scale_shape = scale->type.shape;
@@ -335,7 +361,8 @@ OpResults translate_sparse_blockwise_shift_scale(OpContext& op) {
     op.require(weight.offset->type.shape == weight.scale_shape, "offset needs the shape of scale");
   }
   const ConstantPtr dense = dequantize(weight);
-  std::vector<std::byte> values = collect(unpack_elements(*dense), mask_bits, unpacked_size(weight.result));
+  std::vector<std::byte> values =
+      collect(unpack_elements(*dense), mask_bits, unpacked_size(weight.result));
   const int64_t count = static_cast<int64_t>(values.size() / unpacked_size(weight.result));
   OpResults results;
   results.push_back(Value(mask));
@@ -343,7 +370,8 @@ OpResults translate_sparse_blockwise_shift_scale(OpContext& op) {
   return results;
 }
 
-// --- quantize and dequantize: exact, because OpenVINO's FakeQuantize in low precision drifts (docs/engine.md). ---
+// --- quantize and dequantize: exact, because OpenVINO's FakeQuantize in low precision drifts
+// (docs/engine.md). ---
 
 // A scalar or vector parameter as f32 that broadcasts against a value of `value_rank`.
 Output parameter_along_axis(const OpContext& op, std::string_view name, int64_t value_rank) {
@@ -359,7 +387,8 @@ Output parameter_along_axis(const OpContext& op, std::string_view name, int64_t 
 OpResults translate_quantize(OpContext& op) {
   const Output input = op.input("input");
   const std::string type = op.string("output_dtype");
-  op.require(type == "int8" || type == "uint8", "output_dtype must be int8 or uint8, not \"" + type + "\"");
+  op.require(type == "int8" || type == "uint8",
+             "output_dtype must be int8 or uint8, not \"" + type + "\"");
   const int64_t input_rank = rank(input);
   Output value = exact_divide(input, parameter_along_axis(op, "scale", input_rank));
   value = make<ov::op::v5::Round>(value, ov::op::v5::Round::RoundMode::HALF_TO_EVEN);

@@ -12,7 +12,9 @@
 namespace coreml_delegate::engine::portable {
 namespace {
 
-ov::Strides as_strides(const std::vector<int64_t>& values) { return ov::Strides(values.begin(), values.end()); }
+ov::Strides as_strides(const std::vector<int64_t>& values) {
+  return ov::Strides(values.begin(), values.end());
+}
 ov::CoordinateDiff as_pads(const std::vector<int64_t>& values) {
   return ov::CoordinateDiff(values.begin(), values.end());
 }
@@ -20,7 +22,8 @@ ov::CoordinateDiff as_pads(const std::vector<int64_t>& values) {
 // The rank of x, which weight shares: [n, channels, 1 to 3 spatial axes].
 int64_t checked_rank(const OpContext& op, const Output& x, const Output& weight) {
   const int64_t x_rank = rank(x);
-  op.require(x_rank >= 3 && x_rank <= 5, "x needs rank 3, 4 or 5, it has " + std::to_string(x_rank));
+  op.require(x_rank >= 3 && x_rank <= 5,
+             "x needs rank 3, 4 or 5, it has " + std::to_string(x_rank));
   op.require(rank(weight) == x_rank, "weight needs the rank of x");
   return x_rank;
 }
@@ -28,7 +31,8 @@ int64_t checked_rank(const OpContext& op, const Output& x, const Output& weight)
 // [groups, extent(0) / groups, rest] for OpenVINO's grouped forms.
 Output split_groups(const OpContext& op, const Output& weight, int64_t groups) {
   std::vector<int64_t> shape = extents(weight);
-  for (int64_t size : shape) op.require(size > 0, "a grouped convolution needs a weight of known, non-zero extents");
+  for (int64_t size : shape)
+    op.require(size > 0, "a grouped convolution needs a weight of known, non-zero extents");
   op.require(shape[0] % groups == 0, "the first extent of weight is not divisible by groups");
   shape[0] /= groups;
   shape.insert(shape.begin(), groups);
@@ -59,12 +63,13 @@ Output convolve(const OpContext& op, const Output& x, const Output& weight) {
   const int64_t groups = op.integer("groups", 1);
   op.require(groups >= 1, "groups must be positive");
   if (groups == 1) {
-    return make<ov::op::v1::Convolution>(x, weight, as_strides(window.strides), as_pads(window.pads_begin),
-                                         as_pads(window.pads_end), as_strides(window.dilations), auto_pad(window));
+    return make<ov::op::v1::Convolution>(x, weight, as_strides(window.strides),
+                                         as_pads(window.pads_begin), as_pads(window.pads_end),
+                                         as_strides(window.dilations), auto_pad(window));
   }
-  return make<ov::op::v1::GroupConvolution>(x, split_groups(op, weight, groups), as_strides(window.strides),
-                                            as_pads(window.pads_begin), as_pads(window.pads_end),
-                                            as_strides(window.dilations), auto_pad(window));
+  return make<ov::op::v1::GroupConvolution>(
+      x, split_groups(op, weight, groups), as_strides(window.strides), as_pads(window.pads_begin),
+      as_pads(window.pads_end), as_strides(window.dilations), auto_pad(window));
 }
 
 OpResults translate_conv(OpContext& op) {
@@ -77,7 +82,8 @@ OpResults translate_conv(OpContext& op) {
 OpResults translate_conv_quantized(OpContext& op) {
   const Output x = op.input("x");
   const std::string type = op.string("quantization_type");
-  if (type != "linear") op.fail_unsupported("quantization_type \"" + type + "\"; only \"linear\" is");
+  if (type != "linear")
+    op.fail_unsupported("quantization_type \"" + type + "\"; only \"linear\" is");
   if (op.integer("nbits", 8) != 8) op.fail_unsupported("nbits other than 8");
   Output weight = convert(op.input("weight"), x.get_element_type());
   checked_rank(op, x, weight);
@@ -87,7 +93,8 @@ OpResults translate_conv_quantized(OpContext& op) {
     shape[0] = -1;
     return reshape(value, shape);
   };
-  weight = add(multiply(weight, per_output_channel("quant_scale")), per_output_channel("quant_bias"));
+  weight =
+      add(multiply(weight, per_output_channel("quant_scale")), per_output_channel("quant_bias"));
   return add_bias(op, convolve(op, x, weight), rank(x));
 }
 
@@ -107,21 +114,24 @@ OpResults translate_conv_transpose(OpContext& op) {
   const int64_t groups = op.integer("groups", 1);
   op.require(groups >= 1, "groups must be positive");
   std::vector<int64_t> output_shape = op.integers("output_shape", {});
-  op.require(output_shape.empty() || output_shape.size() == n + 2, "output_shape needs the rank of x");
+  op.require(output_shape.empty() || output_shape.size() == n + 2,
+             "output_shape needs the rank of x");
 
   std::vector<TransposedAxis> axes(n);
   for (size_t i = 0; i < n; ++i) {
     const int64_t kernel = extent(weight, static_cast<int64_t>(i) + 2);
     op.require(kernel >= 1, "conv_transpose needs a weight of known, non-zero spatial extents");
     const int64_t reach = (kernel - 1) * window.dilations[i] + 1;
-    // How much of the full result, (input - 1) * stride + reach, is cut away; negative where rows of zeros are appended. Where the
-    // output is not given it does not depend on the input's extent.
+    // How much of the full result, (input - 1) * stride + reach, is cut away; negative where rows
+    // of zeros are appended. Where the output is not given it does not depend on the input's
+    // extent.
     int64_t cut = 0;
     if (!output_shape.empty()) {
       const int64_t input = extent(x, static_cast<int64_t>(i) + 2);
       if (input < 0) op.fail_unsupported("output_shape with an input of unknown spatial extents");
       cut = (input - 1) * window.strides[i] + reach - output_shape[i + 2];
-    } else if (window.pad_type == Window::PadType::kSame || window.pad_type == Window::PadType::kSameLower) {
+    } else if (window.pad_type == Window::PadType::kSame ||
+               window.pad_type == Window::PadType::kSameLower) {
       cut = reach - window.strides[i];  // The output has input * stride elements.
     } else {
       cut = window.pads_begin[i] + window.pads_end[i];
@@ -145,12 +155,13 @@ OpResults translate_conv_transpose(OpContext& op) {
   }
   Output y;
   if (groups == 1) {
-    y = make<ov::op::v1::ConvolutionBackpropData>(x, weight, as_strides(window.strides), pads_begin, pads_end,
-                                                  as_strides(window.dilations), ov::op::PadType::EXPLICIT, append);
+    y = make<ov::op::v1::ConvolutionBackpropData>(x, weight, as_strides(window.strides), pads_begin,
+                                                  pads_end, as_strides(window.dilations),
+                                                  ov::op::PadType::EXPLICIT, append);
   } else {
-    y = make<ov::op::v1::GroupConvolutionBackpropData>(x, split_groups(op, weight, groups), as_strides(window.strides),
-                                                       pads_begin, pads_end, as_strides(window.dilations),
-                                                       ov::op::PadType::EXPLICIT, append);
+    y = make<ov::op::v1::GroupConvolutionBackpropData>(
+        x, split_groups(op, weight, groups), as_strides(window.strides), pads_begin, pads_end,
+        as_strides(window.dilations), ov::op::PadType::EXPLICIT, append);
   }
   return add_bias(op, y, x_rank);
 }

@@ -41,8 +41,9 @@ bool is_exact_as_float(const Output& value) {
   return true;
 }
 
-// The plugin compares integers as floats, to which 2^24 and 2^24 + 1 are equal. Rounding keeps the order, so one side that has
-// no such neighbours makes its answer right; else the sign of an exact comparison is compared.
+// The plugin compares integers as floats, to which 2^24 and 2^24 + 1 are equal. Rounding keeps the
+// order, so one side that has no such neighbours makes its answer right; else the sign of an exact
+// comparison is compared.
 template <typename Op>
 OpResults compare(const Output& x, const Output& y) {
   if (x.get_element_type() != ov::element::i32 || is_exact_as_float(x) || is_exact_as_float(y)) {

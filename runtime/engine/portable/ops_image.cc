@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "openvino/op/equal.hpp"
 #include "openvino/op/floor.hpp"
 #include "openvino/op/select.hpp"
-#include "openvino/op/equal.hpp"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/image_sampling.h"
 #include "runtime/engine/portable/non_maximum_suppression.h"
@@ -20,19 +20,25 @@ namespace {
 // Above this an extent is taken for damage rather than for an image.
 constexpr int64_t kMaximumExtent = int64_t{1} << 24;
 
-void require_image(const OpContext& op, const Output& x) { op.require(rank(x) >= 3, "x needs rank 3 or more"); }
+void require_image(const OpContext& op, const Output& x) {
+  op.require(rank(x) >= 3, "x needs rank 3 or more");
+}
 
 // floor(extent * scale) for one of the last two axes; what the program declares where it knows.
-TargetSize scaled_size(const OpContext& op, const Output& x, int64_t from_end, std::string_view parameter) {
+TargetSize scaled_size(const OpContext& op, const Output& x, int64_t from_end,
+                       std::string_view parameter) {
   const float scale = op.real(parameter, 1.0f);
   op.require(std::isfinite(scale) && scale > 0.0f, std::string(parameter) + " must be positive");
   const int64_t axis = rank(x) - from_end, in = extent(x, axis);
   const std::vector<int64_t>& declared = op.output_type().shape;
   TargetSize size;
-  if (static_cast<int64_t>(declared.size()) == rank(x)) size.extent = declared[static_cast<size_t>(axis)];
-  if (size.extent < 0 && in >= 0) size.extent = static_cast<int64_t>(std::floor(static_cast<double>(in) * scale));
+  if (static_cast<int64_t>(declared.size()) == rank(x))
+    size.extent = declared[static_cast<size_t>(axis)];
+  if (size.extent < 0 && in >= 0)
+    size.extent = static_cast<int64_t>(std::floor(static_cast<double>(in) * scale));
   if (size.extent >= 0) {
-    op.require(size.extent >= 1 && size.extent <= kMaximumExtent, "the target extents are out of range");
+    op.require(size.extent >= 1 && size.extent <= kMaximumExtent,
+               "the target extents are out of range");
     return size;
   }
   const Output dimension = dimension_of(x, axis);
@@ -47,7 +53,8 @@ TargetSize scaled_size(const OpContext& op, const Output& x, int64_t from_end, s
 
 std::vector<TargetSize> scaled_sizes(const OpContext& op, const Output& x) {
   require_image(op, x);
-  return {scaled_size(op, x, 2, "scale_factor_height"), scaled_size(op, x, 1, "scale_factor_width")};
+  return {scaled_size(op, x, 2, "scale_factor_height"),
+          scaled_size(op, x, 1, "scale_factor_width")};
 }
 
 std::vector<TargetSize> target_sizes(const OpContext& op, const Output& x) {
@@ -75,7 +82,8 @@ OpResults translate_upsample_bilinear(OpContext& op) {
   const Output x = op.input("x");
   const bool align_corners = op.boolean("align_corners", true);
   const bool half_pixels = op.boolean("half_pixel_centers", !align_corners);
-  if (align_corners && half_pixels) op.fail("align_corners and half_pixel_centers exclude each other");
+  if (align_corners && half_pixels)
+    op.fail("align_corners and half_pixel_centers exclude each other");
   return resize_linear(x, scaled_sizes(op, x),
                        align_corners ? SamplingMode::kStrictAlignCorners
                        : half_pixels ? SamplingMode::kUnalignCorners
@@ -92,7 +100,8 @@ std::vector<TargetSize> shape_sizes(const OpContext& op, const Output& x) {
   const int64_t x_rank = rank(x), resized = op.integer("resized_dims");
   const Output shape = op.index_input("shape");
   const int64_t length = extent(shape, 0);
-  op.require(resized >= 1 && resized <= x_rank && length >= resized, "resized_dims does not fit shape and x");
+  op.require(resized >= 1 && resized <= x_rank && length >= resized,
+             "resized_dims does not fit shape and x");
   if (resized > 3) op.fail_unsupported("more than three resized axes");
   const std::optional<std::vector<int64_t>> known = fold_integers(shape);
   std::vector<TargetSize> sizes;
@@ -101,7 +110,8 @@ std::vector<TargetSize> shape_sizes(const OpContext& op, const Output& x) {
     TargetSize size;
     if (known.has_value()) {
       size.extent = (*known)[static_cast<size_t>(position)];
-      op.require(size.extent >= 0 && size.extent <= kMaximumExtent, "shape has an extent out of range");
+      op.require(size.extent >= 0 && size.extent <= kMaximumExtent,
+                 "shape has an extent out of range");
       if (size.extent == 0) size = {extent(x, axis), dimension_of(x, axis)};
     } else {
       const Output wanted = pick(shape, {position});
@@ -127,7 +137,8 @@ OpResults translate_resize(OpContext& op) {
       case SamplingMode::kOffsetCorners:
         return resize_nearest(x, sizes, NearestRule::kOffset);
       default:
-        // coremltools lowers TensorFlow's half_pixel_centers to DEFAULT, and its tests show that rule.
+        // coremltools lowers TensorFlow's half_pixel_centers to DEFAULT, and its tests show that
+        // rule.
         return resize_nearest(x, sizes, NearestRule::kCenter);
     }
   }
@@ -142,16 +153,19 @@ OpResults translate_crop(OpContext& op) {
   const char* names[] = {"crop_height", "crop_width"};
   for (int64_t i = 0; i < 2; ++i) {
     const std::vector<int64_t> crop = op.integers(names[i]);
-    op.require(crop.size() == 2 && crop[0] >= 0 && crop[1] >= 0, std::string(names[i]) + " needs two numbers from 0 on");
+    op.require(crop.size() == 2 && crop[0] >= 0 && crop[1] >= 0,
+               std::string(names[i]) + " needs two numbers from 0 on");
     const int64_t axis = rank(x) - 2 + i, in = extent(x, axis);
-    op.require(in < 0 || crop[0] + crop[1] <= in, std::string(names[i]) + " takes away more than there is");
+    op.require(in < 0 || crop[0] + crop[1] <= in,
+               std::string(names[i]) + " takes away more than there is");
     if (crop[0] == 0 && crop[1] == 0) continue;
     x = slice(x, axis, crop[0], crop[1] == 0 ? std::numeric_limits<int64_t>::max() : -crop[1]);
   }
   return x;
 }
 
-// iOS 15: boxes [n, B, 4], scores [n, B, K] and a count; iOS 17: both with the boxes last, no score threshold, no count.
+// iOS 15: boxes [n, B, 4], scores [n, B, K] and a count; iOS 17: both with the boxes last, no score
+// threshold, no count.
 OpResults translate_non_maximum_suppression(OpContext& op) {
   const bool boxes_last = op.opset() >= Opset::kCoreML7 && op.output_count() == 3;
   Output boxes = op.input("boxes"), scores = op.input("scores");
@@ -163,8 +177,9 @@ OpResults translate_non_maximum_suppression(OpContext& op) {
   const int64_t max_boxes = op.integer("max_boxes");
   op.require(max_boxes >= 0 && max_boxes <= kMaximumExtent, "max_boxes is out of range");
   const float score_threshold = op.real("score_threshold", -std::numeric_limits<float>::infinity());
-  ov::OutputVector results = make_all<NonMaximumSuppression>(boxes, scores, op.real("iou_threshold"), score_threshold,
-                                                             max_boxes, op.boolean("per_class_suppression", false));
+  ov::OutputVector results =
+      make_all<NonMaximumSuppression>(boxes, scores, op.real("iou_threshold"), score_threshold,
+                                      max_boxes, op.boolean("per_class_suppression", false));
   if (boxes_last) {
     results.pop_back();
     results[0] = transpose(results[0], {0, 2, 1});
@@ -175,7 +190,8 @@ OpResults translate_non_maximum_suppression(OpContext& op) {
 
 OpResults translate_classify(OpContext& op) {
   op.fail_unsupported(
-      "classify gives a label and a dictionary, which are no tensors; take the probabilities as the output instead");
+      "classify gives a label and a dictionary, which are no tensors; take the probabilities as "
+      "the output instead");
 }
 
 }  // namespace

@@ -27,13 +27,15 @@ Output product(const Output& x, const Output& y, bool transpose_x, bool transpos
   if (x.get_element_type().is_real()) {
     transpose_x = transpose_x && rank(x) > 1;
     transpose_y = transpose_y && rank(y) > 1;
-    // The axes that are summed over have one extent; where only one side knows it, the other is held to it.
+    // The axes that are summed over have one extent; where only one side knows it, the other is
+    // held to it.
     const int64_t x_axis = transpose_x ? -2 : -1;
     const int64_t y_axis = rank(y) == 1 || transpose_y ? -1 : -2;
     const int64_t x_extent = extent(x, x_axis), y_extent = extent(y, y_axis);
-    return make<ov::op::v0::MatMul>(x_extent < 0 && y_extent >= 0 ? with_extent(x, x_axis, y_extent) : x,
-                                    y_extent < 0 && x_extent >= 0 ? with_extent(y, y_axis, x_extent) : y, transpose_x,
-                                    transpose_y);
+    return make<ov::op::v0::MatMul>(
+        x_extent < 0 && y_extent >= 0 ? with_extent(x, x_axis, y_extent) : x,
+        y_extent < 0 && x_extent >= 0 ? with_extent(y, y_axis, x_extent) : y, transpose_x,
+        transpose_y);
   }
   Output a = convert(x, ov::element::i32), b = convert(y, ov::element::i32);
   const bool a_is_vector = rank(a) == 1, b_is_vector = rank(b) == 1;
@@ -49,7 +51,8 @@ Output product(const Output& x, const Output& y, bool transpose_x, bool transpos
   return added.empty() ? y_matrix : squeeze(y_matrix, added);
 }
 
-// The type to compute in: from iOS 17 on x and a constant may differ; floats win, and the translator converts to the declared type.
+// The type to compute in: from iOS 17 on x and a constant may differ; floats win, and the
+// translator converts to the declared type.
 ov::element::Type common_type(const Output& a, const Output& b) {
   return a.get_element_type().is_real() ? a.get_element_type() : b.get_element_type();
 }
@@ -72,10 +75,12 @@ OpResults translate_matmul(OpContext& op) {
   Output x = op.input("x"), y = op.input("y");
   op.require(rank(x) >= 1 && rank(y) >= 1, "x and y need rank 1 or more");
   const ov::element::Type type = common_type(x, y);
-  return product(convert(x, type), convert(y, type), op.boolean("transpose_x", false), op.boolean("transpose_y", false));
+  return product(convert(x, type), convert(y, type), op.boolean("transpose_x", false),
+                 op.boolean("transpose_y", false));
 }
 
-// The two equations MIL has, up to their letters, as a broadcasting matmul; OpenVINO's Einsum for others.
+// The two equations MIL has, up to their letters, as a broadcasting matmul; OpenVINO's Einsum for
+// others.
 OpResults translate_einsum(OpContext& op) {
   op.require(op.count("values") == 2, "values needs two elements");
   const Output x = op.input("values", 0), y = op.input("values", 1);
@@ -94,13 +99,16 @@ OpResults translate_einsum(OpContext& op) {
     canonical += static_cast<char>('a' + static_cast<char>(std::min<size_t>(number, 25)));
   }
   if (canonical == "abcd,adce->abce" && rank(x) == 4 && rank(y) == 4) {
-    const Output result = product(transpose(x, {0, 2, 1, 3}), transpose(y, {0, 2, 1, 3}), false, false);
+    const Output result =
+        product(transpose(x, {0, 2, 1, 3}), transpose(y, {0, 2, 1, 3}), false, false);
     return transpose(result, {0, 2, 1, 3});
   }
   if (canonical == "abc,cbd->abd" && rank(x) == 3 && rank(y) == 3) {
-    return transpose(product(transpose(x, {1, 0, 2}), transpose(y, {1, 0, 2}), false, false), {1, 0, 2});
+    return transpose(product(transpose(x, {1, 0, 2}), transpose(y, {1, 0, 2}), false, false),
+                     {1, 0, 2});
   }
-  if (!x.get_element_type().is_real()) op.fail_unsupported("the equation \"" + equation + "\" of integers");
+  if (!x.get_element_type().is_real())
+    op.fail_unsupported("the equation \"" + equation + "\" of integers");
   return make<ov::op::v7::Einsum>(ov::OutputVector{x, y}, equation);
 }
 

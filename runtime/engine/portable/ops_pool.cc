@@ -27,15 +27,19 @@ struct PoolWindow {
 
 PoolWindow read_pool(const OpContext& op, const Output& x) {
   const int64_t x_rank = rank(x);
-  op.require(x_rank >= 3 && x_rank <= 5, "x needs rank 3, 4 or 5, it has " + std::to_string(x_rank));
+  op.require(x_rank >= 3 && x_rank <= 5,
+             "x needs rank 3, 4 or 5, it has " + std::to_string(x_rank));
   PoolWindow pool;
   pool.window = read_window(op, x_rank - 2);
   pool.kernel = op.integers("kernel_sizes");
-  op.require(pool.kernel.size() == static_cast<size_t>(x_rank - 2), "kernel_sizes needs one element per spatial axis");
-  for (int64_t size : pool.kernel) op.require(size >= 1, "kernel_sizes has an element that is not positive");
+  op.require(pool.kernel.size() == static_cast<size_t>(x_rank - 2),
+             "kernel_sizes needs one element per spatial axis");
+  for (int64_t size : pool.kernel)
+    op.require(size >= 1, "kernel_sizes has an element that is not positive");
   pool.ceil_mode = op.boolean("ceil_mode", false);
   if (pool.ceil_mode) {
-    op.require(pool.window.pad_type == Window::PadType::kValid || pool.window.pad_type == Window::PadType::kCustom,
+    op.require(pool.window.pad_type == Window::PadType::kValid ||
+                   pool.window.pad_type == Window::PadType::kCustom,
                "ceil_mode needs pad_type valid or custom");
   }
   return pool;
@@ -47,8 +51,9 @@ PadType auto_pad(const Window& window) {
   return PadType::EXPLICIT;
 }
 
-// How far the last window of ceil_mode reaches beyond the padded input. As MIL counts outputs: rounded up, but a window that would start in
-// the padding at the end is dropped, where there is padding at all.
+// How far the last window of ceil_mode reaches beyond the padded input. As MIL counts outputs:
+// rounded up, but a window that would start in the padding at the end is dropped, where there is
+// padding at all.
 int64_t overhang(int64_t input, int64_t kernel, int64_t stride, int64_t begin, int64_t end) {
   const int64_t padded = input + begin + end;
   int64_t outputs = (padded - kernel + stride - 1) / stride + 1;
@@ -56,10 +61,10 @@ int64_t overhang(int64_t input, int64_t kernel, int64_t stride, int64_t begin, i
   return std::max<int64_t>((outputs - 1) * stride + kernel - padded, 0);
 }
 
-// Resolves ceil_mode to pads at the end where the extents are known. False where they are not: then `rounding` is what OpenVINO calls
-// the same rule.
-bool resolve_ceil_mode(const OpContext& op, const Output& x, const PoolWindow& pool, std::vector<int64_t>& extra,
-                       RoundingType& rounding) {
+// Resolves ceil_mode to pads at the end where the extents are known. False where they are not: then
+// `rounding` is what OpenVINO calls the same rule.
+bool resolve_ceil_mode(const OpContext& op, const Output& x, const PoolWindow& pool,
+                       std::vector<int64_t>& extra, RoundingType& rounding) {
   extra.assign(pool.kernel.size(), 0);
   rounding = RoundingType::FLOOR;
   if (!pool.ceil_mode) return true;
@@ -71,27 +76,35 @@ bool resolve_ceil_mode(const OpContext& op, const Output& x, const PoolWindow& p
     }
     op.require(input + pool.window.pads_begin[i] + pool.window.pads_end[i] >= pool.kernel[i],
                "the kernel is larger than the padded input");
-    extra[i] = overhang(input, pool.kernel[i], pool.window.strides[i], pool.window.pads_begin[i], pool.window.pads_end[i]);
+    extra[i] = overhang(input, pool.kernel[i], pool.window.strides[i], pool.window.pads_begin[i],
+                        pool.window.pads_end[i]);
   }
   return true;
 }
 
-ov::Shape as_shape(const std::vector<int64_t>& values) { return ov::Shape(values.begin(), values.end()); }
-ov::Strides as_strides(const std::vector<int64_t>& values) { return ov::Strides(values.begin(), values.end()); }
+ov::Shape as_shape(const std::vector<int64_t>& values) {
+  return ov::Shape(values.begin(), values.end());
+}
+ov::Strides as_strides(const std::vector<int64_t>& values) {
+  return ov::Strides(values.begin(), values.end());
+}
 
 std::vector<int64_t> sum(std::vector<int64_t> a, const std::vector<int64_t>& b) {
   for (size_t i = 0; i < a.size(); ++i) a[i] += b[i];
   return a;
 }
 
-Output pad_spatial(const Output& x, const std::vector<int64_t>& begin, const std::vector<int64_t>& end) {
+Output pad_spatial(const Output& x, const std::vector<int64_t>& begin,
+                   const std::vector<int64_t>& end) {
   std::vector<int64_t> all_begin = {0, 0}, all_end = {0, 0};
   all_begin.insert(all_begin.end(), begin.begin(), begin.end());
   all_end.insert(all_end.end(), end.begin(), end.end());
-  return make<ov::op::v1::Pad>(x, i64(all_begin), i64(all_end), scalar_like(x, 0.0), ov::op::PadMode::CONSTANT);
+  return make<ov::op::v1::Pad>(x, i64(all_begin), i64(all_end), scalar_like(x, 0.0),
+                               ov::op::PadMode::CONSTANT);
 }
 
-// ceil_mode over unknown extents, after a pool that only rounds up: takes away the windows that start in the padding at the end.
+// ceil_mode over unknown extents, after a pool that only rounds up: takes away the windows that
+// start in the padding at the end.
 Output drop_late_windows(const Output& y, const Output& x, const PoolWindow& pool) {
   if (!pool.window.has_pads()) return y;
   Output result = y;
@@ -111,24 +124,27 @@ Output average(const OpContext& op, const Output& x, const PoolWindow& pool, boo
   RoundingType rounding;
   resolve_ceil_mode(op, x, pool, extra, rounding);
   const bool overhangs =
-      rounding != RoundingType::FLOOR || std::any_of(extra.begin(), extra.end(), [](int64_t pad) { return pad > 0; });
+      rounding != RoundingType::FLOOR ||
+      std::any_of(extra.begin(), extra.end(), [](int64_t pad) { return pad > 0; });
   std::vector<int64_t> begin = pool.window.pads_begin, end = pool.window.pads_end;
   Output padded = x;
   if (overhangs && !exclude_padding) {
-    // The divisor counts the padding that was asked for but not the overhang, which OpenVINO's rounding modes do not tell apart: pad
-    // explicitly, and leave out what OpenVINO adds.
+    // The divisor counts the padding that was asked for but not the overhang, which OpenVINO's
+    // rounding modes do not tell apart: pad explicitly, and leave out what OpenVINO adds.
     if (pool.window.has_pads()) padded = pad_spatial(x, begin, end);
     begin.assign(begin.size(), 0);
     end.assign(end.size(), 0);
     exclude_padding = true;
     if (rounding != RoundingType::FLOOR) {
-      const Output y = make<ov::op::v14::AvgPool>(padded, as_strides(pool.window.strides), as_shape(begin), as_shape(end),
-                                                  as_shape(pool.kernel), exclude_padding, RoundingType::CEIL);
+      const Output y = make<ov::op::v14::AvgPool>(
+          padded, as_strides(pool.window.strides), as_shape(begin), as_shape(end),
+          as_shape(pool.kernel), exclude_padding, RoundingType::CEIL);
       return drop_late_windows(y, x, pool);
     }
   }
-  return make<ov::op::v14::AvgPool>(padded, as_strides(pool.window.strides), as_shape(begin), as_shape(sum(end, extra)),
-                                    as_shape(pool.kernel), exclude_padding, rounding, auto_pad(pool.window));
+  return make<ov::op::v14::AvgPool>(padded, as_strides(pool.window.strides), as_shape(begin),
+                                    as_shape(sum(end, extra)), as_shape(pool.kernel),
+                                    exclude_padding, rounding, auto_pad(pool.window));
 }
 
 OpResults translate_avg_pool(OpContext& op) {
@@ -147,14 +163,16 @@ OpResults translate_l2_pool(OpContext& op) {
   if (!resolved) {
     for (size_t i = 0; i < extra.size(); ++i) extra[i] = pool.window.strides[i] - 1;
   }
-  // Padding adds nothing to a sum, so an average that counts every element of the window, times their number, is the sum.
+  // Padding adds nothing to a sum, so an average that counts every element of the window, times
+  // their number, is the sum.
   const Output squares = multiply(x, x);
   const std::vector<int64_t> end = sum(pool.window.pads_end, extra);
   Output mean = make<ov::op::v14::AvgPool>(
-      resolved ? squares : pad_spatial(squares, pool.window.pads_begin, end), as_strides(pool.window.strides),
+      resolved ? squares : pad_spatial(squares, pool.window.pads_begin, end),
+      as_strides(pool.window.strides),
       resolved ? as_shape(pool.window.pads_begin) : ov::Shape(extra.size(), 0),
-      resolved ? as_shape(end) : ov::Shape(extra.size(), 0), as_shape(pool.kernel), /*exclude_pad=*/false,
-      RoundingType::FLOOR, auto_pad(pool.window));
+      resolved ? as_shape(end) : ov::Shape(extra.size(), 0), as_shape(pool.kernel),
+      /*exclude_pad=*/false, RoundingType::FLOOR, auto_pad(pool.window));
   if (!resolved) mean = drop_late_windows(mean, x, pool);
   double count = 1;
   for (int64_t size : pool.kernel) count *= static_cast<double>(size);
@@ -168,9 +186,10 @@ OpResults translate_max_pool(OpContext& op) {
   RoundingType rounding;
   resolve_ceil_mode(op, x, pool, extra, rounding);
   const std::vector<int64_t> ones(pool.kernel.size(), 1);
-  return make<ov::op::v14::MaxPool>(x, as_strides(pool.window.strides), as_strides(ones), as_shape(pool.window.pads_begin),
-                                    as_shape(sum(pool.window.pads_end, extra)), as_shape(pool.kernel), rounding,
-                                    auto_pad(pool.window));
+  return make<ov::op::v14::MaxPool>(x, as_strides(pool.window.strides), as_strides(ones),
+                                    as_shape(pool.window.pads_begin),
+                                    as_shape(sum(pool.window.pads_end, extra)),
+                                    as_shape(pool.kernel), rounding, auto_pad(pool.window));
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
 // lstm, gru, rnn.
 //
-// x is [steps, batch, features]. A "reverse" layer processes x from its end, and its output sequence is in the order of processing: the
-// layer on the reversed x. Only the backward half of a bidirectional lstm puts its outputs back into the order of x.
+// x is [steps, batch, features]. A "reverse" layer processes x from its end, and its output
+// sequence is in the order of processing: the layer on the reversed x. Only the backward half of a
+// bidirectional lstm puts its outputs back into the order of x.
 
 #include <algorithm>
 #include <array>
@@ -32,9 +33,11 @@ using ov::op::RecurrentSequenceDirection;
 
 enum class Activation { kTanh, kSigmoid, kRelu, kHardSigmoid, kLinear };
 
-Activation read_activation(const OpContext& op, std::string_view parameter, std::string_view default_value) {
+Activation read_activation(const OpContext& op, std::string_view parameter,
+                           std::string_view default_value) {
   std::string name = op.string(parameter, default_value);
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
   // scaled_tanh has no parameters here, so its scales are one.
   if (name == "tanh" || name == "scaled_tanh") return Activation::kTanh;
   if (name == "sigmoid") return Activation::kSigmoid;
@@ -53,7 +56,8 @@ Output activate(Activation activation, const Output& x) {
     case Activation::kRelu:
       return make<ov::op::v0::Relu>(x);
     case Activation::kHardSigmoid:
-      return make<ov::op::v0::Clamp>(add(multiply(x, scalar_like(x, 0.2f)), scalar_like(x, 0.5)), 0.0, 1.0);
+      return make<ov::op::v0::Clamp>(add(multiply(x, scalar_like(x, 0.2f)), scalar_like(x, 0.5)),
+                                     0.0, 1.0);
     case Activation::kLinear:
       return x;
   }
@@ -69,7 +73,8 @@ struct Weights {
   std::vector<float> bias;           // [gates * hidden]
 };
 
-Weights read_weights(const OpContext& op, const Output& x, int64_t gates, const std::string& suffix = "") {
+Weights read_weights(const OpContext& op, const Output& x, int64_t gates,
+                     const std::string& suffix = "") {
   op.require(rank(x) == 3, "x needs rank 3");
   const auto constant_shape = [&](const std::string& name) {
     const Output value = op.input(name);
@@ -77,23 +82,27 @@ Weights read_weights(const OpContext& op, const Output& x, int64_t gates, const 
     return extents(value);
   };
   Weights weights;
-  const std::vector<int64_t> ih = constant_shape("weight_ih" + suffix), hh = constant_shape("weight_hh" + suffix);
+  const std::vector<int64_t> ih = constant_shape("weight_ih" + suffix),
+                             hh = constant_shape("weight_hh" + suffix);
   weights.input = ih[1];
   weights.hidden = hh[1];
-  op.require(hh[1] > 0 && hh[0] == gates * hh[1] && ih[0] == hh[0],
-             "the extents of weight_ih" + suffix + " and weight_hh" + suffix + " do not fit each other");
-  op.require(extent(x, 2) < 0 || extent(x, 2) == weights.input, "the features of x and weight_ih" + suffix + " differ");
+  op.require(
+      hh[1] > 0 && hh[0] == gates * hh[1] && ih[0] == hh[0],
+      "the extents of weight_ih" + suffix + " and weight_hh" + suffix + " do not fit each other");
+  op.require(extent(x, 2) < 0 || extent(x, 2) == weights.input,
+             "the features of x and weight_ih" + suffix + " differ");
   weights.input_hidden = op.reals("weight_ih" + suffix);
   weights.hidden_hidden = op.reals("weight_hh" + suffix);
   const size_t rows = static_cast<size_t>(hh[0]);
   weights.bias = op.reals("bias" + suffix, std::vector<float>(rows, 0.0f));
-  op.require(weights.bias.size() == rows, "bias" + suffix + " needs one element per row of the weights");
+  op.require(weights.bias.size() == rows,
+             "bias" + suffix + " needs one element per row of the weights");
   return weights;
 }
 
 // Blocks of `values` (`order.size()` equal parts) in another order.
-void append_blocks(std::vector<float>& target, const std::vector<float>& values, const std::vector<size_t>& order,
-                   size_t parts) {
+void append_blocks(std::vector<float>& target, const std::vector<float>& values,
+                   const std::vector<size_t>& order, size_t parts) {
   const size_t block = values.size() / parts;
   for (size_t part : order) {
     target.insert(target.end(), values.begin() + static_cast<ptrdiff_t>(part * block),
@@ -107,9 +116,11 @@ bool is_reverse(const OpContext& op, const std::string& direction) {
   return false;
 }
 
-// --- OpenVINO's sequence nodes: [batch, steps, features] in, [batch, directions, steps, hidden] out. ---
+// --- OpenVINO's sequence nodes: [batch, steps, features] in, [batch, directions, steps, hidden]
+// out. ---
 
-// Every sequence has all steps, said in the form in which OpenVINO recognises it for unknown extents too.
+// Every sequence has all steps, said in the form in which OpenVINO recognises it for unknown
+// extents too.
 Output full_lengths(const Output& batch_first) {
   if (extent(batch_first, 0) >= 0 && extent(batch_first, 1) >= 0) {
     return i32_constant(std::vector<int32_t>(static_cast<size_t>(extent(batch_first, 0)),
@@ -137,7 +148,8 @@ Output steps_first(const Output& sequence, int64_t directions, int64_t hidden) {
   return reshape_keeping(transpose(sequence, {2, 0, 1, 3}), {0, 0, directions * hidden});
 }
 
-// The first output of every recurrent operation: the whole sequence, or the last state as a sequence of one.
+// The first output of every recurrent operation: the whole sequence, or the last state as a
+// sequence of one.
 Output visible_sequence(const OpContext& op, const Output& sequence, const Output& last_state) {
   return op.boolean("output_sequence", false) ? sequence : unsqueeze(last_state, {0});
 }
@@ -145,16 +157,19 @@ Output visible_sequence(const OpContext& op, const Output& sequence, const Outpu
 // x W^T + b for all steps at once: the part of a loop's steps that does not depend on the state.
 Output project_input(const Output& x, const Weights& weights) {
   const int64_t rows = static_cast<int64_t>(weights.bias.size());
-  const Output projected =
-      make<ov::op::v0::MatMul>(x, f32_constant(weights.input_hidden, {rows, weights.input}), false, true);
+  const Output projected = make<ov::op::v0::MatMul>(
+      x, f32_constant(weights.input_hidden, {rows, weights.input}), false, true);
   return add(projected, f32_constant(weights.bias, {rows}));
 }
 
-Output block_of(const Output& value, int64_t index, int64_t size) { return slice(value, 1, index * size, (index + 1) * size); }
+Output block_of(const Output& value, int64_t index, int64_t size) {
+  return slice(value, 1, index * size, (index + 1) * size);
+}
 
-Output recurrent_product(const Output& h, const std::vector<float>& weights, int64_t rows, int64_t hidden) {
-  // A product with a single column is a multiplication. As a MatMul by a 1 x 1 constant OpenVINO 2026.4 fails to compile it ("Layout rank
-  // can't be larger than tensor rank").
+Output recurrent_product(const Output& h, const std::vector<float>& weights, int64_t rows,
+                         int64_t hidden) {
+  // A product with a single column is a multiplication. As a MatMul by a 1 x 1 constant OpenVINO
+  // 2026.4 fails to compile it ("Layout rank can't be larger than tensor rank").
   if (hidden == 1) return multiply(h, f32_constant(weights, {1, rows}));
   return make<ov::op::v0::MatMul>(h, f32_constant(weights, {rows, hidden}), false, true);
 }
@@ -171,15 +186,17 @@ struct LstmResult {
   Output sequence, h, c;
 };
 
-LstmResult lstm_loop(const OpContext& op, const Output& x, const Output& h0, const Output& c0, const Weights& weights,
-                     const LstmAttributes& attributes, const std::string& suffix, bool reverse, bool align) {
+LstmResult lstm_loop(const OpContext& op, const Output& x, const Output& h0, const Output& c0,
+                     const Weights& weights, const LstmAttributes& attributes,
+                     const std::string& suffix, bool reverse, bool align) {
   const int64_t hidden = weights.hidden;
   const std::vector<float> peephole = op.reals("peephole" + suffix, {});
   op.require(peephole.empty() || peephole.size() == static_cast<size_t>(3 * hidden),
              "peephole" + suffix + " needs three elements per hidden unit");
   const auto peep = [&](int64_t gate, const Output& value, const Output& cell) {
     if (peephole.empty()) return value;
-    const std::vector<float> part(peephole.begin() + gate * hidden, peephole.begin() + (gate + 1) * hidden);
+    const std::vector<float> part(peephole.begin() + gate * hidden,
+                                  peephole.begin() + (gate + 1) * hidden);
     return add(value, multiply(cell, f32_constant(part, {1, hidden})));
   };
   RecurrentLoop loop;
@@ -188,7 +205,8 @@ LstmResult lstm_loop(const OpContext& op, const Output& x, const Output& h0, con
   loop.reverse = reverse;
   loop.align_with_steps = align;
   loop.body = [&](const Output& step, const ov::OutputVector& states) {
-    const Output sum = add(step, recurrent_product(states[0], weights.hidden_hidden, 4 * hidden, hidden));
+    const Output sum =
+        add(step, recurrent_product(states[0], weights.hidden_hidden, 4 * hidden, hidden));
     const Output i = activate(attributes.gates, peep(0, block_of(sum, 0, hidden), states[1]));
     const Output f = activate(attributes.gates, peep(1, block_of(sum, 1, hidden), states[1]));
     const Output z = activate(attributes.cell, block_of(sum, 3, hidden));
@@ -218,23 +236,29 @@ OpResults translate_lstm(OpContext& op) {
                "initial_h and initial_c need the hidden size of all directions");
   }
   LstmAttributes attributes{read_activation(op, "recurrent_activation", "sigmoid"),
-                            read_activation(op, "cell_activation", "tanh"), read_activation(op, "activation", "tanh")};
+                            read_activation(op, "cell_activation", "tanh"),
+                            read_activation(op, "activation", "tanh")};
   if (op.has("clip")) {
     attributes.has_clip = true;
     attributes.clip = op.real("clip");
     op.require(attributes.clip >= 0.0f, "clip is negative");
   }
-  const auto has_peephole = [&](const char* name) { return op.has(name) && !is_all_zero(op, name); };
-  const bool is_plain = attributes.gates == Activation::kSigmoid && attributes.cell == Activation::kTanh &&
-                        attributes.output == Activation::kTanh && !attributes.has_clip && !has_peephole("peephole") &&
-                        !(bidirectional && has_peephole("peephole_back"));
+  const auto has_peephole = [&](const char* name) {
+    return op.has(name) && !is_all_zero(op, name);
+  };
+  const bool is_plain =
+      attributes.gates == Activation::kSigmoid && attributes.cell == Activation::kTanh &&
+      attributes.output == Activation::kTanh && !attributes.has_clip && !has_peephole("peephole") &&
+      !(bidirectional && has_peephole("peephole_back"));
   if (!is_plain) {
     const auto part = [&](const Output& state, int64_t index) {
       return bidirectional ? slice(state, 1, index * hidden, (index + 1) * hidden) : state;
     };
-    const LstmResult first = lstm_loop(op, x, part(h0, 0), part(c0, 0), weights[0], attributes, "", reverse, bidirectional);
+    const LstmResult first = lstm_loop(op, x, part(h0, 0), part(c0, 0), weights[0], attributes, "",
+                                       reverse, bidirectional);
     if (!bidirectional) return {visible_sequence(op, first.sequence, first.h), first.h, first.c};
-    const LstmResult back = lstm_loop(op, x, part(h0, 1), part(c0, 1), weights[1], attributes, "_back", true, true);
+    const LstmResult back =
+        lstm_loop(op, x, part(h0, 1), part(c0, 1), weights[1], attributes, "_back", true, true);
     const Output h = concat({first.h, back.h}, 1), c = concat({first.c, back.c}, 1);
     return {visible_sequence(op, concat({first.sequence, back.sequence}, 2), h), h, c};
   }
@@ -248,14 +272,18 @@ OpResults translate_lstm(OpContext& op) {
     append_blocks(b, one.bias, order, 4);
   }
   const Output batch_first = transpose(x, {1, 0, 2});
-  const RecurrentSequenceDirection ov_direction = bidirectional ? RecurrentSequenceDirection::BIDIRECTIONAL
-                                                  : reverse     ? RecurrentSequenceDirection::REVERSE
-                                                                : RecurrentSequenceDirection::FORWARD;
+  const RecurrentSequenceDirection ov_direction = bidirectional
+                                                      ? RecurrentSequenceDirection::BIDIRECTIONAL
+                                                  : reverse ? RecurrentSequenceDirection::REVERSE
+                                                            : RecurrentSequenceDirection::FORWARD;
   const ov::OutputVector y = make_all<ov::op::v5::LSTMSequence>(
-      batch_first, split_directions(h0, directions, hidden), split_directions(c0, directions, hidden),
-      full_lengths(batch_first), f32_constant(w, {directions, 4 * hidden, weights[0].input}),
-      f32_constant(r, {directions, 4 * hidden, hidden}), f32_constant(b, {directions, 4 * hidden}), hidden, ov_direction);
-  const Output h = merge_directions(y[1], directions, hidden), c = merge_directions(y[2], directions, hidden);
+      batch_first, split_directions(h0, directions, hidden),
+      split_directions(c0, directions, hidden), full_lengths(batch_first),
+      f32_constant(w, {directions, 4 * hidden, weights[0].input}),
+      f32_constant(r, {directions, 4 * hidden, hidden}), f32_constant(b, {directions, 4 * hidden}),
+      hidden, ov_direction);
+  const Output h = merge_directions(y[1], directions, hidden),
+               c = merge_directions(y[2], directions, hidden);
   Output sequence = steps_first(y[0], directions, hidden);
   if (reverse) sequence = reverse_axis(sequence, 0);
   return {visible_sequence(op, sequence, h), h, c};
@@ -272,7 +300,8 @@ OpResults translate_gru(OpContext& op) {
   op.require(rank(h0) == 2, "initial_h needs rank 2");
   const Activation gates = read_activation(op, "recurrent_activation", "sigmoid");
   const Activation output = read_activation(op, "activation", "tanh");
-  // Whether the reset gate is applied to the state before its product with the weights, or to that product (and its bias) after.
+  // Whether the reset gate is applied to the state before its product with the weights, or to that
+  // product (and its bias) after.
   const bool reset_after = op.boolean("reset_after", false);
   const size_t rows = weights.bias.size();
   const std::vector<float> input_bias = op.reals("input_bias", std::vector<float>(rows, 0.0f));
@@ -300,17 +329,22 @@ OpResults translate_gru(OpContext& op) {
         f32_constant(w, {1, 3 * hidden, weights.input}), f32_constant(r, {1, 3 * hidden, hidden}),
         f32_constant(b, {1, static_cast<int64_t>(b.size())}), h,
         reverse ? RecurrentSequenceDirection::REVERSE : RecurrentSequenceDirection::FORWARD,
-        std::vector<std::string>{"sigmoid", "tanh"}, std::vector<float>{}, std::vector<float>{}, 0.0f, reset_after);
+        std::vector<std::string>{"sigmoid", "tanh"}, std::vector<float>{}, std::vector<float>{},
+        0.0f, reset_after);
     Output sequence = steps_first(y[0], 1, hidden);
     if (reverse) sequence = reverse_axis(sequence, 0);
     const Output last = merge_directions(y[1], 1, hidden);
     return {visible_sequence(op, sequence, last), last};
   }
 
-  // reset_after multiplies the recurrent bias of the output gate by the reset gate, so it stays out of the part computed ahead.
-  const std::vector<float> recurrent_bias(weights.bias.begin() + hidden, weights.bias.begin() + 2 * hidden);
+  // reset_after multiplies the recurrent bias of the output gate by the reset gate, so it stays out
+  // of the part computed ahead.
+  const std::vector<float> recurrent_bias(weights.bias.begin() + hidden,
+                                          weights.bias.begin() + 2 * hidden);
   weights.bias = both;
-  if (reset_after) std::copy(input_bias.begin() + hidden, input_bias.begin() + 2 * hidden, weights.bias.begin() + hidden);
+  if (reset_after)
+    std::copy(input_bias.begin() + hidden, input_bias.begin() + 2 * hidden,
+              weights.bias.begin() + hidden);
   const size_t block = h * h;
   const auto rows_of = [&](size_t gate) {
     const auto begin = weights.hidden_hidden.begin() + static_cast<ptrdiff_t>(gate * block);
@@ -328,8 +362,9 @@ OpResults translate_gru(OpContext& op) {
     };
     const Output r = activate(gates, add(block_of(step, 0, hidden), product(state, 0)));
     const Output z = activate(gates, add(block_of(step, 2, hidden), product(state, 2)));
-    const Output inner = reset_after ? multiply(r, add(product(state, 1), f32_constant(recurrent_bias, {1, hidden})))
-                                     : product(multiply(r, state), 1);
+    const Output inner =
+        reset_after ? multiply(r, add(product(state, 1), f32_constant(recurrent_bias, {1, hidden})))
+                    : product(multiply(r, state), 1);
     const Output o = activate(output, add(block_of(step, 1, hidden), inner));
     return ov::OutputVector{add(multiply(subtract(scalar_like(z, 1.0), z), o), multiply(z, state))};
   };
@@ -347,26 +382,32 @@ OpResults translate_rnn(OpContext& op) {
   const Output h0 = op.input("initial_h");
   op.require(rank(h0) == 2, "initial_h needs rank 2");
   const Activation activation = read_activation(op, "activation", "tanh");
-  if (activation == Activation::kTanh || activation == Activation::kRelu || activation == Activation::kSigmoid) {
-    const char* name = activation == Activation::kTanh ? "tanh" : activation == Activation::kRelu ? "relu" : "sigmoid";
+  if (activation == Activation::kTanh || activation == Activation::kRelu ||
+      activation == Activation::kSigmoid) {
+    const char* name = activation == Activation::kTanh   ? "tanh"
+                       : activation == Activation::kRelu ? "relu"
+                                                         : "sigmoid";
     const Output batch_first = transpose(x, {1, 0, 2});
     const ov::OutputVector y = make_all<ov::op::v5::RNNSequence>(
         batch_first, split_directions(h0, 1, hidden), full_lengths(batch_first),
         f32_constant(weights.input_hidden, {1, hidden, weights.input}),
-        f32_constant(weights.hidden_hidden, {1, hidden, hidden}), f32_constant(weights.bias, {1, hidden}),
-        static_cast<size_t>(hidden), reverse ? RecurrentSequenceDirection::REVERSE : RecurrentSequenceDirection::FORWARD,
+        f32_constant(weights.hidden_hidden, {1, hidden, hidden}),
+        f32_constant(weights.bias, {1, hidden}), static_cast<size_t>(hidden),
+        reverse ? RecurrentSequenceDirection::REVERSE : RecurrentSequenceDirection::FORWARD,
         std::vector<std::string>{name});
     Output sequence = steps_first(y[0], 1, hidden);
     if (reverse) sequence = reverse_axis(sequence, 0);
     const Output last = merge_directions(y[1], 1, hidden);
     return {visible_sequence(op, sequence, last), last};
   }
-  // One product of [step, state] instead of a sum with the part computed ahead: OpenVINO would add the product onto the step in place and
-  // then overwrite the new state with the next step (2026.4, known extents only).
+  // One product of [step, state] instead of a sum with the part computed ahead: OpenVINO would add
+  // the product onto the step in place and then overwrite the new state with the next step (2026.4,
+  // known extents only).
   std::vector<float> joined;
   for (int64_t row = 0; row < hidden; ++row) {
     const auto append_row = [&](const std::vector<float>& matrix, int64_t columns) {
-      joined.insert(joined.end(), matrix.begin() + row * columns, matrix.begin() + (row + 1) * columns);
+      joined.insert(joined.end(), matrix.begin() + row * columns,
+                    matrix.begin() + (row + 1) * columns);
     };
     append_row(weights.input_hidden, weights.input);
     append_row(weights.hidden_hidden, hidden);
@@ -377,8 +418,9 @@ OpResults translate_rnn(OpContext& op) {
   loop.reverse = reverse;
   loop.align_with_steps = false;
   loop.body = [&](const Output& step, const ov::OutputVector& states) {
-    const Output sum = add(recurrent_product(concat({step, states[0]}, 1), joined, hidden, weights.input + hidden),
-                           f32_constant(weights.bias, {1, hidden}));
+    const Output sum =
+        add(recurrent_product(concat({step, states[0]}, 1), joined, hidden, weights.input + hidden),
+            f32_constant(weights.bias, {1, hidden}));
     return ov::OutputVector{activate(activation, sum)};
   };
   const RecurrentOutputs outputs = build_recurrent_loop(loop);

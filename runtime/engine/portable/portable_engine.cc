@@ -84,7 +84,8 @@ Result<CompiledFunction> compile_function(const model::Package& package, const L
   for (const PortBinding& port : translation.intermediates) {
     intermediates.push_back({port.name, port.index});
   }
-  // The graph's constants share the ownership of the bytes they lie in; the compiled model keeps what it needs of them.
+  // The graph's constants share the ownership of the bytes they lie in; the compiled model keeps
+  // what it needs of them.
   result.graph = std::make_unique<LoadedGraph>(std::move(compiled), std::move(intermediates),
                                                std::move(translation.model));
   return result;
@@ -208,9 +209,9 @@ class PortableEngine : public Engine {
           return std::move(other.graph);
         });
       };
-      auto model = std::make_unique<PortableModel>(
-          std::move(compiled.plan), std::move(compiled.graph), std::move(loader),
-          /*offers_intermediate_values=*/true);
+      auto model = std::make_unique<PortableModel>(std::move(compiled.plan),
+                                                   std::move(compiled.graph), std::move(loader),
+                                                   /*offers_intermediate_values=*/true);
       RETURN_IF_ERROR(model->check_ports());
       stage.succeed(function);
       return std::unique_ptr<Model>(std::move(model));

@@ -40,8 +40,9 @@ TEST_F(PortableEngineTest, FingerprintHoldsWhatCompiledFoldersDependOn) {
 
 TEST_F(PortableEngineTest, CompiledModelsOfCoreMlAreUnsupported) {
   const inmemoryfs::InMemoryFileSystem files = read_test_model("add");
-  EXPECT_TRUE(fails_with(engine_->load_source({ModelKind::kCompiled, &files, "x.mlmodelc"}, {}).status(),
-                         StatusCode::kUnsupported, "x.mlmodelc"));
+  EXPECT_TRUE(
+      fails_with(engine_->load_source({ModelKind::kCompiled, &files, "x.mlmodelc"}, {}).status(),
+                 StatusCode::kUnsupported, "x.mlmodelc"));
   EXPECT_TRUE(fails_with(engine_->describe({ModelKind::kPackage, nullptr, "nothing"}).status(),
                          StatusCode::kInvalidArgument, "nothing"));
 }
@@ -57,7 +58,8 @@ TEST_F(PortableEngineTest, TheNumericModeIsPartOfACompiledFolder) {
                          "numeric mode"));
 }
 
-// In float16 mode a sum leaves the range of a half as it does on a device; in float32 mode only the border rounds.
+// In float16 mode a sum leaves the range of a half as it does on a device; in float32 mode only the
+// border rounds.
 TEST_F(PortableEngineTest, NumericModes) {
   const inmemoryfs::InMemoryFileSystem files = read_test_model("functions");
   for (const NumericMode mode : {NumericMode::kFloat32, NumericMode::kFloat16}) {
@@ -67,11 +69,12 @@ TEST_F(PortableEngineTest, NumericModes) {
         *engine_->load_source({ModelKind::kPackage, &files, "functions"}, options);
     const std::unique_ptr<State> state = *model->make_state();
     // acc = -60000; total = acc + 2 * 40000, where 2 * 40000 overflows a half.
-    ASSERT_TRUE(state->write("acc", make_bytes(DataType::kFloat16, std::vector<double>(4, -60000))).ok());
+    ASSERT_TRUE(
+        state->write("acc", make_bytes(DataType::kFloat16, std::vector<double>(4, -60000))).ok());
     std::vector<Tensor> outputs = {make_output(DataType::kFloat16, {4})};
     ASSERT_TRUE(execute(*model,
-                        {make_tensor(DataType::kFloat16, {4}, std::vector<double>(4, 40000))}, outputs,
-                        {.state = state.get(), .events = nullptr})
+                        {make_tensor(DataType::kFloat16, {4}, std::vector<double>(4, 40000))},
+                        outputs, {.state = state.get(), .events = nullptr})
                     .ok());
     EXPECT_THAT(outputs[0].numbers(), Each(mode == NumericMode::kFloat32 ? 20000 : INFINITY));
   }

@@ -19,7 +19,8 @@ uint64_t now_ns() {
                                    .count());
 }
 
-// Elements of a row-major tensor that lie one after the other. The stride of an extent of 1 means nothing.
+// Elements of a row-major tensor that lie one after the other. The stride of an extent of 1 means
+// nothing.
 bool is_contiguous(std::span<const int64_t> shape, std::span<const int64_t> strides) {
   if (shape.size() != strides.size()) return false;
   int64_t expected = 1;
@@ -91,8 +92,8 @@ PortableModel::PortableModel(FunctionPlan plan, std::unique_ptr<LoadedGraph> gra
     if (plan_.outputs[i].index >= ports.size()) continue;  // check_ports() tells.
     const ov::PartialShape& shape = ports[plan_.outputs[i].index].get_partial_shape();
     if (shape.is_static()) {
-      static_outputs_.back() = plan_.outputs[i].is_scalar ? std::vector<int64_t>{1}
-                                                          : extents_of(shape.to_shape());
+      static_outputs_.back() =
+          plan_.outputs[i].is_scalar ? std::vector<int64_t>{1} : extents_of(shape.to_shape());
     } else {
       all_outputs_static_ = false;
     }
@@ -111,8 +112,8 @@ Status PortableModel::check_ports() const {
     return corrupt_data("the compiled graph has no port of this name and type", name);
   };
   for (size_t i = 0; i < plan_.inputs.size(); ++i) {
-    RETURN_IF_ERROR(check(inputs, plan_.inputs[i].index, input_types_[i],
-                          plan_.description.inputs[i].name));
+    RETURN_IF_ERROR(
+        check(inputs, plan_.inputs[i].index, input_types_[i], plan_.description.inputs[i].name));
   }
   for (size_t i = 0; i < plan_.outputs.size(); ++i) {
     RETURN_IF_ERROR(check(outputs, plan_.outputs[i].index, output_types_[i],
@@ -124,14 +125,13 @@ Status PortableModel::check_ports() const {
     const TensorSpec& spec = plan_.description.states[i];
     const ov::element::Type type = element_type(state.buffer_type);
     RETURN_IF_ERROR(check(inputs, state.input_index, type, spec.name));
-    if (!spec.is_static() ||
-        inputs[state.input_index].get_partial_shape() != ov::PartialShape([&] {
-          ov::Shape shape;
-          for (const Dimension& dimension : spec.shape) {
-            shape.push_back(static_cast<size_t>(dimension.min));
-          }
-          return shape;
-        }())) {
+    if (!spec.is_static() || inputs[state.input_index].get_partial_shape() != ov::PartialShape([&] {
+                               ov::Shape shape;
+                               for (const Dimension& dimension : spec.shape) {
+                                 shape.push_back(static_cast<size_t>(dimension.min));
+                               }
+                               return shape;
+                             }())) {
       return corrupt_data("the compiled graph's port has another shape than the state", spec.name);
     }
     if (!state.output_index.has_value()) continue;
@@ -167,8 +167,8 @@ Result<std::unique_ptr<State>> PortableModel::make_state(
 Status PortableModel::check_inputs(std::span<const ConstTensorView> inputs) const {
   const std::vector<TensorSpec>& specs = plan_.description.inputs;
   if (inputs.size() != specs.size()) {
-    return invalid_argument("the function takes " + std::to_string(specs.size()) +
-                                " inputs, not " + std::to_string(inputs.size()),
+    return invalid_argument("the function takes " + std::to_string(specs.size()) + " inputs, not " +
+                                std::to_string(inputs.size()),
                             plan_.description.name);
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -305,9 +305,8 @@ Status PortableModel::execute(std::span<const ConstTensorView> inputs,
   if (!graph.ok()) {
     return graph.status().annotate("load the function for the inspection asked for", name);
   }
-  const Status status = guard("executing the function", name, [&] {
-    return run(**graph, inputs, outputs, state, options.events);
-  });
+  const Status status = guard("executing the function", name,
+                              [&] { return run(**graph, inputs, outputs, state, options.events); });
   if (status.ok() && options.events != nullptr) {
     options.events->on_timing({EventKind::kExecute, name, {}, start, now_ns()});
   }
@@ -323,8 +322,8 @@ Status PortableModel::run(LoadedGraph& graph, std::span<const ConstTensorView> i
                         port.is_scalar ? std::span<const int64_t>() : inputs[i].shape,
                         inputs[i].data);
   }
-  // Results go to the caller's buffers where all their extents are known, else to OpenVINO's, so that nothing is written to any
-  // before all are known to fit.
+  // Results go to the caller's buffers where all their extents are known, else to OpenVINO's, so
+  // that nothing is written to any before all are known to fit.
   if (all_outputs_static_) {
     for (size_t i = 0; i < outputs.size(); ++i) {
       const PortPlan& port = plan_.outputs[i];
@@ -356,9 +355,8 @@ Status PortableModel::run(LoadedGraph& graph, std::span<const ConstTensorView> i
     for (size_t i = 0; i < outputs.size(); ++i) {
       const ov::Tensor& result =
           results.emplace_back(request->request().get_output_tensor(plan_.outputs[i].index));
-      const std::vector<int64_t> extents = plan_.outputs[i].is_scalar
-                                               ? std::vector<int64_t>{1}
-                                               : extents_of(result.get_shape());
+      const std::vector<int64_t> extents =
+          plan_.outputs[i].is_scalar ? std::vector<int64_t>{1} : extents_of(result.get_shape());
       Status checked = check_capacity(i, extents, &outputs[i]);
       if (capacity.ok()) capacity = std::move(checked);
     }

@@ -3,8 +3,8 @@
 
 // One function, loaded on the portable engine. Includes OpenVINO.
 //
-// Thread rule: as engine.h says of a Model. Executions on one model follow each other inside OpenVINO; each has its own infer request
-// and sees only its caller's buffers.
+// Thread rule: as engine.h says of a Model. Executions on one model follow each other inside
+// OpenVINO; each has its own infer request and sees only its caller's buffers.
 
 #include <functional>
 #include <memory>
@@ -27,7 +27,8 @@ enum class GraphForm {
   kExposed,   // Every operation is timed and every value of the body is an output.
 };
 
-// Loads another form of the same function, when a sink asks for what the plain one does not tell. Called under a lock.
+// Loads another form of the same function, when a sink asks for what the plain one does not tell.
+// Called under a lock.
 using GraphLoader = std::function<Result<std::unique_ptr<LoadedGraph>>(GraphForm form)>;
 
 class PortableModel : public Model {
@@ -36,7 +37,8 @@ class PortableModel : public Model {
   PortableModel(FunctionPlan plan, std::unique_ptr<LoadedGraph> graph, GraphLoader loader,
                 bool offers_intermediate_values);
 
-  // Whether the graph's ports are what the plan says of them: false for a compiled folder that fits together no more.
+  // Whether the graph's ports are what the plan says of them: false for a compiled folder that fits
+  // together no more.
   Status check_ports() const;
 
   const FunctionDescription& description() const override { return plan_.description; }
@@ -57,10 +59,11 @@ class PortableModel : public Model {
   // Throws what OpenVINO throws.
   Status run(LoadedGraph& graph, std::span<const ConstTensorView> inputs,
              std::span<TensorView> outputs, PortableState* state, EventSink* events);
-  void report(LoadedGraph& graph, BoundRequest& request, uint64_t start_ns, EventSink& events) const;
+  void report(LoadedGraph& graph, BoundRequest& request, uint64_t start_ns,
+              EventSink& events) const;
 
   FunctionPlan plan_;
-  std::vector<ov::element::Type> input_types_;   // As the next two, in the order of the description.
+  std::vector<ov::element::Type> input_types_;  // As the next two, in the order of the description.
   std::vector<ov::element::Type> output_types_;
   // The graph's own extents of each output; empty where one is known at run time only.
   std::vector<std::vector<int64_t>> static_outputs_;

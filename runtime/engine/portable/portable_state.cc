@@ -53,24 +53,46 @@ void convert_all(const std::byte* source, std::byte* destination, size_t count) 
 template <typename Call>
 bool with_float(DataType type, const Call& call) {
   switch (type) {
-    case DataType::kFloat16: call(Half{}); return true;
-    case DataType::kFloat32: call(float{}); return true;
-    case DataType::kFloat64: call(double{}); return true;
-    default: return false;
+    case DataType::kFloat16:
+      call(Half{});
+      return true;
+    case DataType::kFloat32:
+      call(float{});
+      return true;
+    case DataType::kFloat64:
+      call(double{});
+      return true;
+    default:
+      return false;
   }
 }
 
 template <typename Call>
 bool with_integer(DataType type, const Call& call) {
   switch (type) {
-    case DataType::kBool: call(uint8_t{}); return true;
-    case DataType::kInt8: call(int8_t{}); return true;
-    case DataType::kUInt8: call(uint8_t{}); return true;
-    case DataType::kInt16: call(int16_t{}); return true;
-    case DataType::kUInt16: call(uint16_t{}); return true;
-    case DataType::kInt32: call(int32_t{}); return true;
-    case DataType::kInt64: call(int64_t{}); return true;
-    default: return false;
+    case DataType::kBool:
+      call(uint8_t{});
+      return true;
+    case DataType::kInt8:
+      call(int8_t{});
+      return true;
+    case DataType::kUInt8:
+      call(uint8_t{});
+      return true;
+    case DataType::kInt16:
+      call(int16_t{});
+      return true;
+    case DataType::kUInt16:
+      call(uint16_t{});
+      return true;
+    case DataType::kInt32:
+      call(int32_t{});
+      return true;
+    case DataType::kInt64:
+      call(int64_t{});
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -118,9 +140,9 @@ Result<std::unique_ptr<PortableState>> PortableState::create(
   for (const StateLayout& layout : layouts) {
     Slot slot{layout, {}, allocate(layout.buffer_bytes()), allocate(layout.buffer_bytes())};
     if (slot.current == nullptr || slot.next == nullptr) {
-      return resource_exhausted("no memory for a state of twice " +
-                                    std::to_string(layout.buffer_bytes()) + " bytes",
-                                layout.spec.name);
+      return resource_exhausted(
+          "no memory for a state of twice " + std::to_string(layout.buffer_bytes()) + " bytes",
+          layout.spec.name);
     }
     state->slots_.push_back(std::move(slot));
   }

@@ -1,11 +1,13 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_PORTABLE_STATE_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_PORTABLE_STATE_H_
 
-// The states of a function on the portable engine: two buffers for each, the value now and room for the value after the next
-// execution. An execution reads one and writes the other; only its success makes the written one the value. So a failed execution
-// changes nothing, and no value lives in an OpenVINO infer request. Knows nothing of OpenVINO.
+// The states of a function on the portable engine: two buffers for each, the value now and room for
+// the value after the next execution. An execution reads one and writes the other; only its success
+// makes the written one the value. So a failed execution changes nothing, and no value lives in an
+// OpenVINO infer request. Knows nothing of OpenVINO.
 //
-// Thread rule: one use at a time. Uses that overlap, executions included, are refused with failed_precondition.
+// Thread rule: one use at a time. Uses that overlap, executions included, are refused with
+// failed_precondition.
 
 #include <atomic>
 #include <cstddef>
@@ -35,8 +37,8 @@ struct StateLayout {
 
 class PortableState : public State {
  public:
-  // Values not among `initial` start as zero. invalid_argument for one of a wrong size, not_found for an unknown name,
-  // resource_exhausted when there is no memory.
+  // Values not among `initial` start as zero. invalid_argument for one of a wrong size, not_found
+  // for an unknown name, resource_exhausted when there is no memory.
   static Result<std::unique_ptr<PortableState>> create(const std::vector<StateLayout>& layouts,
                                                        std::span<const InitialStateValue> initial);
 
@@ -81,8 +83,8 @@ class PortableState : public State {
   mutable std::atomic<bool> in_use_{false};
 };
 
-// `count` elements from one type to another, both contiguous. Floating types convert among each other and integers (bool included)
-// among each other, as numbers; float16 rounds to nearest even.
+// `count` elements from one type to another, both contiguous. Floating types convert among each
+// other and integers (bool included) among each other, as numbers; float16 rounds to nearest even.
 Status convert_elements(DataType from, const std::byte* source, DataType to, std::byte* destination,
                         size_t count);
 

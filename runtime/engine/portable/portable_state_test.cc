@@ -37,9 +37,9 @@ TEST(ConvertElements, BetweenFloats) {
   EXPECT_THAT((convert<uint16_t, float>(DataType::kFloat32, {1.0f, -2.0f, 65520.0f, 0x1p-24f},
                                         DataType::kFloat16)),
               ElementsAre(0x3c00, 0xc000, 0x7c00, 0x0001));
-  EXPECT_THAT((convert<float, uint16_t>(DataType::kFloat16, {0x3c00, 0x0001, 0xfc00},
-                                        DataType::kFloat32)),
-              ElementsAre(1.0f, 0x1p-24f, -INFINITY));
+  EXPECT_THAT(
+      (convert<float, uint16_t>(DataType::kFloat16, {0x3c00, 0x0001, 0xfc00}, DataType::kFloat32)),
+      ElementsAre(1.0f, 0x1p-24f, -INFINITY));
   EXPECT_THAT((convert<double, uint16_t>(DataType::kFloat16, {0x3c00}, DataType::kFloat64)),
               ElementsAre(1.0));
 }
@@ -115,7 +115,8 @@ TEST(PortableState, RefusesOverlappingUses) {
 
 TEST(PortableState, TooLargeForMemoryIsAStatus) {
   const std::vector<StateLayout> huge = {
-      {{"huge", DataType::kFloat16, {{int64_t{1} << 45, int64_t{1} << 45}}, {}}, DataType::kFloat32}};
+      {{"huge", DataType::kFloat16, {{int64_t{1} << 45, int64_t{1} << 45}}, {}},
+       DataType::kFloat32}};
   const Status status = PortableState::create(huge, {}).status();
   EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
   EXPECT_EQ(status.artifact(), "huge");

@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_RECURRENT_LOOP_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_RECURRENT_LOOP_H_
 
-// A recurrent layer as a TensorIterator over time, for the variants OpenVINO's sequence nodes lack (peepholes, clipping of the cell, other
-// activations). Throws as graph.h does.
+// A recurrent layer as a TensorIterator over time, for the variants OpenVINO's sequence nodes lack
+// (peepholes, clipping of the cell, other activations). Throws as graph.h does.
 
 #include <cstdint>
 #include <functional>

@@ -23,10 +23,13 @@ using Coordinates = ov::op::util::InterpolateBase::CoordinateTransformMode;
 using Nearest = ov::op::util::InterpolateBase::NearestMode;
 using Shapes = ov::op::util::InterpolateBase::ShapeCalcMode;
 
-Output size_value(const TargetSize& size) { return size.extent >= 0 ? i64({size.extent}) : size.value; }
+Output size_value(const TargetSize& size) {
+  return size.extent >= 0 ? i64({size.extent}) : size.value;
+}
 
 Output sizes_value(const std::vector<TargetSize>& sizes) {
-  if (std::all_of(sizes.begin(), sizes.end(), [](const TargetSize& size) { return size.extent >= 0; })) {
+  if (std::all_of(sizes.begin(), sizes.end(),
+                  [](const TargetSize& size) { return size.extent >= 0; })) {
     std::vector<int64_t> values;
     for (const TargetSize& size : sizes) values.push_back(size.extent);
     return i64(values);
@@ -36,7 +39,8 @@ Output sizes_value(const std::vector<TargetSize>& sizes) {
   return concat(parts, 0);
 }
 
-// OpenVINO's fast kernels take [batch, channels, 2 or 3 axes]. Brings x into that form, and the result back.
+// OpenVINO's fast kernels take [batch, channels, 2 or 3 axes]. Brings x into that form, and the
+// result back.
 struct Canonical {
   Output value;
   std::vector<TargetSize> sizes;  // Two or three.
@@ -84,25 +88,33 @@ Output restore(const Output& y, const Canonical& canonical) {
   std::iota(axes.begin(), axes.end(), 0);
   std::vector<int64_t> resized(canonical.resized);
   std::iota(resized.begin(), resized.end(), 2);
-  return reshape(result, concat({pick(shape_of(canonical.original), axes), pick(shape_of(result), resized)}, 0));
+  return reshape(
+      result,
+      concat({pick(shape_of(canonical.original), axes), pick(shape_of(result), resized)}, 0));
 }
 
-Output interpolate(const Output& x, const std::vector<TargetSize>& sizes, Mode mode, Coordinates coordinates) {
+Output interpolate(const Output& x, const std::vector<TargetSize>& sizes, Mode mode,
+                   Coordinates coordinates) {
   const Canonical canonical = canonicalize(x, sizes);
   std::vector<int64_t> axes(canonical.sizes.size());
   std::iota(axes.begin(), axes.end(), 2);
   const std::vector<size_t> no_pads(static_cast<size_t>(rank(canonical.value)), 0);
   const Attributes attributes(mode, Shapes::SIZES, no_pads, no_pads, coordinates, Nearest::FLOOR);
-  return restore(make<Interpolate>(canonical.value, sizes_value(canonical.sizes), i64(axes), attributes), canonical);
+  return restore(
+      make<Interpolate>(canonical.value, sizes_value(canonical.sizes), i64(axes), attributes),
+      canonical);
 }
 
 // 0, 1, ... size - 1 as i32.
 Output counter(const Output& size) {
-  return make<ov::op::v4::Range>(i32_scalar(0), convert(reshape(size, std::vector<int64_t>{}), ov::element::i32), i32_scalar(1),
-                                 ov::element::i32);
+  return make<ov::op::v4::Range>(i32_scalar(0),
+                                 convert(reshape(size, std::vector<int64_t>{}), ov::element::i32),
+                                 i32_scalar(1), ov::element::i32);
 }
 
-int64_t clamp_index(int64_t value, int64_t size) { return std::clamp<int64_t>(value, 0, std::max<int64_t>(size - 1, 0)); }
+int64_t clamp_index(int64_t value, int64_t size) {
+  return std::clamp<int64_t>(value, 0, std::max<int64_t>(size - 1, 0));
+}
 
 int64_t floor_divide(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
@@ -121,8 +133,10 @@ int64_t nearest_index(NearestRule rule, bool center_single, int64_t i, int64_t i
   return 0;
 }
 
-Output nearest_indices(NearestRule rule, bool center_single, const Output& in_size, const Output& out_size) {
-  const Output in = convert(in_size, ov::element::i32), out = convert(out_size, ov::element::i32), i = counter(out_size);
+Output nearest_indices(NearestRule rule, bool center_single, const Output& in_size,
+                       const Output& out_size) {
+  const Output in = convert(in_size, ov::element::i32), out = convert(out_size, ov::element::i32),
+               i = counter(out_size);
   const Output one = i32_scalar(1), two = i32_scalar(2);
   const auto quotient = [](const Output& a, const Output& b) {
     return make<ExactArithmetic>(a, b, ExactKind::kFloorDivide);
@@ -140,9 +154,11 @@ Output nearest_indices(NearestRule rule, bool center_single, const Output& in_si
       const Output steps = subtract(out, one), span = subtract(in, one);
       // With one output the quotient is 0 / 1 = 0, or in / 2 for its center.
       Output numerator = add(multiply(multiply(i, two), span), steps);
-      const Output single = make<ov::op::v1::Maximum>(subtract(two, out), i32_scalar(0));  // 1 when out is 1.
+      const Output single =
+          make<ov::op::v1::Maximum>(subtract(two, out), i32_scalar(0));  // 1 when out is 1.
       if (center_single) numerator = add(numerator, multiply(single, in));
-      const Output denominator = add(multiply(steps, two), multiply(single, center_single ? two : one));
+      const Output denominator =
+          add(multiply(steps, two), multiply(single, center_single ? two : one));
       index = quotient(numerator, denominator);
       break;
     }
@@ -152,18 +168,21 @@ Output nearest_indices(NearestRule rule, bool center_single, const Output& in_si
       break;
     }
   }
-  return make<ov::op::v1::Maximum>(make<ov::op::v1::Minimum>(index, subtract(in, one)), i32_scalar(0));
+  return make<ov::op::v1::Maximum>(make<ov::op::v1::Minimum>(index, subtract(in, one)),
+                                   i32_scalar(0));
 }
 
 Output gather(const Output& x, const Output& indices, int64_t axis) {
   return make<ov::op::v8::Gather>(x, indices, i64_scalar(axis));
 }
 
-// Linear interpolation along one axis at positions that OpenVINO's Interpolate does not have: kOffsetCorners, and kAlignCorners where
-// it is not known now whether there is a single output.
-Output resize_linear_axis(const Output& x, int64_t axis, const TargetSize& size, SamplingMode mode) {
+// Linear interpolation along one axis at positions that OpenVINO's Interpolate does not have:
+// kOffsetCorners, and kAlignCorners where it is not known now whether there is a single output.
+Output resize_linear_axis(const Output& x, int64_t axis, const TargetSize& size,
+                          SamplingMode mode) {
   const Output one = f32(1.0f), half = f32(0.5f);
-  const Output in = convert(dimension_of(x, axis), ov::element::f32), out = convert(size_value(size), ov::element::f32);
+  const Output in = convert(dimension_of(x, axis), ov::element::f32),
+               out = convert(size_value(size), ov::element::f32);
   const Output last = subtract(in, one);
   const Output i = convert(counter(size_value(size)), ov::element::f32);
   Output position;
@@ -171,7 +190,8 @@ Output resize_linear_axis(const Output& x, int64_t axis, const TargetSize& size,
     position = multiply(add(i, half), divide(make<ov::op::v1::Maximum>(last, one), out));
   } else {
     const Output steps = make<ov::op::v1::Maximum>(subtract(out, one), one);
-    const Output single = make<ov::op::v1::Maximum>(subtract(f32(2.0f), out), f32(0.0f));  // 1 when out is 1.
+    const Output single =
+        make<ov::op::v1::Maximum>(subtract(f32(2.0f), out), f32(0.0f));  // 1 when out is 1.
     position = add(multiply(i, divide(last, steps)), multiply(single, multiply(last, half)));
   }
   position = make<ov::op::v1::Minimum>(position, last);
@@ -180,11 +200,13 @@ Output resize_linear_axis(const Output& x, int64_t axis, const TargetSize& size,
   std::vector<int64_t> shape(static_cast<size_t>(rank(x)), 1);
   shape[static_cast<size_t>(axis)] = -1;
   const Output weight = reshape(subtract(position, below), shape);
-  const Output low = gather(x, convert(below, ov::element::i32), axis), high = gather(x, convert(above, ov::element::i32), axis);
+  const Output low = gather(x, convert(below, ov::element::i32), axis),
+               high = gather(x, convert(above, ov::element::i32), axis);
   return add(multiply(low, subtract(one, weight)), multiply(high, weight));
 }
 
-Output resize_linear_axes(const Output& x, const std::vector<TargetSize>& sizes, SamplingMode mode) {
+Output resize_linear_axes(const Output& x, const std::vector<TargetSize>& sizes,
+                          SamplingMode mode) {
   Output y = x;
   for (size_t i = 0; i < sizes.size(); ++i) {
     y = resize_linear_axis(y, rank(x) - static_cast<int64_t>(sizes.size() - i), sizes[i], mode);
@@ -192,7 +214,8 @@ Output resize_linear_axes(const Output& x, const std::vector<TargetSize>& sizes,
   return y;
 }
 
-// Whether the rule copies each input a whole number of times, in order: what OpenVINO's Interpolate computes without rounding errors.
+// Whether the rule copies each input a whole number of times, in order: what OpenVINO's Interpolate
+// computes without rounding errors.
 bool repeats(const Output& x, const std::vector<TargetSize>& sizes, NearestRule rule) {
   if (rule != NearestRule::kFloor && rule != NearestRule::kCenter) return false;
   if (!x.get_element_type().is_real()) return false;
@@ -225,12 +248,15 @@ Output resize_linear(const Output& x, const std::vector<TargetSize>& sizes, Samp
     case SamplingMode::kUnalignCorners:
       return interpolate(x, sizes, Mode::LINEAR_ONNX, Coordinates::HALF_PIXEL);
     case SamplingMode::kAlignCorners: {
-      if (std::any_of(sizes.begin(), sizes.end(), [](const TargetSize& s) { return s.extent < 0; })) {
+      if (std::any_of(sizes.begin(), sizes.end(),
+                      [](const TargetSize& s) { return s.extent < 0; })) {
         return resize_linear_axes(x, sizes, mode);
       }
       // A single output lies in the center, which is where a half pixel grid has it.
-      const bool has_single = std::any_of(sizes.begin(), sizes.end(), [](const TargetSize& s) { return s.extent == 1; });
-      const bool has_many = std::any_of(sizes.begin(), sizes.end(), [](const TargetSize& s) { return s.extent != 1; });
+      const bool has_single = std::any_of(sizes.begin(), sizes.end(),
+                                          [](const TargetSize& s) { return s.extent == 1; });
+      const bool has_many = std::any_of(sizes.begin(), sizes.end(),
+                                        [](const TargetSize& s) { return s.extent != 1; });
       if (!has_single) return interpolate(x, sizes, Mode::LINEAR_ONNX, Coordinates::ALIGN_CORNERS);
       std::vector<TargetSize> singles = sizes, many = sizes;
       for (size_t i = 0; i < sizes.size(); ++i) {
@@ -250,7 +276,8 @@ Output resize_linear(const Output& x, const std::vector<TargetSize>& sizes, Samp
   return x;
 }
 
-Output resize_nearest(const Output& x, const std::vector<TargetSize>& sizes, NearestRule rule, bool center_single) {
+Output resize_nearest(const Output& x, const std::vector<TargetSize>& sizes, NearestRule rule,
+                      bool center_single) {
   if (repeats(x, sizes, rule)) return interpolate(x, sizes, Mode::NEAREST, Coordinates::ASYMMETRIC);
   Output y = x;
   for (size_t k = 0; k < sizes.size(); ++k) {
@@ -260,11 +287,14 @@ Output resize_nearest(const Output& x, const std::vector<TargetSize>& sizes, Nea
     if (in > 0 && out > 0) {
       std::vector<int32_t> indices(static_cast<size_t>(out));
       for (int64_t i = 0; i < out; ++i) {
-        indices[static_cast<size_t>(i)] = static_cast<int32_t>(nearest_index(rule, center_single, i, in, out));
+        indices[static_cast<size_t>(i)] =
+            static_cast<int32_t>(nearest_index(rule, center_single, i, in, out));
       }
       y = gather(y, i32_constant(indices, {out}), axis);
     } else {
-      y = gather(y, nearest_indices(rule, center_single, dimension_of(x, axis), size_value(sizes[k])), axis);
+      y = gather(y,
+                 nearest_indices(rule, center_single, dimension_of(x, axis), size_value(sizes[k])),
+                 axis);
     }
   }
   return y;

@@ -1,7 +1,8 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_RESIZING_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_RESIZING_H_
 
-// Resizing of the last axes of a value to other extents, by MIL's sampling modes. Throws as graph.h does.
+// Resizing of the last axes of a value to other extents, by MIL's sampling modes. Throws as graph.h
+// does.
 
 #include <cstdint>
 #include <string>
@@ -33,14 +34,17 @@ struct TargetSize {
 // Linear interpolation along the last sizes.size() axes (1 to 3) of a real value.
 Output resize_linear(const Output& x, const std::vector<TargetSize>& sizes, SamplingMode mode);
 
-// How an output is assigned an input without interpolation: floor((a * i + b) / c), clamped, computed in integers.
+// How an output is assigned an input without interpolation: floor((a * i + b) / c), clamped,
+// computed in integers.
 enum class NearestRule {
   kFloor,         // i * in / out: upsample_nearest_neighbor
   kCenter,        // (i + 1/2) * in / out: resize_nearest_neighbor, and resize with centered grids
-  kAlignCorners,  // the nearest to i * (in - 1) / (out - 1), halves up; in / 2 when out is 1 and `center_single`
+  kAlignCorners,  // the nearest to i * (in - 1) / (out - 1), halves up; in / 2 when out is 1 and
+                  // `center_single`
   kOffset,        // the nearest to (i + 1/2) * max(1, in - 1) / out
 };
-Output resize_nearest(const Output& x, const std::vector<TargetSize>& sizes, NearestRule rule, bool center_single = false);
+Output resize_nearest(const Output& x, const std::vector<TargetSize>& sizes, NearestRule rule,
+                      bool center_single = false);
 
 }  // namespace coreml_delegate::engine::portable
 

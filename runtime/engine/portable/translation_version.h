@@ -5,8 +5,8 @@
 
 namespace coreml_delegate::engine::portable {
 
-// A digest of the sources that decide what a compiled folder holds, made by the build: it changes whenever they do, so that
-// nobody has to remember to count a version up.
+// A digest of the sources that decide what a compiled folder holds, made by the build: it changes
+// whenever they do, so that nobody has to remember to count a version up.
 std::string_view translation_version();
 
 }  // namespace coreml_delegate::engine::portable
