@@ -1,7 +1,8 @@
 """Interleaved timing of several runners of one thing, and the ratios between them.
 
 Machines are shared and noisy, so an absolute time means little: every round calls each runner once, in an order that rotates, and the
-figure is the ratio of medians, peer / ours (above 1: ours is faster) with a 95 % bootstrap interval over the rounds.
+figure is the ratio of medians, peer / ours (above 1: ours is faster) with a 95 % bootstrap interval over the rounds. Thread pools
+spin for a while after a call, on cores that the next runner needs: it waits until they sleep.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ class Ratio:
         return self.high < goal
 
 
-def interleave(runners: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 3) -> dict[str, np.ndarray]:
+def interleave(runners: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 3, pause: float = 0.1) -> dict[str, np.ndarray]:
     """Seconds per call, float64 [rounds], of each runner.
 
-    Before a timed call the runner is called once untimed, so that threads and caches a peer has just used are its own again.
+    Before a timed call come `pause` seconds, in which the threads of the runner before fall asleep, and an untimed call, after which
+    threads and caches are the runner's own again.
     """
     names = list(runners)
     for name in names:
@@ -44,6 +46,7 @@ def interleave(runners: Mapping[str, Callable[[], object]], *, rounds: int, warm
         shift = index % len(names)
         for name in names[shift:] + names[:shift]:
             call = runners[name]
+            time.sleep(pause)
             call()
             began = time.perf_counter()
             call()

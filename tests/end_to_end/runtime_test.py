@@ -56,6 +56,14 @@ def defaults():
     runtime.set_options(engine="", compute_unit="", numeric_mode="", threads=0, share_models=False)
 
 
+def test_openvino_s_own_package_works_beside_the_delegate() -> None:
+    """One copy of libopenvino serves both; it must be one that finds its frontends."""
+    import openvino
+
+    converted = openvino.convert_model(Sin(), example_input=torch.ones(2, 3))
+    assert [op.get_type_name() for op in converted.get_ops()].count("Sin") == 1
+
+
 def test_importing_registers_the_backend_and_the_portable_engine() -> None:
     assert "CoreMLBackend" in runtime.registered_backends()
     assert "CoreMLBackend" in Runtime.get().backend_registry.registered_backend_names

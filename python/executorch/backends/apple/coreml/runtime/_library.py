@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib.util
 import logging
+import mmap
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +60,24 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def _share_openvino(library: Path) -> None:
+    """Loads the openvino package's own libopenvino, where there is one of the version that `library` was linked to.
+
+    A process has one library of a name. Were it a copy from elsewhere, OpenVINO's Python package would use it too and look for its
+    model frontends beside it in vain.
+    """
+    package = importlib.util.find_spec("openvino")
+    if package is None or package.origin is None:
+        return
+    with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        needed = re.search(rb"libopenvino\.so\.\d+", content)
+        name = needed.group().decode() if needed else ""
+    copy = Path(package.origin).parent / "libs" / name
+    if name and copy.exists():
+        with contextlib.suppress(OSError):  # The library's own copy is used then.
+            ctypes.CDLL(str(copy))
+
+
 def load() -> ctypes.CDLL:
     """Loads the library, after ExecuTorch's own, and registers the backend. Loading it again gives the same library.
 
@@ -74,6 +94,7 @@ def load() -> ctypes.CDLL:
             f"Core ML delegates run in ExecuTorch's Python runtime, which cannot be imported: {error}. Install executorch from "
             "PyPI, or within Bazel depend on //python:runtime."
         ) from error
+    _share_openvino(path)
     try:
         library = ctypes.CDLL(str(path))
     except OSError as error:
