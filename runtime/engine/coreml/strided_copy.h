@@ -1,0 +1,41 @@
+#ifndef COREML_DELEGATE_RUNTIME_ENGINE_COREML_STRIDED_COPY_H_
+#define COREML_DELEGATE_RUNTIME_ENGINE_COREML_STRIDED_COPY_H_
+
+// Layouts of tensors, in elements, as MLMultiArray and engine.h have them: an element lies at the
+// sum of index times stride.
+//
+// Thread rule: pure functions.
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace coreml_delegate::engine::coreml {
+
+std::vector<int64_t> contiguous_strides(std::span<const int64_t> shape);
+
+// Row-major, one element after the other. The stride of an extent of 1 means nothing. No strides
+// are contiguous ones.
+bool is_contiguous(std::span<const int64_t> shape, std::span<const int64_t> strides);
+
+// Whether no two elements share memory and none lies before the first: what may be written in
+// place.
+bool is_disjoint(std::span<const int64_t> shape, std::span<const int64_t> strides);
+
+// The product of the extents; -1 when one is negative or the product does not fit.
+int64_t element_count(std::span<const int64_t> shape);
+
+// Elements from the first to the last one, both included; 0 for a tensor without elements.
+// Precondition: is_disjoint().
+int64_t element_span(std::span<const int64_t> shape, std::span<const int64_t> strides);
+
+// Copies a tensor of `element_size`-byte elements from one layout to another. The memory must not
+// overlap.
+void copy_strided(std::span<const int64_t> shape, size_t element_size, const void* source,
+                  std::span<const int64_t> source_strides, void* destination,
+                  std::span<const int64_t> destination_strides);
+
+}  // namespace coreml_delegate::engine::coreml
+
+#endif  // COREML_DELEGATE_RUNTIME_ENGINE_COREML_STRIDED_COPY_H_
