@@ -1,0 +1,43 @@
+"""The executorch wheel's own test_coreml_recipes.py, against this workspace's recipes.
+
+Away from macOS that file compares no results. Here its comparisons are switched on: the portable engine executes the programs.
+"""
+
+import inspect
+from pathlib import Path
+
+import executorch.backends.apple.coreml.runtime  # noqa: F401  (registers the delegate)
+import pytest
+from executorch.backends.apple.coreml.test import test_coreml_utils
+
+test_coreml_utils.IS_VALID_TEST_RUNTIME = True
+
+from executorch.backends.apple.coreml.test import test_coreml_recipes as stock  # noqa: E402
+from executorch.backends.apple.coreml.test.test_coreml_recipes import TestCoreMLRecipes  # noqa: E402
+from executorch.export import ExportSession  # noqa: E402
+
+__all__ = ["TestCoreMLRecipes"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def predictions():
+    """Counts the predictions of the suite, and fails when there were none."""
+    executed = []
+    original = ExportSession.run_method
+
+    def run_method(self, *args, **kwargs):
+        executed.append(args)
+        return original(self, *args, **kwargs)
+
+    ExportSession.run_method = run_method
+    yield
+    ExportSession.run_method = original
+    print(f"\n{len(executed)} predictions executed by the delegate")
+    assert executed
+
+
+def test_the_suite_is_the_wheels_and_the_recipes_are_ours():
+    ours = Path(inspect.getfile(stock.CoreMLRecipeProvider)).resolve()
+    assert not any(part == "site-packages" for part in ours.parts)
+    assert "site-packages" in Path(inspect.getfile(TestCoreMLRecipes)).parts
+    assert stock.IS_VALID_TEST_RUNTIME
