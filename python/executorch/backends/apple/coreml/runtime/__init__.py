@@ -16,14 +16,18 @@ Thread rule: everything may be called from several threads at once; last_error()
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
+from typing import Any
 
 from executorch.backends.apple.coreml.runtime import _library
 
 __all__ = [
     "DelegateError",
     "Diagnostics",
+    "MLModel",
     "diagnose",
+    "enable_coremltools",
     "last_error",
     "registered_backends",
     "reset_states",
@@ -31,6 +35,15 @@ __all__ = [
 ]
 
 _LIBRARY = _library.load()
+
+# Imported when they are asked for: they need more than running delegates does.
+_ELSEWHERE = {"MLModel": "ml_model", "enable_coremltools": "coremltools_support"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
 
 
 class DelegateError(RuntimeError):
