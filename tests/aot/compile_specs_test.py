@@ -23,6 +23,8 @@ def test_keys():
         "MIN_DEPLOYMENT_TARGET": "min_deployment_target",
         "MODEL_COMPUTE_PRECISION": "model_compute_precision",
         "OP_LINEAR_QUANTIZER_CONFIG": "op_linear_quantizer_config",
+        "OP_PALETTIZER_CONFIG": "op_palettizer_config",
+        "OP_PRUNER_CONFIG": "op_pruner_config",
         "ENUMERATED_SHAPES": "enumerated_shapes",
         "PASS_PIPELINE": "pass_pipeline",
         "MULTIMETHOD_WEIGHT_SHARING_STRATEGY": "multimethod_weight_sharing_strategy",

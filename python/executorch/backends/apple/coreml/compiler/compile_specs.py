@@ -15,6 +15,7 @@ import coremltools as ct
 import coremltools.optimize as cto
 from torch.export.exported_program import ExportedProgram
 
+from executorch.backends.apple.coreml.compiler import weight_compression
 from executorch.backends.apple.coreml.compiler.enumerated_shape_utils import EnumeratedShapes
 from executorch.exir.backend.compile_spec_schema import CompileSpec
 
@@ -25,6 +26,8 @@ class COMPILE_SPEC_KEYS(enum.Enum):
     MIN_DEPLOYMENT_TARGET = "min_deployment_target"
     MODEL_COMPUTE_PRECISION = "model_compute_precision"
     OP_LINEAR_QUANTIZER_CONFIG = "op_linear_quantizer_config"
+    OP_PALETTIZER_CONFIG = "op_palettizer_config"
+    OP_PRUNER_CONFIG = "op_pruner_config"
     ENUMERATED_SHAPES = "enumerated_shapes"
     PASS_PIPELINE = "pass_pipeline"
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY = "multimethod_weight_sharing_strategy"
@@ -123,7 +126,11 @@ class CompileSpecs:
 
     @staticmethod
     def generate_op_linear_quantizer_config_compile_spec(op_linear_quantizer_config: dict[str, Any]) -> CompileSpec:
-        """Quantization of weights after conversion: the fields of `coremltools.optimize.coreml.OpLinearQuantizerConfig`."""
+        """Quantization of weights after conversion: the fields of `coremltools.optimize.coreml.OpLinearQuantizerConfig`.
+
+        Raises ValueError for fields or values that it does not have; so do the two factories below.
+        """
+        weight_compression.parse("op_linear_quantizer_config", cto.coreml.OpLinearQuantizerConfig, op_linear_quantizer_config)
         return _spec(COMPILE_SPEC_KEYS.OP_LINEAR_QUANTIZER_CONFIG, json.dumps(op_linear_quantizer_config))
 
     @staticmethod
@@ -133,6 +140,31 @@ class CompileSpecs:
         """The quantizer configuration asked for, or None."""
         value = find(compile_specs, COMPILE_SPEC_KEYS.OP_LINEAR_QUANTIZER_CONFIG)
         return None if value is None else cto.coreml.OpLinearQuantizerConfig._from_dict(json.loads(value))
+
+    @staticmethod
+    def generate_op_palettizer_config_compile_spec(op_palettizer_config: dict[str, Any]) -> CompileSpec:
+        """Palettization of weights after conversion: the fields of `coremltools.optimize.coreml.OpPalettizerConfig`."""
+        weight_compression.parse("op_palettizer_config", cto.coreml.OpPalettizerConfig, op_palettizer_config)
+        return _spec(COMPILE_SPEC_KEYS.OP_PALETTIZER_CONFIG, json.dumps(op_palettizer_config))
+
+    @staticmethod
+    def op_palettizer_config_from_compile_specs(compile_specs: list[CompileSpec]) -> cto.coreml.OpPalettizerConfig | None:
+        """The palettizer configuration asked for, or None."""
+        value = find(compile_specs, COMPILE_SPEC_KEYS.OP_PALETTIZER_CONFIG)
+        return None if value is None else cto.coreml.OpPalettizerConfig._from_dict(json.loads(value))
+
+    @staticmethod
+    def generate_op_pruner_config_compile_spec(op_pruner_config: dict[str, Any]) -> CompileSpec:
+        """Pruning of weights after conversion: the fields of `coremltools.optimize.coreml.OpMagnitudePrunerConfig`, or of
+        `OpThresholdPrunerConfig` where they have "threshold"."""
+        weight_compression.parse_pruner("op_pruner_config", op_pruner_config)
+        return _spec(COMPILE_SPEC_KEYS.OP_PRUNER_CONFIG, json.dumps(op_pruner_config))
+
+    @staticmethod
+    def op_pruner_config_from_compile_specs(compile_specs: list[CompileSpec]) -> weight_compression.PrunerConfig | None:
+        """The pruner configuration asked for, or None."""
+        value = find(compile_specs, COMPILE_SPEC_KEYS.OP_PRUNER_CONFIG)
+        return None if value is None else weight_compression.parse_pruner("op_pruner_config", json.loads(value))
 
     @staticmethod
     def generate_pass_pipeline_compile_spec(pass_names: list[str]) -> CompileSpec:
@@ -199,6 +231,8 @@ class CompileSpecs:
         op_linear_quantizer_config: dict[str, Any] | None = None,
         pass_names: list[str] | None = None,
         blob_format: BlobFormat | str | None = None,
+        op_palettizer_config: dict[str, Any] | None = None,
+        op_pruner_config: dict[str, Any] | None = None,
     ) -> list[CompileSpec]:
         """All options at once, as the `compile_specs` of `CoreMLPartitioner`."""
         specs = [
@@ -213,6 +247,10 @@ class CompileSpecs:
             specs.append(CompileSpecs.generate_pass_pipeline_compile_spec(pass_names))
         if blob_format is not None:
             specs.append(CompileSpecs.generate_blob_format_compile_spec(blob_format))
+        if op_palettizer_config is not None:
+            specs.append(CompileSpecs.generate_op_palettizer_config_compile_spec(op_palettizer_config))
+        if op_pruner_config is not None:
+            specs.append(CompileSpecs.generate_op_pruner_config_compile_spec(op_pruner_config))
         return specs
 
 
@@ -226,6 +264,8 @@ class Options:
     model_type: ModelType
     blob_format: BlobFormat
     quantizer_config: cto.coreml.OpLinearQuantizerConfig | None
+    palettizer_config: cto.coreml.OpPalettizerConfig | None
+    pruner_config: weight_compression.PrunerConfig | None
     enumerated_shapes: EnumeratedShapes | None
     pass_names: tuple[str, ...] | None
     # None: the exporter asked for none.
@@ -233,21 +273,27 @@ class Options:
 
     @classmethod
     def parse(cls, compile_specs: Sequence[CompileSpec]) -> Options:
-        """Raises ValueError for a value that is none of its option's."""
+        """Raises ValueError for a value that is none of its option's, and for weight compression that needs a higher deployment target."""
         specs = list(compile_specs)
         passes = find(specs, COMPILE_SPEC_KEYS.PASS_PIPELINE)
         sharing = find(specs, COMPILE_SPEC_KEYS.MULTIMETHOD_WEIGHT_SHARING_STRATEGY)
-        return cls(
+        options = cls(
             compute_unit=CompileSpecs.compute_unit_from_compile_specs(specs),
             deployment_target=CompileSpecs.min_deployment_target_from_compile_specs(specs),
             compute_precision=CompileSpecs.model_compute_precision_from_compile_specs(specs),
             model_type=CompileSpecs.model_type_from_compile_specs(specs),
             blob_format=CompileSpecs.blob_format_from_compile_specs(specs),
             quantizer_config=CompileSpecs.op_linear_quantizer_config_from_compile_specs(specs),
+            palettizer_config=CompileSpecs.op_palettizer_config_from_compile_specs(specs),
+            pruner_config=CompileSpecs.op_pruner_config_from_compile_specs(specs),
             enumerated_shapes=CompileSpecs.enumerated_shapes_from_compile_specs(specs),
             pass_names=None if passes is None else tuple(json.loads(passes)),
             weight_sharing=None if sharing is None else MULTIMETHOD_WEIGHT_SHARING_STRATEGY(sharing),
         )
+        weight_compression.check(
+            options.quantizer_config, options.palettizer_config, options.pruner_config, options.deployment_target
+        )
+        return options
 
     def targets(self, target: ct.target) -> bool:
         """Whether the deployment target is at least this one. The default target is iOS 15."""

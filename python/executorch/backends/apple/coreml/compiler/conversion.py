@@ -28,7 +28,7 @@ from coremltools.proto import Model_pb2
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
-from executorch.backends.apple.coreml.compiler import torch_ops  # noqa: F401  registers converters
+from executorch.backends.apple.coreml.compiler import torch_ops, weight_compression  # noqa: F401  registers converters
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
 from executorch.backends.apple.coreml.compiler.rewrites import rewrite
@@ -147,7 +147,9 @@ def _ranged_inputs(program: ExportedProgram) -> list[ct.TensorType] | None:
     return inputs if changed else None
 
 
-def _quantize_weights(model: ct.models.MLModel, config: cto.coreml.OpLinearQuantizerConfig) -> ct.models.MLModel:
+def _quantize_weights(
+    model: ct.models.MLModel, config: cto.coreml.OpLinearQuantizerConfig, *, pruned: bool
+) -> ct.models.MLModel:
     """Quantizes weights after conversion, embedding tables excepted, unless they are also the weight of another op."""
     logger.warning("Core ML Backend op_linear_quantizer_config API is experimental")
     return cto.coreml.linear_quantize_weights(
@@ -158,6 +160,7 @@ def _quantize_weights(model: ct.models.MLModel, config: cto.coreml.OpLinearQuant
             # coremltools refuses a constant whose consumers are configured differently.
             op_name_configs={name: config for name in _gathers_of_shared_tables(model)},
         ),
+        joint_compression=pruned,
     )
 
 
@@ -218,8 +221,13 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
             outputs=_requested_outputs(program, options),
             package_dir=str(package),
         )
+        pruned = options.pruner_config is not None
+        if options.pruner_config is not None:
+            model = weight_compression.prune(model, options.pruner_config)
         if options.quantizer_config is not None:
-            model = _quantize_weights(model, options.quantizer_config)
+            model = _quantize_weights(model, options.quantizer_config, pruned=pruned)
+        if options.palettizer_config is not None:
+            model = weight_compression.palettize(model, options.palettizer_config, pruned=pruned)
         spec = model._spec
         make_outputs_distinct(spec)
         return ConvertedModel(spec=spec, package=Path(model.package_path), debug_map=_debug_map(model))

@@ -121,6 +121,8 @@ def dequantize_codebook(context: Any, node: Any) -> None:
         raise ValueError(f"codes.shape[{axis}] must be divisible by codebook.shape[{axis}]")
     if codebook.shape[2:] != (2**bits, 1):
         raise ValueError("Only scalar look up values are supported, 2**nbits of them in a table")
+    if bits in (5, 7):  # Core ML has no indices of this width: entries that none refers to fill the table up.
+        codebook = np.concatenate([codebook, np.zeros_like(codebook)], axis=2)
     try:
         output = _utils._construct_constexpr_lut_op(codes.astype(np.int8), codebook, name=node.name)
     except ValueError as error:

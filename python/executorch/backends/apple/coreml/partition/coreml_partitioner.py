@@ -19,6 +19,7 @@ from executorch.backends.apple.coreml.compiler.compile_specs import COMPILE_SPEC
 from executorch.backends.apple.coreml.logging import get_coreml_log_level
 from executorch.backends.apple.coreml.partition import boundary, buffers
 from executorch.backends.apple.coreml.partition.node_view import computes_no_tensor
+from executorch.backends.apple.coreml.partition.quantization_target import check_quantization_target
 from executorch.backends.apple.coreml.partition.support import (
     NodeSupport,
     Rejection,
@@ -108,8 +109,11 @@ class CoreMLPartitioner(Partitioner):
     def partition(self, exported_program: ExportedProgram) -> PartitionResult:
         """Tags the nodes, constants and buffers of the program.
 
-        Raises NotImplementedError when lower_full_graph is set and something has to stay outside.
+        Raises:
+            NotImplementedError: lower_full_graph is set and something has to stay outside.
+            ValueError: the program is quantized in a way that its deployment target cannot express.
         """
+        check_quantization_target(exported_program, self._options, self._skip_list)
         if _comes_from_to_backend():
             logger.warning(_DEPRECATION)
         logger.info("CoreMLPartitioner::partition")
@@ -132,6 +136,7 @@ class CoreMLPartitioner(Partitioner):
         self, ep: ExportedProgram
     ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
         """The ops of an ATen program that Core ML takes whole, in every call of them."""
+        check_quantization_target(ep, self._options, self._skip_list)
         support = NodeSupport(ep, self._options, self._skip_list)
         taken: dict[torch._ops.OpOverload, bool] = {}
         for node in ep.graph.nodes:

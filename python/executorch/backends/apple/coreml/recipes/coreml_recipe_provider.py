@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.backends.apple.coreml.recipes.coreml_recipe_types import COREML_BACKEND, CoreMLRecipeType
 from executorch.backends.apple.coreml.recipes.recipe_table import RECIPES, Arguments, check_arguments, deployment_target
 from executorch.exir import EdgeCompileConfig
+from executorch.exir._warnings import ExperimentalWarning
 from executorch.export import BackendRecipeProvider, ExportRecipe, LoweringRecipe, RecipeType
 
 
@@ -41,11 +43,14 @@ class CoreMLRecipeProvider(BackendRecipeProvider):
         if not isinstance(recipe_type, CoreMLRecipeType):
             return None
         check_arguments(recipe_type, kwargs)
-        return ExportRecipe(
-            name=recipe_type.value,
-            quantization_recipe=RECIPES[recipe_type].quantization(kwargs),
-            lowering_recipe=_lowering(RECIPES[recipe_type].precision, deployment_target(recipe_type, kwargs), kwargs),
-        )
+        with warnings.catch_warnings():
+            # That recipes are experimental is for whoever calls them to hear, once, not from here.
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return ExportRecipe(
+                name=recipe_type.value,
+                quantization_recipe=RECIPES[recipe_type].quantization(kwargs),
+                lowering_recipe=_lowering(RECIPES[recipe_type].precision, deployment_target(recipe_type, kwargs), kwargs),
+            )
 
 
 def _lowering(precision: ct.precision, target: ct.target | None, arguments: Arguments) -> LoweringRecipe:

@@ -34,8 +34,10 @@ def _shape(module: torch.nn.Module, how: str) -> tuple[int, int]:
 
 
 def _divisors_near(size: int, wanted: int) -> str:
+    """The next divisor below and the next above what was wanted."""
     divisors = [d for d in range(1, size + 1) if size % d == 0]
-    return " or ".join(str(d) for d in sorted(sorted(divisors, key=lambda d: abs(d - wanted))[:2]))
+    near = [*[d for d in divisors if d < wanted][-1:], *[d for d in divisors if d > wanted][:1]]
+    return " or ".join(map(str, near))
 
 
 @register_quantize_module_handler(CheckedIntxConfig)

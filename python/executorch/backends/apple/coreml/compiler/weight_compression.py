@@ -1,0 +1,92 @@
+"""Compression of weights after conversion, without calibration: what the three `op_..._config` compile specs ask for.
+
+    op_linear_quantizer_config   coremltools.optimize.coreml.OpLinearQuantizerConfig
+    op_palettizer_config         coremltools.optimize.coreml.OpPalettizerConfig
+    op_pruner_config             OpMagnitudePrunerConfig, or OpThresholdPrunerConfig when it has "threshold"
+
+Each is the fields of that class as a dictionary. Pruning may be combined with one of the others (iOS 18): what is left of the weights is then
+quantized or palettized.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import attrs
+import coremltools as ct
+import coremltools.optimize.coreml as cto
+
+PrunerConfig = cto.OpMagnitudePrunerConfig | cto.OpThresholdPrunerConfig
+
+
+def parse(name: str, kind: Any, fields: dict[str, Any]) -> Any:
+    """A coremltools configuration from its fields. name: the compile spec's, for messages.
+
+    Raises ValueError for a field that does not exist, or a value that it cannot have.
+    """
+    known = [field.name for field in attrs.fields(kind) if field.init and field.name != "lut_function"]
+    for field in fields:
+        if field not in known:
+            near = difflib.get_close_matches(field, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+            raise ValueError(f"{name} has no field {field!r}; {hint}")
+    if str(fields.get("mode", "")).lower() == "custom":
+        raise ValueError(
+            f"{name}: mode 'custom' needs a function, which a compile spec cannot carry; use 'kmeans', 'uniform' or 'unique'"
+        )
+    try:
+        return kind._from_dict(fields)
+    except Exception as error:  # cattrs groups what went wrong, field by field.
+        causes = "; ".join(str(cause) for cause in getattr(error, "exceptions", [error]))
+        raise ValueError(f"{name} {fields} is not a {kind.__name__}: {causes}") from error
+
+
+def parse_pruner(name: str, fields: dict[str, Any]) -> PrunerConfig:
+    kind = cto.OpThresholdPrunerConfig if "threshold" in fields else cto.OpMagnitudePrunerConfig
+    config: PrunerConfig = parse(name, kind, fields)
+    return config
+
+
+def check(
+    quantizer: cto.OpLinearQuantizerConfig | None,
+    palettizer: cto.OpPalettizerConfig | None,
+    pruner: PrunerConfig | None,
+    target: ct.target | None,
+) -> None:
+    """Refuses compression that contradicts itself or its deployment target.
+
+    Without a target coremltools raises it to iOS 16 by itself, for what that has.
+    Raises ValueError, which names the option to change.
+    """
+    if quantizer is not None and palettizer is not None:
+        raise ValueError("op_linear_quantizer_config and op_palettizer_config both replace the weights: leave one of them out")
+    needs = []
+    if quantizer is not None:
+        packed = quantizer.dtype.get_bitwidth() < 8 or str(quantizer.granularity).lower().endswith("per_block")
+        needs.append((ct.target.iOS18 if packed else ct.target.iOS16, "op_linear_quantizer_config"))
+    if palettizer is not None:
+        fine = palettizer.nbits == 3 or not str(palettizer.granularity).lower().endswith("per_tensor")
+        newer = fine or (palettizer.cluster_dim or 1) > 1 or palettizer.enable_per_channel_scale
+        needs.append((ct.target.iOS18 if newer else ct.target.iOS16, "op_palettizer_config"))
+    if pruner is not None:
+        needs.append((ct.target.iOS16, "op_pruner_config"))
+    if len(needs) > 1:
+        needs.append((ct.target.iOS18, " with ".join(name for _, name in needs)))
+    for needed, name in needs:
+        if needed > (target or ct.target.iOS16):
+            given = f"minimum_deployment_target is {target.name}" if target else "none is given (iOS15)"
+            raise ValueError(
+                f"The weights that {name} asks for need minimum_deployment_target {needed.name}, and {given}: pass "
+                f"minimum_deployment_target=ct.target.{needed.name} to CoreMLBackend.generate_compile_specs"
+            )
+
+
+def prune(model: ct.models.MLModel, config: PrunerConfig) -> ct.models.MLModel:
+    """Zeroes small weights and stores the others."""
+    return cto.prune_weights(model, cto.OptimizationConfig(global_config=config))
+
+
+def palettize(model: ct.models.MLModel, config: cto.OpPalettizerConfig, *, pruned: bool) -> ct.models.MLModel:
+    """Replaces weights by indices into look-up tables."""
+    return cto.palettize_weights(model, cto.OptimizationConfig(global_config=config), joint_compression=pruned)
