@@ -146,8 +146,12 @@ void AssetStore::sweep_private() {
         files_.try_lock(join_path(folder, kLeaseFile), LockMode::kExclusive, MissingLock::kRefuse);
     if (!lock.ok()) {
       if (lock.status().code() == StatusCode::kFailedPrecondition) continue;
+      // One that had a lease and lost it was being removed; one that never had may be in use.
+      const bool had_lease = !entry.name.starts_with(kUnlockedPrefix);
       const Result<FileInfo> info = files_.info(folder);
-      if (!info.ok() || now_ms() * 1'000'000 - info->modified_ns < kForgottenNs) continue;
+      const bool is_forgotten =
+          info.ok() && now_ms() * 1'000'000 - info->modified_ns >= kForgottenNs;
+      if (!had_lease && !is_forgotten) continue;
     }
     (void)files_.remove_tree(folder);
   }

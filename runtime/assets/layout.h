@@ -27,6 +27,8 @@ namespace coreml_delegate::assets {
 inline constexpr char kContentFolder[] = "content";
 inline constexpr char kManifestFile[] = "manifest.json";
 inline constexpr char kLeaseFile[] = "lease";
+// What the names of private folders without a lease begin with: there were no locks.
+inline constexpr char kUnlockedPrefix[] = "p.";
 
 struct Layout {
   explicit Layout(const std::string& given)

@@ -1,11 +1,13 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_COMPILED_MODEL_PROVIDER_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_COMPILED_MODEL_PROVIDER_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "base/status.h"
 #include "blob/blob.h"
+#include "runtime/assets/asset_store.h"
 #include "runtime/engine/engine.h"
 
 namespace coreml_delegate {
@@ -21,6 +23,11 @@ struct ModelRequest {
   // Whether a model compiled for another program may be handed out when its content is proved
   // equal.
   bool share_across_programs = false;
+  // Where compiled models are kept on disk; empty: nowhere. The rest as in AssetStoreOptions, 0 for
+  // its default.
+  std::string cache_dir;
+  uint64_t cache_budget_bytes = 0;
+  assets::Verification cache_verification = assets::Verification::kFirstUse;
   engine::EventSink* events = nullptr;  // May be null.
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/logging.h"
 #include "runtime/delegate/event_bridge.h"
+#include "runtime/delegate/warm_up.h"
 
 namespace coreml_delegate {
 namespace {
@@ -76,6 +77,10 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
                       .numeric_mode = merged.numeric_mode.value_or(engine::NumericMode::kFloat32)},
           .threads = merged.threads.value_or(0),
           .share_across_programs = merged.share_models.value_or(false),
+          .cache_dir = merged.cache_dir.value_or(""),
+          .cache_budget_bytes =
+              static_cast<uint64_t>(merged.cache_budget_mb.value_or(0)) * 1'000'000,
+          .cache_verification = merged.cache_verification.value_or(assets::Verification::kFirstUse),
           .events = events.sink(),
       }));
   const engine::FunctionDescription& description = model->description();
@@ -92,6 +97,13 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
     Result<std::unique_ptr<engine::State>> made = model->make_state(*initial);
     if (!made.ok()) return made.status().annotate("the model's states cannot be set up", name);
     state = *std::move(made);
+  }
+  if (merged.warm_up.value_or(false)) {
+    // Not a reason to refuse the method: zeros may be no input that the model was made for.
+    const Status warm = warm_up(*model, *initial);
+    if (!warm.ok()) {
+      COREML_DELEGATE_LOG_STATUS(kWarning, warm.annotate("the warm-up execution failed", name));
+    }
   }
   return std::unique_ptr<DelegateInstance>(new DelegateInstance(
       method_name, name, std::move(model), std::move(state), *std::move(plan)));

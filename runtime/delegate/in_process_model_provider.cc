@@ -87,18 +87,13 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
       .files = &request.blob->files,
       .name = describe(request),
   };
-  Result<std::unique_ptr<engine::Model>> model =
-      request.engine->load_source(source, {.function_name = request.function_name,
-                                           .compile = request.compile,
-                                           .threads = request.threads,
-                                           .cancellation = nullptr,
-                                           .events = request.events});
+  Result<std::shared_ptr<engine::Model>> model = stored_models_.load(request, source);
   std::shared_ptr<engine::Model> shared;
   {
     const std::lock_guard lock(mutex_);
     entry->is_loading = false;
     if (model.ok()) {
-      shared = *std::move(model);
+      shared = *model;
       entry->model = shared;
     } else {
       entries_.remove(entry);

@@ -1,8 +1,9 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_IN_PROCESS_MODEL_PROVIDER_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_IN_PROCESS_MODEL_PROVIDER_H_
 
-// Compiles in this process and keeps nothing on disk. Models are shared while somebody uses them;
-// two threads that ask for one model at once compile it once.
+// Models of this process: loaded from the store on disk where the request names one
+// (stored_models.h), else compiled here and kept nowhere. They are shared while somebody uses them;
+// two threads that ask for one model at once load it once.
 //
 // Who shares with whom. A model may use weights where they lie in the program's memory, and an
 // identifier in a blob is only a claim. So a request is given a loaded model of the same engine,
@@ -27,6 +28,7 @@
 
 #include "base/sha256.h"
 #include "runtime/delegate/compiled_model_provider.h"
+#include "runtime/delegate/stored_models.h"
 
 namespace coreml_delegate {
 
@@ -36,6 +38,8 @@ class InProcessModelProvider : public CompiledModelProvider {
 
   // Models somebody uses now.
   size_t live_models() const;
+
+  StoredModels& stored_models() { return stored_models_; }
 
  private:
   // A file of a blob where it lies.
@@ -66,6 +70,7 @@ class InProcessModelProvider : public CompiledModelProvider {
   // An entry that may serve, loading ones included; drops those nobody uses. Needs mutex_.
   std::shared_ptr<Entry> find_locked(const Entry& wanted);
 
+  StoredModels stored_models_;
   mutable std::mutex mutex_;
   std::condition_variable loaded_;
   std::list<std::shared_ptr<Entry>> entries_;

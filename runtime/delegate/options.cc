@@ -24,6 +24,15 @@ constexpr std::pair<std::string_view, engine::NumericMode> kNumericModes[] = {
     {"float32", engine::NumericMode::kFloat32},
     {"float16", engine::NumericMode::kFloat16},
 };
+constexpr std::pair<std::string_view, assets::Verification> kVerifications[] = {
+    {"first_use", assets::Verification::kFirstUse},
+    {"sampled", assets::Verification::kSampled},
+    {"full", assets::Verification::kFull},
+    {"none", assets::Verification::kNone},
+};
+// BackendOptions cuts strings after this many bytes without a word: one of this length may be the
+// beginning of a longer one.
+constexpr size_t kLongestString = kMaxOptionValueLength - 1;
 constexpr int32_t kMaxThreads = 1024;
 
 std::string_view key_of(const BackendOption& option) {
@@ -110,14 +119,47 @@ Result<bool> apply(const BackendOption& option, EmptyString empty, DelegateOptio
     options.share_models = *share;
     return true;
   }
-  if (key == "cache_dir" || key == "_use_new_cache") {
-    const bool type_matches = key == "cache_dir" ? std::holds_alternative<StringValue>(option.value)
-                                                 : std::holds_alternative<bool>(option.value);
-    if (!type_matches) return wrong_type(option, key == "cache_dir" ? "a string" : "a bool");
-    COREML_DELEGATE_LOG(kInfo,
-                        "CoreMLBackend: the option %s has no effect: compiled models are kept in "
-                        "memory, not on disk",
-                        std::string(key).c_str());
+  if (key == "cache_dir") {
+    ASSIGN_OR_RETURN(std::string folder, string_value(option));
+    if (folder.size() >= kLongestString) {
+      return invalid_argument("the path has more than " + std::to_string(kLongestString - 1) +
+                                  " bytes, and longer ones are cut on their way here: use a "
+                                  "shorter one, such as a link to the folder",
+                              std::string(key));
+    }
+    // Set and empty keeps nothing: at load time that wins over a folder set before.
+    options.cache_dir.reset();
+    if (!folder.empty() || empty == EmptyString::kRefused) options.cache_dir = std::move(folder);
+    return true;
+  }
+  if (key == "cache_budget_mb") {
+    const int* megabytes = std::get_if<int>(&option.value);
+    if (!megabytes) return wrong_type(option, "an int");
+    if (*megabytes < 0) {
+      return invalid_argument(
+          "the option takes megabytes, or 0 for the default, not " + std::to_string(*megabytes),
+          std::string(key));
+    }
+    options.cache_budget_mb = *megabytes;
+    return true;
+  }
+  if (key == "cache_verification") {
+    ASSIGN_OR_RETURN(const std::string name, string_value(option));
+    options.cache_verification.reset();
+    if (!name.empty() || empty == EmptyString::kRefused) {
+      ASSIGN_OR_RETURN(options.cache_verification, parse_name(kVerifications, name, key));
+    }
+    return true;
+  }
+  if (key == "warm_up") {
+    const bool* warm_up = std::get_if<bool>(&option.value);
+    if (!warm_up) return wrong_type(option, "a bool");
+    options.warm_up = *warm_up;
+    return true;
+  }
+  if (key == "_use_new_cache") {
+    if (!std::holds_alternative<bool>(option.value)) return wrong_type(option, "a bool");
+    COREML_DELEGATE_LOG(kDebug, "CoreMLBackend: _use_new_cache has no effect: there is one cache");
     return true;
   }
   return false;
@@ -129,10 +171,11 @@ Status unknown_option(const BackendOption& option, std::string_view known) {
 }
 
 constexpr std::string_view kLoadOptionNames =
-    "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, _use_new_cache";
+    "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, cache_budget_mb, "
+    "cache_verification, warm_up, _use_new_cache";
 constexpr std::string_view kSetOptionNames =
-    "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, _use_new_cache, "
-    "reset_states";
+    "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, cache_budget_mb, "
+    "cache_verification, warm_up, _use_new_cache, reset_states";
 
 }  // namespace
 
@@ -143,6 +186,10 @@ DelegateOptions DelegateOptions::or_else(const DelegateOptions& fallback) const 
   if (!merged.numeric_mode) merged.numeric_mode = fallback.numeric_mode;
   if (!merged.threads) merged.threads = fallback.threads;
   if (!merged.share_models) merged.share_models = fallback.share_models;
+  if (!merged.cache_dir) merged.cache_dir = fallback.cache_dir;
+  if (!merged.cache_budget_mb) merged.cache_budget_mb = fallback.cache_budget_mb;
+  if (!merged.cache_verification) merged.cache_verification = fallback.cache_verification;
+  if (!merged.warm_up) merged.warm_up = fallback.warm_up;
   return merged;
 }
 
@@ -193,8 +240,19 @@ Status read_option(const DelegateOptions& options, BackendOption& option) {
     option.value = static_cast<int>(options.threads.value_or(0));
   } else if (key == "share_models") {
     option.value = options.share_models.value_or(false);
+  } else if (key == "cache_dir") {
+    give_string(options.cache_dir.value_or(""));
+  } else if (key == "cache_budget_mb") {
+    option.value = static_cast<int>(options.cache_budget_mb.value_or(0));
+  } else if (key == "cache_verification") {
+    give_string(options.cache_verification ? name_of(kVerifications, *options.cache_verification)
+                                           : "");
+  } else if (key == "warm_up") {
+    option.value = options.warm_up.value_or(false);
   } else {
-    return unknown_option(option, "engine, compute_unit, numeric_mode, threads, share_models");
+    return unknown_option(option,
+                          "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, "
+                          "cache_budget_mb, cache_verification, warm_up");
   }
   return Status();
 }

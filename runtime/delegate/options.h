@@ -11,8 +11,15 @@
 //   numeric_mode    string  "float32", "float16" (engine.h)
 //   threads         int     threads of one execution; 0: the engine's choice
 //   share_models    bool    share a compiled model between programs of equal content
-//   (in_process_model_provider.h) cache_dir       string  accepted for the stock API's sake; says
-//   in the log that nothing is kept on disk _use_new_cache  bool    the same
+//                           (in_process_model_provider.h)
+//   cache_dir       string  folder in which compiled models are kept (docs/assets.md), at most 254
+//                           bytes; empty: nothing is kept on disk, the default
+//   cache_budget_mb int     megabytes (10^6 bytes) they may take together; 0: 10 GiB
+//   cache_verification  string  when their checksums are compared: "first_use" (in each process,
+//   the
+//                           default), "sampled", "full", "none"
+//   warm_up         bool    execute once, with zeros, when a method is loaded
+//   _use_new_cache  bool    accepted for the stock API's sake: there is one cache
 //
 // set_option() takes one more: reset_states (bool true: of every loaded method; string: of the
 // methods of that name). An option of another name or type is refused by name.
@@ -24,6 +31,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "runtime/assets/asset_store.h"
 #include "runtime/engine/engine.h"
 
 namespace coreml_delegate {
@@ -34,6 +42,10 @@ struct DelegateOptions {
   std::optional<engine::NumericMode> numeric_mode;
   std::optional<int32_t> threads;
   std::optional<bool> share_models;
+  std::optional<std::string> cache_dir;
+  std::optional<int32_t> cache_budget_mb;
+  std::optional<assets::Verification> cache_verification;
+  std::optional<bool> warm_up;
 
   // What is not set here is taken from `fallback`.
   DelegateOptions or_else(const DelegateOptions& fallback) const;

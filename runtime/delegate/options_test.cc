@@ -32,6 +32,9 @@ TEST(OptionsTest, TheBuildersOptionsAreUnderstood) {
       .setThreads(3)
       .setShareModels(true)
       .setCacheDirectory("/anywhere")
+      .setCacheBudgetMegabytes(100)
+      .setCacheVerification(LoadOptionsBuilder::CacheVerification::SAMPLED)
+      .setWarmUp(true)
       .setUseNewCache(true);
   EXPECT_STREQ(LoadOptionsBuilder::backend_id(), "CoreMLBackend");
   const Result<DelegateOptions> options = parse_load_options(as_const(builder.view()));
@@ -41,6 +44,38 @@ TEST(OptionsTest, TheBuildersOptionsAreUnderstood) {
   EXPECT_EQ(options->numeric_mode, engine::NumericMode::kFloat16);
   EXPECT_EQ(options->threads, 3);
   EXPECT_EQ(options->share_models, true);
+  EXPECT_EQ(options->cache_dir, "/anywhere");
+  EXPECT_EQ(options->cache_budget_mb, 100);
+  EXPECT_EQ(options->cache_verification, assets::Verification::kSampled);
+  EXPECT_EQ(options->warm_up, true);
+}
+
+// BackendOptions cuts a string after 255 bytes.
+TEST(OptionsTest, ACacheFolderThatMayHaveBeenCutIsRefused) {
+  for (const size_t length : {255, 256, 1000}) {
+    LoadOptionsBuilder builder;
+    const std::string path(length, 'p');
+    builder.setCacheDirectory(path.c_str());
+    const Status status = parse_load_options(as_const(builder.view())).status();
+    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument) << length;
+    EXPECT_EQ(status.artifact(), "cache_dir");
+    EXPECT_THAT(status.message(), HasSubstr("more than 254 bytes"));
+  }
+  LoadOptionsBuilder builder;
+  const std::string path(254, 'p');
+  builder.setCacheDirectory(path.c_str());
+  EXPECT_EQ(parse_load_options(as_const(builder.view()))->cache_dir, path);
+}
+
+TEST(OptionsTest, AnEmptyCacheFolderAtLoadTimeWinsOverTheProcesses) {
+  LoadOptionsBuilder builder;
+  builder.setCacheDirectory("");
+  DelegateOptions process;
+  process.cache_dir = "/kept";
+  EXPECT_EQ(parse_load_options(as_const(builder.view()))->or_else(process).cache_dir, "");
+  BackendOptions<1> options;
+  (void)options.set_option("cache_dir", "");
+  EXPECT_FALSE(parse_option_update(process, options.view())->options.cache_dir);
 }
 
 TEST(OptionsTest, EveryComputeUnitOfTheBuilderHasItsMeaning) {
@@ -84,6 +119,8 @@ TEST(OptionsTest, AWrongTypeIsNamed) {
   EXPECT_EQ(load_failure("compute_unit", true).message(), "the option takes a string, not a bool");
   EXPECT_EQ(load_failure("numeric_mode", 16).message(), "the option takes a string, not an int");
   EXPECT_EQ(load_failure("share_models", 1).message(), "the option takes a bool, not an int");
+  EXPECT_EQ(load_failure("cache_budget_mb", true).message(), "the option takes an int, not a bool");
+  EXPECT_EQ(load_failure("warm_up", 1).message(), "the option takes a bool, not an int");
   EXPECT_EQ(load_failure("cache_dir", 1).message(), "the option takes a string, not an int");
   EXPECT_EQ(load_failure("_use_new_cache", "yes").message(),
             "the option takes a bool, not a string");
@@ -94,6 +131,9 @@ TEST(OptionsTest, ABadValueIsNamedWithTheGoodOnes) {
             "there is no value \"gpu\"; there are: all, cpu_only, cpu_and_gpu, cpu_and_ne");
   EXPECT_EQ(load_failure("numeric_mode", "bfloat16").message(),
             "there is no value \"bfloat16\"; there are: float32, float16");
+  EXPECT_EQ(load_failure("cache_verification", "sometimes").message(),
+            "there is no value \"sometimes\"; there are: first_use, sampled, full, none");
+  EXPECT_THAT(load_failure("cache_budget_mb", -5).message(), HasSubstr("not -5"));
   EXPECT_THAT(load_failure("threads", -1).message(), HasSubstr("not -1"));
   EXPECT_THAT(load_failure("threads", 1 << 20).message(), HasSubstr("not 1048576"));
 }

@@ -50,9 +50,12 @@ class LoadOptionsBuilder {
     return *this;
   }
 
-  // Accepted so that programs written for the stock delegate compile; without effect and logged, as
-  // this build keeps compiled models in memory only.
-  LoadOptionsBuilder& setCacheDirectory(const char* path) { return set("cache_dir", path); }
+  // The folder in which compiled models are kept from run to run (docs/assets.md); at most 254
+  // bytes: a longer path is refused when the method is loaded. Null or empty: nothing is kept.
+  LoadOptionsBuilder& setCacheDirectory(const char* path) {
+    return set("cache_dir", path == nullptr ? "" : path);
+  }
+  // Accepted so that programs written for the stock delegate compile; there is one cache.
   LoadOptionsBuilder& setUseNewCache(bool enabled) { return set("_use_new_cache", enabled); }
 
   // Beyond the stock API
@@ -73,6 +76,32 @@ class LoadOptionsBuilder {
   // gone; programs loaded from files need no care.
   LoadOptionsBuilder& setShareModels(bool share) { return set("share_models", share); }
 
+  // Megabytes (10^6 bytes) that the compiled models in the cache folder may take together; 0: the
+  // default, 10 GiB.
+  LoadOptionsBuilder& setCacheBudgetMegabytes(int megabytes) {
+    return set("cache_budget_mb", megabytes);
+  }
+
+  // When the checksums of a kept model are compared.
+  enum class CacheVerification { FIRST_USE, SAMPLED, FULL, NONE };
+  LoadOptionsBuilder& setCacheVerification(CacheVerification verification) {
+    switch (verification) {
+      case CacheVerification::FIRST_USE:
+        return set("cache_verification", "first_use");
+      case CacheVerification::SAMPLED:
+        return set("cache_verification", "sampled");
+      case CacheVerification::FULL:
+        return set("cache_verification", "full");
+      case CacheVerification::NONE:
+        return set("cache_verification", "none");
+    }
+    return *this;
+  }
+
+  // Executes a method once, with zeros, when it is loaded, so that its first execution is as fast
+  // as the others. A failure is logged.
+  LoadOptionsBuilder& setWarmUp(bool warm_up) { return set("warm_up", warm_up); }
+
   static constexpr const char* backend_id() { return "CoreMLBackend"; }
 
   // Valid while the builder lives and is not changed.
@@ -82,7 +111,7 @@ class LoadOptionsBuilder {
 
  private:
   // There is room for every option, so that setting one cannot fail.
-  static constexpr size_t kOptionCount = 8;
+  static constexpr size_t kOptionCount = 11;
 
   template <size_t N, typename T>
   LoadOptionsBuilder& set(const char (&key)[N], T value) {

@@ -1,0 +1,135 @@
+#include "runtime/delegate/stored_models.h"
+
+#include <chrono>
+#include <utility>
+
+#include "base/logging.h"
+#include "blob/blob.h"
+#include "runtime/assets/asset_key.h"
+#include "runtime/delegate/options.h"
+#include "runtime/engine/event_sink.h"
+
+namespace coreml_delegate {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double ms_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
+
+engine::LoadOptions load_options(const ModelRequest& request) {
+  return {.function_name = request.function_name,
+          .compile = request.compile,
+          .threads = request.threads,
+          .cancellation = nullptr,
+          .events = request.events};
+}
+
+Result<std::shared_ptr<engine::Model>> load_source(const ModelRequest& request,
+                                                   const engine::ModelSource& source) {
+  ASSIGN_OR_RETURN(std::unique_ptr<engine::Model> model,
+                   request.engine->load_source(source, load_options(request)));
+  return std::shared_ptr<engine::Model>(std::move(model));
+}
+
+// The lease is declared first, so that it goes last.
+struct LeasedModel {
+  std::shared_ptr<assets::Lease> lease;
+  std::unique_ptr<engine::Model> model;
+};
+
+}  // namespace
+
+Result<assets::AssetStore*> StoredModels::store(const assets::AssetStoreOptions& options) {
+  const std::lock_guard lock(mutex_);
+  std::unique_ptr<assets::AssetStore>& store =
+      stores_[{options.folder, options.budget_bytes, options.verification}];
+  if (store == nullptr) {
+    Result<std::unique_ptr<assets::AssetStore>> opened = assets::AssetStore::open(options);
+    if (!opened.ok()) return opened.status();
+    store = *std::move(opened);
+  }
+  return store.get();
+}
+
+Result<assets::AssetStore*> StoredModels::store(const std::string& folder) {
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [key, store] : stores_) {
+      if (std::get<0>(key) == folder && store != nullptr) return store.get();
+    }
+  }
+  assets::AssetStoreOptions options;
+  options.folder = folder;
+  return store(options);
+}
+
+Result<std::shared_ptr<engine::Model>> StoredModels::load(const ModelRequest& request,
+                                                          const engine::ModelSource& source) {
+  // An .mlmodelc is compiled already. Intermediate values may be lost in a compiled folder.
+  if (request.cache_dir.empty() || source.kind == engine::ModelKind::kCompiled ||
+      (request.events != nullptr && request.events->wants_intermediate_values())) {
+    return load_source(request, source);
+  }
+  assets::AssetStoreOptions options;
+  options.folder = request.cache_dir;
+  if (request.cache_budget_bytes != 0) options.budget_bytes = request.cache_budget_bytes;
+  options.verification = request.cache_verification;
+  ASSIGN_OR_RETURN(assets::AssetStore* const opened, store(options));
+  return load_stored(*opened, request, source);
+}
+
+Result<std::shared_ptr<engine::Model>> StoredModels::load_stored(
+    assets::AssetStore& store, const ModelRequest& request, const engine::ModelSource& source) {
+  const Clock::time_point start = Clock::now();
+  assets::AssetKey key{
+      .content = request.blob->content_id,
+      .engine = std::string(request.engine->name()),
+      .fingerprint = request.engine->fingerprint(),
+      .platform = assets::platform_fingerprint(),
+      .compute_units = std::string(compute_units_name(request.compile.compute_units)),
+      .function = request.function_name,
+      .numeric_mode = std::string(numeric_mode_name(request.compile.numeric_mode))};
+  const bool is_claim = key.content != Sha256Digest{};
+  if (!is_claim) {
+    ASSIGN_OR_RETURN(key.content, blob::verify_content(*request.blob));
+  }
+  const auto compile = [&](const std::string& folder) -> Status {
+    if (is_claim) {
+      ASSIGN_OR_RETURN(const Sha256Digest content, blob::verify_content(*request.blob));
+      if (content != key.content) {
+        return corrupt_data("the blob's identifier is not that of its content", source.name);
+      }
+    }
+    return request.engine->compile(source, folder, load_options(request));
+  };
+  // Twice: an entry that the engine finds damaged is compiled again.
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    ASSIGN_OR_RETURN(assets::Acquired acquired, store.acquire(key, compile));
+    if (acquired.lease == nullptr) break;
+    Result<std::unique_ptr<engine::Model>> model =
+        request.engine->load(acquired.lease->folder(), load_options(request));
+    if (model.ok()) {
+      const char* from = acquired.source == assets::Source::kHit        ? "from the store"
+                         : acquired.source == assets::Source::kCompiled ? "after compiling"
+                                                                        : "compiled, not kept";
+      COREML_DELEGATE_LOG(kInfo, "%s: loaded %s in %.1f ms", source.name.c_str(), from,
+                          ms_since(start));
+      const auto leased =
+          std::make_shared<LeasedModel>(LeasedModel{std::move(acquired.lease), *std::move(model)});
+      return std::shared_ptr<engine::Model>(leased, leased->model.get());
+    }
+    if (model.status().code() == StatusCode::kCancelled) return model.status();
+    const Status reported = store.report_damaged(std::move(acquired.lease), model.status());
+    if (!reported.ok()) break;
+  }
+  Result<std::shared_ptr<engine::Model>> model = load_source(request, source);
+  if (model.ok()) {
+    COREML_DELEGATE_LOG(kInfo, "%s: loaded without the store in %.1f ms", source.name.c_str(),
+                        ms_since(start));
+  }
+  return model;
+}
+
+}  // namespace coreml_delegate

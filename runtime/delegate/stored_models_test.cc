@@ -1,0 +1,173 @@
+#include "runtime/delegate/stored_models.h"
+
+#include <memory>
+#include <string>
+
+#include "base/file.h"
+#include "blob/blob.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "runtime/delegate/in_process_model_provider.h"
+#include "runtime/delegate/warm_up.h"
+#include "runtime/engine/fake/fake_engine.h"
+
+namespace coreml_delegate {
+namespace {
+
+using engine::FakeStage;
+using ::testing::HasSubstr;
+
+constexpr char kProgram[] =
+    "function main\ninput x float32 [2]\noutput y float32 [2] = identity x\noutput w float32 [1] = "
+    "weight w.bin\n"
+    "function other\ninput x float32 [2]\noutput y float32 [2] = add x x\n";
+
+class StoredModelsTest : public ::testing::Test {
+ protected:
+  StoredModelsTest()
+      : folder_(*real_file_system().make_unique_directory(::testing::TempDir(), "stored.")) {}
+  ~StoredModelsTest() override { EXPECT_TRUE(real_file_system().remove_tree(folder_).ok()); }
+
+  blob::Blob open_blob(const std::string& weight = "abcd") {
+    blob::Blob blob;
+    blob.format = blob::Format::kFlattenedDirectory;
+    const auto owner = std::make_shared<std::string>(weight);
+    EXPECT_TRUE(blob.files.add_file(engine::kFakeProgramFile, Bytes(as_bytes(kProgram))).ok());
+    EXPECT_TRUE(blob.files.add_file("w.bin", Bytes(as_bytes(*owner), owner)).ok());
+    return blob;
+  }
+  // Through a provider of its own: as another process would.
+  Result<std::shared_ptr<engine::Model>> load(const blob::Blob& blob, ModelRequest request = {}) {
+    provider_ = std::make_unique<InProcessModelProvider>();
+    request.blob = &blob;
+    if (request.engine == nullptr) request.engine = &engine_;
+    if (request.cache_dir.empty()) request.cache_dir = folder_;
+    return provider_->load(request);
+  }
+  int64_t compilations() { return engine_.controls().count(FakeStage::kCompile); }
+  std::string weight_of(engine::Model& model) {
+    const int64_t two[] = {2};
+    const int64_t one[] = {1};
+    float x[2] = {1, 2};
+    float y[2] = {};
+    std::string w(4, '\0');
+    int64_t y_shape[] = {2};
+    int64_t w_shape[] = {1};
+    const engine::ConstTensorView inputs[] = {
+        {.dtype = DataType::kFloat32, .shape = two, .strides = one, .data = x}};
+    engine::TensorView outputs[] = {{.dtype = DataType::kFloat32,
+                                     .shape = y_shape,
+                                     .strides = {},
+                                     .data = y,
+                                     .capacity = sizeof(y)},
+                                    {.dtype = DataType::kFloat32,
+                                     .shape = w_shape,
+                                     .strides = {},
+                                     .data = w.data(),
+                                     .capacity = 4}};
+    const Status executed = model.execute(inputs, outputs, {});
+    EXPECT_TRUE(executed.ok()) << executed.to_string();
+    return w;
+  }
+
+  const std::string folder_;
+  engine::FakeEngine engine_;
+  std::unique_ptr<InProcessModelProvider> provider_;
+};
+
+TEST_F(StoredModelsTest, ASecondProcessDoesNotCompile) {
+  for (int i = 0; i < 3; ++i) {
+    const auto model = load(open_blob());
+    ASSERT_TRUE(model.ok()) << model.status().to_string();
+    EXPECT_EQ(weight_of(**model), "abcd");
+  }
+  EXPECT_EQ(compilations(), 1);
+}
+
+TEST_F(StoredModelsTest, WithoutAFolderNothingIsKept) {
+  provider_ = std::make_unique<InProcessModelProvider>();
+  const blob::Blob blob = open_blob();
+  ModelRequest request;
+  request.blob = &blob;
+  request.engine = &engine_;
+  EXPECT_TRUE(provider_->load(request).ok());
+  EXPECT_EQ(compilations(), 0);
+}
+
+TEST_F(StoredModelsTest, WhatTheModelDependsOnIsPartOfTheKey) {
+  engine::FakeEngine newer({.fingerprint = "fake 2"});
+  EXPECT_TRUE(load(open_blob()).ok());
+  EXPECT_TRUE(load(open_blob("efgh")).ok());
+  EXPECT_TRUE(load(open_blob(), {.function_name = "other"}).ok());
+  EXPECT_TRUE(load(open_blob(), {.compile = {.numeric_mode = engine::NumericMode::kFloat16}}).ok());
+  EXPECT_TRUE(
+      load(open_blob(), {.compile = {.compute_units = engine::ComputeUnits::kCpuOnly}}).ok());
+  EXPECT_EQ(compilations(), 5);
+  // How many threads execute is no matter of compiling.
+  EXPECT_TRUE(load(open_blob(), {.threads = 2}).ok());
+  EXPECT_EQ(compilations(), 5);
+  EXPECT_TRUE(load(open_blob(), {.engine = &newer}).ok());
+  EXPECT_EQ(newer.controls().count(FakeStage::kCompile), 1);
+}
+
+TEST_F(StoredModelsTest, AClaimedIdentifierIsNotPublished) {
+  blob::Blob liar = open_blob("evil");
+  liar.content_id = *blob::verify_content(open_blob("abcd"));
+  const auto refused = load(liar);
+  EXPECT_EQ(refused.status().code(), StatusCode::kCorruptData) << refused.status().to_string();
+  const auto model = load(open_blob("abcd"));
+  ASSERT_TRUE(model.ok());
+  EXPECT_EQ(weight_of(**model), "abcd");
+}
+
+TEST_F(StoredModelsTest, AnEntryTheEngineRefusesIsCompiledAgain) {
+  EXPECT_TRUE(load(open_blob()).ok());
+  engine_.controls().fail_next(FakeStage::kLoad, corrupt_data("a bit is wrong"));
+  const auto model = load(open_blob());
+  ASSERT_TRUE(model.ok()) << model.status().to_string();
+  EXPECT_EQ(weight_of(**model), "abcd");
+  EXPECT_EQ(compilations(), 2);
+  EXPECT_EQ((*provider_->stored_models().store(folder_))->stats().damaged, 1u);
+}
+
+TEST_F(StoredModelsTest, AnEngineThatCannotLoadWhatItCompiledStillRuns) {
+  engine_.controls().fail_next(FakeStage::kLoad, corrupt_data("a bit is wrong"), 2);
+  const auto model = load(open_blob());
+  ASSERT_TRUE(model.ok()) << model.status().to_string();
+  EXPECT_EQ(weight_of(**model), "abcd");
+}
+
+TEST_F(StoredModelsTest, AFailedCompilationIsToldAsItIs) {
+  engine_.controls().fail_next(FakeStage::kCompile, unsupported("no such operation", "op"));
+  const auto model = load(open_blob());
+  EXPECT_EQ(model.status().code(), StatusCode::kUnsupported);
+  EXPECT_THAT(model.status().to_string(), HasSubstr("no such operation"));
+}
+
+TEST_F(StoredModelsTest, AModelKeepsItsEntryFromBeingRemoved) {
+  auto model = load(open_blob());
+  ASSERT_TRUE(model.ok());
+  assets::AssetStore* store = *provider_->stored_models().store(folder_);
+  EXPECT_EQ(store->purge()->in_use, 1u);
+  model = io_error("let go");
+  EXPECT_EQ(store->purge()->entries, 1u);
+}
+
+TEST_F(StoredModelsTest, AFolderThatCannotBeUsedIsNoObstacle) {
+  const auto model = load(open_blob(), {.cache_dir = "/dev/null/cache"});
+  ASSERT_TRUE(model.ok()) << model.status().to_string();
+  EXPECT_EQ(weight_of(**model), "abcd");
+  EXPECT_EQ(compilations(), 0);
+}
+
+TEST_F(StoredModelsTest, WarmUpExecutesOnce) {
+  const auto model = load(open_blob());
+  ASSERT_TRUE(model.ok());
+  EXPECT_TRUE(warm_up(**model, {}).ok());
+  EXPECT_EQ(engine_.controls().count(FakeStage::kExecute), 1);
+  engine_.controls().fail_next(FakeStage::kExecute, engine_failure("too cold"));
+  EXPECT_EQ(warm_up(**model, {}).code(), StatusCode::kEngineFailure);
+}
+
+}  // namespace
+}  // namespace coreml_delegate

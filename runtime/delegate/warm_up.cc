@@ -1,0 +1,82 @@
+#include "runtime/delegate/warm_up.h"
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace coreml_delegate {
+namespace {
+
+// More than any output of a model that fits on a device.
+constexpr uint64_t kMaxBytes = uint64_t{1} << 32;
+
+struct Tensor {
+  std::vector<int64_t> shape;
+  std::vector<int64_t> strides;
+  std::vector<std::byte> data;
+};
+
+Result<Tensor> make_tensor(const TensorSpec& spec, bool largest) {
+  Tensor tensor;
+  for (const Dimension& dimension : spec.shape) {
+    if (largest && dimension.max == Dimension::kUnbounded) {
+      return unsupported("the output has no upper bound", spec.name);
+    }
+    tensor.shape.push_back(largest ? dimension.max : dimension.min);
+  }
+  if (!largest && !spec.enumerated_shapes.empty()) tensor.shape = spec.enumerated_shapes.front();
+  uint64_t bytes = data_type_size(spec.dtype);
+  tensor.strides.resize(tensor.shape.size());
+  int64_t stride = 1;
+  for (size_t i = tensor.shape.size(); i-- > 0;) {
+    tensor.strides[i] = stride;
+    const auto extent = static_cast<uint64_t>(tensor.shape[i]);
+    if (extent != 0 && bytes > kMaxBytes / extent) {
+      return resource_exhausted("the tensor is too large for a warm-up", spec.name);
+    }
+    bytes *= extent;
+    stride *= tensor.shape[i];
+  }
+  tensor.data.resize(bytes);
+  return tensor;
+}
+
+}  // namespace
+
+Status warm_up(engine::Model& model, std::span<const engine::InitialStateValue> initial) {
+  const engine::FunctionDescription& description = model.description();
+  std::unique_ptr<engine::State> state;
+  if (!description.states.empty()) {
+    ASSIGN_OR_RETURN(state, model.make_state(initial));
+  }
+  std::vector<Tensor> tensors;
+  for (const TensorSpec& spec : description.inputs) {
+    ASSIGN_OR_RETURN(Tensor tensor, make_tensor(spec, /*largest=*/false));
+    tensors.push_back(std::move(tensor));
+  }
+  for (const TensorSpec& spec : description.outputs) {
+    ASSIGN_OR_RETURN(Tensor tensor, make_tensor(spec, /*largest=*/true));
+    tensors.push_back(std::move(tensor));
+  }
+  std::vector<engine::ConstTensorView> inputs;
+  std::vector<engine::TensorView> outputs;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    Tensor& tensor = tensors[i];
+    if (i < description.inputs.size()) {
+      inputs.push_back({.dtype = description.inputs[i].dtype,
+                        .shape = tensor.shape,
+                        .strides = tensor.strides,
+                        .data = tensor.data.data()});
+    } else {
+      outputs.push_back({.dtype = description.outputs[i - description.inputs.size()].dtype,
+                         .shape = tensor.shape,
+                         .strides = {},
+                         .data = tensor.data.data(),
+                         .capacity = tensor.data.size()});
+    }
+  }
+  return model.execute(inputs, outputs, {.state = state.get(), .events = nullptr});
+}
+
+}  // namespace coreml_delegate
