@@ -32,14 +32,9 @@ bool CoreMLBackend::is_available() const { return !engine::engine_names().empty(
 Result<std::unique_ptr<DelegateInstance>> CoreMLBackend::create(
     BackendInitContext& context, FreeableBuffer* processed,
     ArrayRef<CompileSpec> compile_specs) const {
-  DelegateOptions defaults;
-  {
-    const std::lock_guard lock(mutex_);
-    defaults = defaults_;
-  }
   ASSIGN_OR_RETURN(const DelegateOptions at_load, parse_load_options(context.runtime_specs()));
   ASSIGN_OR_RETURN(const DelegateOptions in_program, parse_compile_specs(compile_specs));
-  const DelegateOptions options = at_load.or_else(defaults).or_else(in_program);
+  const DelegateOptions options = at_load.or_else(defaults()).or_else(in_program);
 
   ASSIGN_OR_RETURN(const Bytes bytes, take_buffer(processed));
   ASSIGN_OR_RETURN(
@@ -111,6 +106,11 @@ Error CoreMLBackend::get_option(BackendOptionContext& context, Span<BackendOptio
     if (!status.ok()) return report(status);
   }
   return Error::Ok;
+}
+
+DelegateOptions CoreMLBackend::defaults() const {
+  const std::lock_guard lock(mutex_);
+  return defaults_;
 }
 
 Status CoreMLBackend::reset_states(const std::string& method_name) const {

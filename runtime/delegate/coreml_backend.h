@@ -58,6 +58,9 @@ class CoreMLBackend final : public executorch::runtime::BackendInterface {
   // executions under way. not_found when no such method is loaded.
   Status reset_states(const std::string& method_name) const;
 
+  // What set_option() has set.
+  DelegateOptions defaults() const;
+
  private:
   Result<std::unique_ptr<DelegateInstance>> create(
       executorch::runtime::BackendInitContext& context,

@@ -3,6 +3,7 @@
 #include <executorch/runtime/backend/interface.h>
 
 #include <memory>
+#include <utility>
 
 #include "base/logging.h"
 #include "runtime/delegate/error_map.h"
@@ -15,10 +16,27 @@ namespace coreml_delegate {
 
 using executorch::runtime::Error;
 
-CoreMLBackend& process_backend() {
-  static auto* const backend = new CoreMLBackend(std::make_unique<InProcessModelProvider>());
-  return *backend;
+namespace {
+
+struct Process {
+  InProcessModelProvider* provider;  // Owned by the backend.
+  CoreMLBackend* backend;
+};
+
+const Process& process() {
+  static const Process process = [] {
+    auto provider = std::make_unique<InProcessModelProvider>();
+    InProcessModelProvider* const borrowed = provider.get();
+    return Process{borrowed, new CoreMLBackend(std::move(provider))};
+  }();
+  return process;
 }
+
+}  // namespace
+
+CoreMLBackend& process_backend() { return *process().backend; }
+
+StoredModels& process_stored_models() { return process().provider->stored_models(); }
 
 Error register_backend() {
   // Where ExecuTorch is, its log is where messages belong.

@@ -36,6 +36,16 @@ COREML_DELEGATE_EXPORT const char* coreml_delegate_last_error(void);
 // function.
 COREML_DELEGATE_EXPORT const char* coreml_delegate_diagnose(void);
 
+// Looks at or clears the compiled models kept in `folder` (null or empty: the option cache_dir):
+// `command` is "stats", "list", "purge", "verify", "evict" with an entry's name as `argument`, or
+// "evict_to" with a number of bytes. coreml_delegate_cache.h says what each gives.
+COREML_DELEGATE_EXPORT uint32_t coreml_delegate_cache(const char* command, const char* folder,
+                                                      const char* argument);
+
+// What this thread's last successful call of coreml_delegate_cache() gave, as JSON with the names
+// of coreml_delegate_cache.h. Valid until the next one.
+COREML_DELEGATE_EXPORT const char* coreml_delegate_cache_result(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,105 @@
+#include <utility>
+
+#include "runtime/assets/asset_store.h"
+#include "runtime/delegate/error_map.h"
+#include "runtime/delegate/registration.h"
+#include "runtime/include/coreml_delegate_cache.h"
+
+namespace coreml_delegate {
+namespace {
+
+template <typename T>
+using EtResult = executorch::runtime::Result<T>;
+
+// Runs `use` on the store of the folder; its failure is reported as every failure of the delegate.
+template <typename T, typename Use>
+EtResult<T> with_store(const std::string& folder, Use use) {
+  const auto run = [&]() -> Result<T> {
+    const std::string path =
+        folder.empty() ? process_backend().defaults().cache_dir.value_or("") : folder;
+    if (path.empty()) {
+      return not_found("no folder was given, and the option cache_dir is not set", "cache_dir");
+    }
+    ASSIGN_OR_RETURN(assets::AssetStore* const store, process_stored_models().store(path));
+    return use(*store);
+  };
+  Result<T> result = run();
+  if (!result.ok()) return report(result.status().annotate("the cache could not be used", folder));
+  return *std::move(result);
+}
+
+CacheRemoved to_public(const assets::Removed& removed) {
+  return {.entries = removed.entries, .bytes = removed.bytes, .in_use = removed.in_use};
+}
+
+}  // namespace
+
+EtResult<CacheStats> cache_stats(const std::string& folder) {
+  return with_store<CacheStats>(folder, [](assets::AssetStore& store) -> Result<CacheStats> {
+    const assets::StoreStats stats = store.stats();
+    return CacheStats{.folder = stats.folder,
+                      .mode = stats.mode,
+                      .mode_reason = stats.mode_reason,
+                      .entries = stats.entries,
+                      .bytes = stats.bytes,
+                      .budget_bytes = stats.budget_bytes,
+                      .free_bytes = stats.free_bytes,
+                      .free_floor_bytes = stats.free_floor_bytes,
+                      .hits = stats.hits,
+                      .misses = stats.misses,
+                      .compilations = stats.compilations,
+                      .uncached = stats.uncached,
+                      .evictions = stats.evictions,
+                      .damaged = stats.damaged};
+  });
+}
+
+EtResult<std::vector<CacheEntry>> cache_list(const std::string& folder) {
+  using Entries = std::vector<CacheEntry>;
+  return with_store<Entries>(folder, [](assets::AssetStore& store) -> Result<Entries> {
+    ASSIGN_OR_RETURN(const std::vector<assets::EntryInfo> infos, store.list());
+    Entries entries;
+    for (const auto& [entry, is_in_use] : infos) {
+      entries.push_back({.name = entry.name,
+                         .content = entry.content,
+                         .function = entry.function,
+                         .engine = entry.engine,
+                         .fingerprint = entry.fingerprint,
+                         .platform = entry.platform,
+                         .compute_units = entry.compute_units,
+                         .numeric_mode = entry.numeric_mode,
+                         .bytes = entry.bytes,
+                         .created_ms = entry.created_ms,
+                         .last_used_ms = entry.last_used_ms,
+                         .is_in_use = is_in_use});
+    }
+    return entries;
+  });
+}
+
+EtResult<CacheRemoved> cache_purge(const std::string& folder) { return cache_evict_to(folder, 0); }
+
+EtResult<CacheRemoved> cache_evict_to(const std::string& folder, uint64_t bytes) {
+  return with_store<CacheRemoved>(folder, [&](assets::AssetStore& store) -> Result<CacheRemoved> {
+    ASSIGN_OR_RETURN(const assets::Removed removed, store.evict_to(bytes));
+    return to_public(removed);
+  });
+}
+
+EtResult<CacheRemoved> cache_evict(const std::string& folder, const std::string& name) {
+  return with_store<CacheRemoved>(folder, [&](assets::AssetStore& store) -> Result<CacheRemoved> {
+    ASSIGN_OR_RETURN(const assets::Removed removed, store.evict(name));
+    return to_public(removed);
+  });
+}
+
+EtResult<CacheVerified> cache_verify(const std::string& folder) {
+  return with_store<CacheVerified>(folder, [](assets::AssetStore& store) -> Result<CacheVerified> {
+    ASSIGN_OR_RETURN(const assets::Verified verified, store.verify());
+    CacheVerified result{.entries = verified.entries, .bytes = verified.bytes, .damaged = {}};
+    for (const Status& status : verified.damaged) result.damaged.push_back(status.to_string());
+    return result;
+  });
+}
+
+}  // namespace coreml_delegate
