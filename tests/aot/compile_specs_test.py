@@ -29,6 +29,7 @@ def test_keys():
         "PASS_PIPELINE": "pass_pipeline",
         "MULTIMETHOD_WEIGHT_SHARING_STRATEGY": "multimethod_weight_sharing_strategy",
         "BLOB_FORMAT": "blob_format",
+        "FLOAT32_OPS": "float32_ops",
     }
 
 
@@ -73,7 +74,10 @@ def test_defaults():
         assert options.quantizer_config is None
         assert options.enumerated_shapes is None
         assert options.weight_sharing is None
-        assert options.pass_pipeline().passes == ct.PassPipeline.DEFAULT.passes
+        passes = options.pass_pipeline().passes
+        assert [name for name in passes if not name.startswith("executorch::")] == ct.PassPipeline.DEFAULT.passes
+        # Just before the cast that it is about.
+        assert passes[passes.index("executorch::bound_float16_sentinels") + 1] == "common::add_fp16_cast"
     assert [spec.key for spec in CoreMLBackend.generate_compile_specs()] == [
         "compute_units",
         "min_deployment_target",

@@ -17,6 +17,7 @@ from aot_lowering import SPEC_PATH, WEIGHTS_PATH, NoInputs, Unary, call, calls, 
 from executorch.backends.apple.coreml import blob, executorchcoreml
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.compiler.coreml_preprocess import MULTIMETHOD_WEIGHT_SHARING_STRATEGY
+from running import differences
 from torch import nn
 from torch.export import Dim
 
@@ -508,6 +509,32 @@ def test_lstm_stays_whole(bidirectional, batch_first, layers):
         (directions, batch, 16),
         (directions, batch, 16),
     ]
+
+
+_DEEP = {"num_layers": 2, "bidirectional": True, "batch_first": True}
+
+
+@pytest.mark.parametrize(
+    ("steps", "target", "kept", "options"),
+    [
+        (20, IOS18, "gru", {}),
+        (20, IOS18, "gru", _DEEP),
+        (20, IOS18, "gru", {"bias": False}),
+        (20, IOS17, "sigmoid", {}),
+        (70, IOS17, "while_loop", _DEEP),
+    ],
+)
+def test_gru(steps, target, kept, options):
+    """Whole from iOS 18 on; below, short ones are unrolled and long ones a loop. The results are torch's."""
+    torch.manual_seed(0)
+    module = nn.GRU(8, 16, **options).eval()
+    x = torch.randn(3, steps, 8) if options.get("batch_first") else torch.randn(steps, 3, 8)
+    edge = lower(module, (x,), minimum_deployment_target=target, compute_precision=ct.precision.FLOAT32)
+    layers = options.get("num_layers", 1) * (2 if options.get("bidirectional") else 1)
+    operations = call(edge).mil_ops
+    assert operations.count(kept) == (2 * steps if kept == "sigmoid" else layers)
+    assert len(operations) < 30 or kept == "sigmoid"
+    assert differences(edge, module, (x,)) == []
 
 
 def test_program_without_inputs_stays_outside_below_ios18():

@@ -15,7 +15,7 @@ import coremltools as ct
 import coremltools.optimize as cto
 from torch.export.exported_program import ExportedProgram
 
-from executorch.backends.apple.coreml.compiler import weight_compression
+from executorch.backends.apple.coreml.compiler import passes, weight_compression
 from executorch.backends.apple.coreml.compiler.enumerated_shape_utils import EnumeratedShapes
 from executorch.exir.backend.compile_spec_schema import CompileSpec
 
@@ -32,6 +32,7 @@ class COMPILE_SPEC_KEYS(enum.Enum):
     PASS_PIPELINE = "pass_pipeline"
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY = "multimethod_weight_sharing_strategy"
     BLOB_FORMAT = "blob_format"
+    FLOAT32_OPS = "float32_ops"
 
 
 class MULTIMETHOD_WEIGHT_SHARING_STRATEGY(enum.Enum):
@@ -223,6 +224,17 @@ class CompileSpecs:
         return BlobFormat.COREML_BLOB if value is None else BlobFormat(value)
 
     @staticmethod
+    def generate_float32_ops_compile_spec(float32_ops: list[str]) -> CompileSpec:
+        """The ops of a float16 program that compute in float32, by op, module or class; islands.py says how entries are written."""
+        return _spec(COMPILE_SPEC_KEYS.FLOAT32_OPS, json.dumps(list(float32_ops)))
+
+    @staticmethod
+    def float32_ops_from_compile_specs(compile_specs: list[CompileSpec]) -> list[str]:
+        """The entries asked for; none by default."""
+        value = find(compile_specs, COMPILE_SPEC_KEYS.FLOAT32_OPS)
+        return [] if value is None else list(json.loads(value))
+
+    @staticmethod
     def generate_compile_specs(
         compute_unit: ct.ComputeUnit = ct.ComputeUnit.ALL,
         minimum_deployment_target: ct.target | None = None,
@@ -233,6 +245,7 @@ class CompileSpecs:
         blob_format: BlobFormat | str | None = None,
         op_palettizer_config: dict[str, Any] | None = None,
         op_pruner_config: dict[str, Any] | None = None,
+        float32_ops: list[str] | None = None,
     ) -> list[CompileSpec]:
         """All options at once, as the `compile_specs` of `CoreMLPartitioner`."""
         specs = [
@@ -251,6 +264,8 @@ class CompileSpecs:
             specs.append(CompileSpecs.generate_op_palettizer_config_compile_spec(op_palettizer_config))
         if op_pruner_config is not None:
             specs.append(CompileSpecs.generate_op_pruner_config_compile_spec(op_pruner_config))
+        if float32_ops is not None:
+            specs.append(CompileSpecs.generate_float32_ops_compile_spec(float32_ops))
         return specs
 
 
@@ -270,12 +285,15 @@ class Options:
     pass_names: tuple[str, ...] | None
     # None: the exporter asked for none.
     weight_sharing: MULTIMETHOD_WEIGHT_SHARING_STRATEGY | None
+    float32_ops: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, compile_specs: Sequence[CompileSpec]) -> Options:
-        """Raises ValueError for a value that is none of its option's, and for weight compression that needs a higher deployment target."""
+        """Raises ValueError for a value that is none of its option's, for options that exclude each other, and for weight compression that needs
+        a higher deployment target.
+        """
         specs = list(compile_specs)
-        passes = find(specs, COMPILE_SPEC_KEYS.PASS_PIPELINE)
+        pass_names = find(specs, COMPILE_SPEC_KEYS.PASS_PIPELINE)
         sharing = find(specs, COMPILE_SPEC_KEYS.MULTIMETHOD_WEIGHT_SHARING_STRATEGY)
         options = cls(
             compute_unit=CompileSpecs.compute_unit_from_compile_specs(specs),
@@ -287,9 +305,15 @@ class Options:
             palettizer_config=CompileSpecs.op_palettizer_config_from_compile_specs(specs),
             pruner_config=CompileSpecs.op_pruner_config_from_compile_specs(specs),
             enumerated_shapes=CompileSpecs.enumerated_shapes_from_compile_specs(specs),
-            pass_names=None if passes is None else tuple(json.loads(passes)),
+            pass_names=None if pass_names is None else tuple(json.loads(pass_names)),
             weight_sharing=None if sharing is None else MULTIMETHOD_WEIGHT_SHARING_STRATEGY(sharing),
+            float32_ops=tuple(CompileSpecs.float32_ops_from_compile_specs(specs)),
         )
+        if options.float32_ops and options.compute_precision != ct.precision.FLOAT16:
+            raise ValueError(
+                "float32_ops keeps ops of a float16 program in float32, and compute_precision is FLOAT32 already. "
+                "Leave float32_ops out, or use compute_precision=ct.precision.FLOAT16."
+            )
         weight_compression.check(
             options.quantizer_config, options.palettizer_config, options.pruner_config, options.deployment_target
         )
@@ -300,7 +324,5 @@ class Options:
         return bool((self.deployment_target or ct.target.iOS15) >= target)
 
     def pass_pipeline(self) -> ct.PassPipeline:
-        """A new pipeline: conversion changes it."""
-        if self.pass_names is None:
-            return ct.PassPipeline.DEFAULT
-        return ct.PassPipeline(list(self.pass_names), pipeline_name="executorch_user_pipeline")
+        """A new pipeline, with our own passes in it: conversion changes it."""
+        return passes.pipeline(self.pass_names, self.compute_precision)

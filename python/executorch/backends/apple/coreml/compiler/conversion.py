@@ -1,7 +1,8 @@
 """From an edge program to a Core ML model on disk, through coremltools.
 
-This is the one place that touches coremltools' global state: the folder of its temporary files, and its progress bars. A lock
-serialises conversions, because coremltools itself keeps names and symbols in module variables.
+This is the one place that touches coremltools' global state: the folder of its temporary files, its registry of converters (corrections.py),
+its passes (passes.py) and its progress bars. A lock serialises conversions, because coremltools itself keeps names and symbols in module
+variables. What a user of coremltools in the same process would notice is put back when a conversion ends.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from coremltools.proto import Model_pb2
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
-from executorch.backends.apple.coreml.compiler import torch_ops, weight_compression  # noqa: F401  registers converters
+from executorch.backends.apple.coreml.compiler import corrections, torch_ops, weight_compression  # noqa: F401  torch_ops registers converters
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.compiler.islands import Float32Islands
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
 from executorch.backends.apple.coreml.compiler.rewrites import rewrite
 
@@ -74,7 +76,7 @@ class ConvertedModel:
 def exclusive_coremltools(folder: Path) -> Iterator[None]:
     """Holds the conversion lock, and keeps coremltools' temporary files below `folder`, which the caller removes.
 
-    coremltools leaves them behind when it raises, and some until the process ends.
+    coremltools leaves them behind when it raises, and some until the process ends. Meanwhile the corrections are in its registry.
     """
     with _LOCK, contextlib.ExitStack() as restore:
         restore.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
@@ -84,6 +86,7 @@ def exclusive_coremltools(folder: Path) -> Iterator[None]:
         restore.callback(frontend.removeFilter, _is_news)
         restore.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=r".*of the source model, has been renamed to")
+        restore.enter_context(corrections.installed())
         yield
 
 
@@ -147,9 +150,7 @@ def _ranged_inputs(program: ExportedProgram) -> list[ct.TensorType] | None:
     return inputs if changed else None
 
 
-def _quantize_weights(
-    model: ct.models.MLModel, config: cto.coreml.OpLinearQuantizerConfig, *, pruned: bool
-) -> ct.models.MLModel:
+def _quantize_weights(model: ct.models.MLModel, config: cto.coreml.OpLinearQuantizerConfig, *, pruned: bool) -> ct.models.MLModel:
     """Quantizes weights after conversion, embedding tables excepted, unless they are also the weight of another op."""
     logger.warning("Core ML Backend op_linear_quantizer_config API is experimental")
     return cto.coreml.linear_quantize_weights(
@@ -207,6 +208,10 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
         inputs = options.enumerated_shapes.coreml_inputs(program)
         _check_enumerated(inputs, options)
     package = folder / f"{name}.mlpackage"
+    islands = Float32Islands(options.float32_ops, program)
+    precision = options.compute_precision
+    if options.float32_ops:
+        precision = ct.transform.FP16ComputePrecision(op_selector=islands.selector())
     with exclusive_coremltools(folder):
         model = ct.convert(
             model=program,
@@ -214,7 +219,7 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
             convert_to="mlprogram",
             pass_pipeline=options.pass_pipeline(),
             skip_model_load=True,
-            compute_precision=options.compute_precision,
+            compute_precision=precision,
             minimum_deployment_target=options.deployment_target,
             compute_units=options.compute_unit,
             inputs=inputs or _ranged_inputs(program),
@@ -224,6 +229,8 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
         pruned = options.pruner_config is not None
         if options.pruner_config is not None:
             model = weight_compression.prune(model, options.pruner_config)
+        if islands.unmatched():
+            logger.info("float32_ops: nothing of this partition is called %s.", ", ".join(map(repr, islands.unmatched())))
         if options.quantizer_config is not None:
             model = _quantize_weights(model, options.quantizer_config, pruned=pruned)
         if options.palettizer_config is not None:

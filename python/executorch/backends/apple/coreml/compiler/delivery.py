@@ -11,6 +11,7 @@ import io
 import json
 import mmap
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -128,18 +129,21 @@ def make_blob(
     )
 
 
-def compile_model(converted: ConvertedModel) -> Path:
-    """Compiles the package beside itself with Core ML. Returns the .mlmodelc.
-
-    Raises ValueError anywhere but on macOS.
-    """
-    import sys
-
+def refuse_to_compile_off_macos() -> None:
+    """Raises ValueError anywhere but on macOS."""
     if sys.platform != "darwin":
         raise ValueError(
             "model_type COMPILED_MODEL needs Core ML's own compiler, which only macOS has. Use CoreMLBackend.MODEL_TYPE.MODEL: the device "
             "compiles the model when it is first loaded."
         )
+
+
+def compile_model(converted: ConvertedModel) -> Path:
+    """Compiles the package beside itself with Core ML. Returns the .mlmodelc.
+
+    Raises ValueError anywhere but on macOS.
+    """
+    refuse_to_compile_off_macos()
     from coremltools.models.utils import compile_model as compile_with_coreml
 
     converted.write_spec()

@@ -11,7 +11,7 @@ from torch.export.exported_program import ExportedProgram
 
 from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.compiler import delivery, stock_format
-from executorch.backends.apple.coreml.compiler.compile_specs import BlobFormat, Options
+from executorch.backends.apple.coreml.compiler.compile_specs import BlobFormat, ModelType, Options
 from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, convert
 from executorch.backends.apple.coreml.compiler.signature import describe_function
 from executorch.backends.apple.coreml.compiler.states import describe_states, mutated_buffers
@@ -63,6 +63,8 @@ def lower_partition(program: ExportedProgram, options: Options, *, method: str, 
 
     With `inline_weights` all weights are in the processed bytes, and shared with nobody.
     """
+    if options.model_type == ModelType.COMPILED_MODEL:
+        delivery.refuse_to_compile_off_macos()
     _log_buffers(program)
     with tempfile.TemporaryDirectory(prefix="coreml_delegate_") as folder:
         converted = convert(program, options, folder=Path(folder))

@@ -6,16 +6,19 @@ Each is registered only where coremltools has none of its own, unless it says wh
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import coremltools as ct
 import numpy as np
 import torch
 from coremltools.converters.mil.frontend import _utils
 from coremltools.converters.mil.frontend.torch import dim_order_ops, ops
 from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 from coremltools.converters.mil.frontend.torch.utils import NUM_TO_TORCH_DTYPE
-from coremltools.converters.mil.mil import types
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Var, types
+from coremltools.converters.mil.mil.block import is_current_opset_version_compatible_with
 
 _IOS18_HINT = (
     "ExecuTorch hint: pass `compile_specs=CoreMLBackend.generate_compile_specs(minimum_deployment_target=ct.target.iOS18)` (or higher) to "
@@ -137,3 +140,57 @@ def lstm_input(context: Any, node: Any) -> None:
     parts.outputs = [f"{node.name}_{index}" for index in range(3)]
     ops.lstm(context, parts)
     context.add(tuple(context[name] for name in parts.outputs), node.name)
+
+
+def _in_mil_order(gates: np.ndarray) -> np.ndarray:
+    """torch stacks the gates as reset, update, new; MIL as reset, output (torch's new), update."""
+    reset, update, new = np.split(gates, 3)
+    return np.concatenate([reset, new, update])
+
+
+def _gru_direction(x: Var, initial: Var, weights: Sequence[Var], *, reverse: bool) -> tuple[Var, Var]:
+    """One direction of one layer. x: (steps, batch, features). initial: (batch, hidden). Returns (steps, batch, hidden) and (batch, hidden)."""
+    arrays = [_in_mil_order(np.asarray(weight.val)) for weight in weights]
+    biases = {"input_bias": arrays[2], "bias": arrays[3]} if len(arrays) == 4 else {}
+    x = mb.reverse(x=x, axes=[0]) if reverse else x
+    steps, last = mb.gru(
+        x=x,
+        initial_h=initial,
+        weight_ih=arrays[0],
+        weight_hh=arrays[1],
+        output_sequence=True,
+        # torch multiplies by the reset gate after the recurrent product and its bias.
+        reset_after=True,
+        **biases,
+    )
+    return (mb.reverse(x=steps, axes=[0]) if reverse else steps), last
+
+
+@_register("gru.input")
+def gru_input(context: Any, node: Any) -> None:
+    """aten.gru.input(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first) -> (output, h_n).
+
+    One `gru` per layer and direction from iOS 18 on, where MIL's has `reset_after`; below, coremltools' loop over the steps.
+    """
+    if not is_current_opset_version_compatible_with(ct.target.iOS18):
+        parts = copy.copy(node)
+        parts.outputs = [f"{node.name}_{index}" for index in range(2)]
+        ops.gru(context, parts)
+        context.add(tuple(context[name] for name in parts.outputs), node.name)
+        return
+    x, initial, parameters, has_biases, layers, _, _, bidirectional, batch_first = ops._get_inputs(context, node, expected=9)
+    directions, per_direction = 1 + int(bidirectional.val), 4 if has_biases.val else 2
+    x = mb.transpose(x=x, perm=[1, 0, 2]) if batch_first.val else x
+    last: list[Var] = []
+    for _ in range(int(layers.val)):
+        outputs = []
+        for direction in range(directions):
+            index = len(last)
+            state = mb.gather(x=initial, indices=np.int32(index), axis=0)
+            weights = parameters[index * per_direction : (index + 1) * per_direction]
+            steps, hidden = _gru_direction(x, state, weights, reverse=direction == 1)
+            outputs.append(steps)
+            last.append(hidden)
+        x = outputs[0] if len(outputs) == 1 else mb.concat(values=outputs, axis=2)
+    x = mb.transpose(x=x, perm=[1, 0, 2]) if batch_first.val else x
+    context.add((x, mb.stack(values=last, axis=0)), node.name)

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import coremltools as ct
 import torch
 
-from executorch.backends.apple.coreml.partition.node_view import NodeView, tensors
+from executorch.backends.apple.coreml.partition.node_view import NodeView, has_other_dim_order, tensors
 
 CT = "https://github.com/apple/coremltools/issues/"
 ET = "https://github.com/pytorch/executorch/issues/"
@@ -98,16 +98,7 @@ def _rank_above_five(view: NodeView) -> bool:
 
 
 def _not_contiguous(view: NodeView) -> bool:
-    return any(_has_other_dim_order(tensor) for tensor in (*view.computed_inputs, *view.outputs))
-
-
-def _has_other_dim_order(tensor: torch.Tensor) -> bool:
-    if tensor.dim() < 4:
-        return False
-    try:
-        return tuple(tensor.dim_order()) != tuple(range(tensor.dim()))
-    except Exception:  # torch cannot order some symbolic strides; such a tensor is not channels_last.
-        return False
+    return view.orders_matter and any(has_other_dim_order(tensor) for tensor in (*view.computed_inputs, *view.outputs))
 
 
 def _other_memory_format(view: NodeView) -> bool:
@@ -136,19 +127,9 @@ def _dilated(view: NodeView) -> bool:
     return any(d != 1 for d in (dilation if isinstance(dilation, (list, tuple)) else [dilation]) if d is not None)
 
 
-def _per_channel_below_rank_four(view: NodeView) -> bool:
-    x, weight = view.tensor("self"), view.tensor("weight")
-    return x is not None and weight is not None and weight.numel() > 1 and x.dim() < 4
-
-
-def _negative_shift_of_dynamic(view: NodeView) -> bool:
-    shifts = view.argument("shifts")
-    shifts = shifts if isinstance(shifts, (list, tuple)) else [shifts]
-    return is_dynamic(view) and any(not isinstance(s, int) or s < 0 for s in shifts)
-
-
-def _scaled(view: NodeView) -> bool:
-    return any(view.argument(name) not in (None, 1, 1.0) for name in ("alpha", "beta"))
+def _diagonal_of_dynamic(view: NodeView) -> bool:
+    x = view.tensor("self")
+    return x is None or any(not isinstance(x.shape[view.argument(name)], int) for name in ("dim1", "dim2"))
 
 
 def _boolean_index(view: NodeView) -> bool:
@@ -165,37 +146,39 @@ def _index_put_after_whole_dimension(view: NodeView) -> bool:
     return any(indices[i].meta["val"].numel() != 1 for i in positions)
 
 
+def _unbatched(view: NodeView) -> bool:
+    x = view.tensor("self")
+    spatial = next((int(digit) for digit in view.op if digit in "123"), 0)
+    return x is not None and x.dim() != spatial + 2
+
+
+def _convolves_unbatched(view: NodeView) -> bool:
+    x, weight = view.tensor("input"), view.tensor("weight")
+    return x is None or weight is None or x.dim() != weight.dim()
+
+
+# Steps up to which a GRU is unrolled below iOS 18: about ten MIL operations each. Longer ones become a loop, which converts at any length.
+_UNROLLED_STEPS = 64
+
+
+def _short_gru_without_reset_after(view: NodeView) -> bool:
+    if view.options.targets(ct.target.iOS18):
+        return False
+    x = view.tensor("input")
+    steps = x.shape[1 if view.argument("batch_first") else 0] if x is not None and x.dim() == 3 else 0
+    return isinstance(steps, int) and steps <= _UNROLLED_STEPS
+
+
+def _computed_weights(view: NodeView) -> bool:
+    return any(isinstance(weight, torch.fx.Node) and not view.is_constant(weight) for weight in view.argument("params") or ())
+
+
 def _below(target: ct.target) -> Callable[[NodeView], bool]:
     return lambda view: not view.options.targets(target)
 
 
-# Functions that torch also takes of integers, and MIL of floats only.
-_FLOAT_FUNCTIONS = tuple(
-    f"aten.{name}"
-    for name in (
-        "acos",
-        "asin",
-        "atan",
-        "ceil",
-        "cos",
-        "cosh",
-        "erf",
-        "exp",
-        "expm1",
-        "floor",
-        "frac",
-        "reciprocal",
-        "relu",
-        "round",
-        "rsqrt",
-        "sigmoid",
-        "sin",
-        "sinh",
-        "sqrt",
-        "tan",
-        "tanh",
-    )
-)
+# Functions that torch gives integers for integers, and MIL of floats only.
+_FLOAT_FUNCTIONS = tuple(f"aten.{name}" for name in ("ceil", "floor", "frac", "relu", "round", "trunc"))
 
 CONSTRAINTS: tuple[Constraint, ...] = (
     # What holds for every op.
@@ -212,6 +195,13 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         violated=_rank_above_five,
         reason="Core ML tensors have at most 5 dimensions",
         reference=ET + "11694",
+    ),
+    Constraint(
+        code="data_dependent_shape",
+        ops=("*",),
+        violated=_is_data_dependent,
+        reason="the shape of the result depends on the data",
+        reference=ET + "17537",
     ),
     Constraint(
         code="memory_format",
@@ -236,13 +226,6 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         ops=("*",),
         violated=_is_empty,
         reason="Core ML tensors have at least one element",
-    ),
-    Constraint(
-        code="data_dependent_shape",
-        ops=("*",),
-        violated=_is_data_dependent,
-        reason="the shape of the result depends on the data",
-        reference=ET + "17537",
     ),
     # Calls that coremltools cannot convert.
     Constraint(
@@ -312,6 +295,81 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         reason="coremltools converts an index of several elements only in the leading dimensions",
     ),
     Constraint(
+        code="missing_arguments",
+        ops=("aten.rms_norm", "aten.mse_loss", "aten.nll_loss_nd", "aten.hann_window", "aten.cosine_embedding_loss"),
+        violated=lambda view: len(view.node.args) < len(view.arguments),
+        reason="coremltools wants all arguments of it, of which torch.export leaves out those that have their default",
+    ),
+    Constraint(
+        code="unbatched",
+        ops=(
+            "aten.max_pool1d",
+            "aten.max_pool2d",
+            "aten.max_pool3d",
+            "aten.avg_pool1d",
+            "aten.avg_pool2d",
+            "aten.avg_pool3d",
+            "aten.max_pool2d_with_indices",
+            "aten.max_pool3d_with_indices",
+        ),
+        violated=_unbatched,
+        reason="Core ML pools batches of images only",
+    ),
+    Constraint(
+        code="unbatched",
+        ops=("aten.convolution", "aten.conv1d", "aten.conv2d", "aten.conv3d"),
+        violated=_convolves_unbatched,
+        reason="Core ML convolves batches of images only",
+    ),
+    Constraint(
+        code="antialias",
+        ops=("aten._upsample_bilinear2d_aa", "aten._upsample_bicubic2d_aa"),
+        violated=always,
+        reason="coremltools resizes without the filter",
+    ),
+    Constraint(
+        code="circular_padding",
+        ops=("aten.pad",),
+        violated=lambda view: view.argument("mode") not in (None, "constant", "reflect", "replicate"),
+        reason="Core ML has no circular padding",
+    ),
+    Constraint(
+        code="pixel_unshuffle_target",
+        ops=("aten.pixel_unshuffle",),
+        violated=_below(ct.target.iOS16),
+        reason="pixel_unshuffle needs minimum_deployment_target iOS16",
+    ),
+    Constraint(
+        code="fold_overlap",
+        ops=("aten.col2im",),
+        violated=lambda view: any(s < k for s, k in zip(view.argument("stride"), view.argument("kernel_size"), strict=True)),
+        reason="coremltools folds blocks only where they do not overlap",
+    ),
+    Constraint(
+        code="grouped_attention",
+        ops=("aten.scaled_dot_product_attention",),
+        violated=argument_is_not("enable_gqa", False, None),
+        reason="coremltools does not read enable_gqa",
+    ),
+    Constraint(
+        code="matmul_vector",
+        ops=("aten.matmul",),
+        violated=lambda view: any(tensor.dim() < 2 for tensor in view.inputs),
+        reason="coremltools multiplies matrices only",
+    ),
+    Constraint(
+        code="negative_padding",
+        ops=("aten.constant_pad_nd", "aten.pad"),
+        violated=lambda view: any(not isinstance(p, int) or p < 0 for p in view.argument("pad") or ()),
+        reason="Core ML pads by constant amounts that are not negative",
+    ),
+    Constraint(
+        code="bitwise_integers",
+        ops=("aten.bitwise_and", "aten.bitwise_or", "aten.bitwise_xor", "aten.bitwise_not"),
+        violated=lambda view: any(tensor.dtype != torch.bool for tensor in view.inputs),
+        reason="Core ML has no bitwise operations on integers",
+    ),
+    Constraint(
         code="integer_matmul",
         ops=("aten.mm", "aten.bmm", "aten.matmul", "aten.addmm", "aten.baddbmm", "aten.linear", "aten.dot", "aten.mv"),
         violated=output_is_integer,
@@ -326,46 +384,11 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     ),
     # Calls that coremltools converts to other numbers than torch's.
     Constraint(
-        code="alpha",
-        ops=("aten.add", "aten.sub", "aten.rsub"),
-        violated=_scaled,
-        reason="coremltools ignores alpha",
-        reference=CT + "2573",
-    ),
-    Constraint(
-        code="alpha",
-        ops=("aten.addmm", "aten.baddbmm"),
-        violated=_scaled,
-        reason="coremltools converts alpha and beta other than 1 wrongly",
-        reference=CT + "2779",
-    ),
-    Constraint(
         code="diagonal",
         ops=("aten.diagonal", "aten.diagonal_copy"),
-        violated=always,
-        reason="coremltools takes other elements than torch",
-        reference=CT + "2565",
-    ),
-    Constraint(
-        code="pow_base",
-        ops=("aten.pow.Scalar",),
-        violated=lambda view: view.argument("self") == 2,
-        reason="coremltools drops the base 2",
-        reference=CT + "2742",
-    ),
-    Constraint(
-        code="float_floor_divide",
-        ops=("aten.floor_divide",),
-        violated=output_is_float,
-        reason="coremltools simplifies the floor division of floats by 1 to its argument",
-        reference=CT + "2762",
-    ),
-    Constraint(
-        code="integer_rounding_mode",
-        ops=("aten.div.Tensor_mode", "aten.div.Scalar_mode"),
-        violated=any_input_is_integer,
-        reason="coremltools gives the rounded quotient of integers another dtype",
-        reference=CT + "2734",
+        violated=_diagonal_of_dynamic,
+        reason="the two dimensions of a diagonal must be fixed",
+        reference=CT + "2682",
     ),
     Constraint(
         code="triangle_of_infinity",
@@ -375,25 +398,11 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         reference=CT + "2771",
     ),
     Constraint(
-        code="atan2",
-        ops=("aten.atan2",),
-        violated=always,
-        reason="coremltools gives a wrong quadrant on the axes",
-        reference=CT + "2769",
-    ),
-    Constraint(
         code="roll_dynamic",
         ops=("aten.roll",),
-        violated=_negative_shift_of_dynamic,
-        reason="coremltools converts negative shifts of a dynamic dimension wrongly",
-        reference=CT + "2778",
-    ),
-    Constraint(
-        code="integer_logarithm",
-        ops=("aten.log2", "aten.log10"),
-        violated=any_input_is_integer,
-        reason="coremltools computes the logarithm of integers in integers",
-        reference=CT + "2735",
+        violated=is_dynamic,
+        reason="coremltools rolls dynamic dimensions with range_1d and mod, which devices compute wrongly",
+        reference=CT + "2838",
     ),
     Constraint(
         code="randint",
@@ -403,11 +412,22 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         reference=CT + "2714",
     ),
     Constraint(
-        code="prelu_rank",
-        ops=("aten.prelu", "aten._prelu_kernel"),
-        violated=_per_channel_below_rank_four,
-        reason="coremltools applies per-channel slopes to the wrong dimension below rank 4",
-        reference=CT + "2781",
+        code="gru_target",
+        ops=("aten.gru",),
+        violated=_short_gru_without_reset_after,
+        reason="Core ML's gru computes torch's from minimum_deployment_target iOS18 on; the steps are unrolled instead",
+    ),
+    Constraint(
+        code="packed_sequence",
+        ops=("aten.gru.data", "aten.lstm.data"),
+        violated=always,
+        reason="Core ML has no packed sequences",
+    ),
+    Constraint(
+        code="recurrent_weights",
+        ops=("aten.gru", "aten.lstm"),
+        violated=_computed_weights,
+        reason="the weights of a recurrent layer must be constants",
     ),
     Constraint(
         code="quantized_weights_target",
@@ -418,9 +438,9 @@ CONSTRAINTS: tuple[Constraint, ...] = (
 )
 
 
-def constraints_of(op: str, table: Iterable[Constraint] = CONSTRAINTS) -> list[Constraint]:
+def constraints_of(op: str) -> list[Constraint]:
     """The rows that are about an op, in the table's order."""
-    return [constraint for constraint in table if constraint.is_about(op)]
+    return [constraint for constraint in CONSTRAINTS if constraint.is_about(op)]
 
 
 def violated(view: NodeView) -> Constraint | None:

@@ -20,13 +20,13 @@ from executorch.backends.apple.coreml.logging import get_coreml_log_level
 from executorch.backends.apple.coreml.partition import boundary, buffers
 from executorch.backends.apple.coreml.partition.node_view import computes_no_tensor
 from executorch.backends.apple.coreml.partition.quantization_target import check_quantization_target
+from executorch.backends.apple.coreml.partition.report import PartitionReport, make_report
 from executorch.backends.apple.coreml.partition.support import (
     NodeSupport,
     Rejection,
     SkipList,
     constant_nodes,
     op_name,
-    summarise,
 )
 from executorch.exir.backend.compile_spec_schema import CompileSpec
 from executorch.exir.backend.partitioner import DelegationSpec, Partitioner, PartitionResult
@@ -76,6 +76,10 @@ class CoreMLPartitioner(Partitioner):
             others stay ExecuTorch's, and a message says why.
         lower_full_graph: fail with NotImplementedError when anything has to stay outside.
         take_over_constant_data: put parameters into the Core ML model; otherwise they are inputs of it.
+
+    Raises ValueError for compile specs that do not go together, and AssertionError for arguments that do not.
+
+    After partitioning, `reports` has what became of each program, in the order of the calls; `report` is the last of them.
     """
 
     def __init__(
@@ -95,6 +99,8 @@ class CoreMLPartitioner(Partitioner):
         self._options = Options.parse(self.delegation_spec.compile_specs)
         self._skip_list = SkipList(self.skip_ops_for_coreml_delegation)
         self._said: set[str] = set()
+        self._decomposed: dict[str, str] = {}
+        self.reports: list[PartitionReport] = []
         if any(s.key == COMPILE_SPEC_KEYS.ENUMERATED_SHAPES.value for s in self.delegation_spec.compile_specs):
             assert lower_full_graph, (
                 "lower_full_graph must be True in the CoreMLPartitioner when using an enumerated shape compile spec"
@@ -124,28 +130,48 @@ class CoreMLPartitioner(Partitioner):
             node.meta["delegation_tag"] = tag
         if self.take_over_constant_data:
             tag_constant_data(exported_program)
-        if self.take_over_mutable_buffer:
-            self._tag_states(exported_program, tags)
-        self._say_what_stayed(support)
+        states, outside = self._tag_states(exported_program, tags) if self.take_over_mutable_buffer else ([], {})
+        self.reports.append(
+            make_report(
+                partitions={f"tag{index}": list(partition.nodes) for index, partition in enumerate(partitions)},
+                rejections=support.rejections,
+                states=states,
+                buffers_outside=outside,
+                decomposed=self._decomposed,
+                options=self._options,
+                known=constant_nodes(exported_program),
+            )
+        )
+        self._decomposed = {}
+        self._say_what_stayed()
         return PartitionResult(
             tagged_exported_program=exported_program,
             partition_tags={f"tag{index}": self.delegation_spec for index in range(len(partitions))},
         )
 
+    @property
+    def report(self) -> PartitionReport:
+        """The report of the last program partitioned. Raises IndexError before there is one."""
+        return self.reports[-1]
+
     def ops_to_not_decompose(
         self, ep: ExportedProgram
     ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
-        """The ops of an ATen program that Core ML takes whole, in every call of them."""
+        """The ops of an ATen program that ExecuTorch would decompose and Core ML takes whole, in every call of them."""
         check_quantization_target(ep, self._options, self._skip_list)
         support = NodeSupport(ep, self._options, self._skip_list)
+        table = torch.export.default_decompositions()
         taken: dict[torch._ops.OpOverload, bool] = {}
         for node in ep.graph.nodes:
             target = node.target
             if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
                 continue
-            if op_name(target) in _DECOMPOSED or _is_view(target) or computes_no_tensor(node):
+            if op_name(target) in _DECOMPOSED or _is_view(target) or computes_no_tensor(node) or target not in table:
                 continue
-            taken[target] = taken.get(target, True) and support.is_node_supported(None, node)
+            is_supported = support.is_node_supported(None, node)
+            taken[target] = taken.get(target, True) and is_supported
+            if not is_supported and support.rejections[node].code not in ("no_converter", "skipped"):
+                self._decomposed[op_name(target)] = support.rejections[node].reason
         return [target for target, always in taken.items() if always], None
 
     def _propose(self, program: ExportedProgram, support: NodeSupport) -> list[Partition]:
@@ -182,8 +208,9 @@ class CoreMLPartitioner(Partitioner):
                     mutations.add(written)
         return frozenset(owned), frozenset(mutations)
 
-    def _tag_states(self, program: ExportedProgram, tags: dict[torch.fx.Node, str]) -> None:
-        kept = []
+    def _tag_states(self, program: ExportedProgram, tags: dict[torch.fx.Node, str]) -> tuple[list[str], dict[str, str]]:
+        """Returns the buffers that become states, and why the others do not."""
+        kept, outside = [], {}
         for placeholder, (name, written) in buffers.mutated_placeholders(program).items():
             reason = buffers.why_not_a_state(placeholder, written, tags, self._options)
             if reason is None:
@@ -195,6 +222,7 @@ class CoreMLPartitioner(Partitioner):
                     f"The mutable buffer {name!r} cannot become a Core ML state because {reason}, but you have set lower_full_graph=True in "
                     "the CoreMLPartitioner."
                 )
+            outside[name] = reason
             self._say(
                 f"The mutable buffer {name} stays outside Core ML because {reason}. ExecuTorch keeps it, and keeps its initial value only "
                 "when to_executorch() runs InitializedMutableBufferPass for it."
@@ -204,10 +232,11 @@ class CoreMLPartitioner(Partitioner):
                 f"{len(kept)} mutable buffers become Core ML states, which hold float16 and need iOS18/macOS15; "
                 "take_over_mutable_buffer=False keeps them outside."
             )
+        return kept, outside
 
-    def _say_what_stayed(self, support: NodeSupport) -> None:
-        for line in summarise(list(support.rejections.values())):
-            self._say(f"Left outside Core ML: {line}")
+    def _say_what_stayed(self) -> None:
+        for line in self.report.text().splitlines():
+            self._say(line)
         for entry in self._skip_list.unmatched():
             self._say(f"skip_ops_for_coreml_delegation: {entry!r} matches no op of the program.", logging.WARNING)
 

@@ -36,12 +36,28 @@ def computes_no_tensor(node: torch.fx.Node) -> bool:
     return not any(True for _ in tensors(node.meta.get("val")))
 
 
-class NodeView:
-    """One call of an op. `constants` are the nodes whose values are known ahead of time: parameters, buffers, constants."""
+def has_other_dim_order(tensor: torch.Tensor) -> bool:
+    """Whether dimensions lie in memory in another order than in the shape."""
+    try:
+        return tuple(tensor.dim_order()) != tuple(range(tensor.dim()))
+    except Exception:  # torch cannot order some symbolic strides; such a tensor was made contiguous.
+        return False
 
-    def __init__(self, node: torch.fx.Node, options: Options, constants: frozenset[torch.fx.Node]) -> None:
+
+class NodeView:
+    """One call of an op.
+
+    constants: the nodes whose values are known ahead of time: parameters, buffers, constants. orders_matter: whether the
+    program has tensors that are meant to be laid out otherwise than contiguously; without, such a tensor is a view, or the result of an op
+    like lstm, which Core ML may lay out as it likes.
+    """
+
+    def __init__(
+        self, node: torch.fx.Node, options: Options, constants: frozenset[torch.fx.Node], *, orders_matter: bool = True
+    ) -> None:
         self.node = node
         self.options = options
+        self.orders_matter = orders_matter
         self._constants = constants
 
     @functools.cached_property
@@ -96,6 +112,10 @@ class NodeView:
         return [
             tensor for node in self.node.all_input_nodes if node not in self._constants for tensor in tensors(node.meta.get("val"))
         ]
+
+    def is_constant(self, node: torch.fx.Node) -> bool:
+        """Whether a node's value is known ahead of time."""
+        return node in self._constants
 
     def is_used(self, output: int) -> bool:
         """Whether anything reads this output of an op with several."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+from coremltools.converters.mil.frontend.torch.utils import sanitize_op_kind
 from torch.export.exported_program import ExportedProgram
 from torch.fx.passes.operator_support import OperatorSupportBase
 
-from executorch.backends.apple.coreml.compiler import torch_ops  # noqa: F401  registers converters
+from executorch.backends.apple.coreml.compiler import corrections, torch_ops  # noqa: F401  torch_ops registers converters
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.partition import constraints
-from executorch.backends.apple.coreml.partition.node_view import NodeView, op_name
+from executorch.backends.apple.coreml.partition.node_view import NodeView, has_other_dim_order, op_name, tensors
 
 logger = logging.getLogger("executorch.backends.apple.coreml.partition.coreml_partitioner")
 
@@ -65,8 +66,21 @@ def constant_nodes(program: ExportedProgram) -> frozenset[torch.fx.Node]:
     return frozenset(node for node in program.graph.nodes if node.op == "placeholder" and node.name in names)
 
 
+def _has_other_layouts(program: ExportedProgram) -> bool:
+    """Whether any tensor of a program is meant to be laid out otherwise than contiguously: an input, a weight or the result of a request."""
+    for node in program.graph.nodes:
+        if node.op == "placeholder" and any(has_other_dim_order(tensor) for tensor in tensors(node.meta.get("val"))):
+            return True
+        if node.kwargs.get("memory_format") not in (None, torch.contiguous_format, torch.preserve_format):
+            return True
+        order = node.kwargs.get("dim_order")
+        if order is not None and list(order) != sorted(order):
+            return True
+    return False
+
+
 def _has_converter(op: str) -> bool:
-    return _TORCH_OPS_REGISTRY.get_func(op) is not None
+    return _TORCH_OPS_REGISTRY.get_func(op) is not None or corrections.is_corrected(sanitize_op_kind(op))
 
 
 class NodeSupport(OperatorSupportBase):
@@ -85,6 +99,7 @@ class NodeSupport(OperatorSupportBase):
         self._skip_list = skip_list
         self._lower_full_graph = lower_full_graph
         self._constants = constant_nodes(program)
+        self._orders_matter = _has_other_layouts(program)
         self._rejections: dict[torch.fx.Node, Rejection] = {}
         self._accepted: set[torch.fx.Node] = set()
 
@@ -130,7 +145,7 @@ class NodeSupport(OperatorSupportBase):
             if isinstance(source, torch.fx.Node) and self.is_node_supported(None, source):
                 return None
             return Rejection("getitem", "with_its_source", "the op whose result it takes apart is outside")
-        view = NodeView(node, self._options, self._constants)
+        view = NodeView(node, self._options, self._constants, orders_matter=self._orders_matter)
         if view.op in self._skip_list:
             return Rejection(view.op, "skipped", "skip_ops_for_coreml_delegation names it")
         if not _has_converter(view.op):
@@ -141,16 +156,4 @@ class NodeSupport(OperatorSupportBase):
         return None
 
 
-def summarise(rejections: Sequence[Rejection]) -> list[str]:
-    """One line for each op and reason, most frequent first, such as "3 x aten.asinh.default: coremltools has ..."."""
-    counts: dict[Rejection, int] = {}
-    for rejection in rejections:
-        counts[rejection] = counts.get(rejection, 0) + 1
-    return [
-        f"{count} x {r.op}: {r.reason}" + (f" ({r.reference})" if r.reference else "")
-        for r, count in sorted(counts.items(), key=lambda item: (-item[1], item[0].op, item[0].code))
-        if r.code != "with_its_source"
-    ]
-
-
-__all__ = ["NodeSupport", "Rejection", "SkipList", "constant_nodes", "op_name", "summarise"]
+__all__ = ["NodeSupport", "Rejection", "SkipList", "constant_nodes", "op_name"]

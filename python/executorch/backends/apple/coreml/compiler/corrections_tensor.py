@@ -1,0 +1,213 @@
+"""Corrections of tensor ops: diagonals, rolls, reductions and activations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from coremltools.converters.mil.frontend._utils import pymil_broadcast_tensors
+from coremltools.converters.mil.frontend.torch import ops
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Var, types
+from coremltools.converters.mil.mil.types.symbolic import any_symbolic
+
+from executorch.backends.apple.coreml.compiler.correction_table import (
+    CT,
+    arguments,
+    as_float,
+    cast,
+    constant,
+    correction,
+    number,
+    result_type,
+)
+
+
+@correction(
+    "diagonal", "diagonal_copy", reason="coremltools keeps the matrix and clears what is off the diagonal", reference=CT + "2565"
+)
+def diagonal(context: Any, node: Any) -> None:
+    """The two dimensions, whose extents are fixed, become one, of which every (columns + 1)-th element is taken."""
+    x, offset, dim1, dim2 = arguments(context, node, "self", "offset", "dim1", "dim2")
+    offset, dim1, dim2 = constant(offset, 0), constant(dim1, 0) % x.rank, constant(dim2, 1) % x.rank
+    others = [axis for axis in range(x.rank) if axis not in (dim1, dim2)]
+    rows, columns = x.shape[dim1], x.shape[dim2]
+    x = mb.transpose(x=x, perm=[*others, dim1, dim2])
+    x = mb.reshape(x=x, shape=[*(x.shape[: len(others)]), rows * columns])
+    first = offset if offset >= 0 else -offset * columns
+    length = min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns)
+    indices = np.arange(length, dtype=np.int32) * (columns + 1) + first
+    context.add(mb.gather(x=x, indices=indices, axis=len(others), name=node.name))
+
+
+@correction(
+    "prelu",
+    "_prelu_kernel",
+    reason="coremltools gives slopes of channels to the wrong dimension below rank 4",
+    reference=CT + "2781",
+)
+def prelu(context: Any, node: Any) -> None:
+    x, slope = arguments(context, node, "self", "weight")
+    if x.rank == 4 and slope.val is not None:
+        channels = x.shape[1]
+        context.add(mb.prelu(x=x, alpha=np.broadcast_to(np.ravel(slope.val), (channels,)).copy(), name=node.name))
+        return
+    shape = [1] * x.rank
+    if x.rank >= 2:
+        shape[1] = -1
+    product = mb.mul(x=x, y=mb.reshape(x=slope, shape=shape))
+    context.add(mb.select(cond=mb.greater(x=x, y=number(0, x)), a=x, b=product, name=node.name))
+
+
+def _rolled(x: Var, shift: int, axis: int) -> Var:
+    shift %= x.shape[axis]
+    if shift == 0:
+        return x
+    begin, end = [0] * x.rank, list(x.shape)
+    begin[axis] = end[axis] - shift
+    masks = [index != axis for index in range(x.rank)]
+    tail = mb.slice_by_index(x=x, begin=begin, end=[0] * x.rank, begin_mask=masks, end_mask=[True] * x.rank)
+    end = [0] * x.rank
+    end[axis] = begin[axis]
+    head = mb.slice_by_index(x=x, begin=[0] * x.rank, end=end, begin_mask=[True] * x.rank, end_mask=masks)
+    return mb.concat(values=[tail, head], axis=axis)
+
+
+@correction(
+    "roll",
+    reason="coremltools wants the dimensions given, and takes indices beyond the end for negative shifts",
+    reference=CT + "2778",
+)
+def roll(context: Any, node: Any) -> None:
+    """The extents rolled along are fixed, or coremltools' converter is used, which is right for positive shifts."""
+    x, shifts, dims = arguments(context, node, "self", "shifts", "dims")
+    shifts = np.atleast_1d(shifts.val if isinstance(shifts, Var) else shifts)
+    dims = np.atleast_1d(dims.val if isinstance(dims, Var) else (dims or [])).astype(int)
+    shape = list(x.shape)
+    if len(dims) == 0 and all(isinstance(extent, (int, np.integer)) for extent in shape):
+        flat = _rolled(mb.reshape(x=x, shape=[-1]), int(shifts[0]), 0)
+        context.add(mb.reshape(x=flat, shape=shape, name=node.name))
+        return
+    if len(dims) == 0 or not all(isinstance(shape[dim], (int, np.integer)) for dim in dims):
+        ops.roll(context, node)
+        return
+    for shift, dim in zip(shifts, dims, strict=True):
+        x = _rolled(x, int(shift), int(dim) % x.rank)
+    context.add(mb.identity(x=x, name=node.name))
+
+
+def _axes(dim: Any, rank: int) -> list[int]:
+    """The dimensions of a reduction, in order; None and nothing mean all."""
+    if isinstance(dim, Var):
+        dim = dim.val
+    dims = [] if dim is None else [int(d.val) if isinstance(d, Var) else int(d) for d in np.ravel(dim)]
+    return sorted(d % rank for d in dims) if dims else list(range(rank))
+
+
+@correction("all", "all.dim", "all.dims", "any", "any.dim", "any.dims", reason="coremltools cuts the fractions of floats off")
+def all_or_any(context: Any, node: Any) -> None:
+    x, dim, keep = arguments(context, node, "self", "dim", "keepdim")
+    if x.rank == 0:
+        x = mb.expand_dims(x=x, axes=[0])
+    if not types.is_bool(x.dtype):
+        x = mb.not_equal(x=x, y=number(0, x))
+    reduce = mb.reduce_min if node.kind.startswith("all") else mb.reduce_max
+    reduced = reduce(x=mb.cast(x=x, dtype="int32"), axes=_axes(dim, x.rank), keep_dims=bool(constant(keep, False)))
+    context.add(mb.cast(x=reduced, dtype="bool", name=node.name))
+
+
+def _variance(x: Var, axes: list[int], correction_: float, keep: bool) -> Var:
+    """The mean square of what is left without the mean, times n / (n - correction); NaN or infinite for n <= correction, as in torch."""
+    centred = mb.sub(x=x, y=mb.reduce_mean(x=x, axes=axes, keep_dims=True))
+    variance = mb.reduce_mean(x=mb.mul(x=centred, y=centred), axes=axes, keep_dims=keep)
+    if correction_ == 0:
+        return variance
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    with np.errstate(divide="ignore"):
+        factor = np.float64(count) / max(count - correction_, 0)
+    return mb.mul(x=variance, y=number(factor, variance))
+
+
+@correction(
+    "var.correction", "std.correction", reason="coremltools has another correction than torch when none or no dimension is given"
+)
+def variance(context: Any, node: Any) -> None:
+    x, dim, correction_, keep = arguments(context, node, "self", "dim", "correction", "keepdim")
+    result = _variance(x, _axes(dim, x.rank), constant(correction_, 1), bool(constant(keep, False)))
+    context.add(mb.sqrt(x=result, name=node.name) if node.kind.startswith("std") else mb.identity(x=result, name=node.name))
+
+
+@correction(
+    "var", "var.dim", "std", "std.dim", reason="coremltools has another correction than torch when none or no dimension is given"
+)
+def unbiased_variance(context: Any, node: Any) -> None:
+    x, *rest = ops._get_inputs(context, node)
+    by_position = ("unbiased",) if node.kind in ("var", "std") else ("dim", "unbiased", "keepdim")
+    given = dict(zip(by_position, rest, strict=False))
+    dim, unbiased, keep = (
+        given.get(name, ops._get_kwinputs(context, node, name, default=[None])[0]) for name in ("dim", "unbiased", "keepdim")
+    )
+    result = _variance(x, _axes(dim, x.rank), int(bool(constant(unbiased, True))), bool(constant(keep, False)))
+    context.add(mb.sqrt(x=result, name=node.name) if node.kind.startswith("std") else mb.identity(x=result, name=node.name))
+
+
+@correction("cumsum", reason="coremltools refuses negative dimensions, and sums without the dtype asked for")
+def cumsum(context: Any, node: Any) -> None:
+    x, dim, _ = arguments(context, node, "self", "dim", "dtype")
+    context.add(mb.cumsum(x=cast(x, result_type(node)), axis=int(constant(dim, 0)) % x.rank, name=node.name))
+
+
+@correction("gelu", reason="coremltools does not read approximate, a keyword argument")
+def gelu(context: Any, node: Any) -> None:
+    x, approximate = arguments(context, node, "self", "approximate")
+    mode = "TANH_APPROXIMATION" if constant(approximate, "none") == "tanh" else "EXACT"
+    context.add(mb.gelu(x=x, mode=mode, name=node.name))
+
+
+@correction(
+    "where", "where.self", "where.scalarself", "where.scalarother", "where.scalar", reason="coremltools cannot select of scalars"
+)
+def where(context: Any, node: Any) -> None:
+    condition, a, b = arguments(context, node, "condition", "self", "other")
+    dtype = result_type(node)
+    condition, a, b = cast(condition, "bool"), cast(a, dtype), cast(b, dtype)
+    shapes = [var.shape for var in (condition, a, b)]
+    if any(len(shape) for shape in shapes) and not any(any_symbolic(shape) for shape in shapes):
+        condition, a, b = pymil_broadcast_tensors([condition, a, b])
+    context.add(mb.select(cond=condition, a=a, b=b, name=node.name))
+
+
+@correction("trunc", reason="coremltools has no conversion")
+def trunc(context: Any, node: Any) -> None:
+    (x,) = arguments(context, node, "self")
+    context.add(mb.select(cond=mb.less(x=x, y=number(0, x)), a=mb.ceil(x=x), b=mb.floor(x=x), name=node.name))
+
+
+@correction("isinf", reason="coremltools has no conversion")
+def isinf(context: Any, node: Any) -> None:
+    (x,) = arguments(context, node, "self")
+    context.add(mb.equal(x=mb.abs(x=x), y=number(np.inf, x), name=node.name))
+
+
+@correction("prod", "prod.dim_int", reason="coremltools has no conversion")
+def prod(context: Any, node: Any) -> None:
+    x, *rest = ops._get_inputs(context, node)
+    dim = constant(rest[0], None) if rest and node.kind == "prod.dim_int" else None
+    keep = bool(constant(rest[1], False)) if len(rest) > 1 and node.kind == "prod.dim_int" else False
+    context.add(mb.reduce_prod(x=cast(x, result_type(node)), axes=_axes(dim, x.rank), keep_dims=keep, name=node.name))
+
+
+@correction(
+    *(
+        name
+        for name in ["acos", "asin", "atan", "cos", "cosh", "erf", "exp", "expm1", "sigmoid", "sin", "sinh", "sqrt", "tan", "tanh"]
+    ),
+    reason="coremltools does not make floats of integers, which MIL's functions do not take",
+)
+def float_function(context: Any, node: Any) -> None:
+    (x,) = arguments(context, node, "self")
+    if types.is_float(x.dtype):
+        getattr(ops, node.kind)(context, node)
+        return
+    converted = getattr(mb, node.kind)(x=as_float(x), name=node.name) if node.kind != "expm1" else None
+    context.add(converted if converted is not None else mb.sub(x=mb.exp(x=as_float(x)), y=np.float32(1), name=node.name))

@@ -1,0 +1,211 @@
+"""What coremltools 9.0 computes wrongly: each fault is guarded, and each guard is needed.
+
+Every row is run through the portable engine with the guard, where the result must be torch's, and lowered without it, where something must
+go wrong: an exception, or other numbers. A row that passes without its guard says that the guard may go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import coremltools as ct
+import executorch.backends.apple.coreml.runtime as coreml_runtime
+import op_patterns
+import pytest
+import torch
+from aot_lowering import call, calls, export, lower, outside
+from executorch.backends.apple.coreml.compiler import correction_table, passes
+from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.partition import constraints, coreml_partitioner
+from executorch.backends.apple.coreml.partition.support import NodeSupport, SkipList
+from running import differences, execute, module_of
+
+PATTERNS = {pattern.name: pattern for pattern in op_patterns.patterns()}
+SMALLEST = torch.finfo(torch.float32).min
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """issue: of apple/coremltools. pattern: of op_patterns. correction: the op whose converter is replaced. constraint: the code of the row
+    that keeps the call outside. mil: an op that is in the model without the guard, and not with it, where the fault is Core ML's own."""
+
+    issue: int
+    pattern: str
+    correction: str = ""
+    constraint: str = ""
+    mil: str = ""
+
+
+ROWS = (
+    Row(2742, "pow_of_two", correction="pow", mil="pow"),
+    Row(2762, "div_floor_one", correction="div"),
+    Row(2773, "reciprocal_small", correction="reciprocal"),
+    Row(2769, "atan2_axes", correction="atan2"),
+    Row(2778, "dynamic_roll_negative", constraint="roll_dynamic", mil="range_1d"),
+    Row(2779, "addmm_scaled", correction="addmm"),
+    Row(2779, "baddbmm_scaled", correction="baddbmm"),
+    Row(2565, "diagonal", correction="diagonal_copy"),
+    Row(2682, "diagonal_offset", correction="diagonal_copy"),
+    Row(2734, "div_trunc_large", correction="div"),
+    Row(2734, "div_floor_large", correction="floor_divide"),
+    Row(2735, "log2_of_integers", correction="log2"),
+    Row(2735, "log10_of_integers", correction="log10"),
+    Row(2673, "mm_int32", constraint="integer_matmul", mil="matmul"),
+    Row(2569, "asinh", constraint="not_implemented"),
+    Row(2674, "acosh", constraint="not_implemented"),
+    Row(2573, "add_alpha", correction="add"),
+    Row(2573, "sub_alpha", correction="sub"),
+    Row(2573, "rsub_alpha", correction="rsub"),
+    Row(2781, "prelu_rank_2", correction="prelu"),
+    Row(2781, "prelu_rank_3", correction="prelu"),
+    # Found by the property test (tests/operator_suite), without a report so far.
+    Row(0, "all", correction="all"),
+    Row(0, "cumsum_negative", correction="cumsum"),
+    Row(0, "gelu_tanh", correction="gelu"),
+    Row(0, "hardshrink", correction="where.scalarself"),
+    Row(0, "lerp", correction="where.self"),
+    Row(0, "roll_flat", correction="roll"),
+    Row(0, "rsqrt_small", correction="rsqrt"),
+    Row(0, "std", correction="std.correction"),
+    Row(0, "var", correction="var.correction"),
+    Row(0, "sin_of_integers", correction="sin"),
+    Row(0, "bitwise_and_of_integers", constraint="bitwise_integers"),
+    Row(0, "interpolate_bilinear_antialias", constraint="antialias"),
+    Row(0, "attention_groups", constraint="grouped_attention"),
+)
+
+
+@contextlib.contextmanager
+def without(row: Row, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        if row.correction:
+            left = []
+            for correction in correction_table.CORRECTIONS:
+                ops = tuple(op for op in correction.ops if op != row.correction)
+                assert correction.until is None
+                left.append(dataclasses.replace(correction, ops=ops))
+            assert left != correction_table.CORRECTIONS, f"no correction of {row.correction}"
+            patch.setattr(correction_table, "CORRECTIONS", left)
+        else:
+            kept = tuple(c for c in constraints.CONSTRAINTS if c.code != row.constraint)
+            assert len(kept) < len(constraints.CONSTRAINTS), f"no constraint {row.constraint}"
+            patch.setattr(constraints, "CONSTRAINTS", kept)
+        yield
+
+
+def _wrong(pattern: op_patterns.Pattern, mil: str = "") -> list[str]:
+    module = module_of(pattern.function, len(pattern.inputs))
+    edge = lower(module, pattern.inputs, dynamic=pattern.dynamic, compute_precision=ct.precision.FLOAT32)
+    if mil and any(mil in lowered.mil_ops for lowered in calls(edge)):
+        return [f"the model has {mil}"]
+    return differences(edge, module, pattern.inputs)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[f"{row.issue}-{row.pattern}" for row in ROWS])
+def test_guard(row: Row, monkeypatch: pytest.MonkeyPatch):
+    pattern = PATTERNS[row.pattern]
+    logging.disable(logging.ERROR)
+    try:
+        assert _wrong(pattern, row.mil) == []
+        with without(row, monkeypatch):
+            try:
+                wrong = _wrong(pattern, row.mil)
+            except Exception as error:  # Whatever coremltools raises.
+                wrong = [repr(error)]
+    finally:
+        logging.disable(logging.NOTSET)
+    assert wrong, f"coremltools {ct.__version__} does {row.pattern} right by itself: the guard may go"
+    print(f"without the guard: {wrong[0][:160]}")
+
+
+def test_guard_registry_is_put_back():
+    """Other users of coremltools get coremltools' converters."""
+    from coremltools.converters.mil.frontend.torch import ops
+    from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
+
+    lower(lambda x: torch.reciprocal(x), (torch.ones(2),))
+    assert _TORCH_OPS_REGISTRY.get_func("reciprocal") is ops.reciprocal
+
+    def fail_in_a_conversion() -> None:
+        with correction_table.installed():
+            assert _TORCH_OPS_REGISTRY.get_func("reciprocal") is not ops.reciprocal
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_in_a_conversion()
+    assert _TORCH_OPS_REGISTRY.get_func("reciprocal") is ops.reciprocal
+
+
+@pytest.mark.parametrize("name", ["tril_infinite", "triu_infinite"])
+def test_2771_triangles_of_infinity(name: str, monkeypatch: pytest.MonkeyPatch):
+    """ExecuTorch's decomposition selects, where coremltools subtracts infinity from infinity."""
+    pattern = PATTERNS[name]
+    assert _wrong(pattern) == []
+    monkeypatch.setattr(coreml_partitioner, "_DECOMPOSED", frozenset())
+    monkeypatch.setattr(constraints, "CONSTRAINTS", tuple(c for c in constraints.CONSTRAINTS if c.code != "triangle_of_infinity"))
+    with pytest.raises(AssertionError, match="not a core aten op"):
+        _wrong(pattern)
+
+
+def test_2774_narrow_with_a_negative_start():
+    """torch.export leaves no narrow, and a slice with its start resolved."""
+    pattern = PATTERNS["narrow_negative"]
+    program = export(module_of(pattern.function, 1), pattern.inputs)
+    assert not any("narrow" in str(node.target) for node in program.run_decompositions().graph.nodes)
+    assert _wrong(pattern) == []
+
+
+def test_2760_exclusive_cumsum_is_never_asked_for():
+    """What coremltools folds wrongly is `cumsum(exclusive=True)`, which no torch op becomes."""
+    lowered = call(lower(lambda x: torch.cumsum(x, 0) + torch.cumsum(torch.arange(3.0), 0), (torch.ones(3),)))
+    (cumsum,) = (operation for operation in lowered.mil.operations if operation.type == "cumsum")
+    constant = next(op for op in lowered.mil.operations if op.outputs[0].name == cumsum.inputs["exclusive"].arguments[0].name)
+    assert list(constant.attributes["val"].immediateValue.tensor.bools.values) == [False]
+
+
+def test_2714_randint_is_rejected():
+    """ExecuTorch's edge dialect has no randint, so that nothing can be run: the table's answer is what there is to see."""
+    program = export(lambda x: torch.randint(0, 3, (2, 2)) + x, (torch.ones(2, 2),))
+    support = NodeSupport(program, Options.parse([]), SkipList(()))
+    for node in program.graph.nodes:
+        support.is_node_supported(None, node)
+    assert [(r.op, r.code) for r in support.rejections.values()] == [("aten.randint.low", "randint")]
+
+
+_MASKED: dict[str, Callable[..., Any]] = {
+    "fill": lambda x, mask: torch.softmax(x.masked_fill(mask, SMALLEST), -1),
+    "fill_1e9": lambda x, mask: torch.softmax(x.masked_fill(mask, -1e9), -1),
+    "where": lambda x, mask: torch.softmax(x + torch.where(mask, SMALLEST, 0.0), -1),
+    "product": lambda x, mask: torch.softmax(x + mask.float() * SMALLEST, -1),
+}
+
+
+@pytest.mark.parametrize("name", sorted(_MASKED))
+def test_2669_float16_sentinels(name: str, monkeypatch: pytest.MonkeyPatch):
+    """A row that is masked as a whole stays finite, and the others are what they are in float32."""
+    x, mask = torch.randn(2, 4), torch.tensor([[True] * 4, [True, False, False, True]])
+    module = module_of(_MASKED[name], 2)
+
+    def run() -> torch.Tensor:
+        return execute(lower(module, (x, mask)), (x, mask))[0]
+
+    coreml_runtime.set_options(numeric_mode="float16")
+    actual = run()
+    assert torch.allclose(actual[1], module(x, mask)[1], atol=4e-3)
+    assert torch.allclose(actual[0].sum(), torch.ones(()), atol=4e-3)
+    monkeypatch.setattr(passes, "_bounded", lambda value, limit: None)
+    without_bounds = run()
+    coreml_runtime.set_options(numeric_mode="")
+    assert without_bounds.isnan().any()
+
+
+def test_constants_that_float16_does_not_hold_stay_float32_where_they_are_returned():
+    x = torch.tensor([[True, False]])
+    module = module_of(lambda mask: torch.where(mask, 1e6, 0.0), 1)
+    edge = lower(module, (x,))
+    assert outside(edge) == []
+    assert differences(edge, module, (x,)) == []
