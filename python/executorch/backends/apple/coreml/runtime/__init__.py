@@ -18,17 +18,23 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import os
+import time
+from collections.abc import Iterable
 from typing import Any
 
-from executorch.backends.apple.coreml.runtime import _library
+from executorch.backends.apple.coreml.runtime import _library, cache
 
 __all__ = [
     "DelegateError",
     "Diagnostics",
     "MLModel",
+    "Prewarmed",
+    "cache",
     "diagnose",
     "enable_coremltools",
     "last_error",
+    "prewarm",
     "registered_backends",
     "reset_states",
     "set_options",
@@ -98,6 +104,10 @@ def set_options(
     numeric_mode: str | None = None,
     threads: int | None = None,
     share_models: bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_budget_mb: int | None = None,
+    cache_verification: str | None = None,
+    warm_up: bool | None = None,
 ) -> None:
     """Sets options for the methods loaded from now on, in the whole process; what is None stays as it is.
 
@@ -112,6 +122,12 @@ def set_options(
         threads: Threads of one execution; 0 for the engine's choice.
         share_models: Whether programs of equal content share a compiled model. Each load then hashes its content, and a
             program loaded from bytes must live as long as any method that shares its model.
+        cache_dir: The folder in which compiled models are kept from process to process (docs/assets.md), at most 254 bytes; "" to keep
+            nothing on disk, the default.
+        cache_budget_mb: Megabytes (10^6 bytes) they may take together; 0 for the default, 10 GiB.
+        cache_verification: When the checksums of a kept model are compared: "first_use" (in each process), "sampled", "full" (at every
+            load) or "none"; "" for the default, "first_use".
+        warm_up: Whether a method is executed once, with zeros, when it is loaded.
 
     Raises:
         DelegateError: for an engine or value that does not exist. Options before it, in the order above, are set.
@@ -124,6 +140,75 @@ def set_options(
         _check(_LIBRARY.coreml_delegate_set_int_option(b"threads", threads))
     if share_models is not None:
         _check(_LIBRARY.coreml_delegate_set_bool_option(b"share_models", int(share_models)))
+    if cache_dir is not None:
+        _check(_LIBRARY.coreml_delegate_set_string_option(b"cache_dir", os.fsencode(cache_dir)))
+    if cache_budget_mb is not None:
+        _check(_LIBRARY.coreml_delegate_set_int_option(b"cache_budget_mb", cache_budget_mb))
+    if cache_verification is not None:
+        _check(_LIBRARY.coreml_delegate_set_string_option(b"cache_verification", cache_verification.encode()))
+    if warm_up is not None:
+        _check(_LIBRARY.coreml_delegate_set_bool_option(b"warm_up", int(warm_up)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Prewarmed:
+    """What prewarm() did."""
+
+    # The methods that were loaded, each with the seconds it took.
+    seconds: dict[str, float]
+    # Functions that were compiled now, and those that were there already.
+    compilations: int
+    hits: int
+
+
+def prewarm(
+    path: str | os.PathLike[str],
+    *,
+    methods: Iterable[str] | None = None,
+    run: bool = False,
+) -> Prewarmed:
+    """Compiles a program's Core ML delegates into the cache, so that later processes load them.
+
+    The option `cache_dir` must be set (set_options), and the other options as later processes will have them: an entry is for one
+    engine, compute unit and numeric mode.
+
+    Args:
+        path: The .pte file.
+        methods: Names of the methods to prepare; None for all.
+        run: Whether to execute each once, with zeros.
+
+    Raises:
+        DelegateError: if no cache_dir is set, or a delegate cannot be compiled.
+        ValueError: if the program has no method of a name.
+    """
+    from executorch.runtime import Runtime
+
+    before = cache.stats()
+    program = Runtime.get().load_program(os.fspath(path))
+    names = sorted(program.method_names) if methods is None else list(methods)
+    missing = [name for name in names if name not in program.method_names]
+    if missing:
+        raise ValueError(f"{os.fspath(path)} has no methods {missing}; it has {sorted(program.method_names)}")
+    seconds = {}
+    if run:
+        set_options(warm_up=True)
+    try:
+        for name in names:
+            start = time.perf_counter()
+            try:
+                method = program.load_method(name)
+            except RuntimeError as error:
+                raise DelegateError(f"prewarm of method {name} of {os.fspath(path)}: {error}; {last_error()}", 0) from error
+            if method is None:
+                raise DelegateError(f"prewarm of method {name} of {os.fspath(path)}: {last_error()}", 0)
+            seconds[name] = time.perf_counter() - start
+    finally:
+        if run:
+            set_options(warm_up=False)
+    after = cache.stats()
+    return Prewarmed(
+        seconds=seconds, compilations=after.compilations - before.compilations, hits=after.hits - before.hits
+    )
 
 
 def reset_states(method: str = "") -> None:

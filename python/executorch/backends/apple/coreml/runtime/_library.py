@@ -114,6 +114,10 @@ def load() -> ctypes.CDLL:
     library.coreml_delegate_reset_states.argtypes = [ctypes.c_char_p]
     library.coreml_delegate_reset_states.restype = ctypes.c_uint32
 
+    library.coreml_delegate_cache.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p]
+    library.coreml_delegate_cache.restype = ctypes.c_uint32
+    library.coreml_delegate_cache_result.restype = ctypes.c_char_p
+
     # Its static initialiser has done so; this says whether that worked.
     error = library.coreml_delegate_register_backend()
     if error == _ALREADY_REGISTERED:

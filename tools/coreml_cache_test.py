@@ -1,0 +1,103 @@
+"""The command coreml-cache, on a folder written by hand as docs/assets.md describes it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import struct
+import subprocess
+
+import pytest
+
+CACHE = pathlib.Path(__file__).parent / "coreml-cache"
+FIELDS = ["engine", "fingerprint", "platform", "compute_units", "function", "numeric_mode"]
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([CACHE, *map(str, words)], capture_output=True, text=True, check=False)
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def entry_name(key: dict[str, str]) -> str:
+    parts = [b"coreml-delegate asset key 1", bytes.fromhex(key["content"]), *(key[field].encode() for field in FIELDS)]
+    return digest(b"".join(struct.pack("<Q", len(part)) + part for part in parts))
+
+
+def plant(folder: pathlib.Path, model: int, size: int) -> str:
+    """An entry of one file, all by the documentation."""
+    data = bytes([model]) * size
+    key = {"content": digest(b"model %d" % model), **{field: f"{field} x" for field in FIELDS}}
+    name = entry_name(key)
+    entry = folder / "coreml-delegate-1" / "entries" / name
+    (entry / "content").mkdir(parents=True)
+    (entry / "content" / "graph.ov").write_bytes(data)
+    (entry / "lease").touch()
+    chunks = [digest(data[start : start + 2**20]) for start in range(0, size, 2**20)]
+    manifest = {
+        "format": "coreml-delegate asset 1",
+        **key,
+        "nonce": f"{model}",
+        "created_ms": 1_700_000_000_000 + model,
+        "files": [{"path": "graph.ov", "size": size, "sha256": chunks}],
+    }
+    line = (json.dumps(manifest) + "\n").encode()
+    (entry / "manifest.json").write_bytes(line + digest(line).encode() + b"\n")
+    return name
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    for model, size in [(1, 1000), (2, 2**20 + 1), (3, 3000)]:
+        plant(tmp_path, model, size)
+    return tmp_path
+
+
+def test_stats_and_list(folder: pathlib.Path) -> None:
+    stats = json.loads(run("stats", folder, "--json").stdout)
+    assert (stats["entries"], stats["bytes"], stats["mode"]) == (3, 1000 + 2**20 + 1 + 3000, "read-write")
+    entries = json.loads(run("--json", "list", folder).stdout)
+    assert [entry["bytes"] for entry in entries] == [3000, 2**20 + 1, 1000], "the newest first"
+    assert entries[0]["engine"] == "engine x"
+    table = run("list", folder).stdout.splitlines()
+    assert len(table) == 4
+    assert "1.0 MB" in table[2]
+    assert "2023-11-14 22:13:20" in table[1]
+    assert "entries  3" in run("stats", folder).stdout
+
+
+def test_verify_removes_damage_and_says_so(folder: pathlib.Path) -> None:
+    clean = run("verify", folder)
+    assert (clean.returncode, clean.stdout) == (0, "verified 3 entries (1.1 MB), 0 damaged\n")
+    next(path for path in folder.rglob("graph.ov") if path.stat().st_size == 3000).write_bytes(b"\0" * 3000)
+    damaged = run("verify", folder, "--json")
+    assert damaged.returncode == 1
+    assert "wrong checksum" in json.loads(damaged.stdout)["damaged"][0]
+    assert json.loads(run("stats", folder, "--json").stdout)["entries"] == 2
+
+
+def test_evict_shrink_and_purge(folder: pathlib.Path) -> None:
+    entries = json.loads(run("list", folder, "--json").stdout)
+    assert run("evict", folder, entries[0]["name"][:12]).stdout == "removed 1 entries (3.0 kB); 0 stayed, being in use\n"
+    assert json.loads(run("shrink", folder, 2**20 + 1, "--json").stdout) == {"bytes": 1000, "entries": 1, "in_use": 0}
+    assert json.loads(run("purge", folder, "--json").stdout)["entries"] == 1
+    assert list((folder / "coreml-delegate-1" / "entries").iterdir()) == []
+
+
+def test_wrong_command_lines(folder: pathlib.Path) -> None:
+    for words in [(), ("stats",), ("evict", folder), ("burn", folder), ("stats", folder, "more")]:
+        done = run(*words)
+        assert done.returncode == 2
+        assert "usage: coreml-cache" in done.stderr
+    assert "number of bytes" in run("shrink", folder, "much").stderr
+    assert "no entry of this name" in run("evict", folder, "beef" * 16).stderr
+
+
+def test_a_folder_that_is_no_cache_is_left_alone(tmp_path: pathlib.Path) -> None:
+    done = run("purge", tmp_path / "nowhere")
+    assert done.returncode == 1
+    assert "never been a cache" in done.stderr
+    assert list(tmp_path.iterdir()) == []
