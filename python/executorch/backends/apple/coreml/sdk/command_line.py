@@ -1,0 +1,62 @@
+"""The program `coreml`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from executorch.backends.apple.coreml.sdk.errors import ToolError
+
+# Command -> what it is for; the module of that name has the rest.
+COMMANDS = {
+    "inspect": "what is in a .pte, a blob or a model package",
+    "extract": "the model packages inside a .pte, as folders",
+    "run": "execute a .pte or a model package once",
+    "bench": "how long one execution takes here",
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coreml",
+        description="Looks into ExecuTorch programs with Core ML delegates and into Core ML model packages, and runs them: on any machine.",
+        epilog="coreml COMMAND --help has examples. Everything runs on the CPU off Apple platforms; agreement with Apple's own runtime "
+        "is not established by it.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, purpose in COMMANDS.items():
+        module = importlib.import_module(f"executorch.backends.apple.coreml.sdk.commands.{name}")
+        command = commands.add_parser(
+            name,
+            help=purpose,
+            description=f"{purpose[0].upper()}{purpose[1:]}.",
+            epilog=f"examples:\n{module.EXAMPLES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.add_argument("--json", action="store_true", help="print one JSON value instead of tables")
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. 0, or 1 after an error, which is one sentence on standard error; argparse exits with 2 for a wrong usage."""
+    parsed = make_parser().parse_args(arguments)
+    from executorch.backends.apple.coreml.sdk.commands.output import Output
+
+    for name in ("coremltools", "torch.utils._pytree", "torchao", "executorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("ET_COREML_LOG_LEVEL", "WARNING")
+    try:
+        parsed.run(parsed, Output(parsed.json))
+    except ToolError as error:
+        print(f"coreml {parsed.command}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # Whoever read the output has enough.
+        return 1
+    return 0

@@ -1,0 +1,164 @@
+"""A .pte file, read in Python: its methods, its delegates and its named data.
+
+Thread rule: immutable after open().
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from executorch.backends.apple.coreml.sdk.errors import ToolError
+
+BACKEND_NAME = "CoreMLBackend"
+
+# Where a program begins: the FlatBuffer's identifier, then the extended header with the position of the segments.
+_IDENTIFIERS = (b"ET12", b"ET13")
+_EXTENDED_HEADER = b"eh00"
+_EXTENDED_HEADER_OFFSET = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorValue:
+    """A tensor argument of a delegate call: ExecuTorch's scalar type by name ("FLOAT") and the sizes it was exported with."""
+
+    scalar_type: str
+    sizes: tuple[int, ...]
+    # Whether the sizes are upper bounds.
+    is_dynamic: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Delegate:
+    """One delegate of one method."""
+
+    method: str
+    # Among the delegates of the method.
+    index: int
+    backend: str
+    processed: bytes
+    compile_specs: Mapping[str, bytes]
+    # Of its call, inputs and then outputs.
+    arguments: tuple[TensorValue, ...]
+
+    @property
+    def label(self) -> str:
+        return f"{self.method}/{self.index}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    name: str
+    inputs: tuple[TensorValue, ...]
+    outputs: tuple[TensorValue, ...]
+    delegates: tuple[Delegate, ...]
+    # Operators that run outside any delegate -> how many calls.
+    operators: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgramFile:
+    path: Path
+    size: int
+    methods: tuple[Method, ...]
+    named_data: Mapping[str, bytes]
+
+    def delegates(self, backend: str = BACKEND_NAME) -> list[Delegate]:
+        return [delegate for method in self.methods for delegate in method.delegates if delegate.backend == backend]
+
+    def core_ml_delegates(self) -> list[Delegate]:
+        """The delegates of this backend; ToolError when there are none."""
+        found = self.delegates()
+        if not found:
+            others = sorted({d.backend for m in self.methods for d in m.delegates})
+            raise ToolError(
+                f"{self.path} has no Core ML delegate ({'its delegates are ' + ', '.join(others) if others else 'it has none'}): lower "
+                "the model with CoreMLPartitioner"
+            )
+        return found
+
+
+def is_program(data: bytes) -> bool:
+    """Whether bytes begin as a .pte file does."""
+    return data[4:8] in _IDENTIFIERS
+
+
+def open_program(path: str | Path) -> ProgramFile:
+    """Reads a .pte file. ToolError for what is no program, or not whole."""
+    path = Path(path)
+    data = path.read_bytes()
+    if not is_program(data):
+        raise ToolError(f"{path} is no ExecuTorch program: its first bytes are not those of a .pte file")
+    _check_whole(path, data)
+    from executorch.exir._serialize._program import deserialize_pte_binary
+
+    try:
+        file = deserialize_pte_binary(data)
+    except Exception as error:  # The reader raises whatever its parts do.
+        raise ToolError(f"{path} cannot be read as an ExecuTorch program: {type(error).__name__}: {error}") from error
+    program = file.program
+    named = {}
+    if file.named_data is not None:
+        for key, entry in file.named_data.pte_data.items():
+            named[key] = bytes(file.named_data.buffers[entry.buffer_index])
+    methods = tuple(_method(program, plan) for plan in program.execution_plan)
+    return ProgramFile(path=path, size=len(data), methods=methods, named_data=named)
+
+
+def _check_whole(path: Path, data: bytes) -> None:
+    if data[_EXTENDED_HEADER_OFFSET : _EXTENDED_HEADER_OFFSET + 4] != _EXTENDED_HEADER:
+        return
+    if len(data) < 40:
+        raise ToolError(f"{path} ends within its header: copy it again")
+    (length, program_size, segments, segment_size) = struct.unpack_from("<IQQQ", data, _EXTENDED_HEADER_OFFSET + 4)
+    needed = segments + segment_size if length >= 32 and segments else max(program_size, segments)
+    if needed > len(data):
+        raise ToolError(f"{path} has {len(data)} bytes of {needed}: it was cut short, copy it again")
+
+
+def _method(program: Any, plan: Any) -> Method:
+    calls: dict[int, tuple[TensorValue, ...]] = {}
+    operators: collections.Counter[str] = collections.Counter()
+    for chain in plan.chains:
+        for instruction in chain.instructions:
+            what = instruction.instr_args
+            kind = type(what).__name__
+            if kind == "DelegateCall":
+                calls[what.delegate_index] = _tensors(plan, what.args)
+            elif kind == "KernelCall":
+                operator = plan.operators[what.op_index]
+                operators[operator.name + (f".{operator.overload}" if operator.overload else "")] += 1
+    delegates = tuple(
+        Delegate(
+            method=plan.name,
+            index=index,
+            backend=delegate.id,
+            processed=bytes(program.backend_delegate_data[delegate.processed.index].data),
+            compile_specs={spec.key: bytes(spec.value) for spec in delegate.compile_specs},
+            arguments=calls.get(index, ()),
+        )
+        for index, delegate in enumerate(plan.delegates)
+    )
+    return Method(
+        name=plan.name,
+        inputs=_tensors(plan, plan.inputs),
+        outputs=_tensors(plan, plan.outputs),
+        delegates=delegates,
+        operators=dict(operators),
+    )
+
+
+def _tensors(plan: Any, indices: list[int]) -> tuple[TensorValue, ...]:
+    found = []
+    for index in indices:
+        value = plan.values[index].val
+        if type(value).__name__ != "Tensor":
+            found.append(TensorValue(type(value).__name__.upper(), (), False))
+            continue
+        dynamism = value.shape_dynamism
+        found.append(TensorValue(value.scalar_type.name, tuple(value.sizes), int(dynamism) != 0))
+    return tuple(found)
