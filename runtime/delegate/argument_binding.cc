@@ -52,6 +52,7 @@ Status ArgumentBinding::bind(executorch::runtime::Span<EValue*> args) {
     RETURN_IF_ERROR(check(plan_.inputs[i], args[i], inputs_[i]));
     RETURN_IF_ERROR(check_shape(plan_.inputs[i], inputs_[i]));
   }
+  RETURN_IF_ERROR(check_combination());
   for (Argument& output : outputs_) output.was_resized = false;
   Status status;
   for (size_t i = 0; i < outputs_.size() && status.ok(); ++i) {
@@ -133,6 +134,38 @@ Status ArgumentBinding::check_shape(const ArgumentPlan& plan, const Argument& ar
     return refuse("the model takes", plan.model);
   }
   return Status();
+}
+
+Status ArgumentBinding::check_combination() const {
+  size_t enumerated = 0;
+  size_t count = 0;
+  for (const ArgumentPlan& plan : plan_.inputs) {
+    if (plan.declared.enumerated_shapes.empty()) continue;
+    ++enumerated;
+    count = std::max(count, plan.declared.enumerated_shapes.size());
+  }
+  if (enumerated < 2) return Status();
+  const auto fits = [&](size_t entry) {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      const auto& shapes = plan_.inputs[i].declared.enumerated_shapes;
+      if (shapes.empty()) continue;
+      const auto shape = std::span(inputs_[i].shape).first(inputs_[i].rank);
+      if (entry >= shapes.size() || !std::ranges::equal(shape, shapes[entry])) return false;
+    }
+    return true;
+  };
+  for (size_t entry = 0; entry < count; ++entry) {
+    if (fits(entry)) return Status();
+  }
+  std::string shapes;
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    if (plan_.inputs[i].declared.enumerated_shapes.empty()) continue;
+    shapes += (shapes.empty() ? "" : ", ") + plan_.inputs[i].declared.name + " " +
+              sizes_text(*inputs_[i].tensor);
+  }
+  return invalid_argument("the shapes " + shapes +
+                          " are each enumerated, and not together: the n-th shapes of the inputs' "
+                          "lists belong to each other");
 }
 
 Status ArgumentBinding::prepare_input(const ArgumentPlan& plan, Argument& argument) {

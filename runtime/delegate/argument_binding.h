@@ -84,6 +84,8 @@ class ArgumentBinding {
   Status check(const ArgumentPlan& plan, executorch::runtime::EValue* value,
                Argument& argument) const;
   Status check_shape(const ArgumentPlan& plan, const Argument& argument) const;
+  // Inputs with enumerated shapes must all have the shape at one index of their lists.
+  Status check_combination() const;
   Status prepare_input(const ArgumentPlan& plan, Argument& argument);
   Status prepare_output(const ArgumentPlan& plan, Argument& argument);
   Status finish_output(const ArgumentPlan& plan, Argument& argument);

@@ -299,6 +299,28 @@ TEST(ArgumentBindingTest, TheDtypeAndShapeTheProgramWasLoweredForAreChecked) {
             "the tensor's shape [5] is not one that the program was lowered for: x: int64[1..4]");
 }
 
+TEST(ArgumentBindingTest, EnumeratedShapesOfSeveralInputsBelongTogether) {
+  const auto enumerated = [](const char* name) {
+    return TensorSpec{.name = name,
+                      .dtype = DataType::kFloat32,
+                      .shape = {{1, 4}},
+                      .enumerated_shapes = {{1}, {4}}};
+  };
+  Bound bound(
+      "function main\ninput a float32 [1..4]\ninput b float32 [1..4]\n"
+      "output y float32 [1..4] = identity a\n",
+      true, {enumerated("a"), enumerated("b")},
+      {{.name = "y", .dtype = DataType::kFloat32, .shape = {{1, 4}}}});
+  TestTensor one(ScalarType::Float, {1});
+  TestTensor four(ScalarType::Float, {4});
+  TestTensor y(ScalarType::Float, {4}, {}, Dynamism::DYNAMIC_BOUND);
+  EXPECT_TRUE(bound.call({&one, &one, &y}).ok());
+  EXPECT_TRUE(bound.call({&four, &four, &y}).ok());
+  EXPECT_EQ(bound.call({&one, &four, &y}).message(),
+            "the shapes a [1], b [4] are each enumerated, and not together: the n-th shapes of the "
+            "inputs' lists belong to each other");
+}
+
 constexpr char kNonzero[] =
     "function main\ninput x float32 [1..8]\noutput n int32 [0..8] = nonzero x\n";
 
