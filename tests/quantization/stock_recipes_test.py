@@ -18,10 +18,13 @@ from executorch.export import ExportSession  # noqa: E402
 
 __all__ = ["TestCoreMLRecipes"]
 
+# The suite calls ExecuTorch's recipes, which say that they are experimental.
+pytestmark = pytest.mark.filterwarnings("ignore::executorch.exir._warnings.ExperimentalWarning")
+
 
 @pytest.fixture(scope="module", autouse=True)
-def predictions():
-    """Counts the predictions of the suite, and fails when there were none."""
+def predictions(request):
+    """Counts the predictions of the suite, and fails when there were none though a test that makes one was selected."""
     executed = []
     original = ExportSession.run_method
 
@@ -33,7 +36,8 @@ def predictions():
     yield
     ExportSession.run_method = original
     print(f"\n{len(executed)} predictions executed by the delegate")
-    assert executed
+    if any(item.name == "test_fp32_recipe" for item in request.session.items):
+        assert executed
 
 
 def test_the_suite_is_the_wheels_and_the_recipes_are_ours():
