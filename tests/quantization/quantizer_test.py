@@ -302,6 +302,23 @@ def test_observers_can_be_switched_like_torchaos():
     torch.testing.assert_close(prepared(X2), model(X2))
 
 
+def test_a_dropout_that_trains_is_not_clipped_to_its_inputs_range():
+    model = Function(
+        lambda self, x: self.b(self.d(F.relu(self.a(x))).flatten(2)), a=nn.Linear(6, 6), d=nn.Dropout(0.5), b=nn.Linear(36, 6)
+    )
+    prepared = prepare_qat_pt2e(torch.export.export(model.train(), (X2,)).module(), CoreMLQuantizer(config()))
+    torch.manual_seed(0)
+    readers = {}
+    for node in prepared.graph.nodes:
+        for operand in node.all_input_nodes:
+            readers.setdefault(operand.name, []).append(node.op)
+    assert readers["dropout"] == readers["flatten"] == ["call_function"]  # No fake quantization behind them,
+    assert readers["relu"] == ["call_module"]  # but before.
+    # Without training it is the identity, and shares its input's parameters like any op that passes values on.
+    result = quantize(model.eval(), X2)
+    assert result.quantized("flatten") == result.quantized("relu") is not None
+
+
 # Entries.
 
 
@@ -424,13 +441,16 @@ def test_annotating_does_not_trace_patterns():
 
 
 def test_qat_of_convolution_and_batch_norm_trains_and_converts():
+    def after(y):
+        return F.max_pool2d(F.relu(y), 2)
+
     torch.manual_seed(0)
-    model = Function(lambda self, x: F.relu(self.norm(self.conv(x))), conv=nn.Conv2d(4, 4, 1, bias=False), norm=nn.BatchNorm2d(4))
+    model = Function(lambda self, x: after(self.norm(self.conv(x))), conv=nn.Conv2d(4, 4, 1, bias=False), norm=nn.BatchNorm2d(4))
     prepared = prepare_qat_pt2e(torch.export.export(model.train(), (X2,)).module(), CoreMLQuantizer(config()))
     optimizer = torch.optim.SGD(prepared.parameters(), 0.05)
     losses = []
     for _ in range(10):
-        loss = (prepared(X2) - X2.abs()).square().mean()
+        loss = (prepared(X2) - after(X2.abs())).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

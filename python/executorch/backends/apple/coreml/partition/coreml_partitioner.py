@@ -158,7 +158,6 @@ class CoreMLPartitioner(Partitioner):
         self, ep: ExportedProgram
     ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
         """The ops of an ATen program that ExecuTorch would decompose and Core ML takes whole, in every call of them."""
-        check_quantization_target(ep, self._options, self._skip_list)
         support = NodeSupport(ep, self._options, self._skip_list)
         table = torch.export.default_decompositions()
         taken: dict[torch._ops.OpOverload, bool] = {}

@@ -42,6 +42,8 @@ class Annotator:
         self._sentinels = matching.nodes_with_sentinels(model)
         # A tensor -> the node whose quantized output it is, or is a part of.
         self._quantized: dict[torch.fx.Node, torch.fx.Node] = {}
+        # What becomes of quantized tensors behind a dropout that trains: neither in their range, nor to be quantized once more.
+        self._scaled: set[torch.fx.Node] = set()
         self._annotated: list[Annotated] = []
         self._left_float: list[LeftFloat] = []
         self._used: set[Entry] = set()
@@ -142,7 +144,10 @@ class Annotator:
         source = self._quantized.get(node.args[0])
         if source is None:
             raise _StaysFloat("its input is not quantized, and it only passes values on")
-        if _is_list(node):
+        if node.args[0] in self._scaled or (found.pattern.name == patterns.DROPOUT and _trains(node)):
+            self._scaled.add(node)
+            self._quantized[node] = source
+        elif _is_list(node):
             self._quantized[node] = source  # The parts are annotated where they are taken out.
         else:
             self._share(node, source, {node.args[0]: SharedQuantizationSpec(source)} if node.args[0] is source else {})
@@ -152,6 +157,8 @@ class Annotator:
             raise _StaysFloat("none of its inputs is quantized, and it only passes values on")
         if any(part in self._sentinels or not matching.is_float(part) for part in parts):
             raise _StaysFloat("an input holds no values to quantize")
+        if any(part in self._scaled for part in parts):
+            raise _StaysFloat("an input comes from a dropout that trains, which leaves the others' range")
         first, *others = parts
         own = [self._root_spec(part) for part in parts]
         # Where every part already starts at its smallest value, so does the whole.
@@ -168,7 +175,12 @@ class Annotator:
     def _annotate_part(self, node: torch.fx.Node) -> None:
         """An element of what a split returned."""
         source = self._quantized.get(node.args[0])
-        if source is not None:
+        if source is None:
+            return
+        if node.args[0] in self._scaled:
+            self._scaled.add(node)
+            self._quantized[node] = source
+        else:
             self._share(node, source, {})
 
     def _share(self, node: torch.fx.Node, source: torch.fx.Node, inputs: dict[torch.fx.Node, QuantizationSpecBase | None]) -> None:
@@ -192,7 +204,7 @@ class Annotator:
 
     def _input_spec(self, node: torch.fx.Node, specs: Specs) -> QuantizationSpecBase | None:
         """The spec the tensor already has, so that it is quantized once; otherwise the entry's."""
-        if specs.activation is None:
+        if specs.activation is None or node in self._scaled:
             return None
         existing = self._root_spec(node)
         return existing if existing is not None else _fitting(node, specs)
@@ -217,6 +229,11 @@ class Annotator:
 
 def _fitting(node: torch.fx.Node, specs: Specs) -> QuantizationSpec | None:
     return specs.non_negative if matching.is_non_negative(node) else specs.activation
+
+
+def _trains(dropout: torch.fx.Node) -> bool:
+    """aten.dropout(input, p, train)."""
+    return bool(dropout.args[2] if len(dropout.args) > 2 else dropout.kwargs.get("train", True))
 
 
 def _is_list(node: torch.fx.Node) -> bool:

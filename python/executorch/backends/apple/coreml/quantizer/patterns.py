@@ -63,6 +63,9 @@ class Activation:
         return (f"{self.name}.default", f"{self.name}_.default") if self.in_place else (f"{self.name}.default",)
 
 
+# While training it scales what it keeps, beyond the range of its input.
+DROPOUT = "dropout"
+
 PATTERNS: tuple[Pattern, ...] = (
     Pattern(Kind.WEIGHTED, "conv1d", ("conv1d.default", "conv1d.padding"), (F.conv1d,)),
     Pattern(Kind.WEIGHTED, "conv2d", ("conv2d.default", "conv2d.padding"), (F.conv2d,)),
@@ -95,9 +98,8 @@ PATTERNS: tuple[Pattern, ...] = (
     Pattern(Kind.SHARING, "repeat", ("expand.default", "repeat.default", "flip.default", "roll.default", "pixel_shuffle.default",
                                      "pixel_unshuffle.default", "upsample_nearest1d.vec", "upsample_nearest2d.vec", "upsample_nearest3d.vec"),
             (torch.flip, torch.roll, F.pixel_shuffle, F.pixel_unshuffle)),
-    Pattern(Kind.SHARING, "copy", ("alias.default", "clone.default", "contiguous.default", "detach.default", "detach_.default",
-                                   "dropout.default", "dropout_.default", "feature_dropout.default"),
-            (F.dropout, F.dropout2d)),
+    Pattern(Kind.SHARING, "copy", ("alias.default", "clone.default", "contiguous.default", "detach.default", "detach_.default")),
+    Pattern(Kind.SHARING, DROPOUT, ("dropout.default", "dropout_.default", "feature_dropout.default"), (F.dropout, F.dropout2d)),
 )  # fmt: skip
 
 ACTIVATIONS: tuple[Activation, ...] = (

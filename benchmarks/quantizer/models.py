@@ -1,0 +1,151 @@
+"""Size, exactness and latency of quantized models on the portable engine: MiniLM with its real weights, and two classifiers of digits.
+
+    tools/bazel run -c opt //benchmarks/quantizer:models
+    tools/bazel run -c opt //benchmarks/quantizer:models -- --models=classifier --modes=float16,w8a8
+
+Differences are l2-relative. "quantized" is the difference from the quantized PyTorch program, where there is one: compile specs quantize after
+conversion. Latencies are medians of one machine, to be compared with the float16 program's of the same table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import coremltools as ct
+import digits
+import executorch.backends.apple.coreml.runtime  # noqa: F401  (registers the delegate)
+import torch
+from absl import app, flags
+from coremltools.optimize.torch.quantization import LinearQuantizerConfig, ModuleLinearQuantizerConfig
+from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+from executorch.backends.apple.coreml.quantizer import CoreMLQuantizer
+from executorch.exir import to_edge_transform_and_lower
+from executorch.runtime import Runtime
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+Inputs = tuple[torch.Tensor, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    module: torch.nn.Module
+    inputs: Inputs
+    # Runs a program on test data and returns its accuracy in percent; None where there are no labels.
+    accuracy: Callable[[Callable[..., torch.Tensor]], float] | None
+    # Columns of a weight that share a scale in "w4 per block"; divides every weight worth quantizing.
+    block: int
+
+
+def _digits(kind: type[torch.nn.Module]) -> Model:
+    module, _, test = digits.trained(kind)
+    return Model(module, (test.images[0],), lambda run: digits.accuracy(run, test), 16)
+
+
+def _minilm() -> Model:
+    import model_zoo
+
+    module, inputs = model_zoo.MODELS["minilm"].build()
+    return Model(module, inputs, None, 32)
+
+
+MODELS: dict[str, Callable[[], Model]] = {
+    "classifier": lambda: _digits(digits.Classifier),
+    "residual": lambda: _digits(digits.Residual),
+    "minilm": _minilm,
+}
+
+
+def _pt2e(**options: Any) -> Callable[[Model], torch.nn.Module]:
+    def quantize(model: Model) -> torch.nn.Module:
+        config = LinearQuantizerConfig(global_config=ModuleLinearQuantizerConfig(**options))
+        prepared = prepare_pt2e(torch.export.export(model.module, model.inputs).module(), CoreMLQuantizer(config))
+        prepared(*model.inputs)
+        return convert_pt2e(prepared)
+
+    return quantize
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    target: ct.target = ct.target.iOS17
+    quantize: Callable[[Model], torch.nn.Module] | None = None
+    specs: Callable[[Model], dict[str, Any]] = lambda model: {}
+
+
+MODES: dict[str, Mode] = {
+    "float16": Mode(),
+    "w8a8": Mode(quantize=_pt2e()),
+    "w8": Mode(quantize=_pt2e(activation_dtype=torch.float32)),
+    "w4 per block": Mode(
+        ct.target.iOS18,
+        specs=lambda model: {
+            "op_linear_quantizer_config": {
+                "dtype": "int4",
+                "granularity": "per_block",
+                "block_size": model.block,
+                "weight_threshold": 256,
+            }
+        },
+    ),
+    "4-bit tables": Mode(specs=lambda model: {"op_palettizer_config": {"nbits": 4, "weight_threshold": 256}}),
+    "6-bit tables": Mode(specs=lambda model: {"op_palettizer_config": {"nbits": 6, "weight_threshold": 256}}),
+}
+
+_MODELS = flags.DEFINE_list("models", list(MODELS), "Which models.")
+_MODES = flags.DEFINE_list("modes", list(MODES), "Which kinds of quantization.")
+_ROUNDS = flags.DEFINE_integer("rounds", 20, "Timed executions of each program.")
+
+
+def lower(module: torch.nn.Module, inputs: Inputs, target: ct.target, options: dict[str, Any]) -> bytes:
+    specs = CoreMLBackend.generate_compile_specs(minimum_deployment_target=target, **options)
+    edge = to_edge_transform_and_lower(torch.export.export(module, inputs), partitioner=[CoreMLPartitioner(compile_specs=specs)])
+    return bytes(edge.to_executorch().buffer)
+
+
+def relative(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((actual.double() - expected.double()).norm() / expected.double().norm())
+
+
+def _tensor(outputs: Any) -> torch.Tensor:
+    return outputs if isinstance(outputs, torch.Tensor) else outputs[0]
+
+
+def measure(name: str, model: Model, mode: Mode) -> str:
+    with torch.no_grad():
+        module = mode.quantize(model) if mode.quantize else model.module
+        pte = lower(module, model.inputs, mode.target, mode.specs(model))
+        program = Runtime.get().load_program(pte)
+        method = program.load_method("forward")
+        actual = method.execute(model.inputs)[0].clone()
+        durations = []
+        for _ in range(_ROUNDS.value):
+            began = time.perf_counter()
+            method.execute(model.inputs)
+            durations.append(time.perf_counter() - began)
+        exact = f"{relative(actual, _tensor(module(*model.inputs))):.1e}" if mode.quantize else ""
+        from_float = relative(actual, _tensor(model.module(*model.inputs)))
+        accuracy = f"{model.accuracy(lambda x: method.execute((x,))[0]):.1f} %" if model.accuracy else ""
+    latency = f"{statistics.median(durations) * 1e3:.2f} ms"
+    return f"  {name:14}{len(pte):>14,}{exact:>12}{from_float:>12.1e}{accuracy:>11}{latency:>12}"
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    logging.disable(logging.WARNING)
+    for model_name in _MODELS.value:
+        model = MODELS[model_name]()
+        print(f"\n{model_name}")
+        print(f"  {'':14}{'.pte bytes':>14}{'quantized':>12}{'float':>12}{'accuracy':>11}{'latency':>12}")
+        for name in _MODES.value:
+            print(measure(name, model, MODES[name]), flush=True)
+
+
+if __name__ == "__main__":
+    app.run(main)
