@@ -15,9 +15,10 @@ cc_library(
     ]),
     includes = ["include"],
     linkopts = [
+        # In front of libgnustep-base, which has a _Block_copy of its own that leaves blocks on the stack.
+        "-lBlocksRuntime",
         "-lgnustep-base",
         "-lobjc",
-        "-lBlocksRuntime",
         "-lpthread",
     ],
 )

@@ -63,6 +63,29 @@ TEST(Smoke, ObjectsHoldCppMembersAndBlocks) {
   EXPECT_EQ(live_objects, 0);
 }
 
+// A name of its own per call, and memory of the frame that is written over afterwards.
+__attribute__((noinline)) int (^make_block(int value))(int) {
+  const std::string text(static_cast<size_t>(value), 'x');
+  return Block_copy(^(int more) {
+    return static_cast<int>(text.size()) + more;
+  });
+}
+__attribute__((noinline)) int overwrite_stack() {
+  volatile char bytes[4096];
+  for (volatile char &byte : bytes) byte = 0x5A;
+  return bytes[17];
+}
+
+TEST(Smoke, ACopiedBlockOutlivesItsFrame) {
+  int (^const first)(int) = make_block(30);
+  int (^const second)(int) = make_block(40);
+  EXPECT_EQ(overwrite_stack(), 0x5A);
+  EXPECT_EQ(first(1), 31);
+  EXPECT_EQ(second(2), 42);
+  Block_release(first);
+  Block_release(second);
+}
+
 TEST(Smoke, LiteralsAndFastEnumeration) {
   @autoreleasepool {
     NSDictionary<NSString *, NSNumber *> *numbers = @{@"one" : @1, @"half" : @0.5};

@@ -13,16 +13,16 @@ using namespace coreml_delegate::core_ml_gnustep;  // NOLINT: the framework's ow
 
 namespace {
 
-// The path of the compiled model, in a temporary folder of its own.
+// The path of the compiled model, in the folder for temporary files.
 Result<std::string> compile(const std::string &package) {
-  ASSIGN_OR_RETURN(const std::string folder, real_file_system().make_unique_directory(
-                                                 temporary_directory(), "core_ml_compiled"));
-  const std::string destination = coreml_delegate::join_path(folder, "model.mlmodelc");
-  const Status status = compile_package(package, destination);
-  if (!status.ok()) {
-    (void)real_file_system().remove_tree(folder);
-    return status.annotate("compile the package", package);
-  }
+  // A name of its own, with the ending that compiled models have.
+  ASSIGN_OR_RETURN(const std::string reserved, real_file_system().make_unique_directory(
+                                                   temporary_directory(), "core_ml_compiled"));
+  const std::string destination = reserved + ".mlmodelc";
+  Status status = compile_package(package, destination);
+  const Status removed = real_file_system().remove_tree(reserved);
+  if (!status.ok()) return status.annotate("compile the package", package);
+  if (!removed.ok()) return removed;
   return destination;
 }
 

@@ -14,7 +14,7 @@
 #include "base/status.h"
 #include "base/tensor_type.h"
 #include "runtime/engine/coreml/gnustep/compiled_model.h"
-#include "runtime/engine/coreml/gnustep/testing.h"
+#include "runtime/engine/coreml/testing_core_ml.h"
 #include "runtime/engine/engine.h"
 #include "runtime/model/program.h"
 

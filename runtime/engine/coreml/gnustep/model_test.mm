@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "gtest/gtest.h"
 #include "inmemoryfs/disk.h"
-#include "runtime/engine/coreml/gnustep/testing.h"
+#include "runtime/engine/coreml/testing_core_ml.h"
 #include "runtime/engine/cts/engine_cts.h"
 
 namespace coreml_delegate {
@@ -64,9 +64,6 @@ class ModelTest : public ::testing::Test {
     EXPECT_NE(url, nil) << [[error localizedDescription] UTF8String];
     const std::string path = folder_.path() + "/" + name + ".mlmodelc";
     EXPECT_TRUE(real_file_system().rename([[url path] UTF8String], path).ok());
-    EXPECT_TRUE(real_file_system()
-                    .remove_tree([[[url path] stringByDeletingLastPathComponent] UTF8String])
-                    .ok());
     return [NSURL fileURLWithPath:[NSString stringWithUTF8String:path.c_str()] isDirectory:YES];
   }
   MLModel *load(const std::string &name) {
@@ -390,8 +387,7 @@ TEST_F(ModelTest, CompilesInTheBackground) {
     waiter.called = false;
     if (std::string(name) == "add") {
       EXPECT_TRUE(waiter.error.empty()) << waiter.error;
-      EXPECT_TRUE(
-          real_file_system().remove_tree(waiter.path.substr(0, waiter.path.rfind('/'))).ok());
+      EXPECT_TRUE(real_file_system().remove_tree(waiter.path).ok());
     } else {
       EXPECT_NE(waiter.error.find("no_such_operation"), std::string::npos) << waiter.error;
       EXPECT_TRUE(waiter.path.empty());

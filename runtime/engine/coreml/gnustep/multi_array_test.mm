@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "runtime/engine/coreml/gnustep/testing.h"
+#include "runtime/engine/coreml/testing_core_ml.h"
 
 namespace {
 

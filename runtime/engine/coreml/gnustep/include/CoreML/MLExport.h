@@ -13,6 +13,6 @@
 #define NS_UNAVAILABLE __attribute__((unavailable))
 #endif
 
-// Every object of this framework is one: they are counted (gnustep/testing.h).
+// Every object of this framework is one: they are counted (testing_core_ml.h).
 @interface CMLObject : NSObject
 @end

@@ -1,5 +1,5 @@
-#ifndef COREML_DELEGATE_RUNTIME_ENGINE_COREML_GNUSTEP_TESTING_H_
-#define COREML_DELEGATE_RUNTIME_ENGINE_COREML_GNUSTEP_TESTING_H_
+#ifndef COREML_DELEGATE_RUNTIME_ENGINE_COREML_TESTING_CORE_ML_H_
+#define COREML_DELEGATE_RUNTIME_ENGINE_COREML_TESTING_CORE_ML_H_
 
 // What tests ask of this framework beyond Apple's API: to fail where it is told to, and what it
 // did. Plain C++.
@@ -40,4 +40,4 @@ void ignore_backings(bool ignore);
 
 }  // namespace coreml_delegate::core_ml_gnustep
 
-#endif  // COREML_DELEGATE_RUNTIME_ENGINE_COREML_GNUSTEP_TESTING_H_
+#endif  // COREML_DELEGATE_RUNTIME_ENGINE_COREML_TESTING_CORE_ML_H_

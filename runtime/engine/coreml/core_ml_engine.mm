@@ -1,0 +1,242 @@
+#include "runtime/engine/coreml/core_ml_engine.h"
+
+#import <CoreML/CoreML.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/file.h"
+#include "inmemoryfs/disk.h"
+#include "runtime/engine/coreml/compilation.h"
+#include "runtime/engine/coreml/compiled_folder.h"
+#include "runtime/engine/coreml/configuration.h"
+#include "runtime/engine/coreml/core_ml_model.h"
+#include "runtime/engine/coreml/guard.h"
+#include "runtime/engine/coreml/stage_timer.h"
+#include "runtime/engine/coreml/staged_folder.h"
+#include "runtime/engine/coreml/tensors.h"
+#include "runtime/model/package.h"
+
+namespace coreml_delegate::engine::coreml {
+
+namespace {
+
+// Part of the fingerprint: what this engine itself puts into a folder.
+constexpr char kFormat[] = "coreml 1";
+
+Status check_cancelled(const CancellationToken* token, const std::string& name) {
+  if (token == nullptr || !token->is_cancelled()) return {};
+  return cancelled("the caller cancelled", name);
+}
+
+FunctionDescription describe_function(const model::Function& function) {
+  FunctionDescription description;
+  description.name = function.name;
+  const auto specs = [](const std::vector<model::Feature>& features) {
+    std::vector<TensorSpec> result;
+    for (const model::Feature& feature : features) result.push_back(feature.tensor);
+    return result;
+  };
+  description.inputs = specs(function.input_features);
+  description.outputs = specs(function.output_features);
+  description.states = specs(function.state_features);
+  return description;
+}
+
+// Core ML has a multi-array type for every tensor.
+Status check_types(const FunctionDescription& function) {
+  for (const auto* specs : {&function.inputs, &function.outputs, &function.states}) {
+    for (const TensorSpec& spec : *specs) {
+      RETURN_IF_ERROR(multi_array_type(spec.dtype, spec.to_string()).status());
+    }
+  }
+  return {};
+}
+
+// The function of a package that was asked for. Core ML gets a package that this project's own
+// reader has found to be well formed, weights included: packages come from anywhere.
+Result<CompiledFunction> select_function(const model::Package& package, const std::string& name) {
+  ASSIGN_OR_RETURN(const model::Function function, package.function(name));
+  CompiledFunction selected;
+  selected.description = describe_function(function);
+  RETURN_IF_ERROR(check_types(selected.description));
+  // Models with one function are loaded without a name: those of before macOS 15 and iOS 18 take
+  // none.
+  if (package.function_names().size() > 1) selected.function_to_select = function.name;
+  if (@available(macOS 15.0, iOS 18.0, tvOS 18.0, watchOS 11.0, *)) return selected;
+  if (function.name == package.default_function()) {
+    selected.function_to_select.clear();
+    return selected;
+  }
+  return unsupported(
+      "a function that is not the package's default needs macOS 15, iOS 18, tvOS 18 or watchOS 11",
+      function.name);
+}
+
+Result<ObjCPtr<MLModel>> load_model(const std::string& path,
+                                    const CoreMLEngineOptions& engine_options,
+                                    const LoadOptions& options, const std::string& function) {
+  return guarded("load the model", path, [&]() -> Result<ObjCPtr<MLModel>> {
+    NSError* error = nil;
+    MLModel* const model = [MLModel
+        modelWithContentsOfURL:folder_url(path)
+                 configuration:make_configuration(engine_options, options.compile, function)
+                         error:&error];
+    if (model == nil) return status_of_error(error, "load the model", path);
+    return ObjCPtr<MLModel>::retain(model);
+  });
+}
+
+class CoreMLEngine : public Engine {
+ public:
+  explicit CoreMLEngine(CoreMLEngineOptions options) : options_(options) {}
+
+  std::string_view name() const override { return "coreml"; }
+
+  // A new system brings a new Core ML.
+  std::string fingerprint() const override {
+    const Result<std::string> system =
+        guarded("ask for the system", "", []() -> Result<std::string> {
+          return from_ns([[NSProcessInfo processInfo] operatingSystemVersionString]);
+        });
+    return std::string(kFormat) + "; system " + (system.ok() ? *system : "unknown");
+  }
+
+  Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const override {
+    auto described = describe_source(source);
+    if (!described.ok()) return described.status().annotate("describe the model", source.name);
+    return described;
+  }
+
+  Status compile(const ModelSource& source, const std::string& folder,
+                 const LoadOptions& options) override {
+    const StageTimer timer(options.events, EventKind::kCompile);
+    const auto compile = [&]() -> Status {
+      ASSIGN_OR_RETURN(const CompiledFunction function, compile_source(source, folder, options));
+      RETURN_IF_ERROR(write_description(real_file_system(), folder, function));
+      timer.succeed(function.description.name);
+      return {};
+    };
+    return compile().annotate("compile the model into " + folder, source.name);
+  }
+
+  Result<std::unique_ptr<Model>> load(const std::string& folder,
+                                      const LoadOptions& options) override {
+    const StageTimer timer(options.events, EventKind::kLoad);
+    auto model = load_folder(folder, options, nullptr);
+    if (!model.ok()) return model.status().annotate("load a compiled model", folder);
+    timer.succeed((*model)->description().name);
+    return model;
+  }
+
+  Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
+                                             const LoadOptions& options) override {
+    const StageTimer timer(options.events, EventKind::kLoad);
+    const auto load = [&]() -> Result<std::unique_ptr<Model>> {
+      // The folder lives as long as the model: Core ML may read weights from it later.
+      ASSIGN_OR_RETURN(std::shared_ptr<StagedFolder> folder, StagedFolder::make());
+      const StageTimer compile_timer(options.events, EventKind::kCompile);
+      ASSIGN_OR_RETURN(const CompiledFunction function,
+                       compile_source(source, folder->path(), options));
+      compile_timer.succeed(function.description.name);
+      return open_model(folder->path(), function, options, folder);
+    };
+    auto model = load();
+    if (!model.ok()) return model.status().annotate("load the model", source.name);
+    timer.succeed((*model)->description().name);
+    return model;
+  }
+
+ private:
+  Result<std::vector<FunctionDescription>> describe_source(const ModelSource& source) const {
+    if (source.files == nullptr) return invalid_argument("the model has no files", source.name);
+    std::vector<FunctionDescription> descriptions;
+    if (source.kind == ModelKind::kCompiled) {
+      ASSIGN_OR_RETURN(const std::shared_ptr<StagedFolder> staged, StagedFolder::make());
+      ASSIGN_OR_RETURN(const std::string path, staged->write(*source.files, "model.mlmodelc"));
+      ASSIGN_OR_RETURN(descriptions.emplace_back(), describe_compiled(path, {}));
+      return descriptions;
+    }
+    ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
+    for (const std::string& name : package.function_names()) {
+      ASSIGN_OR_RETURN(const model::Function function, package.function_signature(name));
+      descriptions.push_back(describe_function(function));
+    }
+    return descriptions;
+  }
+
+  // Of a compiled model nothing but Core ML knows the features. Its dictionaries have no order, so
+  // features are in the order of their names; the default function is called by the name it was
+  // asked for.
+  Result<FunctionDescription> describe_compiled(const std::string& path,
+                                                const LoadOptions& options) const {
+    ASSIGN_OR_RETURN(const ObjCPtr<MLModel> model,
+                     load_model(path, options_, options, options.function_name));
+    return guarded("describe the model", path, [&] {
+      return coreml::describe(model.get().modelDescription,
+                              options.function_name.empty() ? "main" : options.function_name);
+    });
+  }
+
+  // Puts model.mlmodelc into the existing folder.
+  Result<CompiledFunction> compile_source(const ModelSource& source, const std::string& folder,
+                                          const LoadOptions& options) const {
+    if (source.files == nullptr) return invalid_argument("the model has no files", source.name);
+    RETURN_IF_ERROR(check_cancelled(options.cancellation, source.name));
+    CompiledFunction function;
+    if (source.kind == ModelKind::kCompiled) {
+      RETURN_IF_ERROR(
+          inmemoryfs::write_folder(real_file_system(), *source.files, compiled_model_path(folder)));
+      ASSIGN_OR_RETURN(function.description,
+                       describe_compiled(compiled_model_path(folder), options));
+      function.function_to_select = options.function_name;
+    } else {
+      ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
+      ASSIGN_OR_RETURN(function, select_function(package, options.function_name));
+      ASSIGN_OR_RETURN(std::shared_ptr<StagedFolder> staged, StagedFolder::make());
+      ASSIGN_OR_RETURN(const std::string path, staged->write(*source.files, "model.mlpackage"));
+      RETURN_IF_ERROR(compile_package(std::move(staged), path, compiled_model_path(folder),
+                                      {options.cancellation, options_.compile_timeout}));
+    }
+    function.fingerprint = fingerprint();
+    RETURN_IF_ERROR(check_cancelled(options.cancellation, source.name));
+    return function;
+  }
+
+  Result<std::unique_ptr<Model>> load_folder(const std::string& folder, const LoadOptions& options,
+                                             std::shared_ptr<StagedFolder> owner) const {
+    RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
+    ASSIGN_OR_RETURN(const CompiledFunction function,
+                     read_description(real_file_system(), folder, fingerprint()));
+    if (!options.function_name.empty() && options.function_name != function.description.name) {
+      return failed_precondition("the folder holds the function \"" + function.description.name +
+                                     "\", not the one asked for",
+                                 folder);
+    }
+    return open_model(folder, function, options, std::move(owner));
+  }
+
+  Result<std::unique_ptr<Model>> open_model(const std::string& folder,
+                                            const CompiledFunction& function,
+                                            const LoadOptions& options,
+                                            std::shared_ptr<StagedFolder> owner) const {
+    ASSIGN_OR_RETURN(ObjCPtr<MLModel> model, load_model(compiled_model_path(folder), options_,
+                                                        options, function.function_to_select));
+    RETURN_IF_ERROR(guarded("describe the model", folder, [&] {
+      return check_description(model.get().modelDescription, function.description);
+    }));
+    RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
+    return std::unique_ptr<Model>(
+        new CoreMLModel(std::move(model), function.description, std::move(owner)));
+  }
+
+  const CoreMLEngineOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Engine> make_core_ml_engine(CoreMLEngineOptions options) {
+  return std::make_unique<CoreMLEngine>(options);
+}
+
+}  // namespace coreml_delegate::engine::coreml

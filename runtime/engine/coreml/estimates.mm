@@ -1,0 +1,99 @@
+// What Core ML estimates of a model's operations.
+
+#import <CoreML/CoreML.h>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "base/file.h"
+#include "runtime/engine/coreml/compiled_folder.h"
+#include "runtime/engine/coreml/configuration.h"
+#include "runtime/engine/coreml/core_ml_engine.h"
+#include "runtime/engine/coreml/guard.h"
+
+namespace coreml_delegate::engine::coreml {
+
+namespace {
+
+using Estimates = std::vector<OperationEstimate>;
+
+std::string device_name(id device) {
+  if (@available(macOS 14.0, iOS 17.0, tvOS 17.0, watchOS 10.0, *)) {
+    if ([device isKindOfClass:[MLCPUComputeDevice class]]) return "cpu";
+    if ([device isKindOfClass:[MLGPUComputeDevice class]]) return "gpu";
+    if ([device isKindOfClass:[MLNeuralEngineComputeDevice class]]) return "neural_engine";
+  }
+  return "unknown";
+}
+
+struct Pending {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::optional<Result<Estimates>> result;
+};
+
+Result<Estimates> read_plan(MLComputePlan* plan, NSError* error, const std::string& function,
+                            const std::string& folder)
+    API_AVAILABLE(macos(14.4), ios(17.4), tvos(17.4), watchos(10.4));
+
+Result<Estimates> read_plan(MLComputePlan* plan, NSError* error, const std::string& function,
+                            const std::string& folder) {
+  if (plan == nil) return status_of_error(error, "plan the model", folder);
+  MLModelStructureProgramFunction* const planned =
+      [plan.modelStructure.program.functions objectForKey:to_ns(function)];
+  if (planned == nil) return engine_failure("Core ML's plan has no such function", function);
+  Estimates estimates;
+  for (MLModelStructureProgramOperation* operation in planned.block.operations) {
+    MLComputePlanCost* const cost = [plan estimatedCostOfMLProgramOperation:operation];
+    MLComputePlanDeviceUsage* const usage =
+        [plan computeDeviceUsageForMLProgramOperation:operation];
+    if (cost == nil || usage == nil) continue;
+    OperationEstimate& estimate = estimates.emplace_back();
+    if ([operation.outputs count] > 0) {
+      MLModelStructureProgramNamedValueType* const output = [operation.outputs objectAtIndex:0];
+      estimate.output = from_ns(output.name);
+    }
+    estimate.type = from_ns(operation.operatorName);
+    estimate.estimated_cost = cost.weight;
+    estimate.preferred_device = device_name(usage.preferredComputeDevice);
+    for (id device in usage.supportedComputeDevices) {
+      estimate.supported_devices.push_back(device_name(device));
+    }
+  }
+  return estimates;
+}
+
+}  // namespace
+
+Result<std::vector<OperationEstimate>> estimate_operations(const std::string& folder,
+                                                           const LoadOptions& options) {
+  const std::unique_ptr<Engine> engine = make_core_ml_engine();
+  ASSIGN_OR_RETURN(const CompiledFunction function,
+                   read_description(real_file_system(), folder, engine->fingerprint()));
+  const std::string name = function.description.name;
+  if (@available(macOS 14.4, iOS 17.4, tvOS 17.4, watchOS 10.4, *)) {
+    const auto pending = std::make_shared<Pending>();
+    RETURN_IF_ERROR(guarded("plan the model", folder, [&]() -> Status {
+      const std::string path = folder;
+      [MLComputePlan
+          loadContentsOfURL:folder_url(compiled_model_path(folder))
+              configuration:make_configuration({}, options.compile, function.function_to_select)
+          completionHandler:^(MLComputePlan* plan, NSError* error) {
+            Result<Estimates> result =
+                guarded("plan the model", path, [&] { return read_plan(plan, error, name, path); });
+            const std::lock_guard<std::mutex> lock(pending->mutex);
+            pending->result = std::move(result);
+            pending->changed.notify_all();
+          }];
+      return {};
+    }));
+    std::unique_lock<std::mutex> lock(pending->mutex);
+    pending->changed.wait(lock, [&] { return pending->result.has_value(); });
+    return *std::move(pending->result);
+  }
+  return unsupported("estimates need macOS 14.4, iOS 17.4, tvOS 17.4 or watchOS 10.4", folder);
+}
+
+}  // namespace coreml_delegate::engine::coreml
