@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import gc
+import io
 import json
 import logging
 import pathlib
+import re
+import sys
 import tempfile
 
 import coremltools as ct
@@ -17,6 +20,7 @@ from aot_lowering import SPEC_PATH, WEIGHTS_PATH, NoInputs, Unary, call, calls, 
 from executorch.backends.apple.coreml import blob, executorchcoreml
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.compiler.coreml_preprocess import MULTIMETHOD_WEIGHT_SHARING_STRATEGY
+from executorch.backends.apple.coreml.compiler.progress import stage
 from running import differences
 from torch import nn
 from torch.export import Dim
@@ -302,6 +306,7 @@ def test_methods_share_weights_by_content_below_ios18(big, caplog):
     assert keys["decode"] == keys["prefill"]
     assert [call(edge, m).function.method for m in ("decode", "prefill")] == ["decode", "prefill"]
     assert call(edge, "decode").blob.specification_version == 6
+    assert "Weight sharing: 1 of 1 weight files serve several partitions of decode, prefill, which saves 0.5 MB." in caplog.text
     assert len(edge.to_executorch().buffer) < 1.2 * 256 * 512 * 4
 
 
@@ -312,6 +317,26 @@ def test_disabled_sharing_keeps_weights_apart(big):
         assert named_data(module) == {}
         assert len(module.processed_bytes) > 256 * 512 * 4
     assert len(edge.to_executorch().buffer) > 2 * 256 * 512 * 4
+
+
+def test_sharing_says_when_nothing_is_shared(caplog):
+    torch.manual_seed(0)
+    programs = {name: export(nn.Linear(256, 512), (torch.randn(1, 256),)) for name in ("a", "b")}
+    with caplog.at_level(logging.INFO, "executorch.backends.apple.coreml.compiler.coreml_preprocess"):
+        lower(programs)
+        lower(programs, specs=_sharing(MULTIMETHOD_WEIGHT_SHARING_STRATEGY.DISABLED))
+    said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Weight sharing")]
+    assert said == [
+        "Weight sharing: none of 2 large weight files is equal to another, so nothing is shared.",
+        "Weight sharing: disabled, every partition has its own weights.",
+    ]
+
+
+def test_positional_sharing_says_that_it_raises_the_target(big, caplog):
+    specs = _sharing(MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL, minimum_deployment_target=IOS17)
+    with caplog.at_level(logging.WARNING):
+        lower(_two_methods(big), specs=specs)
+    assert "run from iOS 18 on: the methods decode, prefill, lowered for less, need it too" in caplog.text
 
 
 def test_positional_sharing_makes_one_model_of_two_methods(big):
@@ -412,6 +437,33 @@ def test_debug_map_names_the_operations():
     symbols = lowered.module.meta["debug_handle_map"]
     assert {symbol.rpartition(":")[2] for symbol in symbols} >= {"sin", "add"}
     assert all(isinstance(handle, int) for handles in symbols.values() for handle in handles)
+
+
+# --- Progress.
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_for_terminals(monkeypatch):
+    written, piped = Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", piped)
+    lower(torch.sin, (X,))
+    assert "Core ML" not in piped.getvalue()
+    monkeypatch.setattr(sys, "stderr", written)
+    lower(torch.sin, (X,))
+    lines = re.findall(r"Core ML: (\w+) [^:]*: \d+\.\d s, at most \d+ MB of memory$", written.getvalue(), re.M)
+    assert lines == ["converting", "packing"]
+
+
+def test_progress_of_what_fails_says_so(monkeypatch):
+    written = Terminal()
+    monkeypatch.setattr(sys, "stderr", written)
+    with pytest.raises(ZeroDivisionError), stage("dividing"):
+        raise ZeroDivisionError
+    assert "Core ML: dividing: failed after 0.0 s" in written.getvalue()
 
 
 # --- Temporary files.

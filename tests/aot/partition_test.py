@@ -61,6 +61,18 @@ ARGUMENTS = {
     "pad_negative": (lambda x: F.pad(x, (-1, 0)) * 2, X, "aten.constant_pad_nd.default", "not negative"),
     "bitwise_integers": (lambda x: (x.int() & 3).float(), X, "aten.bitwise_and.Scalar", "no bitwise operations"),
     "pool_without_batch": (lambda x: F.max_pool2d(x[0], 2) * 2, IMAGE, "aten.max_pool2d_with_indices.default", "batches"),
+    "pool_ceil_3d": (
+        lambda x: F.avg_pool3d(x[None], 2, ceil_mode=True) * 2,
+        IMAGE,
+        "aten.avg_pool3d.default",
+        "rounds no extent up",
+    ),
+    "output_padding": (
+        lambda x: F.conv_transpose2d(x, torch.ones(3, 2, 3, 3), stride=2, output_padding=1) * 2,
+        IMAGE,
+        "aten.convolution.default",
+        "only with as much padding",
+    ),
     "antialias": (
         lambda x: F.interpolate(x, size=(4, 4), mode="bilinear", antialias=True) * 2,
         IMAGE,
@@ -155,6 +167,18 @@ def test_derived_dimension_is_cut_elsewhere(caplog):
     assert outside(edge) == ["aten.asinh.default", "aten.sin.default"]
     assert "an extent is an expression of symbols" in caplog.text
     call(lower(lambda x: torch.sin(torch.cat([x, x])), (torch.randn(4, 3),), dynamic=dynamic))
+
+
+def test_what_a_cut_leaves_outside_is_decomposed():
+    """Attention over a dimension 2*n cannot be handed to Core ML; kept whole, it could not run anywhere else either."""
+
+    def attend(x):
+        y = torch.asinh(torch.cat([x, x], 2))
+        return F.scaled_dot_product_attention(y, y, y)
+
+    edge = lower(attend, (torch.randn(1, 2, 4, 8),), dynamic=({2: Dim("n", min=2, max=16)},))
+    assert "aten.scaled_dot_product_attention.default" not in outside(edge)
+    edge.to_executorch()
 
 
 # --- The skip list.

@@ -79,17 +79,13 @@ def _rolled(x: Var, shift: int, axis: int) -> Var:
     reference=CT + "2778",
 )
 def roll(context: Any, node: Any) -> None:
-    """The extents rolled along are fixed, or coremltools' converter is used, which is right for positive shifts."""
+    """Of fixed extents: the constraint table leaves dynamic ones outside."""
     x, shifts, dims = arguments(context, node, "self", "shifts", "dims")
     shifts = np.atleast_1d(shifts.val if isinstance(shifts, Var) else shifts)
     dims = np.atleast_1d(dims.val if isinstance(dims, Var) else (dims or [])).astype(int)
-    shape = list(x.shape)
-    if len(dims) == 0 and all(isinstance(extent, (int, np.integer)) for extent in shape):
+    if len(dims) == 0:
         flat = _rolled(mb.reshape(x=x, shape=[-1]), int(shifts[0]), 0)
-        context.add(mb.reshape(x=flat, shape=shape, name=node.name))
-        return
-    if len(dims) == 0 or not all(isinstance(shape[dim], (int, np.integer)) for dim in dims):
-        ops.roll(context, node)
+        context.add(mb.reshape(x=flat, shape=list(x.shape), name=node.name))
         return
     for shift, dim in zip(shifts, dims, strict=True):
         x = _rolled(x, int(shift), int(dim) % x.rank)
@@ -122,9 +118,14 @@ def _variance(x: Var, axes: list[int], correction_: float, keep: bool) -> Var:
     variance = mb.reduce_mean(x=mb.mul(x=centred, y=centred), axes=axes, keep_dims=keep)
     if correction_ == 0:
         return variance
-    count = int(np.prod([x.shape[axis] for axis in axes]))
+    extents = [x.shape[axis] for axis in axes]
+    if any_symbolic(extents):
+        shape = mb.gather(x=mb.shape(x=x), indices=np.array(axes, np.int32), axis=0)
+        count = cast(mb.reduce_prod(x=shape, keep_dims=False), types.builtin_to_string(variance.dtype))
+        left = mb.maximum(x=mb.sub(x=count, y=number(correction_, count)), y=number(0, count))
+        return mb.mul(x=variance, y=mb.real_div(x=count, y=left))
     with np.errstate(divide="ignore"):
-        factor = np.float64(count) / max(count - correction_, 0)
+        factor = np.float64(np.prod(extents)) / max(np.prod(extents) - correction_, 0)
     return mb.mul(x=variance, y=number(factor, variance))
 
 

@@ -13,6 +13,7 @@ from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.compiler import delivery, stock_format
 from executorch.backends.apple.coreml.compiler.compile_specs import BlobFormat, ModelType, Options
 from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, convert
+from executorch.backends.apple.coreml.compiler.progress import stage
 from executorch.backends.apple.coreml.compiler.signature import describe_function
 from executorch.backends.apple.coreml.compiler.states import describe_states, mutated_buffers
 from executorch.exir.backend.backend_details import PreprocessResult
@@ -67,7 +68,8 @@ def lower_partition(program: ExportedProgram, options: Options, *, method: str, 
         delivery.refuse_to_compile_off_macos()
     _log_buffers(program)
     with tempfile.TemporaryDirectory(prefix="coreml_delegate_") as folder:
-        converted = convert(program, options, folder=Path(folder))
+        with stage(f"converting {method or 'a partition'} ({len(program.graph.nodes)} nodes)"):
+            converted = convert(program, options, folder=Path(folder))
         check_description(converted.spec)
         logger.info(
             "The partition has Core ML specification version %d; see https://apple.github.io/coremltools/mlmodel/Format/Model.html#model for "
@@ -79,7 +81,8 @@ def lower_partition(program: ExportedProgram, options: Options, *, method: str, 
             stock_format.refuse_initial_values(function)
             return stock_format.pack(converted, function, options, Path(folder))
         named_data = delivery.NamedDataWriter(inline_weights=inline_weights)
-        content = delivery.make_blob(
-            converted, functions=[function], state_files=state_files, options=options, named_data=named_data
-        )
-        return delivery.whole(content, converted, named_data)
+        with stage(f"packing {method or 'a partition'}"):
+            content = delivery.make_blob(
+                converted, functions=[function], state_files=state_files, options=options, named_data=named_data
+            )
+            return delivery.whole(content, converted, named_data)

@@ -21,6 +21,7 @@ from executorch.backends.apple.coreml.compiler.compile_specs import (
 from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, convert, exclusive_coremltools
 from executorch.backends.apple.coreml.compiler.lowering import check_description, describe, lower_partition
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
+from executorch.backends.apple.coreml.compiler.progress import stage
 from executorch.exir._serialize._named_data_store import NamedDataStore
 from executorch.exir.backend.backend_details import PreprocessResult
 
@@ -37,6 +38,7 @@ def lower_methods(programs: Programs, options: Mapping[str, Sequence[Options]]) 
     methods = [method for method in programs if programs[method]]
     strategy = options[methods[0]][0].weight_sharing if methods else None
     if len(programs) > 1 and strategy == MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL:
+        _warn_of_raised_target(options)
         return _lower_positionally(programs, options)
     separate = strategy == MULTIMETHOD_WEIGHT_SHARING_STRATEGY.DISABLED
     results = {
@@ -46,24 +48,43 @@ def lower_methods(programs: Programs, options: Mapping[str, Sequence[Options]]) 
         ]
         for method in programs
     }
-    _log_shared(results)
+    _log_shared(results, separate=separate)
     return results
 
 
-def _log_shared(results: Results) -> None:
-    """Says in one line what the partitions share."""
+def describe_sharing(results: Results) -> str:
+    """What the partitions share, in one line. Weights are shared as whole files, when they are equal to the last byte."""
     sizes: dict[str, int] = {}
-    uses: dict[str, int] = {}
-    for partitions in results.values():
+    users: dict[str, list[str]] = {}
+    for method, partitions in results.items():
         for result in partitions:
             if result.data_store_output is None:
                 continue
             for key, entry in result.data_store_output.pte_data.items():
                 sizes[key] = len(result.data_store_output.buffers[entry.buffer_index])
-                uses[key] = uses.get(key, 0) + 1
-    saved = sum(sizes[key] * (count - 1) for key, count in uses.items())
-    if saved:
-        logger.info("Equal weight files of several partitions are stored once, which saves %.1f MB.", saved / 1e6)
+                users.setdefault(key, []).append(method)
+    shared = {key: methods for key, methods in users.items() if len(methods) > 1}
+    if not shared:
+        return f"Weight sharing: none of {len(users)} large weight files is equal to another, so nothing is shared."
+    saved = sum(sizes[key] * (len(methods) - 1) for key, methods in shared.items())
+    by = sorted({method for methods in shared.values() for method in methods})
+    return f"Weight sharing: {len(shared)} of {len(users)} weight files serve several partitions of {', '.join(by)}, which saves {saved / 1e6:.1f} MB."
+
+
+def _log_shared(results: Results, *, separate: bool) -> None:
+    if sum(len(partitions) for partitions in results.values()) < 2:
+        return
+    logger.info("%s", "Weight sharing: disabled, every partition has its own weights." if separate else describe_sharing(results))
+
+
+def _warn_of_raised_target(options: Mapping[str, Sequence[Options]]) -> None:
+    below = sorted(m for m, given in options.items() if any(not option.targets(ct.target.iOS18) for option in given))
+    if below:
+        logger.warning(
+            "POSITIONAL weight sharing makes multi-function models, which run from iOS 18 on: the methods %s, lowered for less, need it too. "
+            "Without a strategy equal weight files are shared at any deployment target.",
+            ", ".join(below),
+        )
 
 
 def _check_positions(programs: Programs) -> int:
@@ -100,7 +121,8 @@ def _lower_position(
     """One multi-function model out of one partition of every method; each result refers to it by a key of the named data."""
     functions, state_files, packages = [], {}, {}
     for index, (method, program) in enumerate(programs.items()):
-        converted = convert(program, options[method], folder=folder, name=f"method_{index}")
+        with stage(f"converting {method} ({len(program.graph.nodes)} nodes)"):
+            converted = convert(program, options[method], folder=folder, name=f"method_{index}")
         check_description(converted.spec)
         if converted.spec.description.state:
             raise ValueError(
@@ -113,7 +135,8 @@ def _lower_position(
         converted.write_spec()
         packages[method] = converted.package
     first = next(iter(programs))
-    combined = _combine(packages, first, folder)
+    with stage(f"combining {len(packages)} methods"):
+        combined = _combine(packages, first, folder)
     named_data = delivery.NamedDataWriter()
     if options[first].blob_format == BlobFormat.INMEMORYFS:
         return _stock_references(combined, functions, options[first], folder, named_data.store)

@@ -75,10 +75,6 @@ def output_is_float(view: NodeView) -> bool:
     return any(tensor.is_floating_point() for tensor in view.outputs)
 
 
-def any_input_is_bool(view: NodeView) -> bool:
-    return any(tensor.dtype == torch.bool for tensor in view.inputs)
-
-
 def is_dynamic(view: NodeView) -> bool:
     return any(not isinstance(e, int) for t in (*view.inputs, *view.outputs) for e in t.shape)
 
@@ -127,11 +123,6 @@ def _dilated(view: NodeView) -> bool:
     return any(d != 1 for d in (dilation if isinstance(dilation, (list, tuple)) else [dilation]) if d is not None)
 
 
-def _diagonal_of_dynamic(view: NodeView) -> bool:
-    x = view.tensor("self")
-    return x is None or any(not isinstance(x.shape[view.argument(name)], int) for name in ("dim1", "dim2"))
-
-
 def _boolean_index(view: NodeView) -> bool:
     indices = view.argument("indices") or ()
     return any(isinstance(index, torch.fx.Node) and index.meta["val"].dtype in (torch.bool, torch.uint8) for index in indices)
@@ -155,6 +146,17 @@ def _unbatched(view: NodeView) -> bool:
 def _convolves_unbatched(view: NodeView) -> bool:
     x, weight = view.tensor("input"), view.tensor("weight")
     return x is None or weight is None or x.dim() != weight.dim()
+
+
+def _pads_output_only(view: NodeView) -> bool:
+    """Whether a transposed convolution pads its output by more than it cuts off."""
+
+    def extents(name: str) -> list[int]:
+        value = view.argument(name)
+        return list(value) if isinstance(value, (list, tuple)) else [int(value or 0)]
+
+    output, cut = extents("output_padding"), extents("padding")
+    return any(output) and not all(o <= c for o, c in zip(output, cut * len(output) if len(cut) == 1 else cut, strict=False))
 
 
 # Steps up to which a GRU is unrolled below iOS 18: about ten MIL operations each. Longer ones become a loop, which converts at any length.
@@ -276,6 +278,24 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         reason="Core ML's max pooling gives no indices",
     ),
     Constraint(
+        code="pool_indices",
+        ops=("aten.adaptive_max_pool1d", "aten.adaptive_max_pool2d", "aten.adaptive_max_pool3d"),
+        violated=lambda view: view.is_used(1),
+        reason="Core ML's max pooling gives no indices",
+    ),
+    Constraint(
+        code="pool_ceil_3d",
+        ops=("aten.avg_pool3d",),
+        violated=lambda view: bool(view.argument("ceil_mode")) and bool(view.argument("count_include_pad")),
+        reason="Core ML's average pooling of volumes rounds no extent up where it counts the padding",
+    ),
+    Constraint(
+        code="output_padding",
+        ops=("aten.convolution", "aten.conv_transpose1d", "aten.conv_transpose2d", "aten.conv_transpose3d"),
+        violated=_pads_output_only,
+        reason="coremltools converts output_padding only with as much padding",
+    ),
+    Constraint(
         code="unsorted_topk",
         ops=("aten.topk",),
         violated=argument_is_not("sorted", True),
@@ -386,8 +406,8 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(
         code="diagonal",
         ops=("aten.diagonal", "aten.diagonal_copy"),
-        violated=_diagonal_of_dynamic,
-        reason="the two dimensions of a diagonal must be fixed",
+        violated=is_dynamic,
+        reason="the diagonal is gathered at constant indices, which needs a fixed shape",
         reference=CT + "2682",
     ),
     Constraint(

@@ -6,6 +6,7 @@ buffers become states. The graph itself is not changed.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 from collections.abc import Callable
@@ -45,6 +46,12 @@ _DEPRECATION = (
     "scaled_dot_product_attention) that Core ML has better implementations of. Please migrate to 'to_edge_transform_and_lower()'. "
     "See: https://docs.pytorch.org/executorch/main/backends/coreml/coreml-overview.html#using-the-core-ml-backend"
 )
+
+
+@functools.cache
+def _decomposable() -> frozenset[torch._ops.OpOverload]:
+    """The ops that ExecuTorch takes apart unless told otherwise. Cached: torch takes a third of a second to list them."""
+    return frozenset(torch.export.default_decompositions().keys())
 
 
 def _is_view(op: torch._ops.OpOverload) -> bool:
@@ -159,7 +166,10 @@ class CoreMLPartitioner(Partitioner):
     ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
         """The ops of an ATen program that ExecuTorch would decompose and Core ML takes whole, in every call of them."""
         support = NodeSupport(ep, self._options, self._skip_list)
-        table = torch.export.default_decompositions()
+        table = _decomposable()
+        if ep.range_constraints:
+            # What the cuts of a dynamic program leave outside must not be kept whole: ExecuTorch has no kernel for it.
+            self._propose(ep, support)
         taken: dict[torch._ops.OpOverload, bool] = {}
         for node in ep.graph.nodes:
             target = node.target
