@@ -12,6 +12,9 @@
 //     static Result<Point> decode(const Cell& cell);                     // corrupt_data
 //   };
 //
+// A codec may have `static Status decode_into(const Cell&, T&)` besides, which scans then use: it
+// can keep what memory the value has.
+//
 // Nothing is narrowed: every bit of a value comes back, NaN, -0.0 and the ends of int64_t included.
 // Narrower and unsigned integers have no codec on purpose.
 
@@ -76,6 +79,10 @@ struct Codec<std::string> {
   static constexpr std::string_view kName = "string";
   static Cell encode(const std::string& value, std::string& /*scratch*/) { return {0, value}; }
   static Result<std::string> decode(const Cell& cell) { return std::string(cell.bytes); }
+  static Status decode_into(const Cell& cell, std::string& value) {
+    value.assign(cell.bytes);
+    return {};
+  }
 };
 
 template <>
@@ -88,6 +95,11 @@ struct Codec<Blob> {
   static Result<Blob> decode(const Cell& cell) {
     const auto* bytes = reinterpret_cast<const std::byte*>(cell.bytes.data());
     return Blob(bytes, bytes + cell.bytes.size());
+  }
+  static Status decode_into(const Cell& cell, Blob& value) {
+    const auto* bytes = reinterpret_cast<const std::byte*>(cell.bytes.data());
+    value.assign(bytes, bytes + cell.bytes.size());
+    return {};
   }
 };
 

@@ -8,6 +8,10 @@ namespace {
 constexpr int64_t kTracksAccess = 1;
 constexpr int64_t kTracksSize = 2;
 
+// A page of a scan ends with the first of them.
+constexpr size_t kPageRows = 256;
+constexpr size_t kPageBytes = size_t{1} << 18;
+
 constexpr char kCatalogColumns[] =
     "number, name, key_type, key_codec, value_type, value_codec, tracks";
 
@@ -173,10 +177,10 @@ std::string RawStore::sql(Prepared which) const {
 }
 
 std::string RawStore::scan_sql(Order order, bool descending, RawPosition::Bound bound) const {
-  std::string sql = "SELECT key, value, ";
-  sql += schema_.options.track_access ? "accessed, " : "0, ";
-  sql += schema_.options.track_size ? "size FROM " : "0 FROM ";
-  sql += table_;
+  std::string sql = "SELECT key, value";
+  if (schema_.options.track_access) sql += ", accessed";
+  if (schema_.options.track_size) sql += ", size";
+  sql += " FROM " + table_;
   const std::string direction = descending ? " DESC" : "";
   const std::string after = descending ? " < " : " > ";
   if (order == Order::kAccess) {
@@ -190,7 +194,7 @@ std::string RawStore::scan_sql(Order order, bool descending, RawPosition::Bound 
     if (bound == RawPosition::Bound::kAfter) sql += " WHERE key" + after + "?2";
     sql += " ORDER BY key" + direction;
   }
-  return sql + " LIMIT ?3";
+  return sql;
 }
 
 Status RawStore::need(bool tracked, const char* option) const {
@@ -284,10 +288,14 @@ Result<int64_t> RawStore::last_access() {
   return number(kLast);
 }
 
-Status RawStore::scan_page(Order order, bool descending, const RawPosition& position, int64_t limit,
-                           const std::function<Result<bool>(const RawRow&)>& visit) {
+Status RawStore::read_page(Order order, bool descending, const RawPosition& position,
+                           RawPage& page) {
   if (order == Order::kAccess) RETURN_IF_ERROR(need(schema_.options.track_access, "track_access"));
   if (order == Order::kSize) RETURN_IF_ERROR(need(schema_.options.track_size, "track_size"));
+  page.rows.clear();
+  page.bytes.clear();
+  page.has_more = false;
+  page.rows.reserve(kPageRows);
   const std::lock_guard lock(mutex());
   Statement& statement = scans_[(static_cast<size_t>(order) * 2 + (descending ? 1 : 0)) * 3 +
                                 static_cast<size_t>(position.bound)];
@@ -302,18 +310,40 @@ Status RawStore::scan_page(Order order, bool descending, const RawPosition& posi
     if (order == Order::kSize) RETURN_IF_ERROR(execution.bind_integer(1, position.number));
     RETURN_IF_ERROR(execution.bind(2, schema_.key_type, position.key));
   }
-  RETURN_IF_ERROR(execution.bind_integer(3, limit));
-  for (;;) {
-    ASSIGN_OR_RETURN(const bool has_row, execution.step());
-    if (!has_row) return {};
-    RawRow row;
-    ASSIGN_OR_RETURN(row.key, execution.cell(0, schema_.key_type));
-    ASSIGN_OR_RETURN(row.value, execution.cell(1, schema_.value_type));
-    row.accessed = execution.integer(2);
-    row.size = execution.integer(3);
-    ASSIGN_OR_RETURN(const bool goes_on, visit(row));
-    if (!goes_on) return {};
+  // SQLite itself, for this loop is what a scan costs.
+  sqlite3_stmt* const handle = statement.get();
+  const int key_type = is_integer_cell(schema_.key_type) ? SQLITE_INTEGER : SQLITE_BLOB;
+  const int value_type = is_integer_cell(schema_.value_type) ? SQLITE_INTEGER : SQLITE_BLOB;
+  const int size_column = schema_.options.track_access ? 3 : 2;
+  // Whether the column holds that type. A value is asked for once: its own functions are cheaper
+  // than those of columns, and the connection is ours alone.
+  const auto read = [&](int column, int type, int64_t& integer, size_t& bytes) {
+    sqlite3_value* const value = sqlite3_column_value(handle, column);
+    if (sqlite3_value_type(value) != type) return false;
+    if (type == SQLITE_INTEGER) {
+      integer = sqlite3_value_int64(value);
+      return true;
+    }
+    const auto* data = static_cast<const char*>(sqlite3_value_blob(value));
+    bytes = static_cast<size_t>(sqlite3_value_bytes(value));
+    if (bytes > 0) page.bytes.append(data, bytes);
+    return true;
+  };
+  while (page.rows.size() < kPageRows && page.bytes.size() < kPageBytes) {
+    const int code = sqlite3_step(handle);
+    if (code == SQLITE_DONE) return {};
+    if (code != SQLITE_ROW) return connection_->failure(code, "scan the store " + schema_.name);
+    RawPage::Row& row = page.rows.emplace_back();
+    row.at = page.bytes.size();
+    if (!read(0, key_type, row.key, row.key_bytes) ||
+        !read(1, value_type, row.value, row.value_bytes)) {
+      return corrupt_data("a column holds a value of another type", connection_->path());
+    }
+    if (schema_.options.track_access) row.accessed = sqlite3_column_int64(handle, 2);
+    if (schema_.options.track_size) row.size = sqlite3_column_int64(handle, size_column);
   }
+  page.has_more = true;
+  return {};
 }
 
 }  // namespace coreml_delegate::kvstore

@@ -49,11 +49,25 @@ struct StoreSchema {
   bool operator==(const StoreSchema&) const = default;
 };
 
-struct RawRow {
-  Cell key;
-  Cell value;
-  int64_t accessed = 0;
-  int64_t size = 0;
+// Rows as they came from the database, their bytes one behind the other.
+struct RawPage {
+  struct Row {
+    int64_t key = 0;  // Of integer cells; else of `key_bytes` from `at`, and so for the value.
+    int64_t value = 0;
+    size_t at = 0;
+    size_t key_bytes = 0;
+    size_t value_bytes = 0;
+    int64_t accessed = 0;
+    int64_t size = 0;
+  };
+  std::vector<Row> rows;
+  std::string bytes;
+  bool has_more = false;  // Perhaps.
+
+  Cell key(const Row& row) const { return {row.key, {bytes.data() + row.at, row.key_bytes}}; }
+  Cell value(const Row& row) const {
+    return {row.value, {bytes.data() + row.at + row.key_bytes, row.value_bytes}};
+  }
 };
 
 // Where a page of a scan begins.
@@ -80,9 +94,8 @@ class RawStore {
   Result<int64_t> count();
   Result<int64_t> total_size();
   Result<int64_t> last_access();
-  // Calls `visit` with up to `limit` rows until it returns false. It must not use the database.
-  Status scan_page(Order order, bool descending, const RawPosition& position, int64_t limit,
-                   const std::function<Result<bool>(const RawRow&)>& visit);
+  // The rows that follow `position`: some of them, until the end when has_more is false.
+  Status read_page(Order order, bool descending, const RawPosition& position, RawPage& page);
 
   std::recursive_mutex& mutex() { return connection_->mutex(); }
   const StoreSchema& schema() const { return schema_; }

@@ -16,13 +16,11 @@
 // Thread rule and errors: as Database's. A Store may outlive its Database. A store that was made
 // with other types or options is failed_precondition.
 
-#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/status.h"
 #include "kvstore/codec.h"
@@ -41,8 +39,8 @@ struct ScanOptions {
 
 template <typename Key, typename Value>
 struct Row {
-  Key key;
-  Value value;
+  Key key{};
+  Value value{};
   int64_t accessed = 0;  // With track_access: greater is later.
   int64_t size = 0;      // With track_size.
 };
@@ -102,7 +100,8 @@ class Store {
   // Sum of the rows' sizes. Needs track_size.
   Result<int64_t> total_size() { return raw_->total_size(); }
 
-  // Visits rows in order until `visit`, a function of const Row&, returns false. It may use the
+  // Visits rows in order until `visit`, a function of const Row&, returns false. The row is good
+  // until it returns. It may use the
   // database and change the store: rows are read in pages and none is visited twice by key or by
   // access (one put or touched meanwhile counts as new and is not visited again when ascending by
   // access); one erased before its page was read is not visited. Of a row whose size changes
@@ -118,51 +117,45 @@ class Store {
       position.bound = RawPosition::Bound::kFrom;
       position.key = KeyCodec::encode(*options.from, key_scratch);
     }
-    std::vector<Row<Key, Value>> page;
-    for (;;) {
-      page.clear();
-      size_t bytes = 0;
-      bool more = false;
-      RETURN_IF_ERROR(raw_->scan_page(
-          options.order, options.descending, position, kPageRows,
-          [&](const RawRow& raw) -> Result<bool> {
-            ASSIGN_OR_RETURN(Key key, KeyCodec::decode(raw.key));
-            ASSIGN_OR_RETURN(Value value, ValueCodec::decode(raw.value));
-            page.push_back({std::move(key), std::move(value), raw.accessed, raw.size});
-            bytes += raw.key.bytes.size() + raw.value.bytes.size();
-            more = page.size() == kPageRows || bytes >= kPageBytes;
-            return !more;
-          }));
-      for (const Row<Key, Value>& row : page) {
-        if (!visit(row)) return {};
+    // A page is kept as it came from the database and decoded row by row: what the visitor sees is
+    // then as warm as if there were no page.
+    RawPage page;
+    Row<Key, Value> row;
+    do {
+      RETURN_IF_ERROR(raw_->read_page(options.order, options.descending, position, page));
+      for (const RawPage::Row& raw : page.rows) {
+        RETURN_IF_ERROR(decode_into<KeyCodec>(page.key(raw), row.key));
+        RETURN_IF_ERROR(decode_into<ValueCodec>(page.value(raw), row.value));
+        row.accessed = raw.accessed;
+        row.size = raw.size;
+        if (!visit(std::as_const(row))) return {};
       }
-      if (!more) return {};
-      advance(page, position, key_scratch, options.order);
-    }
+      if (page.rows.empty()) break;
+      const RawPage::Row& last = page.rows.back();
+      position.bound =
+          options.order == Order::kAccess ? RawPosition::Bound::kNone : RawPosition::Bound::kAfter;
+      position.number = options.order == Order::kAccess ? last.accessed : last.size;
+      key_scratch = page.key(last).bytes;
+      position.key = {last.key, key_scratch};
+    } while (page.has_more);
+    return {};
   }
 
  private:
   using KeyCodec = Codec<Key>;
   using ValueCodec = Codec<Value>;
-  static constexpr size_t kPageRows = 256;
-  static constexpr size_t kPageBytes = size_t{1} << 20;
+
+  template <typename TheCodec, typename T>
+  static Status decode_into(const Cell& cell, T& value) {
+    if constexpr (requires { TheCodec::decode_into(cell, value); }) {
+      return TheCodec::decode_into(cell, value);
+    } else {
+      ASSIGN_OR_RETURN(value, TheCodec::decode(cell));
+      return {};
+    }
+  }
 
   explicit Store(std::unique_ptr<RawStore> raw) : raw_(std::move(raw)) {}
-
-  // Moves `position` behind the page's last row. `scratch` then holds the key's bytes.
-  static void advance(const std::vector<Row<Key, Value>>& page, RawPosition& position,
-                      std::string& scratch, Order order) {
-    const Row<Key, Value>& last = page.back();
-    position.bound =
-        order == Order::kAccess ? RawPosition::Bound::kNone : RawPosition::Bound::kAfter;
-    position.number = order == Order::kAccess ? last.accessed : last.size;
-    std::string own;
-    const Cell cell = KeyCodec::encode(last.key, own);
-    // The key may point into the row or into `own`: either goes away.
-    std::string kept(cell.bytes);
-    scratch.swap(kept);
-    position.key = {cell.integer, scratch};
-  }
 
   std::unique_ptr<RawStore> raw_;
 };
