@@ -341,7 +341,8 @@ Result<Acquired> AssetStore::compile_private(const AssetKey& key, const Compile&
                                              std::string why) {
   ++misses_;
   log_once("private", "compiled models are kept for this process only: " + why);
-  Result<std::string> folder = files_.make_unique_directory(layout_.private_folders, kUnlockedPrefix);
+  Result<std::string> folder =
+      files_.make_unique_directory(layout_.private_folders, kUnlockedPrefix);
   if (!folder.ok()) return uncached(folder.status().to_string(), "private");
   const std::string name = key.name();
   // From here on it is removed with the lease.

@@ -147,11 +147,12 @@ void AssetStore::sweep_private() {
     if (!lock.ok()) {
       if (lock.status().code() == StatusCode::kFailedPrecondition) continue;
       // One that had a lease and lost it was being removed; one that never had may be in use.
-      const bool had_lease = !entry.name.starts_with(kUnlockedPrefix);
+      const bool was_being_removed =
+          lock.status().code() == StatusCode::kNotFound && !entry.name.starts_with(kUnlockedPrefix);
       const Result<FileInfo> info = files_.info(folder);
       const bool is_forgotten =
           info.ok() && now_ms() * 1'000'000 - info->modified_ns >= kForgottenNs;
-      if (!had_lease && !is_forgotten) continue;
+      if (!was_being_removed && !is_forgotten) continue;
     }
     (void)files_.remove_tree(folder);
   }
@@ -197,12 +198,16 @@ Status AssetStore::reconcile() {
       }));
   if (mode_ != Mode::kReadWrite) return {};
   for (const std::string& name : damaged) {
-    // Nothing else would ever count or remove it.
-    if (remove_entry(name).ok()) {
-      ++damaged_;
-      COREML_DELEGATE_LOG(kWarning, "compiled model %.12s has a damaged manifest and was removed",
-                          name.c_str());
-    }
+    // Nothing else would ever count or remove it. Again, now that nobody can publish or remove it:
+    // it may have gone, or come back whole.
+    const Result<KeyLock> lock = KeyLock::acquire(files_, layout_.lock(name));
+    if (!lock.ok() || !files_.info(layout_.entry(name)).ok()) continue;
+    const Result<Manifest> manifest = read_manifest(layout_.entry(name));
+    if (manifest.ok() && manifest->key.name() == name) continue;
+    if (!remove_locked(name).ok()) continue;
+    ++damaged_;
+    COREML_DELEGATE_LOG(kWarning, "compiled model %.12s has a damaged manifest and was removed",
+                        name.c_str());
   }
   return {};
 }

@@ -157,11 +157,15 @@ Result<Verified> AssetStore::verify() {
   Verified verified;
   for (const std::string& name : entry_names()) {
     const std::string folder = layout_.entry(name);
+    // While it is held nobody publishes or removes the entry. Whoever holds it instead is about to,
+    // and then this verification has nothing to remove.
+    const Result<KeyLock> key_lock = KeyLock::acquire(files_, layout_.lock(name));
     Status damage;
     {
       const Result<std::unique_ptr<FileLock>> lease =
           files_.try_lock(join_path(folder, kLeaseFile), LockMode::kShared, MissingLock::kRefuse);
       if (!lease.ok() && lease.status().code() != StatusCode::kNotFound) continue;
+      if (!lease.ok() && !files_.info(folder).ok()) continue;  // Removed meanwhile.
       const Result<Manifest> manifest = read_manifest(folder);
       damage = !lease.ok()      ? lease.status()
                : !manifest.ok() ? manifest.status()
@@ -172,13 +176,12 @@ Result<Verified> AssetStore::verify() {
     }
     if (damage.ok()) continue;
     ++damaged_;
-    Status reported = damage;
-    if (const Status removed = remove_entry(name); !removed.ok()) {
-      reported = removed.annotate_as(StatusCode::kCorruptData,
-                                     "a damaged entry could not be removed: " + damage.to_string(),
-                                     folder);
-    }
-    verified.damaged.push_back(std::move(reported));
+    const Status removed = key_lock.ok() ? remove_locked(name) : key_lock.status();
+    verified.damaged.push_back(
+        removed.ok() ? damage
+                     : removed.annotate_as(
+                           StatusCode::kCorruptData,
+                           "a damaged entry could not be removed: " + damage.to_string(), folder));
   }
   return verified;
 }
