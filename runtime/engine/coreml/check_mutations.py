@@ -181,8 +181,8 @@ def first_failure(library: pathlib.Path) -> str | None:
         except subprocess.TimeoutExpired:
             return f"{test} (did not end)"
         if done.returncode != 0:
-            ran = re.findall(r"\[ RUN      \] (\S+)", done.stdout)
-            return (ran[-1] if ran else test) + (" (crash)" if done.returncode < 0 else "")
+            failed = re.findall(r"\[  FAILED  \] (\S+)", done.stdout) or re.findall(r"\[ RUN      \] (\S+)", done.stdout)[-1:]
+            return (failed[0] if failed else test) + (" (crash)" if done.returncode < 0 else "")
     return None
 
 

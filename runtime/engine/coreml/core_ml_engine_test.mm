@@ -3,7 +3,11 @@
 
 #import <Foundation/Foundation.h>
 
+#include <fstream>
+
+#include "base/bytes.h"
 #include "base/file.h"
+#include "base/sha256.h"
 #include "gmock/gmock.h"
 #include "inmemoryfs/disk.h"
 #include "runtime/engine/coreml/testing_engine.h"
@@ -211,7 +215,14 @@ TEST_F(CoreMLEngineTest, RefusesAFolderOfAnotherFingerprint) {
   // As another system would have written it, with a digest that fits.
   const std::string path = folder.path() + "/description.json";
   const Bytes content = *real_file_system().map(path);
-  EXPECT_NE(as_text(content.span()).find(engine_->fingerprint()), std::string_view::npos);
+  std::string line(as_text(content.span()).substr(0, as_text(content.span()).find('\n')));
+  const size_t at = line.find(engine_->fingerprint());
+  ASSERT_NE(at, std::string::npos);
+  line.replace(at, 8, "coreml 0");
+  ASSERT_TRUE(real_file_system().remove_file(path).ok());
+  std::ofstream(path) << line << "\n" << to_hex(sha256(as_bytes(line))) << "\n";
+  EXPECT_TRUE(fails_with(engine_->load(folder.path(), {}).status(), StatusCode::kFailedPrecondition,
+                         "compile the model again"));
 }
 
 // https://developer.apple.com/documentation/coreml/mlcomputeplan-1w21n
