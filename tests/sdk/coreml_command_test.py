@@ -7,7 +7,10 @@ import pathlib
 
 import numpy as np
 import pytest
+import torch
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.backends.apple.coreml.sdk import command_line
+from executorch.exir import to_edge_transform_and_lower
 
 PROGRAMS = pathlib.Path("tests/end_to_end/testdata")
 OURS = PROGRAMS / "sin_float32.pte"
@@ -138,10 +141,42 @@ def test_bench(coreml, path) -> None:
     assert "not those of an Apple device" in succeed(coreml("bench", path, "-n", 2, "--warm-up", 0))
 
 
+@pytest.fixture(scope="module")
+def convolutions(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A .pte whose operations take more than a microsecond."""
+    layers = [torch.nn.Conv2d(3, 16, 3), torch.nn.Sigmoid(), torch.nn.Conv2d(16, 16, 3), torch.nn.Sigmoid()]
+    exported = torch.export.export(torch.nn.Sequential(*layers).eval(), (torch.ones(1, 3, 64, 64),))
+    program = to_edge_transform_and_lower(exported, partitioner=[CoreMLPartitioner()]).to_executorch()
+    path = tmp_path_factory.mktemp("programs") / "convolutions.pte"
+    path.write_bytes(bytes(program.buffer))
+    return path
+
+
+def test_profile_names_the_operations_of_a_program(coreml, convolutions) -> None:
+    operations = json.loads(succeed(coreml("profile", "--json", convolutions, "-n", 3)))["operations"]
+    assert {"conv", "sigmoid"} & {o["operation"] for o in operations}
+    assert max(o["mean_seconds"] for o in operations) > 1e-6
+
+
+@pytest.mark.parametrize("path", [OURS, STOCK, PACKAGES / "chain.mlpackage"])
+def test_profile(coreml, path) -> None:
+    facts = json.loads(succeed(coreml("profile", "--json", path, "-n", 4)))
+    assert facts["executions"] == 4
+    assert len(facts["method_seconds"]) == 4
+    assert all(len(o["seconds"]) == 4 for o in facts["operations"])
+    # The nth execution's times are known to n microseconds.
+    slack = len(facts["operations"]) * 5e-6
+    for index, seconds in enumerate(facts["delegate_seconds"]):
+        assert seconds <= facts["method_seconds"][index]
+        assert sum(o["seconds"][index] for o in facts["operations"]) <= seconds + slack
+    text = succeed(coreml("profile", path, "-n", 1))
+    assert "nothing is estimated" in text
+
+
 # --- wrong files and arguments ---
 
 
-@pytest.mark.parametrize("command", ["inspect", "extract", "run", "bench"])
+@pytest.mark.parametrize("command", ["inspect", "extract", "run", "bench", "profile"])
 def test_wrong_files_get_a_sentence(coreml, command, tmp_path) -> None:
     (tmp_path / "text.pte").write_text("this is no program at all, only text")
     (tmp_path / "cut.pte").write_bytes(OURS.read_bytes()[: OURS.stat().st_size // 2])

@@ -1,6 +1,7 @@
 #include "runtime/engine/portable/loaded_graph.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string_view>
 #include <thread>
 #include <utility>
@@ -77,6 +78,24 @@ void LoadedGraph::execute(ov::InferRequest& request) const {
   } else {
     request.infer();
   }
+}
+
+std::vector<NodeTime> LoadedGraph::execute_profiled(ov::InferRequest& request) {
+  const std::lock_guard<std::mutex> lock(profile_mutex_);
+  execute(request);
+  ++executions_;
+  std::vector<NodeTime> times;
+  const std::vector<ov::ProfilingInfo> nodes = request.get_profiling_info();
+  nanoseconds_so_far_.resize(nodes.size());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (nodes[i].status != ov::ProfilingInfo::Status::EXECUTED) continue;
+    const std::chrono::nanoseconds mean = nodes[i].real_time;
+    const uint64_t total = static_cast<uint64_t>(mean.count()) * executions_;
+    const uint64_t before = std::min(total, nanoseconds_so_far_[i]);
+    nanoseconds_so_far_[i] = total;
+    times.push_back({nodes[i].node_name, total - before});
+  }
+  return times;
 }
 
 void LoadedGraph::give_back(std::unique_ptr<BoundRequest> request) {

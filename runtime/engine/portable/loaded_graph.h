@@ -52,6 +52,12 @@ struct IntermediatePort {
   size_t index = 0;  // Of the graph's outputs.
 };
 
+// How long a node of a compiled graph took in one execution.
+struct NodeTime {
+  std::string node;
+  uint64_t nanoseconds = 0;
+};
+
 // Thread rule: may be used from several threads at once; OpenVINO runs executions on one graph
 // after the other.
 class LoadedGraph {
@@ -69,6 +75,11 @@ class LoadedGraph {
   void give_back(std::unique_ptr<BoundRequest> request);
   // Executes a request of this graph. Throws what OpenVINO throws.
   void execute(ov::InferRequest& request) const;
+  // The same for a graph compiled for profiling, with the time of each node in the order of
+  // execution. OpenVINO has the mean over all executions of a graph, in whole microseconds; the
+  // time is what this execution added to their sum, so that of the nth is known to n microseconds,
+  // and the mean over all of them to one. Waits for executions of other threads.
+  std::vector<NodeTime> execute_profiled(ov::InferRequest& request);
 
   // The operation of the program that each node of the compiled graph stands for: a node that
   // OpenVINO fused from several stands for the last of them. By the compiled node's name. Throws
@@ -81,7 +92,10 @@ class LoadedGraph {
   ov::CompiledModel compiled_;
   const bool single_threaded_;
   std::vector<IntermediatePort> intermediates_;
-  std::mutex mutex_;
+  std::mutex profile_mutex_;  // Of the next two.
+  uint64_t executions_ = 0;
+  std::vector<uint64_t> nanoseconds_so_far_;  // By node.
+  std::mutex mutex_;                          // Of the rest.
   std::vector<std::unique_ptr<BoundRequest>> free_;
   std::unique_ptr<std::map<std::string, OperationName>> executed_;
 };

@@ -261,19 +261,20 @@ Status PortableModel::check_state(State* state, PortableState** portable) const 
   return {};
 }
 
-Result<LoadedGraph*> PortableModel::graph_for(GraphForm form) {
+Result<LoadedGraph*> PortableModel::graph_for(GraphForm form, EventSink* events) {
   if (form == GraphForm::kPlain) return plain_.get();
   const std::lock_guard<std::mutex> lock(mutex_);
   std::unique_ptr<LoadedGraph>& graph = form == GraphForm::kProfiled ? profiled_ : exposed_;
   if (graph == nullptr) {
+    const uint64_t start = now_ns();
     ASSIGN_OR_RETURN(graph, loader_(form));
+    events->on_timing({EventKind::kLoad, plan_.description.name, {}, start, now_ns()});
   }
   return graph.get();
 }
 
 Status PortableModel::execute(std::span<const ConstTensorView> inputs,
                               std::span<TensorView> outputs, const ExecuteOptions& options) {
-  const uint64_t start = options.events != nullptr ? now_ns() : 0;
   RETURN_IF_ERROR(check_inputs(inputs));
   RETURN_IF_ERROR(check_outputs(outputs));
   PortableState* state = nullptr;
@@ -301,10 +302,11 @@ Status PortableModel::execute(std::span<const ConstTensorView> inputs,
     }
   }
   const std::string& name = plan_.description.name;
-  Result<LoadedGraph*> graph = graph_for(form);
+  Result<LoadedGraph*> graph = graph_for(form, options.events);
   if (!graph.ok()) {
     return graph.status().annotate("load the function for the inspection asked for", name);
   }
+  const uint64_t start = options.events != nullptr ? now_ns() : 0;
   const Status status = guard("executing the function", name,
                               [&] { return run(**graph, inputs, outputs, state, options.events); });
   if (status.ok() && options.events != nullptr) {
@@ -347,7 +349,12 @@ Status PortableModel::run(LoadedGraph& graph, std::span<const ConstTensorView> i
   }
 
   const uint64_t start = events != nullptr ? now_ns() : 0;
-  graph.execute(request->request());
+  std::vector<NodeTime> times;
+  if (events != nullptr && events->wants_operation_timings()) {
+    times = graph.execute_profiled(request->request());
+  } else {
+    graph.execute(request->request());
+  }
 
   if (!all_outputs_static_) {
     std::vector<ov::Tensor> results;
@@ -373,29 +380,26 @@ Status PortableModel::run(LoadedGraph& graph, std::span<const ConstTensorView> i
   for (size_t i = 0; i < slots.size(); ++i) {
     if (plan_.states[i].output_index.has_value()) std::swap(slots[i]->current, slots[i]->next);
   }
-  if (events != nullptr) report(graph, *request, start, *events);
+  if (events != nullptr) report(graph, *request, start, times, *events);
   request.release();
   return {};
 }
 
 void PortableModel::report(LoadedGraph& graph, BoundRequest& request, uint64_t start_ns,
-                           EventSink& events) const {
-  if (events.wants_operation_timings()) {
+                           const std::vector<NodeTime>& times, EventSink& events) const {
+  if (!times.empty()) {
     const auto& operations = graph.executed_operations(plan_.operations);
     uint64_t at = start_ns;
-    for (const ov::ProfilingInfo& info : request.request().get_profiling_info()) {
-      if (info.status != ov::ProfilingInfo::Status::EXECUTED) continue;
-      const uint64_t duration =
-          static_cast<uint64_t>(std::chrono::nanoseconds(info.real_time).count());
+    for (const NodeTime& time : times) {
       // What OpenVINO added by itself (layout changes, conversions) keeps its own name.
-      const auto found = operations.find(info.node_name);
-      TimingEvent event{EventKind::kOperation, info.node_name, {}, at, at + duration};
+      const auto found = operations.find(time.node);
+      TimingEvent event{EventKind::kOperation, time.node, {}, at, at + time.nanoseconds};
       if (found != operations.end()) {
         event.name = found->second.output;
         event.type = found->second.type;
       }
       events.on_timing(event);
-      at += duration;
+      at += time.nanoseconds;
     }
   }
   for (const IntermediatePort& port : graph.intermediates()) {

@@ -55,12 +55,13 @@ class PortableModel : public Model {
   // Of one output, whose extents are known. Sets `view`'s shape to them.
   Status check_capacity(size_t output, std::span<const int64_t> extents, TensorView* view) const;
   Status check_state(State* state, PortableState** portable) const;
-  Result<LoadedGraph*> graph_for(GraphForm form);
+  // `events`: told of loading another form than kPlain, which needs it.
+  Result<LoadedGraph*> graph_for(GraphForm form, EventSink* events);
   // Throws what OpenVINO throws.
   Status run(LoadedGraph& graph, std::span<const ConstTensorView> inputs,
              std::span<TensorView> outputs, PortableState* state, EventSink* events);
   void report(LoadedGraph& graph, BoundRequest& request, uint64_t start_ns,
-              EventSink& events) const;
+              const std::vector<NodeTime>& times, EventSink& events) const;
 
   FunctionPlan plan_;
   std::vector<ov::element::Type> input_types_;  // As the next two, in the order of the description.

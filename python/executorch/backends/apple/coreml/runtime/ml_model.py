@@ -152,6 +152,17 @@ class MLModel:
         self.last_predict_duration_in_nano_seconds = total
         return results
 
+    def inspect(self, data: Mapping[str, Any], state: MLState | None = None) -> list[tuple[str, str, str, int, int]]:
+        """Predicts with profiling, and returns what was measured instead of the outputs.
+
+        Returns:
+            (kind, name, operation, start, end) of each event, times in nanoseconds: "execute", "operation" (by the name of its output in
+            the model and MIL's name of the operation; what was fused is one event, by its last output), and "load" the first time, as
+            profiling needs a graph of its own.
+        """
+        _, events, _ = self._model.inspect(self._convert(data), state=None if state is None else state._state, timings=True)
+        return events
+
     def _convert(self, data: Mapping[str, Any]) -> dict[str, Any]:
         converted = dict(data)
         for spec in self.inputs:

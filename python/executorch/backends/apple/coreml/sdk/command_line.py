@@ -17,6 +17,7 @@ COMMANDS = {
     "extract": "the model packages inside a .pte, as folders",
     "run": "execute a .pte or a model package once",
     "bench": "how long one execution takes here",
+    "profile": "where the time of an execution goes, by operation",
 }
 
 

@@ -68,6 +68,23 @@ def read_package(path: Path) -> PackageFacts:
     )
 
 
+def operation_types(path: Path) -> dict[str, str]:
+    """Name of each output -> MIL's name of the operation that gives it, over all functions and nested blocks."""
+    from coremltools.models import utils
+
+    found: dict[str, str] = {}
+
+    def add(block: Any) -> None:
+        for operation in block.operations:
+            found.update({output.name: operation.type for output in operation.outputs})
+            for nested in operation.blocks:
+                add(nested)
+
+    for function in utils.load_spec(str(path)).mlProgram.functions.values():
+        add(function.block_specializations[function.opset])
+    return found
+
+
 def _function(name: str, function: Any, description: Any, constants: collections.Counter[str]) -> FunctionFacts:
     operations: collections.Counter[str] = collections.Counter()
     _count(function.block_specializations[function.opset], operations, constants)

@@ -23,6 +23,10 @@ class Runnable:
     # Names of inputs that were made up.
     made_up: tuple[str, ...]
     call: Callable[[], Mapping[str, np.ndarray]]
+    # Of a package: one execution, as the engine's events (kind, name, operation, start in ns, end in ns).
+    inspect: Callable[[], list[tuple[str, str, str, int, int]]] | None = None
+    # Of a .pte prepared with `traced`: writes ExecuTorch's ETDump of what was called so far.
+    write_etdump: Callable[[Path], None] | None = None
 
 
 def prepare(
@@ -33,10 +37,11 @@ def prepare(
     seed: int = 0,
     threads: int = 0,
     numeric_mode: str = "float32",
+    traced: bool = False,
 ) -> Runnable:
     """Loads a .pte or .mlpackage. Inputs not given are made up from `seed`: normal reals, zero integers.
 
-    Inputs of a .pte are named 0, 1, ... in the order of the method's arguments.
+    Inputs of a .pte are named 0, 1, ... in the order of the method's arguments. `traced`: a .pte with an event tracer attached.
 
     Raises:
         ToolError: for a file that cannot be loaded, an input that does not exist or does not fit.
@@ -45,7 +50,7 @@ def prepare(
         raise ToolError(f"there is no file {path}")
     if path.is_dir():
         return _package(path, given, method, seed, threads, numeric_mode)
-    return _program(path, given, method, seed, threads, numeric_mode)
+    return _program(path, given, method, seed, threads, numeric_mode, traced)
 
 
 def _make_up(shape: Sequence[int], dtype: np.dtype, generator: np.random.Generator) -> np.ndarray:
@@ -92,10 +97,16 @@ def _package(path: Path, given: Mapping[str, np.ndarray], function: str, seed: i
         with _refused(path, ml_model.EngineError):
             return model.predict(inputs, state)  # type: ignore[return-value]
 
-    return Runnable(tuple(specs), inputs, made_up, call)
+    def inspect() -> list[tuple[str, str, str, int, int]]:
+        with _refused(path, ml_model.EngineError):
+            return model.inspect(inputs, state)
+
+    return Runnable(tuple(specs), inputs, made_up, call, inspect)
 
 
-def _program(path: Path, given: Mapping[str, np.ndarray], method_name: str, seed: int, threads: int, numeric_mode: str) -> Runnable:
+def _program(
+    path: Path, given: Mapping[str, np.ndarray], method_name: str, seed: int, threads: int, numeric_mode: str, traced: bool
+) -> Runnable:
     program = program_file.open_program(path)
     methods = {method.name: method for method in program.methods}
     if method_name not in methods:
@@ -133,17 +144,33 @@ def _program(path: Path, given: Mapping[str, np.ndarray], method_name: str, seed
         if not fits:
             raise ToolError(f"input {name} of {method_name} in {path} is {list(tensor.sizes)}, not {list(array.shape)}")
     tensors = [torch.from_numpy(np.array(array)) for array in inputs.values()]
-    with _refused(path, RuntimeError, runtime.last_error):
-        # The file stays mapped as long as the program lives.
-        loaded_program = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
-        loaded = loaded_program.load_method(method_name)
+    if traced:
+        from executorch.extension.pybindings import portable_lib
 
-    def call(program: Any = loaded_program) -> Mapping[str, np.ndarray]:
         with _refused(path, RuntimeError, runtime.last_error):
-            outputs = loaded.execute(tensors)
+            module = portable_lib._load_for_executorch(str(path), enable_etdump=True)
+
+        def execute() -> Sequence[Any]:
+            return module.run_method(method_name, tensors)
+    else:
+        module = None
+        with _refused(path, RuntimeError, runtime.last_error):
+            # The file stays mapped as long as the program lives.
+            program_in_use = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
+            loaded = program_in_use.load_method(method_name)
+
+        def execute(program: Any = program_in_use) -> Sequence[Any]:
+            return loaded.execute(tensors)
+
+    def call() -> Mapping[str, np.ndarray]:
+        with _refused(path, RuntimeError, runtime.last_error):
+            outputs = execute()
         return {str(i): o.numpy() if hasattr(o, "numpy") else np.asarray(o) for i, o in enumerate(outputs)}
 
-    return Runnable(tuple(specs), inputs, made_up, call)
+    def write_etdump(target: Path) -> None:
+        module.write_etdump_result_to_file(str(target))
+
+    return Runnable(tuple(specs), inputs, made_up, call, write_etdump=write_etdump if traced else None)
 
 
 @contextlib.contextmanager

@@ -42,8 +42,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def prepare(arguments: argparse.Namespace, output: Output) -> running.Runnable:
-    """Loads what `arguments` name; says which inputs were made up."""
+def given_inputs(arguments: argparse.Namespace) -> dict[str, np.ndarray]:
+    """The arrays that --input names. ToolError for a file that cannot be read."""
     given = {}
     for text in arguments.input:
         name, separator, file = text.partition("=")
@@ -53,9 +53,14 @@ def prepare(arguments: argparse.Namespace, output: Output) -> running.Runnable:
             given[name] = np.load(file, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise ToolError(f"the input file {file} cannot be read: {error}") from error
+    return given
+
+
+def prepare(arguments: argparse.Namespace, output: Output) -> running.Runnable:
+    """Loads what `arguments` name; says which inputs were made up."""
     runnable = running.prepare(
         arguments.file,
-        given,
+        given_inputs(arguments),
         method=arguments.method,
         seed=arguments.seed,
         threads=arguments.threads,
