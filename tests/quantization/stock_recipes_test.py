@@ -8,6 +8,7 @@ from pathlib import Path
 
 import executorch.backends.apple.coreml.runtime  # noqa: F401  (registers the delegate)
 import pytest
+import torch
 from executorch.backends.apple.coreml.test import test_coreml_utils
 
 test_coreml_utils.IS_VALID_TEST_RUNTIME = True
@@ -20,6 +21,12 @@ __all__ = ["TestCoreMLRecipes"]
 
 # The suite calls ExecuTorch's recipes, which say that they are experimental.
 pytestmark = pytest.mark.filterwarnings("ignore::executorch.exir._warnings.ExperimentalWarning")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """The suite draws its weights from torch's generator and holds int4's signal-to-noise ratio to a bound that not all draws meet."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="module", autouse=True)
