@@ -61,6 +61,12 @@ ARGUMENTS = {
     "pad_negative": (lambda x: F.pad(x, (-1, 0)) * 2, X, "aten.constant_pad_nd.default", "not negative"),
     "bitwise_integers": (lambda x: (x.int() & 3).float(), X, "aten.bitwise_and.Scalar", "no bitwise operations"),
     "pool_without_batch": (lambda x: F.max_pool2d(x[0], 2) * 2, IMAGE, "aten.max_pool2d_with_indices.default", "batches"),
+    "index_put_broadcast": (
+        lambda x: torch.index_put(x, (torch.tensor([1]), torch.tensor([1, 2])), torch.tensor([5.0, 6.0])) * 2,
+        X,
+        "aten.index_put.default",
+        "does not broadcast",
+    ),
     "pool_ceil_3d": (
         lambda x: F.avg_pool3d(x[None], 2, ceil_mode=True) * 2,
         IMAGE,

@@ -168,7 +168,6 @@ _BINARY = [
     "floor_divide",
     "fmod",
     "remainder",
-    "hypot",
 ]
 _BINARY_OF_INTEGERS = [
     "add",
@@ -260,6 +259,7 @@ _SHAPES: dict[str, Callable[[torch.Tensor], Any]] = {
     "index_mask": lambda x: x[x > 0],
     "index_put": lambda x: torch.index_put(x, (torch.tensor([1, 0]),), torch.ones(4)),
     "index_put_pairs": lambda x: torch.index_put(x, (torch.tensor([1, 0]), torch.tensor([2, 3])), torch.tensor([5.0, 6.0])),
+    "index_put_broadcast": lambda x: torch.index_put(x, (torch.tensor([1]), torch.tensor([2, 3])), torch.tensor([5.0, 6.0])),
     "index_put_accumulate": lambda x: torch.index_put(x, (torch.tensor([1, 1]),), torch.ones(2, 4), accumulate=True),
     "index_put_columns": lambda x: torch.ops.aten.index_put(x, (None, torch.tensor([1, 0])), torch.ones(3, 2)),
     "index_put_negative": lambda x: torch.index_put(x, (torch.tensor([-1]),), torch.ones(4)),

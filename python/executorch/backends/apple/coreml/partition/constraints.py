@@ -137,6 +137,11 @@ def _index_put_after_whole_dimension(view: NodeView) -> bool:
     return any(indices[i].meta["val"].numel() != 1 for i in positions)
 
 
+def _indices_of_several_shapes(view: NodeView) -> bool:
+    indices = [index.meta["val"] for index in view.argument("indices") or () if isinstance(index, torch.fx.Node)]
+    return len({tuple(index.shape) for index in indices}) > 1
+
+
 def _unbatched(view: NodeView) -> bool:
     x = view.tensor("self")
     spatial = next((int(digit) for digit in view.op if digit in "123"), 0)
@@ -307,6 +312,12 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         ops=("aten.index", "aten.index_put", "aten.masked_select", "aten.nonzero"),
         violated=_boolean_index,
         reason="the shape of the result depends on the data",
+    ),
+    Constraint(
+        code="index_put_broadcast",
+        ops=("aten.index_put",),
+        violated=_indices_of_several_shapes,
+        reason="coremltools does not broadcast the indices of index_put against each other",
     ),
     Constraint(
         code="index_put_after_whole_dimension",
