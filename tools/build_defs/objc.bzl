@@ -13,6 +13,11 @@ load(":cc.bzl", "workspace_copts")
 
 _GOOGLETEST_MAIN = Label("//third-party/googletest:main")
 _FOUNDATION = Label("//third-party/gnustep:foundation")
+_LEAKS = Label("//third-party/gnustep:leaks.supp")
+
+# For programs that link GNUstep and are not made by objcxx_test: `data = GNUSTEP_TEST_DATA, env = GNUSTEP_TEST_ENV`.
+GNUSTEP_TEST_DATA = [_LEAKS]
+GNUSTEP_TEST_ENV = {"LSAN_OPTIONS": "suppressions=third-party/gnustep/leaks.supp"}
 
 # How Debian's GNUstep was compiled, with the language that the .cc files in front of the .mm files are in.
 _GNUSTEP_COPTS = [
@@ -123,6 +128,8 @@ def objcxx_test(
         gnustep_deps = [],
         sdk_frameworks = [],
         copts = [],
+        data = [],
+        env = {},
         tags = [],
         **kwargs):
     """A GoogleTest test of Objective-C++ sources.
@@ -134,8 +141,10 @@ def objcxx_test(
       gnustep_deps: further ones off Apple platforms.
       sdk_frameworks: Apple's frameworks beside Foundation.
       copts: further compiler flags.
+      data: as of cc_test.
+      env: as of cc_test.
       tags: as of cc_test.
-      **kwargs: as of cc_test (size, data, args, env, ...).
+      **kwargs: as of cc_test (size, args, ...).
     """
     objcxx_library(
         name = name + "_code",
@@ -148,8 +157,12 @@ def objcxx_test(
         testonly = True,
         deps = deps + [_GOOGLETEST_MAIN],
     )
+    all_env = dict(GNUSTEP_TEST_ENV)
+    all_env.update(env)
     _cc_test(
         name = name,
+        data = data + GNUSTEP_TEST_DATA,
+        env = all_env,
         tags = tags,
         deps = [":{}_code".format(name)],
         **kwargs
