@@ -3,6 +3,7 @@
 A component may use those of lower layers, never one above or beside it.
 """
 
+import ast
 import pathlib
 import re
 
@@ -81,8 +82,18 @@ def dependencies(path: pathlib.Path) -> list[str]:
 
 def imports(path: pathlib.Path) -> list[str]:
     """The folders of this repository's Python packages that a file imports."""
-    found = re.findall(r"executorch\.backends\.apple\.coreml\.(\w+)", path.read_text(encoding="utf-8"))
-    return [PYTHON + name for name in found]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.startswith("executorch.backends.apple.coreml."):
+                found.add(PYTHON + name.split(".")[4])
+    return sorted(found)
 
 
 def violations() -> list[str]:
