@@ -1,6 +1,8 @@
 #include <utility>
 
+#include "base/file.h"
 #include "runtime/assets/asset_store.h"
+#include "runtime/assets/layout.h"
 #include "runtime/delegate/error_map.h"
 #include "runtime/delegate/registration.h"
 #include "runtime/include/coreml_delegate_cache.h"
@@ -11,21 +13,34 @@ namespace {
 template <typename T>
 using EtResult = executorch::runtime::Result<T>;
 
-// Runs `use` on the store of the folder; its failure is reported as every failure of the delegate.
+// Runs `use` on the stores of the folder; its failure is reported as every failure of the delegate.
 template <typename T, typename Use>
-EtResult<T> with_store(const std::string& folder, Use use) {
+EtResult<T> with_stores(const std::string& folder, Use use) {
   const auto run = [&]() -> Result<T> {
     const std::string path =
         folder.empty() ? process_backend().defaults().cache_dir.value_or("") : folder;
     if (path.empty()) {
       return not_found("no folder was given, and the option cache_dir is not set", "cache_dir");
     }
-    ASSIGN_OR_RETURN(assets::AssetStore* const store, process_stored_models().store(path));
-    return use(*store);
+    // Opening a store makes its folders, which is not wanted for a path with a slip in it.
+    if (!folder.empty()) {
+      const Result<FileInfo> info = real_file_system().info(assets::Layout(path).root);
+      if (!info.ok()) return info.status().annotate("the folder has never been a cache", path);
+    }
+    ASSIGN_OR_RETURN(const std::vector<assets::AssetStore*> stores,
+                     process_stored_models().stores(path));
+    return use(stores);
   };
   Result<T> result = run();
   if (!result.ok()) return report(result.status().annotate("the cache could not be used", folder));
   return *std::move(result);
+}
+
+// The same for what does not matter which of them does it.
+template <typename T, typename Use>
+EtResult<T> with_store(const std::string& folder, Use use) {
+  return with_stores<T>(
+      folder, [&](const std::vector<assets::AssetStore*>& stores) { return use(*stores.front()); });
 }
 
 CacheRemoved to_public(const assets::Removed& removed) {
@@ -35,22 +50,27 @@ CacheRemoved to_public(const assets::Removed& removed) {
 }  // namespace
 
 EtResult<CacheStats> cache_stats(const std::string& folder) {
-  return with_store<CacheStats>(folder, [](assets::AssetStore& store) -> Result<CacheStats> {
-    const assets::StoreStats stats = store.stats();
-    return CacheStats{.folder = stats.folder,
-                      .mode = stats.mode,
-                      .mode_reason = stats.mode_reason,
-                      .entries = stats.entries,
-                      .bytes = stats.bytes,
-                      .budget_bytes = stats.budget_bytes,
-                      .free_bytes = stats.free_bytes,
-                      .free_floor_bytes = stats.free_floor_bytes,
-                      .hits = stats.hits,
-                      .misses = stats.misses,
-                      .compilations = stats.compilations,
-                      .uncached = stats.uncached,
-                      .evictions = stats.evictions,
-                      .damaged = stats.damaged};
+  using Stores = std::vector<assets::AssetStore*>;
+  return with_stores<CacheStats>(folder, [](const Stores& stores) -> Result<CacheStats> {
+    const assets::StoreStats first = stores.front()->stats();
+    CacheStats sum{.folder = first.folder,
+                   .mode = first.mode,
+                   .mode_reason = first.mode_reason,
+                   .entries = first.entries,
+                   .bytes = first.bytes,
+                   .budget_bytes = first.budget_bytes,
+                   .free_bytes = first.free_bytes,
+                   .free_floor_bytes = first.free_floor_bytes};
+    for (assets::AssetStore* const store : stores) {
+      const assets::StoreStats stats = store->stats();
+      sum.hits += stats.hits;
+      sum.misses += stats.misses;
+      sum.compilations += stats.compilations;
+      sum.uncached += stats.uncached;
+      sum.evictions += stats.evictions;
+      sum.damaged += stats.damaged;
+    }
+    return sum;
   });
 }
 

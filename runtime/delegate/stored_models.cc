@@ -53,16 +53,23 @@ Result<assets::AssetStore*> StoredModels::store(const assets::AssetStoreOptions&
   return store.get();
 }
 
-Result<assets::AssetStore*> StoredModels::store(const std::string& folder) {
+Result<std::vector<assets::AssetStore*>> StoredModels::stores(const std::string& folder) {
+  std::vector<assets::AssetStore*> found;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [key, store] : stores_) {
-      if (std::get<0>(key) == folder && store != nullptr) return store.get();
+      if (std::get<0>(key) == folder && store != nullptr) found.push_back(store.get());
     }
   }
-  assets::AssetStoreOptions options;
-  options.folder = folder;
-  return store(options);
+  if (found.empty()) {
+    assets::AssetStoreOptions options;
+    options.folder = folder;
+    // Whoever uses the folder has a budget of its own.
+    options.budget_bytes = UINT64_MAX;
+    ASSIGN_OR_RETURN(assets::AssetStore* const opened, store(options));
+    found.push_back(opened);
+  }
+  return found;
 }
 
 Result<std::shared_ptr<engine::Model>> StoredModels::load(const ModelRequest& request,

@@ -16,6 +16,7 @@
 #include <mutex>
 #include <string>
 #include <tuple>
+#include <vector>
 
 #include "base/status.h"
 #include "runtime/assets/asset_store.h"
@@ -33,8 +34,9 @@ class StoredModels {
   // The store that loads of this folder use, opened when there is none yet. It lives as long as
   // this object.
   Result<assets::AssetStore*> store(const assets::AssetStoreOptions& options);
-  // The one in use for the folder, with whatever options, else a new one.
-  Result<assets::AssetStore*> store(const std::string& folder);
+  // Those in use for the folder, each with other options; a new one, which evicts nothing by
+  // itself, when there is none. Not empty.
+  Result<std::vector<assets::AssetStore*>> stores(const std::string& folder);
 
  private:
   using Key = std::tuple<std::string, uint64_t, assets::Verification>;

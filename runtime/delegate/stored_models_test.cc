@@ -127,7 +127,7 @@ TEST_F(StoredModelsTest, AnEntryTheEngineRefusesIsCompiledAgain) {
   ASSERT_TRUE(model.ok()) << model.status().to_string();
   EXPECT_EQ(weight_of(**model), "abcd");
   EXPECT_EQ(compilations(), 2);
-  EXPECT_EQ((*provider_->stored_models().store(folder_))->stats().damaged, 1u);
+  EXPECT_EQ(provider_->stored_models().stores(folder_)->front()->stats().damaged, 1u);
 }
 
 TEST_F(StoredModelsTest, AnEngineThatCannotLoadWhatItCompiledStillRuns) {
@@ -147,7 +147,7 @@ TEST_F(StoredModelsTest, AFailedCompilationIsToldAsItIs) {
 TEST_F(StoredModelsTest, AModelKeepsItsEntryFromBeingRemoved) {
   auto model = load(open_blob());
   ASSERT_TRUE(model.ok());
-  assets::AssetStore* store = *provider_->stored_models().store(folder_);
+  assets::AssetStore* store = provider_->stored_models().stores(folder_)->front();
   EXPECT_EQ(store->purge()->in_use, 1u);
   model = io_error("let go");
   EXPECT_EQ(store->purge()->entries, 1u);

@@ -206,9 +206,7 @@ def prewarm(
         if run:
             set_options(warm_up=False)
     after = cache.stats()
-    return Prewarmed(
-        seconds=seconds, compilations=after.compilations - before.compilations, hits=after.hits - before.hits
-    )
+    return Prewarmed(seconds=seconds, compilations=after.compilations - before.compilations, hits=after.hits - before.hits)
 
 
 def reset_states(method: str = "") -> None:
