@@ -43,7 +43,12 @@ MUTATIONS = (
     ),
     Mutation("selector of another meaning", "compilation.mm", "moveItemAtPath:to_ns(compiled)", "copyItemAtPath:to_ns(compiled)"),
     Mutation("no autorelease pool", "guard.h", "  @autoreleasepool {\n    @try {", "  {\n    @try {"),
-    Mutation("exceptions not caught", "guard.h", "@catch (NSException* exception)", "@catch (NSString* exception)"),
+    Mutation(
+        "exceptions not caught",
+        "guard.h",
+        "@catch (NSException* exception) { return status_of_exception(exception, doing, artifact); } @catch (id thrown) {",
+        "@catch (NSString* thrown) {",
+    ),
     Mutation(
         "strides of inputs ignored",
         "core_ml_model.mm",
