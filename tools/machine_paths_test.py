@@ -34,4 +34,4 @@ def test_no_file_names_a_place_of_one_machine() -> None:
 def test_the_pattern() -> None:
     assert PATTERN.search(("see /wo" + "rk/main").encode())
     assert PATTERN.search(("cd /ho" + "me/me").encode())
-    assert not PATTERN.search(b"tests/work/main and network/mains")
+    assert not PATTERN.search(("tests/wo" + "rk/main and network/mains").encode())
