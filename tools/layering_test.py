@@ -27,8 +27,10 @@ LAYERS = [
     ["runtime/engine/portable", "runtime/engine/coreml", "runtime/assets", "runtime/sdk"],
     ["runtime/engine/coreml/gnustep"],
     ["runtime/delegate", "runtime/include"],
-    # runtime/python: an extension module for tests and tools; nothing of the runtime depends on it.
-    ["runtime/python"] + [PYTHON + part for part in ("runtime", "sdk", "compiler", "partition", "quantizer", "recipes")],
+    # runtime/python: an extension module for tests and tools; nothing of the runtime depends on it. runtime/runner: a program.
+    ["runtime/python", "runtime/runner"] + [PYTHON + part for part in ("runtime", "compiler", "partition", "quantizer", "recipes")],
+    # The tools: they run what was lowered, and lower it again to compare.
+    [PYTHON + "sdk"],
 ]
 LEVEL = {component: level for level, layer in enumerate(LAYERS) for component in layer}
 
@@ -38,8 +40,6 @@ TOGETHER = [
     {"runtime/delegate", "runtime/include"},
     # One ahead-of-time path: recipes drive the partitioner, which names the compiler.
     {PYTHON + part for part in ("compiler", "partition", "quantizer", "recipes")},
-    # The inspector runs what it inspects.
-    {PYTHON + "runtime", PYTHON + "sdk"},
 ]
 
 # Third-party code that only some folders may include: pattern, folders, why.
@@ -149,6 +149,8 @@ def test_third_party_code_stays_where_it_belongs(pattern: str, folders: list[str
         ("runtime/assets", "runtime/engine/portable", False),
         (PYTHON + "partition", PYTHON + "compiler", True),
         (PYTHON + "compiler", PYTHON + "runtime", False),
+        (PYTHON + "sdk", PYTHON + "partition", True),
+        (PYTHON + "compiler", PYTHON + "sdk", False),
         ("runtime/delegate", "runtime/python", False),
         ("tests", "runtime/delegate", True),
     ],

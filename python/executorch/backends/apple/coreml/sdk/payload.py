@@ -40,6 +40,28 @@ class Payload:
     _blob: blob.Blob | None = None
     _directory: bytes = b""
 
+    def debug_handles(self) -> dict[str, tuple[int, ...]]:
+        """ExecuTorch's debug handles of the operations, by the name of each output, constants left out; empty when there are none, or no
+        readable ones: they are a convenience."""
+        handles: dict[str, list[int]] = {}
+        try:
+            if self._blob is not None:
+                for handle, paths in json.loads(self._blob.debug_map or b"{}").items():
+                    for operation in (path[-1] for path in paths):
+                        if operation.get("Operator") != "const":
+                            handles.setdefault(operation["Output"], []).append(int(handle))
+            else:
+                with _unflattened(self._directory) as root:
+                    file = root / "debug_info.json"
+                    symbols = json.loads(file.read_text())["debugSymbolToHandles"] if file.is_file() else {}
+                for symbol, of_symbol in symbols.items():
+                    output, _, operator = symbol.rpartition(":")
+                    if operator != "const":
+                        handles.setdefault(output, []).extend(int(handle) for handle in of_symbol)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return {}
+        return {name: tuple(of_name) for name, of_name in handles.items()}
+
     def write(self, folder: Path) -> Path:
         """Writes the model as a new folder, a .mlpackage or .mlmodelc by its kind. ToolError when it exists."""
         suffix = ".mlmodelc" if self.kind is blob.Kind.COMPILED else ".mlpackage"
