@@ -3,7 +3,7 @@
 
 // The one seam to the operating system's files. Everything in this project that reads or writes a
 // file does it through a FileSystem, so that it can be run in memory and made to fail at any call
-// (base/testing_file.h).
+// (base/testing_memory_files.h, base/testing_failing_files.h).
 //
 // Thread rule: a FileSystem may be used from several threads at once; a WritableFile by one at a
 // time. Paths are UTF-8, `/`-separated. Errors are io_error (or not_found, already_exists,

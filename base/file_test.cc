@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "base/testing_file.h"
-#include "base/testing_power_loss.h"
+#include "base/testing_failing_files.h"
+#include "base/testing_memory_files.h"
 
 namespace coreml_delegate {
 namespace {
@@ -23,9 +23,9 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-enum class Kind { kReal, kInMemory, kPowerLoss };
+enum class Kind { kReal, kInMemory };
 
-// The contract of FileSystem, run against the operating system's and those in memory.
+// The contract of FileSystem, run against the operating system's and the one in memory.
 class FileSystemTest : public testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
@@ -35,11 +35,7 @@ class FileSystemTest : public testing::TestWithParam<Kind> {
       ASSERT_TRUE(made.ok()) << made.status().to_string();
       root_ = *made;
     } else {
-      if (GetParam() == Kind::kInMemory) {
-        files_ = &memory_;
-      } else {
-        files_ = &power_loss_;
-      }
+      files_ = &memory_;
       root_ = "/root";
       ASSERT_TRUE(files_->make_directory(root_).ok());
     }
@@ -60,16 +56,13 @@ class FileSystemTest : public testing::TestWithParam<Kind> {
   }
 
   InMemoryFiles memory_;
-  PowerLossFiles power_loss_;
   FileSystem* files_ = nullptr;
   std::string root_;
 };
 
-INSTANTIATE_TEST_SUITE_P(, FileSystemTest,
-                         testing::Values(Kind::kReal, Kind::kInMemory, Kind::kPowerLoss),
+INSTANTIATE_TEST_SUITE_P(, FileSystemTest, testing::Values(Kind::kReal, Kind::kInMemory),
                          [](const auto& info) {
-                           if (info.param == Kind::kReal) return "Real";
-                           return info.param == Kind::kInMemory ? "InMemory" : "PowerLoss";
+                           return info.param == Kind::kReal ? "Real" : "InMemory";
                          });
 
 TEST_P(FileSystemTest, WritesAndMaps) {
@@ -452,7 +445,7 @@ class PowerLossTest : public testing::Test {
   std::set<std::string> outcomes(const std::string& path, Prepare prepare) {
     std::set<std::string> found;
     for (uint64_t seed = 0; seed < 200; ++seed) {
-      files_ = std::make_unique<PowerLossFiles>();
+      files_ = std::make_unique<InMemoryFiles>();
       prepare();
       files_->lose_power(seed);
       found.insert(read(path));
@@ -460,7 +453,7 @@ class PowerLossTest : public testing::Test {
     return found;
   }
 
-  std::unique_ptr<PowerLossFiles> files_ = std::make_unique<PowerLossFiles>();
+  std::unique_ptr<InMemoryFiles> files_ = std::make_unique<InMemoryFiles>();
 };
 
 TEST_F(PowerLossTest, SyncedStays) {

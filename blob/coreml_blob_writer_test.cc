@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "base/testing_file.h"
+#include "base/testing_failing_files.h"
+#include "base/testing_memory_files.h"
 #include "blob/testing_blob.h"
 
 namespace coreml_delegate::blob {

@@ -11,7 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "base/testing_file.h"
+#include "base/testing_failing_files.h"
+#include "base/testing_memory_files.h"
 
 namespace coreml_delegate::inmemoryfs {
 namespace {

@@ -7,7 +7,8 @@
 #include <fstream>
 
 #include "base/logging.h"
-#include "base/testing_file.h"
+#include "base/testing_failing_files.h"
+#include "base/testing_memory_files.h"
 #include "runtime/assets/asset_store.h"
 #include "runtime/assets/testing_models.h"
 #include "runtime/assets/testing_store.h"

@@ -14,7 +14,7 @@
 #include <thread>
 
 #include "base/logging.h"
-#include "base/testing_file.h"
+#include "base/testing_failing_files.h"
 #include "runtime/assets/testing_crash.h"
 
 namespace coreml_delegate::assets {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/testing_file.h"
+#include "base/testing_memory_files.h"
 #include "runtime/assets/testing_models.h"
 
 namespace coreml_delegate::assets {

@@ -9,8 +9,8 @@
 #include <fstream>
 
 #include "base/logging.h"
-#include "base/testing_file.h"
-#include "base/testing_power_loss.h"
+#include "base/testing_failing_files.h"
+#include "base/testing_memory_files.h"
 #include "runtime/assets/testing_crash.h"
 
 namespace coreml_delegate::assets {
@@ -48,7 +48,7 @@ TEST(PowerLossTest, StoreIsWholeWhateverReachedTheDisk) {
   uint64_t damaged = 0;
   uint64_t dropped = 0;
   uint64_t torn = 0;
-  std::unique_ptr<PowerLossFiles> disk;
+  std::unique_ptr<InMemoryFiles> disk;
   std::string index;
   for (int i = 0; i < losses; ++i) {
     std::mt19937_64 random(base_seed + static_cast<uint64_t>(i));
@@ -58,7 +58,7 @@ TEST(PowerLossTest, StoreIsWholeWhateverReachedTheDisk) {
         dropped += disk->losses().entries_dropped;
         torn += disk->losses().files_torn;
       }
-      disk = std::make_unique<PowerLossFiles>();
+      disk = std::make_unique<InMemoryFiles>();
       index = join_path(root, "index" + std::to_string(i));
     }
     {

@@ -5,7 +5,8 @@
 
 #include <ostream>
 
-#include "base/testing_file.h"
+#include "base/testing_failing_files.h"
+#include "base/testing_memory_files.h"
 #include "runtime/engine/portable/checksum.h"
 
 namespace coreml_delegate::engine::portable {

@@ -1,8 +1,7 @@
-#ifndef COREML_DELEGATE_BASE_TESTING_FILE_H_
-#define COREML_DELEGATE_BASE_TESTING_FILE_H_
+#ifndef COREML_DELEGATE_BASE_TESTING_FAILING_FILES_H_
+#define COREML_DELEGATE_BASE_TESTING_FAILING_FILES_H_
 
-// File systems for tests: one in memory and one that fails on command. base/testing_power_loss.h
-// has one that loses power.
+// A file system for tests that fails on command.
 //
 //   InMemoryFiles memory;
 //   FailingFileSystem files(memory);
@@ -13,71 +12,14 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 
 namespace coreml_delegate {
-
-// A file system in memory. `/` is there from the start. What was mapped stays as it was when the
-// file is removed or replaced.
-class InMemoryFiles final : public FileSystem {
- public:
-  InMemoryFiles() = default;
-
-  Result<FileInfo> info(const std::string& path) const override;
-  Result<std::vector<DirectoryEntry>> list(const std::string& path) const override;
-  using FileSystem::map;
-  Result<Bytes> map(const std::string& path, Links links) const override;
-  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override;
-  Status make_directory(const std::string& path) override;
-  Result<std::string> make_unique_directory(const std::string& parent,
-                                            const std::string& prefix) override;
-  Status rename(const std::string& from, const std::string& to) override;
-  Status remove_file(const std::string& path) override;
-  Status remove_tree(const std::string& path) override;
-  Status sync_directory(const std::string& path) override;
-  Status sync_file(const std::string& path) override;
-  Result<std::unique_ptr<FileLock>> try_lock(const std::string& path, LockMode mode,
-                                             MissingLock missing) override;
-  Result<SpaceInfo> space(const std::string& path) const override;
-
-  // Every path there is but the root, sorted.
-  std::vector<std::string> paths() const;
-  // Puts a node of any kind at `path`, such as a symbolic link or a device. Its parent must be
-  // there.
-  void put(const std::string& path, FileKind kind, std::string content = {});
-  // What space() answers; plenty at the start. Writing does not change it.
-  void set_free_space(uint64_t bytes);
-
- private:
-  struct LockState {
-    int shared = 0;
-    bool exclusive = false;
-  };
-  struct Node {
-    FileKind kind = FileKind::kFile;
-    std::shared_ptr<const std::vector<std::byte>> content;  // Replaced, never changed.
-    int64_t modified_ns = 0;
-    std::shared_ptr<LockState> lock;  // Null until somebody locks the file.
-  };
-  class Writer;
-  class Lock;
-
-  // Both under mutex_; paths normalised.
-  const Node* find(const std::string& path) const;
-  Status check_parent(const std::string& path) const;
-
-  mutable std::mutex mutex_;
-  std::map<std::string, Node> nodes_;
-  uint64_t unique_ = 0;
-  uint64_t free_space_ = uint64_t{1} << 50;
-};
 
 enum class FileOperation {
   kInfo,
@@ -157,4 +99,4 @@ class FailingFileSystem final : public FileSystem {
 
 }  // namespace coreml_delegate
 
-#endif  // COREML_DELEGATE_BASE_TESTING_FILE_H_
+#endif  // COREML_DELEGATE_BASE_TESTING_FAILING_FILES_H_

@@ -1,6 +1,8 @@
-#include "base/testing_power_loss.h"
+#include "base/testing_memory_files.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
 #include <utility>
 
 namespace coreml_delegate {
@@ -17,11 +19,17 @@ std::vector<std::string> components(const std::string& path) {
   return parts;
 }
 
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
 }  // namespace
 
-class PowerLossFiles::Writer final : public WritableFile {
+class InMemoryFiles::Writer final : public WritableFile {
  public:
-  Writer(PowerLossFiles& files, NodeId node, std::string path)
+  Writer(InMemoryFiles& files, NodeId node, std::string path)
       : files_(files), node_(node), path_(std::move(path)) {}
 
   Status append(ByteSpan bytes) override {
@@ -31,6 +39,7 @@ class PowerLossFiles::Writer final : public WritableFile {
     auto grown = std::make_shared<std::vector<std::byte>>(*node.content);
     grown->insert(grown->end(), bytes.begin(), bytes.end());
     node.content = std::move(grown);
+    node.modified_ns = now_ns();
     return {};
   }
   Status sync() override {
@@ -47,15 +56,15 @@ class PowerLossFiles::Writer final : public WritableFile {
   }
 
  private:
-  PowerLossFiles& files_;
+  InMemoryFiles& files_;
   const NodeId node_;
   const std::string path_;
   bool closed_ = false;
 };
 
-class PowerLossFiles::Lock final : public FileLock {
+class InMemoryFiles::Lock final : public FileLock {
  public:
-  Lock(PowerLossFiles& files, std::shared_ptr<LockState> state, std::string path, LockMode mode)
+  Lock(InMemoryFiles& files, std::shared_ptr<LockState> state, std::string path, LockMode mode)
       : files_(files), state_(std::move(state)), path_(std::move(path)), mode_(mode) {}
   ~Lock() override {
     const std::lock_guard lock(files_.mutex_);
@@ -71,18 +80,18 @@ class PowerLossFiles::Lock final : public FileLock {
   }
 
  private:
-  PowerLossFiles& files_;
+  InMemoryFiles& files_;
   const std::shared_ptr<LockState> state_;
   const std::string path_;
   const LockMode mode_;
 };
 
-PowerLossFiles::PowerLossFiles() {
+InMemoryFiles::InMemoryFiles() {
   nodes_[kRoot].kind = FileKind::kDirectory;
   safe_entries_[kRoot] = {};
 }
 
-Result<PowerLossFiles::NodeId> PowerLossFiles::find(const std::string& path) const {
+Result<InMemoryFiles::NodeId> InMemoryFiles::find(const std::string& path) const {
   NodeId at = kRoot;
   for (const std::string& name : components(path)) {
     const Node& folder = nodes_.at(at);
@@ -94,7 +103,7 @@ Result<PowerLossFiles::NodeId> PowerLossFiles::find(const std::string& path) con
   return at;
 }
 
-Result<PowerLossFiles::Place> PowerLossFiles::place(const std::string& path) const {
+Result<InMemoryFiles::Place> InMemoryFiles::place(const std::string& path) const {
   std::vector<std::string> parts = components(path);
   if (parts.empty()) return invalid_argument("the root is no entry of a folder", path);
   std::string parent;
@@ -104,13 +113,13 @@ Result<PowerLossFiles::Place> PowerLossFiles::place(const std::string& path) con
   return Place{folder, parts.back()};
 }
 
-PowerLossFiles::NodeId PowerLossFiles::entry(const Place& place) const {
+InMemoryFiles::NodeId InMemoryFiles::entry(const Place& place) const {
   const auto& entries = nodes_.at(place.folder).entries;
   const auto found = entries.find(place.name);
   return found == entries.end() ? 0 : found->second;
 }
 
-void PowerLossFiles::apply(const Change& change, std::map<NodeId, Node>& nodes) {
+void InMemoryFiles::apply(const Change& change, std::map<NodeId, Node>& nodes) {
   if (change.from != 0) {
     auto& entries = nodes[change.from].entries;
     const auto found = entries.find(change.from_name);
@@ -119,32 +128,33 @@ void PowerLossFiles::apply(const Change& change, std::map<NodeId, Node>& nodes) 
   if (change.to != 0) nodes[change.to].entries[change.to_name] = change.node;
 }
 
-void PowerLossFiles::change(Change change) {
+void InMemoryFiles::change(Change change) {
   apply(change, nodes_);
   changes_.push_back(std::move(change));
 }
 
-Result<PowerLossFiles::NodeId> PowerLossFiles::add(const std::string& path, FileKind kind) {
+Result<InMemoryFiles::NodeId> InMemoryFiles::add(const std::string& path, FileKind kind) {
   ASSIGN_OR_RETURN(const Place where, place(path));
   if (entry(where) != 0) return already_exists("there is something of that name", path);
   const NodeId id = next_node_++;
   Node& node = nodes_[id];
   node.kind = kind;
+  node.modified_ns = now_ns();
   if (kind == FileKind::kFile) node.content = std::make_shared<const std::vector<std::byte>>();
   change({.node = id, .from = 0, .from_name = {}, .to = where.folder, .to_name = where.name});
   return id;
 }
 
-Result<FileInfo> PowerLossFiles::info(const std::string& path) const {
+Result<FileInfo> InMemoryFiles::info(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const NodeId id, find(path));
   const Node& node = nodes_.at(id);
   return FileInfo{.kind = node.kind,
                   .size = node.content == nullptr ? 0 : node.content->size(),
-                  .modified_ns = 0};
+                  .modified_ns = node.modified_ns};
 }
 
-Result<std::vector<DirectoryEntry>> PowerLossFiles::list(const std::string& path) const {
+Result<std::vector<DirectoryEntry>> InMemoryFiles::list(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const NodeId id, find(path));
   if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("is not a folder", path);
@@ -155,27 +165,30 @@ Result<std::vector<DirectoryEntry>> PowerLossFiles::list(const std::string& path
   return entries;
 }
 
-Result<Bytes> PowerLossFiles::map(const std::string& path, Links /*links*/) const {
+Result<Bytes> InMemoryFiles::map(const std::string& path, Links /*links*/) const {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const NodeId id, find(path));
   const Node& node = nodes_.at(id);
+  if (node.kind == FileKind::kSymbolicLink) {
+    return invalid_argument("is a symbolic link, which is not followed here", path);
+  }
   if (node.kind != FileKind::kFile) return invalid_argument("is not a regular file", path);
   return Bytes(ByteSpan(*node.content), node.content);
 }
 
-Result<std::unique_ptr<WritableFile>> PowerLossFiles::create(const std::string& path) {
+Result<std::unique_ptr<WritableFile>> InMemoryFiles::create(const std::string& path) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const NodeId id, add(path, FileKind::kFile));
   return std::unique_ptr<WritableFile>(std::make_unique<Writer>(*this, id, path));
 }
 
-Status PowerLossFiles::make_directory(const std::string& path) {
+Status InMemoryFiles::make_directory(const std::string& path) {
   const std::lock_guard lock(mutex_);
   return add(path, FileKind::kDirectory).status();
 }
 
-Result<std::string> PowerLossFiles::make_unique_directory(const std::string& parent,
-                                                          const std::string& prefix) {
+Result<std::string> InMemoryFiles::make_unique_directory(const std::string& parent,
+                                                         const std::string& prefix) {
   for (;;) {
     std::string path;
     {
@@ -188,16 +201,18 @@ Result<std::string> PowerLossFiles::make_unique_directory(const std::string& par
   }
 }
 
-Status PowerLossFiles::rename(const std::string& from, const std::string& to) {
+Status InMemoryFiles::rename(const std::string& from, const std::string& to) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const Place source, place(from));
   const NodeId id = entry(source);
   if (id == 0) return not_found("no such file or folder", from);
   ASSIGN_OR_RETURN(const Place target, place(to));
+  const bool is_directory = nodes_.at(id).kind == FileKind::kDirectory;
+  if (is_directory && (entry(target) == id || is_at_or_below(target.folder, id))) {
+    return io_error("a folder cannot be moved below itself", from);
+  }
   if (const NodeId there = entry(target); there != 0) {
-    if (nodes_.at(id).kind == FileKind::kDirectory) {
-      return already_exists("there is something of that name", to);
-    }
+    if (is_directory) return already_exists("there is something of that name", to);
     if (nodes_.at(there).kind == FileKind::kDirectory) return io_error("is a folder", to);
   }
   change({.node = id,
@@ -208,7 +223,7 @@ Status PowerLossFiles::rename(const std::string& from, const std::string& to) {
   return {};
 }
 
-Status PowerLossFiles::remove_file(const std::string& path) {
+Status InMemoryFiles::remove_file(const std::string& path) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const Place where, place(path));
   const NodeId id = entry(where);
@@ -218,7 +233,7 @@ Status PowerLossFiles::remove_file(const std::string& path) {
   return {};
 }
 
-void PowerLossFiles::remove_below(NodeId folder) {
+void InMemoryFiles::remove_below(NodeId folder) {
   const std::map<std::string, NodeId> entries = nodes_.at(folder).entries;
   for (const auto& [name, child] : entries) {
     if (nodes_.at(child).kind == FileKind::kDirectory) remove_below(child);
@@ -226,7 +241,7 @@ void PowerLossFiles::remove_below(NodeId folder) {
   }
 }
 
-Status PowerLossFiles::remove_tree(const std::string& path) {
+Status InMemoryFiles::remove_tree(const std::string& path) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const Place where, place(path));
   const NodeId id = entry(where);
@@ -237,7 +252,7 @@ Status PowerLossFiles::remove_tree(const std::string& path) {
   return {};
 }
 
-Status PowerLossFiles::sync_directory(const std::string& path) {
+Status InMemoryFiles::sync_directory(const std::string& path) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const NodeId id, find(path));
   if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("is not a folder", path);
@@ -248,7 +263,7 @@ Status PowerLossFiles::sync_directory(const std::string& path) {
   return {};
 }
 
-Status PowerLossFiles::sync_file(const std::string& path) {
+Status InMemoryFiles::sync_file(const std::string& path) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const NodeId id, find(path));
   Node& node = nodes_.at(id);
@@ -257,8 +272,8 @@ Status PowerLossFiles::sync_file(const std::string& path) {
   return {};
 }
 
-Result<std::unique_ptr<FileLock>> PowerLossFiles::try_lock(const std::string& path, LockMode mode,
-                                                           MissingLock missing) {
+Result<std::unique_ptr<FileLock>> InMemoryFiles::try_lock(const std::string& path, LockMode mode,
+                                                          MissingLock missing) {
   const std::lock_guard lock(mutex_);
   Result<NodeId> id = find(path);
   if (!id.ok()) {
@@ -268,6 +283,7 @@ Result<std::unique_ptr<FileLock>> PowerLossFiles::try_lock(const std::string& pa
     id = add(path, FileKind::kFile);
     if (!id.ok()) return id.status();
   }
+  if (nodes_.at(*id).kind != FileKind::kFile) return io_error("is not a regular file", path);
   const std::shared_ptr<LockState> state = nodes_.at(*id).lock;
   if (state->exclusive || (mode == LockMode::kExclusive && state->shared > 0)) {
     return failed_precondition("somebody else has locked it", path);
@@ -280,13 +296,56 @@ Result<std::unique_ptr<FileLock>> PowerLossFiles::try_lock(const std::string& pa
   return std::unique_ptr<FileLock>(std::make_unique<Lock>(*this, state, path, mode));
 }
 
-Result<SpaceInfo> PowerLossFiles::space(const std::string& path) const {
+Result<SpaceInfo> InMemoryFiles::space(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   RETURN_IF_ERROR(find(path).status());
-  return SpaceInfo{.free_bytes = uint64_t{1} << 50, .total_bytes = uint64_t{1} << 50};
+  return SpaceInfo{.free_bytes = free_space_, .total_bytes = uint64_t{1} << 50};
 }
 
-void PowerLossFiles::lose_power(uint64_t seed) {
+void InMemoryFiles::set_free_space(uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  free_space_ = bytes;
+}
+
+void InMemoryFiles::list_below(NodeId folder, const std::string& path,
+                               std::vector<std::string>& paths) const {
+  for (const auto& [name, child] : nodes_.at(folder).entries) {
+    const std::string below = path + "/" + name;
+    paths.push_back(below);
+    list_below(child, below, paths);
+  }
+}
+
+std::vector<std::string> InMemoryFiles::paths() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string> paths;
+  list_below(kRoot, "", paths);
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+void InMemoryFiles::put(const std::string& path, FileKind kind, const std::string& content) {
+  const ByteSpan bytes = as_bytes(content);
+  const std::lock_guard lock(mutex_);
+  const Result<Place> where = place(path);
+  if (!where.ok()) std::abort();  // A mistake of the test's.
+  if (const NodeId there = entry(*where); there != 0) {
+    change(
+        {.node = there, .from = where->folder, .from_name = where->name, .to = 0, .to_name = {}});
+  }
+  const Result<NodeId> id = add(path, kind);
+  if (!id.ok()) std::abort();
+  nodes_.at(*id).content =
+      std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
+}
+
+bool InMemoryFiles::is_at_or_below(NodeId node, NodeId folder) const {
+  if (node == folder) return true;
+  return std::ranges::any_of(nodes_.at(folder).entries,
+                             [&](const auto& entry) { return is_at_or_below(node, entry.second); });
+}
+
+void InMemoryFiles::lose_power(uint64_t seed) {
   const std::lock_guard lock(mutex_);
   std::mt19937_64 random(seed);
   // How much of what was not synced reaches the disk differs from case to case: all, none, some.
@@ -326,7 +385,7 @@ void PowerLossFiles::lose_power(uint64_t seed) {
   }
 }
 
-PowerLossFiles::Losses PowerLossFiles::losses() const {
+InMemoryFiles::Losses InMemoryFiles::losses() const {
   const std::lock_guard lock(mutex_);
   return losses_;
 }

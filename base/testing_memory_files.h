@@ -1,13 +1,14 @@
-#ifndef COREML_DELEGATE_BASE_TESTING_POWER_LOSS_H_
-#define COREML_DELEGATE_BASE_TESTING_POWER_LOSS_H_
+#ifndef COREML_DELEGATE_BASE_TESTING_MEMORY_FILES_H_
+#define COREML_DELEGATE_BASE_TESTING_MEMORY_FILES_H_
 
-// A file system in memory that can lose power: what was not synced is then dropped, torn, filled
-// with zeros or kept, and changes of folders happen in another order or not at all.
+// A file system in memory for tests. `/` is there from the start; what was mapped stays as it was
+// when the file is removed or replaced. It can lose power: what was not synced is then dropped,
+// torn, filled with zeros or kept, and changes of folders happen in another order or not at all.
 //
-//   PowerLossFiles files;
+//   InMemoryFiles files;
 //   publish(files);
-//   files.lose_power(seed);        // A state that a disk could be in afterwards, chosen by the
-//   seed. open_and_check(files);
+//   files.lose_power(seed);  // Into a state, chosen by the seed, that a disk could then be in.
+//   open_and_check(files);
 //
 // The rules are those of POSIX at their weakest. A file's content is safe after sync() of its
 // writer or sync_file(); an entry of a folder (made, renamed to, removed) after sync_directory() of
@@ -30,9 +31,9 @@
 
 namespace coreml_delegate {
 
-class PowerLossFiles final : public FileSystem {
+class InMemoryFiles final : public FileSystem {
  public:
-  PowerLossFiles();
+  InMemoryFiles();
 
   Result<FileInfo> info(const std::string& path) const override;
   Result<std::vector<DirectoryEntry>> list(const std::string& path) const override;
@@ -50,6 +51,14 @@ class PowerLossFiles final : public FileSystem {
   Result<std::unique_ptr<FileLock>> try_lock(const std::string& path, LockMode mode,
                                              MissingLock missing) override;
   Result<SpaceInfo> space(const std::string& path) const override;
+
+  // Every path there is but the root, sorted.
+  std::vector<std::string> paths() const;
+  // Puts a node of any kind at `path`, such as a symbolic link or a device, in place of what was
+  // there. Its parent must be there.
+  void put(const std::string& path, FileKind kind, const std::string& content = {});
+  // What space() answers; plenty at the start. Writing does not change it.
+  void set_free_space(uint64_t bytes);
 
   // Puts the file system into a state that it may have after power is lost now. Then everything in
   // it is as if synced.
@@ -75,6 +84,7 @@ class PowerLossFiles final : public FileSystem {
     std::map<std::string, NodeId> entries;                  // A folder's.
     std::shared_ptr<const std::vector<std::byte>> content;  // A file's. Replaced, never changed.
     size_t synced_bytes = 0;                                // Of content, which only grows.
+    int64_t modified_ns = 0;
     std::shared_ptr<LockState> lock = std::make_shared<LockState>();
   };
   // One change of folders: `node` leaves one entry, enters another, or both.
@@ -101,6 +111,8 @@ class PowerLossFiles final : public FileSystem {
   Result<NodeId> add(const std::string& path, FileKind kind);
   void change(Change change);
   void remove_below(NodeId folder);
+  void list_below(NodeId folder, const std::string& path, std::vector<std::string>& paths) const;
+  bool is_at_or_below(NodeId node, NodeId folder) const;
   static void apply(const Change& change, std::map<NodeId, Node>& nodes);
 
   mutable std::mutex mutex_;
@@ -110,9 +122,10 @@ class PowerLossFiles final : public FileSystem {
   std::vector<Change> changes_;
   NodeId next_node_ = kRoot + 1;
   uint64_t unique_ = 0;
+  uint64_t free_space_ = uint64_t{1} << 50;
   Losses losses_;
 };
 
 }  // namespace coreml_delegate
 
-#endif  // COREML_DELEGATE_BASE_TESTING_POWER_LOSS_H_
+#endif  // COREML_DELEGATE_BASE_TESTING_MEMORY_FILES_H_
