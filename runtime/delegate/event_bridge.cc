@@ -79,8 +79,11 @@ void EventBridge::on_timing(const engine::TimingEvent& event) {
 
 void EventBridge::on_intermediate_value(std::string_view name,
                                         const engine::ConstTensorView& value) {
-  if (tracer_ == nullptr) return;
-  const auto scalar_type = to_scalar_type(value.dtype);
+  // A tracer that has failed once may have been left with half an entry.
+  if (tracer_ == nullptr || reported_loss_) return;
+  // ETDump (ExecuTorch 1.5) has no float16: it refuses one and corrupts the heap later on.
+  const DataType dtype = value.dtype == DataType::kFloat16 ? DataType::kFloat32 : value.dtype;
+  const auto scalar_type = to_scalar_type(dtype);
   const size_t rank = value.shape.size();
   if (!scalar_type || rank > kMaxConversionRank) return;
   std::array<executorch::aten::SizesType, kMaxConversionRank> sizes{};
@@ -98,11 +101,11 @@ void EventBridge::on_intermediate_value(std::string_view name,
   // The tracer copies the bytes as they lie, so they must lie row by row.
   std::vector<std::byte> copy;
   const void* data = value.data;
-  if (!is_contiguous(value.shape, value.strides)) {
-    copy.resize(count * data_type_size(value.dtype));
-    const Status copied = convert_tensor(
-        value.shape, {value.dtype, value.data, value.strides},
-        {value.dtype, copy.data(), std::span(row_major).first(rank)}, std::string(name));
+  if (dtype != value.dtype || !is_contiguous(value.shape, value.strides)) {
+    copy.resize(count * data_type_size(dtype));
+    const Status copied =
+        convert_tensor(value.shape, {value.dtype, value.data, value.strides},
+                       {dtype, copy.data(), std::span(row_major).first(rank)}, std::string(name));
     if (!copied.ok()) return;
     data = copy.data();
   }
@@ -111,13 +114,12 @@ void EventBridge::on_intermediate_value(std::string_view name,
   const executorch::runtime::Result<bool> logged = tracer_->log_intermediate_output_delegate(
       std::string(name).c_str(), executorch::runtime::kUnsetDelegateDebugIntId,
       executorch::aten::Tensor(&tensor));
-  if (!logged.ok() && !reported_loss_) {
+  if (!logged.ok()) {
     reported_loss_ = true;
-    COREML_DELEGATE_LOG(
-        kWarning,
-        "CoreMLBackend: the event tracer did not take the value of %s (%s), and maybe not "
-        "those of later operations; a larger debug buffer may help",
-        std::string(name).c_str(), executorch::runtime::to_string(logged.error()));
+    COREML_DELEGATE_LOG(kWarning,
+                        "CoreMLBackend: the event tracer did not take the value of %s (%s); it is "
+                        "not given those of later operations",
+                        std::string(name).c_str(), executorch::runtime::to_string(logged.error()));
   }
 }
 

@@ -1,0 +1,294 @@
+#include "runtime/runner/command_line.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+namespace coreml_delegate::runner {
+namespace {
+
+constexpr char kHelp[] =
+    R"(coreml_runner: executes a method of an ExecuTorch program with Core ML delegates.
+
+  coreml_runner --model model.pte
+  coreml_runner --model model.pte --input image.npy --output out/y
+  coreml_runner --model model.pte --input 1=mask.bin --seed 7 --iterations 100 --warm-up 5
+  coreml_runner --model model.pte --etdump model.etdump --debug-buffer values.bin
+  coreml_runner --model model.pte --cache-dir /data/cache --numeric-mode float16
+
+What runs
+  --model FILE             the .pte; its name may also stand alone
+  --data FILE              a .ptd with weights that lie outside the program
+  --method NAME            default: forward
+  --input [INDEX=]VALUE    an input: a .npy file, any other file as raw little-endian elements, or a
+                           number where the method takes a number. Without INDEX: the next one
+  --seed N                 inputs not given are normal reals and zero integers; without it, ones
+  --mmap                   map the file instead of reading it
+
+How often
+  --iterations N           timed executions (default: 1)
+  --warm-up N              executions before them (default: 0)
+  --reset-states           states go back to their initial values before each execution
+
+What is written
+  --output PREFIX          the last outputs, as PREFIX0.npy, PREFIX1.npy, ...
+  --output-format FORMAT   npy (default) or raw (PREFIX0.bin, ...)
+  --etdump FILE            ExecuTorch's event trace, for its Inspector
+  --debug-buffer FILE      the values of operations within delegates, beside --etdump
+  --json                   the result as one JSON value
+
+The delegate
+  --cache-dir FOLDER       keep compiled models here from run to run
+  --cache-budget-mb N      how much they may take together
+  --cache-verification W   first_use, sampled, full or none: when their checksums are compared
+  --engine NAME            coreml, portable
+  --compute-units UNITS    all, cpu_only, cpu_and_gpu, cpu_and_ne
+  --numeric-mode MODE      float32, float16: how an engine off Apple platforms computes float16
+  --threads N              of one execution; 0: the engine's choice
+  --warm-up-on-load        one execution with zeros while the method is loaded
+
+  --verbose                the log of ExecuTorch and the delegate on standard error
+  --help                   this
+
+Results go to standard output, errors to standard error. Exit code: 0; 1 when something failed; 2
+for a wrong command line. Off Apple platforms everything runs on the CPU, and agreement with Core ML
+is not established by it.
+)";
+
+using Words = std::vector<std::string>;
+
+Status refuse(const std::string& why, const std::string& option) {
+  return invalid_argument(why + "; --help lists the options", option);
+}
+
+Result<int64_t> parse_integer(const std::string& text, const std::string& option, int64_t low,
+                              int64_t high) {
+  int64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || rest != end || value < low || value > high) {
+    return refuse("the option takes a whole number from " + std::to_string(low) + " to " +
+                      std::to_string(high) + ", not \"" + text + "\"",
+                  option);
+  }
+  return value;
+}
+
+Status set_integer(const std::string& text, const std::string& option, int64_t low, int64_t high,
+                   int64_t& target) {
+  ASSIGN_OR_RETURN(target, parse_integer(text, option, low, high));
+  return {};
+}
+
+Status set_optional_int(const std::string& text, const std::string& option,
+                        std::optional<int>& target) {
+  ASSIGN_OR_RETURN(const int64_t value,
+                   parse_integer(text, option, 0, std::numeric_limits<int>::max()));
+  target = static_cast<int>(value);
+  return {};
+}
+
+Status add_input(const std::string& text, CommandLine& line) {
+  GivenInput input;
+  const size_t equals = text.find('=');
+  const bool has_index =
+      equals != std::string::npos && equals > 0 &&
+      std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(equals),
+                  [](char c) { return c >= '0' && c <= '9'; });
+  if (has_index) {
+    ASSIGN_OR_RETURN(const int64_t index,
+                     parse_integer(text.substr(0, equals), "--input", 0, 1'000'000));
+    input.index = static_cast<size_t>(index);
+    input.value = text.substr(equals + 1);
+  } else {
+    input.index = line.inputs.empty() ? 0 : line.inputs.back().index + 1;
+    input.value = text;
+  }
+  if (input.value.empty()) return refuse("an input is a file or a number", "--input " + text);
+  for (const GivenInput& other : line.inputs) {
+    if (other.index == input.index) {
+      return refuse("input " + std::to_string(input.index) + " is given twice", "--input " + text);
+    }
+  }
+  line.inputs.push_back(std::move(input));
+  return {};
+}
+
+struct Option {
+  const char* name;
+  Status (*set)(const std::string& value, CommandLine& line);
+};
+
+constexpr int64_t kLarge = int64_t{1} << 40;
+
+// Options with a value.
+constexpr std::array kOptions = {
+    Option{"--model",
+           [](const std::string& value, CommandLine& line) -> Status {
+             if (!line.model.empty()) return refuse("there is a second model", value);
+             line.model = value;
+             return {};
+           }},
+    Option{"--data",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.data = value;
+             return {};
+           }},
+    Option{"--method",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.method = value;
+             return {};
+           }},
+    Option{"--input", add_input},
+    Option{"--seed",
+           [](const std::string& value, CommandLine& line) -> Status {
+             ASSIGN_OR_RETURN(const int64_t seed, parse_integer(value, "--seed", 0, kLarge));
+             line.seed = static_cast<uint64_t>(seed);
+             return {};
+           }},
+    Option{"--iterations",
+           [](const std::string& value, CommandLine& line) {
+             return set_integer(value, "--iterations", 1, kLarge, line.iterations);
+           }},
+    Option{"--warm-up",
+           [](const std::string& value, CommandLine& line) {
+             return set_integer(value, "--warm-up", 0, kLarge, line.warm_up);
+           }},
+    Option{"--output",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.output_prefix = value;
+             return {};
+           }},
+    Option{"--output-format",
+           [](const std::string& value, CommandLine& line) -> Status {
+             if (value != "npy" && value != "raw") {
+               return refuse("the format is npy or raw, not \"" + value + "\"", "--output-format");
+             }
+             line.writes_raw = value == "raw";
+             return {};
+           }},
+    Option{"--etdump",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.etdump = value;
+             return {};
+           }},
+    Option{"--debug-buffer",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.debug_buffer = value;
+             return {};
+           }},
+    Option{"--cache-dir",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.cache_dir = value;
+             return {};
+           }},
+    Option{"--cache-budget-mb",
+           [](const std::string& value, CommandLine& line) {
+             return set_optional_int(value, "--cache-budget-mb", line.cache_budget_megabytes);
+           }},
+    Option{"--cache-verification",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.cache_verification = value;
+             return {};
+           }},
+    Option{"--engine",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.engine = value;
+             return {};
+           }},
+    Option{"--compute-units",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.compute_units = value;
+             return {};
+           }},
+    Option{"--numeric-mode",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.numeric_mode = value;
+             return {};
+           }},
+    Option{"--threads",
+           [](const std::string& value, CommandLine& line) {
+             return set_optional_int(value, "--threads", line.threads);
+           }},
+};
+
+struct Flag {
+  const char* name;
+  bool CommandLine::*target;
+};
+
+constexpr std::array kFlags = {
+    Flag{"--help", &CommandLine::wants_help},
+    Flag{"--mmap", &CommandLine::maps_file},
+    Flag{"--reset-states", &CommandLine::resets_states},
+    Flag{"--warm-up-on-load", &CommandLine::warms_up_on_load},
+    Flag{"--json", &CommandLine::as_json},
+    Flag{"--verbose", &CommandLine::is_verbose},
+};
+
+// The names of ExecuTorch's executor_runner and of the stock delegate's runner.
+constexpr std::array<std::pair<std::string_view, const char*>, 9> kAliases = {{
+    {"-h", "--help"},
+    {"--model-path", "--model"},
+    {"--data-path", "--data"},
+    {"--method-name", "--method"},
+    {"--num-executions", "--iterations"},
+    {"--etdump-path", "--etdump"},
+    {"--debug-buffer-path", "--debug-buffer"},
+    {"--cpu-threads", "--threads"},
+    {"--compute-unit", "--compute-units"},
+}};
+
+std::string canonical_name(std::string name) {
+  std::replace(name.begin(), name.end(), '_', '-');
+  for (const auto& [alias, meant] : kAliases) {
+    if (name == alias) return meant;
+  }
+  return name;
+}
+
+}  // namespace
+
+Result<CommandLine> parse_command_line(const Words& arguments) {
+  CommandLine line;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& word = arguments[i];
+    if (word.empty() || word[0] != '-') {
+      if (!line.model.empty()) return refuse("there is a second model", word);
+      line.model = word;
+      continue;
+    }
+    const size_t equals = word.find('=');
+    const std::string name = canonical_name(word.substr(0, equals));
+    const auto flag = std::find_if(kFlags.begin(), kFlags.end(),
+                                   [&](const Flag& known) { return name == known.name; });
+    if (flag != kFlags.end()) {
+      if (equals != std::string::npos) return refuse("the option takes no value", name);
+      line.*(flag->target) = true;
+      continue;
+    }
+    const auto option = std::find_if(kOptions.begin(), kOptions.end(),
+                                     [&](const Option& known) { return name == known.name; });
+    if (option == kOptions.end()) return refuse("there is no such option", word);
+    if (equals == std::string::npos && i + 1 == arguments.size()) {
+      return refuse("the option needs a value", name);
+    }
+    const std::string value =
+        equals == std::string::npos ? arguments[++i] : word.substr(equals + 1);
+    RETURN_IF_ERROR(option->set(value, line));
+  }
+  if (line.wants_help) return line;
+  if (line.model.empty()) return refuse("name the program to run", "--model");
+  if (!line.debug_buffer.empty() && line.etdump.empty()) {
+    return refuse("the values can only be read with the trace: give --etdump too",
+                  "--debug-buffer");
+  }
+  return line;
+}
+
+const char* help_text() { return kHelp; }
+
+}  // namespace coreml_delegate::runner

@@ -1,0 +1,68 @@
+#ifndef COREML_DELEGATE_RUNTIME_RUNNER_COMMAND_LINE_H_
+#define COREML_DELEGATE_RUNTIME_RUNNER_COMMAND_LINE_H_
+
+// The command line of coreml_runner.
+//
+// Thread rule: pure functions.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/status.h"
+
+namespace coreml_delegate::runner {
+
+// An argument of the method, as given: a file, or a number for a scalar argument.
+struct GivenInput {
+  size_t index = 0;
+  std::string value;
+};
+
+struct CommandLine {
+  bool wants_help = false;
+
+  std::string model;
+  std::string data;  // A .ptd with the program's external weights; empty: none.
+  std::string method = "forward";
+  std::vector<GivenInput> inputs;
+  // Inputs that are not given are ones, or normal reals and zero integers of this seed.
+  std::optional<uint64_t> seed;
+  bool maps_file = false;
+
+  int64_t iterations = 1;
+  int64_t warm_up = 0;
+  bool resets_states = false;
+
+  std::string output_prefix;  // Empty: outputs are not written.
+  bool writes_raw = false;
+  std::string etdump;        // Empty: nothing is traced.
+  std::string debug_buffer;  // Empty: no intermediate values.
+
+  // Options of the delegate; what is not set is left to the program.
+  std::optional<std::string> engine;
+  std::optional<std::string> compute_units;
+  std::optional<std::string> numeric_mode;
+  std::optional<int> threads;
+  std::optional<std::string> cache_dir;
+  std::optional<int> cache_budget_megabytes;
+  std::optional<std::string> cache_verification;
+  bool warms_up_on_load = false;
+
+  bool as_json = false;
+  bool is_verbose = false;
+};
+
+// `arguments` without the program's name. Options are --name VALUE or --name=VALUE, with `-` or
+// `_` between words; the names of ExecuTorch's executor_runner (--model_path, --method_name,
+// --num_executions, --etdump_path, --debug_buffer_path, --data_path, --cpu_threads) are understood.
+// invalid_argument says which one is wrong.
+Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments);
+
+// What --help prints.
+const char* help_text();
+
+}  // namespace coreml_delegate::runner
+
+#endif  // COREML_DELEGATE_RUNTIME_RUNNER_COMMAND_LINE_H_

@@ -1,0 +1,89 @@
+#include "runtime/runner/command_line.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace coreml_delegate::runner {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string refusal(const std::vector<std::string>& arguments) {
+  const Result<CommandLine> line = parse_command_line(arguments);
+  EXPECT_FALSE(line.ok());
+  return line.ok() ? "" : line.status().to_string();
+}
+
+TEST(CommandLineTest, BothSpellingsOfAnOption) {
+  const Result<CommandLine> line = parse_command_line(
+      {"--model=m.pte", "--warm_up", "3", "--iterations", "20", "--mmap", "--numeric-mode=float16",
+       "--threads", "2", "--cache-dir=/c", "--seed", "9", "--output", "out/y"});
+  ASSERT_TRUE(line.ok()) << line.status().to_string();
+  EXPECT_EQ(line->model, "m.pte");
+  EXPECT_EQ(line->method, "forward");
+  EXPECT_EQ(line->warm_up, 3);
+  EXPECT_EQ(line->iterations, 20);
+  EXPECT_TRUE(line->maps_file);
+  EXPECT_EQ(line->numeric_mode, "float16");
+  EXPECT_EQ(line->threads, 2);
+  EXPECT_EQ(line->cache_dir, "/c");
+  EXPECT_EQ(line->seed, 9u);
+  EXPECT_EQ(line->output_prefix, "out/y");
+  EXPECT_EQ(line->engine, std::nullopt);
+}
+
+TEST(CommandLineTest, NamesOfOtherRunnersAreUnderstood) {
+  const Result<CommandLine> line =
+      parse_command_line({"--model_path", "m.pte", "--method_name", "decode", "--num_executions=7",
+                          "--etdump_path", "a", "--debug_buffer_path", "b", "--cpu_threads", "1"});
+  ASSERT_TRUE(line.ok()) << line.status().to_string();
+  EXPECT_EQ(line->model, "m.pte");
+  EXPECT_EQ(line->method, "decode");
+  EXPECT_EQ(line->iterations, 7);
+  EXPECT_EQ(line->etdump, "a");
+  EXPECT_EQ(line->debug_buffer, "b");
+  EXPECT_EQ(line->threads, 1);
+}
+
+TEST(CommandLineTest, InputsAreCountedOn) {
+  const Result<CommandLine> line =
+      parse_command_line({"m.pte", "--input", "a.npy", "--input", "3=b=c.npy", "--input", "d.bin",
+                          "--input", "1=5", "--input", "x=y.npy"});
+  ASSERT_TRUE(line.ok()) << line.status().to_string();
+  ASSERT_EQ(line->inputs.size(), 5u);
+  EXPECT_EQ(line->inputs[0].index, 0u);
+  EXPECT_EQ(line->inputs[1].index, 3u);
+  EXPECT_EQ(line->inputs[1].value, "b=c.npy");
+  EXPECT_EQ(line->inputs[2].index, 4u);
+  EXPECT_EQ(line->inputs[3].value, "5");
+  // What stands before the sign is no number, so it belongs to the file's name.
+  EXPECT_EQ(line->inputs[4].index, 2u);
+  EXPECT_EQ(line->inputs[4].value, "x=y.npy");
+}
+
+TEST(CommandLineTest, HelpNeedsNothingElse) {
+  const Result<CommandLine> line = parse_command_line({"--help"});
+  ASSERT_TRUE(line.ok());
+  EXPECT_TRUE(line->wants_help);
+  EXPECT_THAT(help_text(), HasSubstr("coreml_runner --model model.pte"));
+}
+
+TEST(CommandLineTest, WhatIsWrongIsNamed) {
+  EXPECT_THAT(refusal({}), HasSubstr("name the program to run"));
+  EXPECT_THAT(refusal({"m.pte", "n.pte"}), HasSubstr("second model"));
+  EXPECT_THAT(refusal({"m.pte", "--model", "n.pte"}), HasSubstr("second model"));
+  EXPECT_THAT(refusal({"m.pte", "--frobnicate", "1"}), HasSubstr("--frobnicate"));
+  EXPECT_THAT(refusal({"m.pte", "--iterations"}), HasSubstr("needs a value"));
+  EXPECT_THAT(refusal({"m.pte", "--json=yes"}), HasSubstr("takes no value"));
+  EXPECT_THAT(refusal({"m.pte", "--debug-buffer", "v.bin"}), HasSubstr("--etdump"));
+  EXPECT_THAT(refusal({"m.pte", "--output-format", "png"}), HasSubstr("npy or raw"));
+  EXPECT_THAT(refusal({"m.pte", "--input", "0="}), HasSubstr("a file or a number"));
+  EXPECT_THAT(refusal({"m.pte", "--input", "0=a", "--input", "0=b"}), HasSubstr("given twice"));
+  for (const char* number : {"0", "-1", "1.5", "ten", "", "99999999999999999999"}) {
+    EXPECT_THAT(refusal({"m.pte", "--iterations", number}), HasSubstr("whole number")) << number;
+  }
+  EXPECT_THAT(refusal({"m.pte", "--threads", "4294967296"}), HasSubstr("whole number"));
+}
+
+}  // namespace
+}  // namespace coreml_delegate::runner

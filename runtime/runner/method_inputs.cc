@@ -1,0 +1,211 @@
+#include "runtime/runner/method_inputs.h"
+
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <numbers>
+#include <span>
+#include <utility>
+
+#include "base/tensor_type.h"
+#include "runtime/delegate/half_conversion.h"
+#include "runtime/delegate/tensor_types.h"
+#include "runtime/runner/npy.h"
+
+namespace coreml_delegate::runner {
+namespace {
+
+using executorch::runtime::EValue;
+using executorch::runtime::MethodMeta;
+using executorch::runtime::Tag;
+using executorch::runtime::TensorInfo;
+
+// The same numbers everywhere, which the standard library's distributions do not promise.
+class NormalNumbers {
+ public:
+  explicit NormalNumbers(uint64_t seed) : state_(seed) {}
+
+  float next() {
+    // Box and Muller.
+    const double radius = std::sqrt(-2 * std::log(1 - uniform()));
+    return static_cast<float>(radius * std::cos(2 * std::numbers::pi * uniform()));
+  }
+
+ private:
+  // In [0, 1). SplitMix64.
+  double uniform() {
+    uint64_t z = (state_ += 0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
+  }
+
+  uint64_t state_;
+};
+
+template <typename T>
+void put(std::byte* elements, size_t index, T value) {
+  std::memcpy(elements + index * sizeof(T), &value, sizeof(T));
+}
+
+void put_number(DataType dtype, std::byte* elements, size_t index, float value) {
+  switch (dtype) {
+    case DataType::kFloat16: {
+      uint16_t half;
+      float_to_half_portable(&value, &half, 1);
+      return put(elements, index, half);
+    }
+    case DataType::kFloat32:
+      return put(elements, index, value);
+    case DataType::kFloat64:
+      return put(elements, index, static_cast<double>(value));
+    case DataType::kInt16:
+    case DataType::kUInt16:
+      return put(elements, index, static_cast<int16_t>(value));
+    case DataType::kInt32:
+      return put(elements, index, static_cast<int32_t>(value));
+    case DataType::kInt64:
+      return put(elements, index, static_cast<int64_t>(value));
+    case DataType::kBool:
+    case DataType::kInt8:
+    case DataType::kUInt8:
+      return put(elements, index, static_cast<int8_t>(value));
+    case DataType::kInvalid:
+      return;
+  }
+}
+
+bool is_real(DataType dtype) {
+  return dtype == DataType::kFloat16 || dtype == DataType::kFloat32 || dtype == DataType::kFloat64;
+}
+
+std::string type_text(DataType dtype, std::span<const int64_t> shape) {
+  return std::string(data_type_name(dtype)) + shape_to_string(shape.data(), shape.size());
+}
+
+bool ends_in(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+
+}  // namespace
+
+Result<MethodInputs> MethodInputs::create(const MethodMeta& method, const CommandLine& line,
+                                          const FileSystem& files) {
+  const size_t count = method.num_inputs();
+  std::vector<const GivenInput*> given(count, nullptr);
+  for (const GivenInput& input : line.inputs) {
+    if (input.index >= count) {
+      return invalid_argument("the method takes " + std::to_string(count) +
+                                  " inputs; there is no input " + std::to_string(input.index),
+                              line.method);
+    }
+    given[input.index] = &input;
+  }
+  MethodInputs inputs;
+  for (size_t i = 0; i < count; ++i) {
+    const std::string what = "input " + std::to_string(i) + " of " + line.method;
+    const auto tag = method.input_tag(i);
+    if (!tag.ok()) return corrupt_data("the program does not say what this is", what);
+    if (*tag == Tag::Tensor) {
+      const auto info = method.input_tensor_meta(i);
+      if (!info.ok()) return corrupt_data("the program does not say what tensor this is", what);
+      RETURN_IF_ERROR(inputs.add_tensor(*info, what, given[i], line, files));
+    } else {
+      RETURN_IF_ERROR(inputs.add_scalar(*tag, what, given[i]));
+    }
+    if (given[i] == nullptr) ++inputs.made_up_;
+  }
+  return inputs;
+}
+
+Status MethodInputs::add_tensor(const TensorInfo& info, const std::string& what,
+                                const GivenInput* given, const CommandLine& line,
+                                const FileSystem& files) {
+  const DataType dtype = to_data_type(info.scalar_type());
+  if (dtype == DataType::kInvalid) {
+    return unsupported(
+        "elements of " + scalar_type_text(info.scalar_type()) + " cannot be given here", what);
+  }
+  std::vector<int64_t> shape(info.sizes().begin(), info.sizes().end());
+  size_t count = info.nbytes() / data_type_size(dtype);
+  const std::string expected = type_text(dtype, shape);
+  Bytes file;
+  ByteSpan source;
+  if (given != nullptr) {
+    Result<Bytes> mapped = files.map(given->value);
+    if (!mapped.ok()) return mapped.status().annotate("the file of " + what + " cannot be read");
+    file = *std::move(mapped);
+    source = file.span();
+    if (ends_in(given->value, ".npy")) {
+      ASSIGN_OR_RETURN(const NpyArray array, parse_npy(source, given->value));
+      if (array.dtype != dtype || array.shape.size() != shape.size()) {
+        return invalid_argument(
+            what + " is " + expected + ", the file has " + type_text(array.dtype, array.shape),
+            given->value);
+      }
+      shape = array.shape;
+      source = array.elements;
+      count = source.size() / data_type_size(dtype);
+    } else if (source.size() != info.nbytes()) {
+      return invalid_argument(what + " is " + expected + ", " + std::to_string(info.nbytes()) +
+                                  " bytes; the file has " + std::to_string(source.size()),
+                              given->value);
+    }
+  }
+  auto elements = std::make_unique<std::byte[]>(count * data_type_size(dtype));
+  if (given != nullptr) {
+    if (!source.empty()) std::memcpy(elements.get(), source.data(), source.size());
+  } else if (line.seed && is_real(dtype)) {
+    // Each input its own numbers, whatever the others are.
+    NormalNumbers numbers(*line.seed * 1'000'003 + values_.size());
+    for (size_t i = 0; i < count; ++i) put_number(dtype, elements.get(), i, numbers.next());
+  } else if (!line.seed) {
+    for (size_t i = 0; i < count; ++i) put_number(dtype, elements.get(), i, 1);
+  }
+  std::vector<executorch::aten::SizesType> sizes(shape.begin(), shape.end());
+  tensors_.push_back(
+      executorch::extension::make_tensor_ptr(std::move(sizes), elements.get(), info.scalar_type()));
+  elements_.push_back(std::move(elements));
+  values_.emplace_back(*tensors_.back());
+  descriptions_.push_back(type_text(dtype, shape));
+  return {};
+}
+
+Status MethodInputs::add_scalar(Tag tag, const std::string& what, const GivenInput* given) {
+  const std::string text = given != nullptr ? given->value : "1";
+  const auto parse = [&](auto& value) {
+    const char* const end = text.data() + text.size();
+    const auto [rest, error] = std::from_chars(text.data(), end, value);
+    return error == std::errc() && rest == end;
+  };
+  if (tag == Tag::Int) {
+    int64_t value = 0;
+    if (!parse(value)) return invalid_argument("this takes a whole number, not " + text, what);
+    values_.emplace_back(value);
+    descriptions_.push_back("int");
+    return {};
+  }
+  if (tag == Tag::Double) {
+    double value = 0;
+    if (!parse(value)) return invalid_argument("this takes a number, not " + text, what);
+    values_.emplace_back(value);
+    descriptions_.push_back("double");
+    return {};
+  }
+  if (tag == Tag::Bool) {
+    if (text != "0" && text != "1" && text != "true" && text != "false") {
+      return invalid_argument("this takes true or false, not " + text, what);
+    }
+    values_.emplace_back(text == "1" || text == "true");
+    descriptions_.push_back("bool");
+    return {};
+  }
+  if (tag == Tag::None && given == nullptr) {
+    values_.emplace_back();
+    descriptions_.push_back("none");
+    return {};
+  }
+  return unsupported("only tensors, numbers and truth values can be given here", what);
+}
+
+}  // namespace coreml_delegate::runner

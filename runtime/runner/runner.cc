@@ -1,0 +1,241 @@
+#include "runtime/runner/runner.h"
+
+#include <executorch/extension/module/module.h>
+#include <executorch/runtime/backend/backend_options_map.h>
+#include <executorch/runtime/backend/options.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string_view>
+#include <utility>
+
+#include "runtime/delegate/tensor_types.h"
+#include "runtime/include/coreml_delegate.h"
+#include "runtime/runner/executorch_messages.h"
+#include "runtime/runner/method_inputs.h"
+#include "runtime/runner/npy.h"
+#include "runtime/runner/output_facts.h"
+#include "runtime/runner/tracer.h"
+
+namespace coreml_delegate::runner {
+namespace {
+
+using executorch::extension::Module;
+using executorch::runtime::BackendOptions;
+using executorch::runtime::Error;
+using executorch::runtime::EValue;
+using executorch::runtime::LoadBackendOptionsMap;
+using executorch::runtime::Program;
+
+// The delegate takes fewer.
+using Options = BackendOptions<16>;
+
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+// Why ExecuTorch failed: what the delegate says, else what ExecuTorch logged.
+Status failed(Error error, const std::string& what, const std::string& artifact) {
+  std::string why = last_error();
+  if (why.empty()) why = first_error_message();
+  if (why.empty()) why = "ExecuTorch gives no reason";
+  char code[16];
+  std::snprintf(code, sizeof(code), "0x%02x", static_cast<unsigned>(error));
+  return Status(StatusCode::kEngineFailure, what + " (error " + code + "): " + why, artifact);
+}
+
+// What the header of a .pte says about its own size, before ExecuTorch reads beyond the end.
+Status check_program(ByteSpan file, const std::string& path) {
+  const std::string_view text = as_text(file);
+  if (file.size() < 8 || (text.substr(4, 4) != "ET12" && text.substr(4, 4) != "ET13")) {
+    return corrupt_data("the file is no ExecuTorch program: give a .pte", path);
+  }
+  // The extended header: magic, its length, sizes and positions of the program and the segments.
+  if (file.size() < 40) return corrupt_data("the file ends within its header: copy it again", path);
+  if (text.substr(8, 4) != "eh00") return {};
+  const auto number = [&](size_t at, size_t size) {
+    uint64_t value = 0;
+    for (size_t i = size; i-- > 0;) value = value << 8 | static_cast<uint64_t>(file[at + i]);
+    return value;
+  };
+  const uint64_t length = number(12, 4);
+  const uint64_t program_size = number(16, 8);
+  const uint64_t segments = number(24, 8);
+  uint64_t needed = program_size;
+  if (length >= 32 && segments != 0 && __builtin_add_overflow(segments, number(32, 8), &needed)) {
+    return corrupt_data("the header of the file cannot be: copy it again", path);
+  }
+  if (needed <= file.size()) return {};
+  return corrupt_data("the file has " + std::to_string(file.size()) + " bytes of " +
+                          std::to_string(needed) + ": it was cut short, copy it again",
+                      path);
+}
+
+Result<Options> delegate_options(const CommandLine& line) {
+  Options options;
+  Status status;
+  const auto set_string = [&]<size_t N>(const char(&key)[N],
+                                        const std::optional<std::string>& value) {
+    if (!value || !status.ok()) return;
+    // A longer one would be cut without a word.
+    if (value->size() >= executorch::runtime::kMaxOptionValueLength - 1) {
+      status = invalid_argument("the option's value has more than 254 bytes", key);
+    } else if (options.set_option(key, value->c_str()) != Error::Ok) {
+      status = internal_error("there is no room for the option");
+    }
+  };
+  const auto set = [&]<size_t N, typename T>(const char(&key)[N], const std::optional<T>& value) {
+    if (value && options.set_option(key, *value) != Error::Ok) {
+      status = internal_error("there is no room for the option");
+    }
+  };
+  set_string("engine", line.engine);
+  set_string("compute_unit", line.compute_units);
+  set_string("numeric_mode", line.numeric_mode);
+  set_string("cache_dir", line.cache_dir);
+  set_string("cache_verification", line.cache_verification);
+  set("threads", line.threads);
+  set("cache_budget_mb", line.cache_budget_megabytes);
+  if (line.warms_up_on_load) set("warm_up", std::optional<bool>(true));
+  RETURN_IF_ERROR(status);
+  return options;
+}
+
+// Replaces the file in one go.
+Status write_file(FileSystem& files, const std::string& path,
+                  std::initializer_list<ByteSpan> parts) {
+  const std::string staging = path + ".part";
+  if (files.info(staging).ok()) RETURN_IF_ERROR(files.remove_file(staging));
+  const auto write = [&]() -> Status {
+    ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(staging));
+    for (const ByteSpan part : parts) RETURN_IF_ERROR(file->append(part));
+    RETURN_IF_ERROR(file->close());
+    return files.rename(staging, path);
+  };
+  return write().annotate("a result could not be written", path);
+}
+
+Result<OutputFacts> take_output(const EValue& value, size_t index, const CommandLine& line,
+                                FileSystem& files) {
+  OutputFacts facts = describe_output(value);
+  if (line.output_prefix.empty() || !value.isTensor()) return facts;
+  const executorch::aten::Tensor& tensor = value.toTensor();
+  const DataType dtype = to_data_type(tensor.scalar_type());
+  const std::string path =
+      line.output_prefix + std::to_string(index) + (line.writes_raw ? ".bin" : ".npy");
+  if (dtype == DataType::kInvalid && !line.writes_raw) {
+    return unsupported("a .npy file cannot hold " + facts.type + ": use --output-format raw", path);
+  }
+  const std::vector<int64_t> shape(tensor.sizes().begin(), tensor.sizes().end());
+  const std::string header = line.writes_raw ? "" : make_npy_header(dtype, shape);
+  const ByteSpan elements(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes());
+  RETURN_IF_ERROR(write_file(files, path, {as_bytes(header), elements}));
+  facts.file = path;
+  return facts;
+}
+
+Status write_trace(Tracer& tracer, const CommandLine& line, FileSystem& files, RunReport& report) {
+  const executorch::etdump::ETDumpResult dump = tracer.get_etdump_data();
+  const std::unique_ptr<void, void (*)(void*)> owner(dump.buf, std::free);
+  if (dump.buf == nullptr || dump.size == 0) {
+    return failed_precondition("ExecuTorch has recorded nothing", line.etdump);
+  }
+  RETURN_IF_ERROR(write_file(files, line.etdump,
+                             {ByteSpan(static_cast<const std::byte*>(dump.buf), dump.size)}));
+  report.etdump_bytes = dump.size;
+  return {};
+}
+
+}  // namespace
+
+Result<RunReport> run(const CommandLine& line, FileSystem& files) {
+  listen_to_executorch(line.is_verbose);
+  {
+    const Result<Bytes> file = files.map(line.model);
+    if (!file.ok()) return file.status().annotate("the program cannot be read");
+    RETURN_IF_ERROR(check_program(file->span(), line.model));
+  }
+  if (!line.data.empty()) {
+    const Result<FileInfo> info = files.info(line.data);
+    if (!info.ok()) return info.status().annotate("the weights cannot be read");
+  }
+
+  std::unique_ptr<ValueFile> values;
+  std::unique_ptr<Tracer> owned_tracer;
+  if (!line.etdump.empty()) owned_tracer = std::make_unique<Tracer>();
+  Tracer* const tracer = owned_tracer.get();
+  if (!line.debug_buffer.empty()) {
+    if (files.info(line.debug_buffer).ok()) RETURN_IF_ERROR(files.remove_file(line.debug_buffer));
+    Result<std::unique_ptr<WritableFile>> file = files.create(line.debug_buffer);
+    if (!file.ok()) return file.status().annotate("the values could not be written");
+    values = std::make_unique<ValueFile>(*std::move(file));
+    tracer->set_data_sink(values.get());
+    tracer->set_event_tracer_debug_level(
+        executorch::runtime::EventTracerDebugLogLevel::kIntermediateOutputs);
+  }
+
+  RunReport report;
+  ASSIGN_OR_RETURN(Options options, delegate_options(line));
+  LoadBackendOptionsMap map;
+  if (map.set_options("CoreMLBackend", options.view()) != Error::Ok) {
+    return internal_error("ExecuTorch refused the options");
+  }
+  const Module::LoadMode mode = line.maps_file ? Module::LoadMode::Mmap : Module::LoadMode::File;
+  Module module = line.data.empty() ? Module(line.model, mode, std::move(owned_tracer))
+                                    : Module(line.model, line.data, mode, std::move(owned_tracer));
+  auto start = std::chrono::steady_clock::now();
+  Error error = module.load(map, Program::Verification::InternalConsistency);
+  if (error != Error::Ok) return failed(error, "the program could not be loaded", line.model);
+  const auto methods = module.method_names();
+  if (!methods.ok()) return failed(methods.error(), "the program has no methods", line.model);
+  if (methods->count(line.method) == 0) {
+    std::string names;
+    for (const std::string& name : *methods) names += (names.empty() ? "" : ", ") + name;
+    return not_found("the program has no method of this name; it has " + names, line.method);
+  }
+  error = module.load_method(line.method);
+  if (error != Error::Ok) {
+    return failed(error, "the method " + line.method + " could not be loaded", line.model);
+  }
+  report.load_ms = milliseconds_since(start);
+
+  const auto meta = module.method_meta(line.method);
+  if (!meta.ok()) return failed(meta.error(), "the method cannot be described", line.model);
+  ASSIGN_OR_RETURN(const MethodInputs inputs, MethodInputs::create(*meta, line, files));
+  report.inputs = inputs.descriptions();
+  report.made_up_inputs = inputs.made_up();
+
+  std::vector<EValue> outputs;
+  for (int64_t i = 0; i < line.warm_up + line.iterations; ++i) {
+    if (line.resets_states) {
+      const Error reset = reset_states(line.method);
+      if (reset != Error::Ok) return failed(reset, "the states could not be reset", line.method);
+    }
+    start = std::chrono::steady_clock::now();
+    auto result = module.execute(line.method, inputs.values());
+    const double elapsed = milliseconds_since(start);
+    if (!result.ok()) {
+      return failed(result.error(), "the method " + line.method + " failed", line.model);
+    }
+    if (i >= line.warm_up) report.execution_ms.push_back(elapsed);
+    outputs = std::move(*result);
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    ASSIGN_OR_RETURN(OutputFacts facts, take_output(outputs[i], i, line, files));
+    report.outputs.push_back(std::move(facts));
+  }
+  if (tracer != nullptr) RETURN_IF_ERROR(write_trace(*tracer, line, files, report));
+  if (values) {
+    const Status written = values->finish();
+    if (!written.ok()) {
+      return written.annotate("the values could not be written", line.debug_buffer);
+    }
+    report.debug_buffer_bytes = values->get_used_bytes();
+  }
+  return report;
+}
+
+}  // namespace coreml_delegate::runner
