@@ -163,6 +163,15 @@ class MLModel:
         _, events, _ = self._model.inspect(self._convert(data), state=None if state is None else state._state, timings=True)
         return events
 
+    def intermediate_values(self, data: Mapping[str, Any], state: MLState | None = None) -> dict[str, np.ndarray]:
+        """Predicts, and returns the value of every operation by the name of its output in the model, constants left out, in their order.
+
+        The first call compiles a graph of its own, in which nothing is fused away; all values are in memory at once. Float16 values are
+        rounded to float16 on reading in either numeric mode.
+        """
+        _, _, values = self._model.inspect(self._convert(data), state=None if state is None else state._state, values=True)
+        return values
+
     def _convert(self, data: Mapping[str, Any]) -> dict[str, Any]:
         converted = dict(data)
         for spec in self.inputs:

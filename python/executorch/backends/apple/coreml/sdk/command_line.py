@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "execute a .pte or a model package once",
     "bench": "how long one execution takes here",
     "profile": "where the time of an execution goes, by operation",
+    "verify": "does a program compute what its PyTorch model does, and if not, where it starts",
 }
 
 
@@ -45,7 +46,8 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. 0, or 1 after an error, which is one sentence on standard error; argparse exits with 2 for a wrong usage."""
+    """Runs one command. 0 or what the command says, or 1 after an error, which is one sentence on standard error; argparse exits with 2 for a
+    wrong usage."""
     parsed = make_parser().parse_args(arguments)
     from executorch.backends.apple.coreml.sdk.commands.output import Output
 
@@ -53,11 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.ERROR)
     os.environ.setdefault("ET_COREML_LOG_LEVEL", "WARNING")
     try:
-        parsed.run(parsed, Output(parsed.json))
+        return parsed.run(parsed, Output(parsed.json)) or 0
     except ToolError as error:
         print(f"coreml {parsed.command}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         sys.stderr.close()  # Whoever read the output has enough.
         return 1
-    return 0

@@ -1,0 +1,147 @@
+"""What a program should compute: a PyTorch model, or arrays that one computed."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+from executorch.backends.apple.coreml.sdk.errors import ToolError
+
+FORMS = "a .pt2 that torch.export.save wrote, MODULE:FUNCTION that returns a torch module and a tuple of example inputs, or a .npz of the expected outputs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """Where expected values come from: `program`, or else `arrays`."""
+
+    # For messages.
+    name: str
+    program: ExportedProgram | None
+    # In the order of the outputs.
+    arrays: tuple[np.ndarray, ...] = ()
+    # The names of arrays, in the same order.
+    names: tuple[str, ...] = ()
+
+    def example_inputs(self) -> list[np.ndarray] | None:
+        """The example inputs, flat and in order; None where there are none, or some are no tensors."""
+        if self.program is None or self.program.example_inputs is None:
+            return None
+        flat = pytree.tree_leaves(self.program.example_inputs)
+        return [tensor.numpy() for tensor in flat] if all(isinstance(t, torch.Tensor) for t in flat) else None
+
+    def input_names(self) -> tuple[str, ...]:
+        """The model's names of its inputs, in order; empty where it is not known."""
+        return tuple(self.program.graph_signature.user_inputs) if self.program is not None else ()  # type: ignore[arg-type]
+
+    def outputs(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The expected outputs, flat, for flat inputs. A stateful model starts afresh. ToolError when the model refuses the inputs."""
+        if self.program is None:
+            return list(self.arrays)
+        program = copy.deepcopy(self.program)
+        try:
+            with torch.no_grad():
+                args, kwargs = pytree.tree_unflatten(as_tensors(inputs), program.call_spec.in_spec)
+                result = program.module()(*args, **kwargs)
+        except Exception as error:  # A model raises whatever it likes.
+            raise ToolError(f"the reference {self.name} refuses the inputs: {_sentence(error)}") from error
+        return [np.asarray(o.detach().numpy() if isinstance(o, torch.Tensor) else o) for o in pytree.tree_leaves(result)]
+
+
+def as_tensors(arrays: Sequence[np.ndarray]) -> list[torch.Tensor]:
+    """Tensors of their own."""
+    return [torch.from_numpy(np.array(array)) for array in arrays]
+
+
+def load(reference: Any) -> Reference:
+    """Makes a Reference of a path or "module:function" (FORMS), an ExportedProgram, (module, example inputs), or expected arrays by name or in
+    order.
+
+    Raises:
+        ToolError: for what is none of these, or cannot be read.
+    """
+    if isinstance(reference, Reference):
+        return reference
+    if isinstance(reference, ExportedProgram):
+        return Reference("the exported program", reference)
+    if isinstance(reference, Mapping):
+        return Reference("the arrays", None, tuple(np.asarray(a) for a in reference.values()), tuple(map(str, reference)))
+    if isinstance(reference, tuple) and len(reference) == 2 and isinstance(reference[0], torch.nn.Module):
+        return _export(*reference, f"the module {type(reference[0]).__name__}")
+    if isinstance(reference, (list, tuple)):
+        return Reference("the arrays", None, tuple(np.asarray(a) for a in reference), tuple(str(i) for i in range(len(reference))))
+    text = os.fspath(reference)
+    if text.endswith(".npz"):
+        arrays = read_arrays(Path(text), "the reference")
+        return Reference(text, None, tuple(arrays.values()), tuple(arrays))
+    if text.endswith(".pt2"):
+        return _program(Path(text))
+    if ":" in text:
+        return _function(text)
+    raise ToolError(f"the reference {text} is none that is known: it is {FORMS}")
+
+
+def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
+    """The arrays of a .npz by name. ToolError, which calls the file `what`, when it cannot be read."""
+    if not path.is_file():
+        raise ToolError(f"{what} {path} cannot be read: there is no such file")
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except Exception as error:  # What numpy and zipfile raise for damaged files has no common base.
+        raise ToolError(f"{what} {path} is no .npz file, or not a whole one: {_sentence(error)}") from error
+
+
+def _program(path: Path) -> Reference:
+    if not path.exists():
+        raise ToolError(f"there is no file {path}")
+    try:
+        return Reference(str(path), torch.export.load(path))
+    except Exception as error:  # torch raises whatever its parts do.
+        raise ToolError(
+            f"the reference {path} cannot be loaded as a program of torch.export.save: {_sentence(error)}. Save it again with this torch, "
+            f"{torch.__version__}"
+        ) from error
+
+
+def _function(text: str) -> Reference:
+    module_name, _, function_name = text.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except AttributeError as error:
+        raise ToolError(f"the reference {text}: the module {module_name} has no {function_name}") from error
+    except Exception as error:  # So may its code.
+        raise ToolError(f"the reference {text}: {module_name} cannot be imported from here: {_sentence(error)}") from error
+    try:
+        made = function()
+    except Exception as error:
+        raise ToolError(f"the reference {text}: {function_name}() failed: {_sentence(error)}") from error
+    if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module)):
+        raise ToolError(f"the reference {text} must return (torch module, tuple of example inputs), not {type(made).__name__}")
+    return _export(*made, text)
+
+
+def _export(module: torch.nn.Module, inputs: Any, name: str) -> Reference:
+    given = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+    try:
+        return Reference(name, torch.export.export(module.eval(), given))
+    except Exception as error:
+        raise ToolError(f"the reference {name} cannot be exported with torch.export: {_sentence(error)}") from error
+
+
+def _sentence(error: BaseException) -> str:
+    """An error as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
