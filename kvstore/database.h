@@ -62,7 +62,7 @@ struct DatabaseOptions {
   // `migrate` in a transaction, which is rolled back when it fails; without `migrate`, and when
   // opened read-only, it is failed_precondition. 1 to 2^31 - 1.
   int32_t schema_version = 1;
-  std::function<Status(Database& database, int32_t from_version)> migrate;
+  std::function<Status(Database& database, int32_t from_version)> migrate = {};
 };
 
 // Undone when it is destroyed without commit(). May be nested; the inner one's commit takes effect

@@ -34,7 +34,7 @@ struct ScanOptions {
   Order order = Order::kKey;
   bool descending = false;
   // With Order::kKey: the first key that is visited, whether or not it is there.
-  std::optional<Key> from;
+  std::optional<Key> from = {};
 };
 
 template <typename Key, typename Value>
