@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import pathlib
 
+import coremltools as ct
 import numpy as np
 import pytest
 import torch
+from executorch.backends.apple.coreml import runtime
+from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
-from executorch.backends.apple.coreml.sdk import command_line
+from executorch.backends.apple.coreml.sdk import command_line, payload, program_file, running
 from executorch.exir import to_edge_transform_and_lower
 
 PROGRAMS = pathlib.Path("tests/end_to_end/testdata")
@@ -173,11 +176,186 @@ def test_profile(coreml, path) -> None:
     assert "nothing is estimated" in text
 
 
+# --- convert ---
+
+
+def outputs_of(coreml, path, tmp_path, *more: object) -> dict[str, np.ndarray]:
+    succeed(coreml("run", path, "--seed", 5, "--save", tmp_path / "out.npz", *more))
+    return dict(np.load(tmp_path / "out.npz"))
+
+
+@pytest.mark.parametrize("path", [OURS, STOCK, STOCK_SHARED])
+def test_convert_there_and_back_gives_the_same_outputs(coreml, path, tmp_path) -> None:
+    methods = [m["name"] for m in json.loads(succeed(coreml("inspect", "--json", path)))["methods"]]
+    expected = {m: outputs_of(coreml, path, tmp_path, "--method", m) for m in methods}
+    first, second = ("coreml_blob", "inmemoryfs") if path != OURS else ("inmemoryfs", "coreml_blob")
+    source, files = path, None
+    for index, form in enumerate((first, second)):
+        target = tmp_path / f"{index}.pte"
+        facts = json.loads(succeed(coreml("convert", source, "-o", target, "--format", form, "--json")))
+        assert facts["size"] == target.stat().st_size
+        inspected = json.loads(succeed(coreml("inspect", "--json", target)))
+        delegates = [m["delegates"][0] for m in inspected["methods"]]
+        suffix = " reference" if path == STOCK_SHARED else ""
+        assert {d["format"] for d in delegates} == {("blob" if form == "coreml_blob" else "flattened directory") + suffix}
+        assert [d["after"] for d in facts["delegates"]] == [d["format"] for d in delegates]
+        # What the former form needed is gone.
+        assert len(inspected["named_data"]) == (1 if path == STOCK_SHARED else 0)
+        assert files in (None, delegates[0]["files"])
+        files = delegates[0]["files"]
+        for method, arrays in expected.items():
+            for name, array in outputs_of(coreml, target, tmp_path, "--method", method).items():
+                np.testing.assert_array_equal(array, arrays[name])
+        source = target
+    text = succeed(coreml("convert", source, "-o", tmp_path / "same.pte", "--format", second))
+    assert "already" in text
+
+
+def lower(module: torch.nn.Module, example: tuple, path: pathlib.Path, **more: object) -> pathlib.Path:
+    specs = CoreMLBackend.generate_compile_specs(minimum_deployment_target=ct.target.iOS18)
+    exported = torch.export.export(module.eval(), example, **more)
+    program = to_edge_transform_and_lower(exported, partitioner=[CoreMLPartitioner(compile_specs=specs)])
+    path.write_bytes(bytes(program.to_executorch().buffer))
+    return path
+
+
+class Weighty(torch.nn.Module):
+    """A weight of 64 KiB and more, which lies in the named data; a dynamic extent; operations with debug handles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(256, 256)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.linear(x))
+
+
+def test_convert_keeps_large_weights_ranges_and_debug_handles(coreml, tmp_path) -> None:
+    torch.manual_seed(0)
+    rows = torch.export.Dim("rows", min=1, max=8)
+    path = lower(Weighty(), (torch.ones(4, 256),), tmp_path / "ours.pte", dynamic_shapes=({0: rows},))
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(3, 256)).astype(np.float32))
+    given = ("--input", f"0={tmp_path / 'x.npy'}")
+    expected = outputs_of(coreml, path, tmp_path, *given)["0"]
+    assert expected.shape == (3, 256)
+    succeed(coreml("convert", path, "-o", tmp_path / "stock.pte", "--format", "inmemoryfs"))
+    succeed(coreml("convert", tmp_path / "stock.pte", "-o", tmp_path / "back.pte"))
+    for name in ("stock", "back"):
+        np.testing.assert_array_equal(outputs_of(coreml, tmp_path / f"{name}.pte", tmp_path, *given)["0"], expected)
+    before, after = (json.loads(succeed(coreml("inspect", "--json", p))) for p in (path, tmp_path / "back.pte"))
+    assert before["named_data"] == after["named_data"]
+    assert len(after["named_data"]) == 1
+    handles = [
+        payload.open_payload(program, delegate).debug_handles()
+        for program in map(program_file.open_program, (path, tmp_path / "stock.pte", tmp_path / "back.pte"))
+        for delegate in program.core_ml_delegates()
+    ]
+    assert handles[0]
+    assert handles[0] == handles[1] == handles[2]
+
+
+class Counter(torch.nn.Module):
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.full((2,), start))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.count.add_(x)
+        return self.count * 2
+
+
+def test_convert_states(coreml, tmp_path) -> None:
+    path = lower(Counter(0.0), (torch.ones(2),), tmp_path / "zero.pte")
+    succeed(coreml("convert", path, "-o", tmp_path / "stock.pte", "--format", "inmemoryfs"))
+    succeed(coreml("convert", tmp_path / "stock.pte", "-o", tmp_path / "back.pte"))
+    for name in ("zero", "stock", "back"):
+        runnable = running.prepare(tmp_path / f"{name}.pte", {"0": np.float32([1, 2])})
+        assert [runnable.call()["0"].tolist() for _ in range(3)] == [[2, 4], [4, 8], [6, 12]]
+
+    path = lower(Counter(3.0), (torch.ones(2),), tmp_path / "three.pte")
+    code, _, err = coreml("convert", path, "-o", tmp_path / "refused.pte", "--format", "inmemoryfs")
+    assert code == 1
+    assert "states that start with values other than zero" in err
+    assert not (tmp_path / "refused.pte").exists()
+
+
+def test_convert_does_not_overwrite(coreml, tmp_path) -> None:
+    (tmp_path / "there.pte").touch()
+    code, _, err = coreml("convert", STOCK, "-o", tmp_path / "there.pte")
+    assert code == 1
+    assert "exists already" in err
+    with pytest.raises(SystemExit) as exit_:
+        command_line.main(["convert", str(STOCK)])
+    assert exit_.value.code == 2
+
+
+# --- cache ---
+
+
+@pytest.mark.parametrize("path", [OURS, STOCK])
+def test_cache(coreml, path, tmp_path) -> None:
+    folder = tmp_path / "cache"
+    runtime.set_options(cache_dir=folder)
+    try:
+        succeed(coreml("run", path))
+    finally:
+        runtime.set_options(cache_dir="")
+    stats = json.loads(succeed(coreml("cache", "stats", folder, "--json")))
+    assert (stats["entries"], stats["mode"]) == (1, "read-write")
+    assert "mode     read-write" in succeed(coreml("cache", "stats", folder))
+    (entry,) = json.loads(succeed(coreml("cache", "list", folder, "--json")))
+    assert entry["engine"] == "portable"
+    assert entry["bytes"] == stats["bytes"]
+    assert entry["name"][:14] in succeed(coreml("cache", "list", folder))
+    assert json.loads(succeed(coreml("cache", "verify", folder, "--json")))["damaged"] == []
+    assert json.loads(succeed(coreml("cache", "shrink", folder, stats["bytes"], "--json")))["entries"] == 0
+    removed = json.loads(succeed(coreml("cache", "evict", folder, entry["name"][:8], "--json")))
+    assert (removed["entries"], removed["bytes"]) == (1, stats["bytes"])
+    assert json.loads(succeed(coreml("cache", "list", folder, "--json"))) == []
+    assert "removed 0 entries" in succeed(coreml("cache", "purge", folder))
+
+
+def test_cache_tells_damage(coreml, tmp_path) -> None:
+    folder = tmp_path / "cache"
+    runtime.set_options(cache_dir=folder)
+    try:
+        succeed(coreml("run", OURS))
+    finally:
+        runtime.set_options(cache_dir="")
+    # The runtime's interpreter has let the model go: nobody uses the entry.
+    file = max((p for p in folder.rglob("*") if p.is_file() and "content" in p.parts), key=lambda p: p.stat().st_size)
+    damaged = bytearray(file.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    file.write_bytes(damaged)
+    code, out, err = coreml("cache", "verify", folder)
+    assert code == 1
+    assert "1 damaged" in out
+    assert "1 damaged entries were found" in err
+
+
+def test_cache_wrong_arguments(coreml, tmp_path) -> None:
+    (tmp_path / "cache" / "coreml-delegate-1").mkdir(parents=True)
+    for arguments, words in (
+        (["stats", tmp_path], "has never been a cache"),
+        (["stats", tmp_path / "missing"], "has never been a cache"),
+        (["stats", OURS], "has never been a cache"),
+        (["shrink", tmp_path / "cache"], "shrink takes a number of bytes after the folder"),
+        (["shrink", tmp_path / "cache", "many"], "not 'many'"),
+        (["evict", tmp_path / "cache", "zz"], "no entry of this name"),
+        (["purge", tmp_path / "cache", "zz"], "takes nothing but the folder"),
+    ):
+        code, out, err = coreml("cache", *arguments)
+        assert (code, out) == (1, ""), arguments
+        assert words in err
+        assert "Traceback" not in err
+
+
 # --- wrong files and arguments ---
 
 
-@pytest.mark.parametrize("command", ["inspect", "extract", "run", "bench", "profile"])
+@pytest.mark.parametrize("command", ["inspect", "extract", "run", "bench", "profile", "convert"])
 def test_wrong_files_get_a_sentence(coreml, command, tmp_path) -> None:
+    more = ["-o", tmp_path / "converted.pte"] if command == "convert" else []
     (tmp_path / "text.pte").write_text("this is no program at all, only text")
     (tmp_path / "cut.pte").write_bytes(OURS.read_bytes()[: OURS.stat().st_size // 2])
     (tmp_path / "stub.pte").write_bytes(OURS.read_bytes()[:20])
@@ -187,7 +365,7 @@ def test_wrong_files_get_a_sentence(coreml, command, tmp_path) -> None:
         ("cut.pte", "cut short"),
         ("stub.pte", "ends within its header"),
     ):
-        code, out, err = coreml(command, tmp_path / name)
+        code, out, err = coreml(command, tmp_path / name, *more)
         assert (code, out) == (1, ""), name
         assert words in err
         assert "Traceback" not in err

@@ -68,7 +68,7 @@ def refuse_initial_values(function: blob.Function) -> None:
         )
 
 
-def _identifier(root: Path) -> str:
+def model_identifier(root: Path) -> str:
     """The same for the same content, unlike the stock exporter's; a runtime that caches by it then caches right."""
     digest = hashlib.sha256()
     for path in sorted(p for p in root.rglob("*") if p.is_file()):
@@ -133,7 +133,7 @@ def write_directory(converted: ConvertedModel, model_type: ModelType, folder: Pa
     root = folder / "lowered_module"
     root.mkdir()
     _write_model(converted, model_type, root)
-    return root, _identifier(root)
+    return root, model_identifier(root)
 
 
 def pack(converted: ConvertedModel, function: blob.Function, options: Options, folder: Path) -> PreprocessResult:

@@ -40,6 +40,16 @@ class Payload:
     _blob: blob.Blob | None = None
     _directory: bytes = b""
 
+    @property
+    def blob(self) -> blob.Blob | None:
+        """The blob; None for a stock directory."""
+        return self._blob
+
+    @property
+    def directory(self) -> bytes:
+        """The flattened directory; empty for a blob."""
+        return self._directory
+
     def debug_handles(self) -> dict[str, tuple[int, ...]]:
         """ExecuTorch's debug handles of the operations, by the name of each output, constants left out; empty when there are none, or no
         readable ones: they are a convenience."""
@@ -51,7 +61,7 @@ class Payload:
                         if operation.get("Operator") != "const":
                             handles.setdefault(operation["Output"], []).append(int(handle))
             else:
-                with _unflattened(self._directory) as root:
+                with unflattened(self._directory) as root:
                     file = root / "debug_info.json"
                     symbols = json.loads(file.read_text())["debugSymbolToHandles"] if file.is_file() else {}
                 for symbol, of_symbol in symbols.items():
@@ -79,8 +89,8 @@ class Payload:
                         for chunk in file.content.chunks():
                             sink.write(chunk)
             else:
-                with _unflattened(self._directory) as root:
-                    shutil.move(_stock_model(root), staging)
+                with unflattened(self._directory) as root:
+                    shutil.move(stock_model(root), staging)
             staging.rename(target)
         return target
 
@@ -131,8 +141,8 @@ def _stock_reference(program: ProgramFile, delegate: Delegate, what: str) -> Pay
 
 
 def _stock_directory(data: bytes, function: str, form: str, delegate: Delegate, what: str) -> Payload:
-    with _unflattened(data, what) as root:
-        model = _stock_model(root, what)
+    with unflattened(data, what) as root:
+        model = stock_model(root, what)
         try:
             metadata = json.loads((root / "metadata.json").read_text())
             names = metadata.get("methods", {}).get(function or delegate.method, metadata)
@@ -156,7 +166,7 @@ def _stock_directory(data: bytes, function: str, form: str, delegate: Delegate, 
     )
 
 
-def _stock_model(root: Path, what: str = "the directory") -> Path:
+def stock_model(root: Path, what: str = "the directory") -> Path:
     for name in _MODEL_NAMES:
         if (root / name).is_dir():
             return root / name
@@ -164,7 +174,7 @@ def _stock_model(root: Path, what: str = "the directory") -> Path:
 
 
 @contextmanager
-def _unflattened(data: bytes, what: str = "the directory") -> Iterator[Path]:
+def unflattened(data: bytes, what: str = "the directory") -> Iterator[Path]:
     """The directory on disk, for as long as it is used."""
     with tempfile.TemporaryDirectory(prefix="coreml_payload_") as scratch:
         if not executorchcoreml.unflatten_directory_contents(data, scratch):

@@ -90,6 +90,11 @@ def is_program(data: bytes) -> bool:
 def open_program(path: str | Path) -> ProgramFile:
     """Reads a .pte file. ToolError for what is no program, or not whole."""
     path = Path(path)
+    return of_pte(read_pte(path), path, path.stat().st_size)
+
+
+def read_pte(path: Path) -> Any:
+    """A .pte file as executorch.exir's PTEFile. ToolError for what is no program, or not whole."""
     data = path.read_bytes()
     if not is_program(data):
         raise ToolError(f"{path} is no ExecuTorch program: its first bytes are not those of a .pte file")
@@ -97,16 +102,20 @@ def open_program(path: str | Path) -> ProgramFile:
     from executorch.exir._serialize._program import deserialize_pte_binary
 
     try:
-        file = deserialize_pte_binary(data)
+        return deserialize_pte_binary(data)
     except Exception as error:  # The reader raises whatever its parts do.
         raise ToolError(f"{path} cannot be read as an ExecuTorch program: {type(error).__name__}: {error}") from error
+
+
+def of_pte(file: Any, path: Path, size: int) -> ProgramFile:
+    """What a PTEFile, read from a file of this path and size, says."""
     program = file.program
     named = {}
     if file.named_data is not None:
         for key, entry in file.named_data.pte_data.items():
             named[key] = bytes(file.named_data.buffers[entry.buffer_index])
     methods = tuple(_method(program, plan) for plan in program.execution_plan)
-    return ProgramFile(path=path, size=len(data), methods=methods, named_data=named)
+    return ProgramFile(path=path, size=size, methods=methods, named_data=named)
 
 
 def _check_whole(path: Path, data: bytes) -> None:

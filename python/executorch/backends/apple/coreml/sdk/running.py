@@ -118,7 +118,8 @@ def _program(
     from executorch.exir.schema import ScalarType
     from executorch.runtime import Runtime, Verification
 
-    runtime.set_options(threads=threads, numeric_mode=numeric_mode)
+    with _refused(path, RuntimeError):
+        runtime.set_options(threads=threads, numeric_mode=numeric_mode)
     dtypes = {
         ScalarType.FLOAT: torch.float32,
         ScalarType.HALF: torch.float16,
