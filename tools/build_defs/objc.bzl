@@ -64,10 +64,12 @@ def objcxx_library(
         copts = [],
         includes = [],
         testonly = False,
-        alwayslink = False,
         tags = [],
         visibility = None):
     """A library of Objective-C++ that uses Foundation.
+
+    It is linked whole, as Apple's linker does with -ObjC: classes and categories are found by name when the program runs, and one that
+    the linker dropped is missed only then.
 
     Args:
       name: of the library: an alias of NAME_apple or NAME_gnustep.
@@ -79,7 +81,6 @@ def objcxx_library(
       copts: further compiler flags.
       includes: as of cc_library.
       testonly: as of cc_library.
-      alwayslink: as of cc_library.
       tags: of the alias and of both libraries.
       visibility: of the alias.
     """
@@ -87,7 +88,7 @@ def objcxx_library(
     _objc_library(
         name = name + "_apple",
         hdrs = hdrs,
-        alwayslink = alwayslink,
+        alwayslink = True,
         copts = workspace_copts() + copts,
         includes = includes,
         # Compiled without automatic reference counting.
@@ -103,7 +104,7 @@ def objcxx_library(
     _cc_library(
         name = name + "_gnustep",
         hdrs = hdrs,
-        alwayslink = alwayslink,
+        alwayslink = True,
         copts = workspace_copts() + _GNUSTEP_COPTS + copts,
         includes = includes,
         srcs = _including_sources(name, mm) + private,
@@ -149,8 +150,6 @@ def objcxx_test(
     objcxx_library(
         name = name + "_code",
         srcs = srcs,
-        # Tests register themselves.
-        alwayslink = True,
         copts = copts,
         gnustep_deps = gnustep_deps,
         sdk_frameworks = sdk_frameworks,
