@@ -83,6 +83,11 @@ Result<std::shared_ptr<engine::Model>> StoredModels::load(const ModelRequest& re
   options.folder = request.cache_dir;
   if (request.cache_budget_bytes != 0) options.budget_bytes = request.cache_budget_bytes;
   options.verification = request.cache_verification;
+  // Reading the weights twice would take as long as loading them. What the engine finds damaged is
+  // compiled again, as what the store finds is.
+  if (options.verification == assets::Verification::kFirstUse && request.engine->checks_folders()) {
+    options.verification = assets::Verification::kNone;
+  }
   ASSIGN_OR_RETURN(assets::AssetStore* const opened, store(options));
   return load_stored(*opened, request, source);
 }

@@ -183,6 +183,8 @@ class Engine {
   // failure the folder's content is unspecified and the caller removes it.
   virtual Status compile(const ModelSource& source, const std::string& folder,
                          const LoadOptions& options) = 0;
+  // Whether load() compares checksums of all that it reads: then nobody needs to before it.
+  virtual bool checks_folders() const { return false; }
   // Loads what compile() made. corrupt_data for a damaged folder, failed_precondition for one of
   // another engine or fingerprint.
   virtual Result<std::unique_ptr<Model>> load(const std::string& folder,

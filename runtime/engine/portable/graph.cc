@@ -3,6 +3,7 @@
 #include <cstring>
 #include <unordered_map>
 
+#include "openvino/core/runtime_attribute.hpp"
 #include "openvino/op/add.hpp"
 #include "openvino/op/concat.hpp"
 #include "openvino/op/convert.hpp"
@@ -27,6 +28,16 @@ using model::ElementType;
 constexpr size_t kCopyLimit = 4096;
 // fold() looks no further than this many nodes deep.
 constexpr int kFoldDepth = 64;
+
+// What OpenVINO's own reader of float16 models puts on the conversion of a weight to float32, in a
+// class whose header it does not install: the CPU plugin then converts when it packs the weight for
+// its kernel, instead of keeping a float32 copy of it in the graph beside the packed one.
+class Decompression : public ov::RuntimeAttribute {
+ public:
+  OPENVINO_RTTI("decompression", "0", ov::RuntimeAttribute)
+  bool visit_attributes(ov::AttributeVisitor&) override { return true; }
+  bool is_copyable() const override { return false; }
+};
 
 // The type of the bytes as the program stores them; undefined for what OpenVINO has no type for.
 ov::element::Type stored_type(ElementType element) {
@@ -102,6 +113,12 @@ Output convert_elements(const model::Constant& constant) {
   // bool: any byte but zero is true.
   return converted_constant<uint8_t>(constant, type,
                                      [&](int64_t i) { return constant.integer_at(i) != 0; });
+}
+
+Output decompress(const Output& half) {
+  const Output converted = make<ov::op::v0::Convert>(half, ov::element::f32);
+  converted.get_node()->get_rt_info()[Decompression::get_type_info_static()] = Decompression();
+  return converted;
 }
 
 }  // namespace
@@ -221,7 +238,7 @@ Output constant_node(const model::Constant& constant) {
   } else {
     node = make<ov::op::v0::Constant>(stored, shape, bytes);
   }
-  return convert(node, target);
+  return large_half ? decompress(node) : convert(node, target);
 }
 
 model::ConstantPtr make_constant(ElementType element, const std::vector<int64_t>& shape,

@@ -100,6 +100,8 @@ class PortableEngine : public Engine {
     return *text;
   }
 
+  bool checks_folders() const override { return true; }
+
   Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const override {
     const auto describe = [&]() -> Result<std::vector<FunctionDescription>> {
       RETURN_IF_ERROR(check_source(source));
@@ -180,6 +182,8 @@ class PortableEngine : public Engine {
           std::make_unique<PortableModel>(std::move(content.plan), std::move(graph),
                                           std::move(loader), /*offers_intermediate_values=*/false);
       RETURN_IF_ERROR(model->check_ports());
+      // Kernels have packed copies of the weights; what else is read from the file comes back.
+      release_pages(bytes);
       stage.succeed(function);
       return std::unique_ptr<Model>(std::move(model));
     };
@@ -213,6 +217,11 @@ class PortableEngine : public Engine {
                                                    std::move(compiled.graph), std::move(loader),
                                                    /*offers_intermediate_values=*/true);
       RETURN_IF_ERROR(model->check_ports());
+      RETURN_IF_ERROR(source.files->walk(
+          "", [](std::string_view, const inmemoryfs::Metadata&, const Bytes& content) {
+            release_pages(content);  // As in load(). Of mapped files only.
+            return Status();
+          }));
       stage.succeed(function);
       return std::unique_ptr<Model>(std::move(model));
     };
