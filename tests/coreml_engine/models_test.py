@@ -63,5 +63,6 @@ def test_both_engines_give_the_same_bits(name: str) -> None:
         assert a.dtype == e.dtype
         assert a.shape == e.shape
         assert torch.equal(a, e)
-    if entry.stateful:
+    # The prefill starts at its first position in every step; what decodes sees what the steps before have written.
+    if name == "llama_decode":
         assert not torch.equal(expected[0], expected[-1]), "the steps differ, else states would prove nothing"

@@ -14,39 +14,13 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import logging
-import re
-from collections.abc import Iterator
+
+from executorch.backends.apple.coreml._quiet_imports import quiet
 
 logger = logging.getLogger("executorch.backends.apple.coreml")
 
 # The versions the tests of this project run with.
 TESTED_VERSIONS = {"torch": "2.13.0", "executorch": "1.5.1", "coremltools": "9.0", "numpy": "2.3.5"}
-
-# Logger -> its messages. A filter works on the logger it is attached to, not on that logger's children.
-_NOISE = {
-    "coremltools": re.compile(
-        r"^Failed to load \w+: .*coremltools\.libcoremlpython"
-        r"|^scikit-learn version \S+ is not supported"
-        r"|has not been tested with coremltools"
-    ),
-    "coremltools.models.model": re.compile(r"^Failed to load \w+: .*coremltools\.libcoremlpython"),
-    "torchao": re.compile(r"^Failed to load \S+\.so: |^Skipping import of cpp extensions"),
-    "torch.utils._pytree": re.compile(r"^<enum '\w+'> is an Enum subclass"),
-}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        for name, noise in _NOISE.items():
-
-            def is_wanted(record: logging.LogRecord, noise: re.Pattern[str] = noise) -> bool:
-                return noise.search(record.getMessage()) is None
-
-            noisy = logging.getLogger(name)
-            noisy.addFilter(is_wanted)
-            stack.callback(noisy.removeFilter, is_wanted)
-        yield
 
 
 def _public(version: str) -> str:
@@ -77,7 +51,7 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
-with _quiet():
+with quiet():
     import coremltools  # noqa: F401
     import torch  # noqa: F401
 

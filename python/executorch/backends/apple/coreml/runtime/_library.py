@@ -5,21 +5,15 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
-import logging
 import mmap
 import re
-from collections.abc import Iterator
 from pathlib import Path
+
+from executorch.backends.apple.coreml._quiet_imports import quiet
 
 _NAME = "libcoremldelegate.so"
 # executorch::runtime::Error::RegistrationAlreadyRegistered.
 _ALREADY_REGISTERED = 0x16
-
-# What executorch's import of torchao logs on machines without CUDA; nothing is wrong.
-_NOISE = {
-    "torchao": re.compile(r"^Failed to load \S+\.so: |^Skipping import of cpp extensions"),
-    "torch.utils._pytree": re.compile(r"^<enum '\w+'> is an Enum subclass"),
-}
 
 
 def candidates() -> list[Path]:
@@ -44,20 +38,6 @@ def find() -> Path:
         "Within Bazel, depend on //python:runtime. Outside, build it (tools/bazel build -c opt //runtime:libcoremldelegate.so) and "
         "copy or link it to one of them."
     )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        for name, noise in _NOISE.items():
-
-            def is_wanted(record: logging.LogRecord, noise: re.Pattern[str] = noise) -> bool:
-                return noise.search(record.getMessage()) is None
-
-            logger = logging.getLogger(name)
-            logger.addFilter(is_wanted)
-            stack.callback(logger.removeFilter, is_wanted)
-        yield
 
 
 def _share_openvino(library: Path) -> None:
@@ -87,7 +67,7 @@ def load() -> ctypes.CDLL:
     path = find()
     # First, so that libexecutorch.so is the one of the executorch package: the delegate is linked to that name and uses what is there.
     try:
-        with _quiet():
+        with quiet():
             import executorch.extension.pybindings.portable_lib  # noqa: F401
     except ModuleNotFoundError as error:
         raise ImportError(
