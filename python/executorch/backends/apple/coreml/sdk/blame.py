@@ -7,9 +7,10 @@ simulated at the same place.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ class Blame:
     kind:
       "operation": an operation gives something else than PyTorch does from the same inputs.
       "overflow": its result lies beyond the range of its dtype.
+      "vanish": its result is too small for its dtype.
       "accumulated": every operation is right but for rounding; this is the first whose value the rounding takes out of the tolerance.
       "outside": the packages are right; the difference is made outside them.
       "unknown": the packages' inputs or values could not be placed in the model.
@@ -70,12 +72,19 @@ class Blame:
             f"  MIL op        {self.mil_op}, output {self.mil_name}, in {self.where}",
             f"  edge op       {self.edge_op}, node {self.edge_node}, debug handle {self.debug_handle}",
             f"  model         {self.module or 'the model itself'}" + (f", {self.line}" if self.line else ""),
-            f"  l2-relative   {self.error:.2e} made here (rounding: at most {self.allowed:.2e}), {self.from_reference:.2e} from the model's value, "
-            f"{self.inherited:.2e} in its inputs",
+            f"  l2-relative   {self._figures()}",
         ]
         if len(self.group) > 1:
             lines.append("  computed by   " + ", ".join(f"{kind} {name}" for kind, name in self.group))
         return "\n".join(lines)
+
+    def _figures(self) -> str:
+        if self.kind == "accumulated":
+            return f"{self.from_reference:.2e} from the model's value, where {self.allowed:.2e} is allowed"
+        return (
+            f"{self.error:.2e} made here (rounding: at most {self.allowed:.2e}), {self.from_reference:.2e} from the model's value, "
+            f"{self.inherited:.2e} in its inputs"
+        )
 
 
 def find_blame(
@@ -83,8 +92,10 @@ def find_blame(
     inputs: Sequence[np.ndarray],
     packages: Sequence[Package],
     *,
+    again: Callable[[], contextlib.AbstractContextManager[list[Package]]],
     numeric_mode: str,
     tolerance: float | None,
+    missed: float,
     memory_budget: int,
 ) -> Blame:
     """Looks for the first operation at fault, package by package, each with the model's own values as its inputs.
@@ -92,21 +103,27 @@ def find_blame(
     Args:
         edge: the model.
         inputs: flat, in the model's order.
+        again: the packages that the model would be lowered to now, to tell the operations of one node apart.
         tolerance: of accumulated differences, l2-relative; None for FACTOR times what rounding is simulated to do.
+        missed: the tolerance that an output is outside of: what is held against values where simulated rounding explains all of them.
         memory_budget: bytes of the engine's values held at once.
     """
     notes: list[str] = []
     mappings = [blame_mapping.map_package(edge, package) for package in packages]
-    for package, mapping in zip(packages, mappings, strict=True):
-        named = _named_inputs(edge, package, path_is_package=len(packages) == 1)
+    for index, (package, mapping) in enumerate(zip(packages, mappings, strict=True)):
+        named = named_inputs(edge, package)
         if named is None or not mapping.operations:
             notes.append(f"{package.what} has inputs or operations whose names the model does not have, so it was not looked into")
             continue
         scan = Scan(edge, inputs, package, mapping, named, numeric_mode=numeric_mode, memory_budget=memory_budget)
         fault = scan.first_fault()
         if fault is not None:
+            if fault.kind == "operation" and sum(op.type != "cast" for op in mapping.group(fault.node)) > 1:
+                with again() as others:
+                    if len(others) == len(packages):
+                        fault = scan.narrowed(fault, others[index])
             return _describe(edge, inputs, package, mapping, fault, notes)
-        accumulated = scan.first_outside(tolerance)
+        accumulated = scan.first_outside(tolerance) or scan.first_outside(missed)
         if accumulated is not None:
             return _describe(edge, inputs, package, mapping, accumulated, notes)
     if notes:
@@ -119,12 +136,12 @@ def find_blame(
     )
 
 
-def _named_inputs(edge: EdgeProgram, package: Package, *, path_is_package: bool) -> dict[str, Node] | None:
-    """The node of each input of a package. One that was made elsewhere, with the model's inputs in order."""
+def named_inputs(edge: EdgeProgram, package: Package) -> dict[str, Node] | None:
+    """The node of each input of a package; of one that was made elsewhere, the model's inputs in order. None where neither fits."""
     if all(name in edge.nodes for name in package.input_names):
         return {name: edge.nodes[name] for name in package.input_names}
     users = edge.user_inputs()
-    if path_is_package and len(users) == len(package.input_names):
+    if not package.is_delegate and len(users) == len(package.input_names):
         return dict(zip(package.input_names, users, strict=True))
     return None
 
@@ -144,6 +161,7 @@ def _describe(
     words = {
         "operation": "The first operation at fault gives something else than PyTorch does from the same inputs.",
         "overflow": "The first operation at fault has a result beyond the range of its dtype.",
+        "vanish": "The first operation at fault has a result that is too small for its dtype.",
         "accumulated": "No single operation is at fault: rounding adds up, and this is the first value that leaves the tolerance.",
     }
     operation = fault.operation

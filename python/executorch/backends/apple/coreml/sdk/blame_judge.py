@@ -17,12 +17,13 @@ _LEAST_MAX_FACTOR = 16.0
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """error, allowed: l2-relative. overflowed: elements beyond the dtype's range, which the engine has as infinity."""
+    """error, allowed: l2-relative. lost: elements that the engine's dtype cannot hold, and how: "overflow" to infinity, "vanish" to zero."""
 
     error: float
     allowed: float
     is_wrong: bool
-    overflowed: np.ndarray | None
+    lost: np.ndarray | None = None
+    loss: str = ""
 
 
 def judge(actual: np.ndarray, predicted: np.ndarray, rounded: np.ndarray, *, precision: str) -> Judgement:
@@ -42,11 +43,15 @@ def judge(actual: np.ndarray, predicted: np.ndarray, rounded: np.ndarray, *, pre
     beyond = (np.abs(p) >= limit) & (np.abs(a) >= limit / 2) & (np.sign(a) == np.sign(p))
     # What vanished into NaN in PyTorch as well tells nothing.
     both_nan = np.isnan(a) & np.isnan(p)
-    overflowed = beyond & np.isinf(a) & np.isfinite(p)
+    lost, loss = beyond & np.isinf(a) & np.isfinite(p), "overflow"
+    if not lost.any():
+        vanished = (a == 0) & (p != 0)
+        if 2 * np.count_nonzero(vanished) > np.count_nonzero(p):
+            lost, loss = vanished, "vanish"
     used = ~(beyond | both_nan)
     a, p, r = a[used], p[used], r[used]
     if np.any(~np.isfinite(a) | ~np.isfinite(p)):
-        return Judgement(math.inf, _LEAST[precision], True, None)
+        return Judgement(math.inf, _LEAST[precision], True)
     size = math.sqrt(float(p @ p))
     error = a - p
     r = np.where(np.isfinite(r), r, p)
@@ -60,9 +65,7 @@ def judge(actual: np.ndarray, predicted: np.ndarray, rounded: np.ndarray, *, pre
     allowed = max(least * size, _FACTOR_L2 * noise_l2, step * math.sqrt(p.size))
     allowed_worst = max(least * _LEAST_MAX_FACTOR * rms, least * float(np.abs(p).max(initial=0)), _FACTOR_MAX * noise_worst, step)
     scale = size or 1.0
-    return Judgement(
-        l2 / scale,
-        allowed / scale,
-        l2 > allowed or worst > allowed_worst,
-        overflowed.reshape(actual.shape) if overflowed.any() else None,
-    )
+    is_wrong = l2 > allowed or worst > allowed_worst
+    if not lost.any():
+        return Judgement(l2 / scale, allowed / scale, is_wrong)
+    return Judgement(l2 / scale, allowed / scale, is_wrong, lost.reshape(actual.shape), loss)

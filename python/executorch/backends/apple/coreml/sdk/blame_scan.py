@@ -64,7 +64,7 @@ class Scan:
 
     # --- what the engine computes ---
 
-    def _read(self, nodes: Iterable[Node] | None) -> dict[Node, np.ndarray]:
+    def read(self, nodes: Iterable[Node] | None) -> dict[Node, np.ndarray]:
         """The engine's values of mapped nodes, in the shape of the model; of all where None."""
         wanted = self._nodes if nodes is None else list(nodes)
         names = None if nodes is None else [self._mapping.operations[node].name for node in wanted]
@@ -79,7 +79,11 @@ class Scan:
             found[node] = value
         return found
 
-    def _parts(self) -> list[list[Node]]:
+    def position(self, node: Node) -> int:
+        """Of a node in the model."""
+        return self._order[node]
+
+    def parts(self) -> list[list[Node]]:
         """The mapped nodes, in order, in parts whose values take half the memory at most."""
         parts: list[list[Node]] = [[]]
         size = 0
@@ -96,14 +100,14 @@ class Scan:
 
     def first_fault(self) -> Fault | None:
         """The first operation that gives something else than PyTorch does from the engine's inputs of it; None when each is right."""
-        parts = self._parts()
+        parts = self.parts()
         if len(parts) == 1:
-            return self._look(self._read(None), self._nodes)
+            return self._look(self.read(None), self._nodes)
         suspect = self._bisect(parts)
         others = [index for index in range(len(parts)) if index != suspect]
         for index in [suspect, *others]:
             wanted = set(parts[index])
-            values = self._read(sorted(wanted | self._sources(wanted), key=self._order.__getitem__))
+            values = self.read(sorted(wanted | self.sources(wanted), key=self._order.__getitem__))
             fault = self._look(values, parts[index])
             if fault is not None:
                 return fault
@@ -115,18 +119,18 @@ class Scan:
         while low < high:
             middle = (low + high) // 2
             ended = {node for part in parts[: middle + 1] for node in part}
-            crossing = self._sources({node for part in parts[middle + 1 :] for node in part}) & ended
+            crossing = self.sources({node for part in parts[middle + 1 :] for node in part}) & ended
             if self._first_outside(crossing, None) is None:
                 low = middle + 1
             else:
                 high = middle
         return low
 
-    def _sources(self, nodes: set[Node]) -> set[Node]:
+    def sources(self, nodes: set[Node]) -> set[Node]:
         """The nearest mapped nodes that `nodes` are computed from, without themselves."""
-        return {source for node in nodes for source in self._mapped_inputs(node)} - nodes
+        return {source for node in nodes for source in self.mapped_inputs(node)} - nodes
 
-    def _mapped_inputs(self, node: Node) -> list[Node]:
+    def mapped_inputs(self, node: Node) -> list[Node]:
         found: list[Node] = []
         seen: set[Node] = set()
         waiting = list(node.all_input_nodes)
@@ -144,30 +148,30 @@ class Scan:
     def _look(self, engine: Mapping[Node, np.ndarray], nodes: Sequence[Node]) -> Fault | None:
         """Judges `nodes` in order. `engine` has their values and those of what they are computed from."""
         values = dict(engine)
-        # node -> the first node before it whose overflow it carries.
-        tainted: dict[Node, Node] = {}
+        # node -> the first node before it that lost elements and whose loss it carries, and how they were lost.
+        tainted: dict[Node, tuple[Node, str]] = {}
         for node in nodes:
             if node not in values or _is_random(node):
                 continue
             judgement, predicted = self._judge(node, values)
             if judgement is None:
                 continue
-            origin = next((tainted[n] for n in self._mapped_inputs(node) if n in tainted), None)
+            origin = next((tainted[n] for n in self.mapped_inputs(node) if n in tainted), None)
             if judgement.is_wrong:
                 if origin is not None:
-                    return self._fault("overflow", origin, engine, math.inf, judgement.allowed)
+                    return self._fault(origin[1], origin[0], engine, math.inf, judgement.allowed)
                 if self._is_misplaced(node, predicted, values):
                     values[node] = predicted
                     continue
                 return self._fault("operation", node, engine, judgement.error, judgement.allowed)
-            if judgement.overflowed is not None:
+            if judgement.lost is not None:
                 # Harmless if what follows comes out right all the same: go on with what it should be.
-                tainted[node] = origin or node
-                values[node] = np.where(judgement.overflowed, predicted, values[node].astype(np.float32))
+                tainted[node] = origin or (node, judgement.loss)
+                values[node] = np.where(judgement.lost, predicted, values[node].astype(np.float32))
         return None
 
     def _judge(self, node: Node, values: Mapping[Node, np.ndarray]) -> tuple[Judgement | None, np.ndarray]:
-        exact, rounded = self._predict(node, values)
+        exact, rounded = self.predict(node, values)
         actual = values[node]
         predicted = as_array(exact)
         if predicted.shape != actual.shape:
@@ -176,10 +180,10 @@ class Scan:
             equal = np.array_equal(predicted.astype(np.int64), actual.astype(np.int64)) or not np.array_equal(
                 predicted, as_array(rounded)
             )
-            return Judgement(0.0 if equal else 1.0, 0.0, not equal, None), predicted
+            return Judgement(0.0 if equal else 1.0, 0.0, not equal), predicted
         return judge(actual, predicted, as_array(rounded), precision=self._precision), predicted
 
-    def _predict(
+    def predict(
         self, node: Node, values: Mapping[Node, np.ndarray], instead: Mapping[Node, np.ndarray] | None = None
     ) -> tuple[Any, Any]:
         """What PyTorch computes for a node from the engine's values (`instead` has others for some), exactly and with rounding."""
@@ -226,7 +230,7 @@ class Scan:
     def _is_misplaced(self, node: Node, predicted: np.ndarray, values: Mapping[Node, np.ndarray]) -> bool:
         """Whether an operation is not what the node computes, for passes moved or merged it: whoever reads it comes out right with the value
         that it should have, and wrong with the one that it has."""
-        followers = [n for n in values if node in self._mapped_inputs(n)][:4]
+        followers = [n for n in values if node in self.mapped_inputs(n)][:4]
         if not followers:
             return False
         for follower in followers:
@@ -237,11 +241,11 @@ class Scan:
         return True
 
     def _fault(self, kind: str, node: Node, engine: Mapping[Node, np.ndarray], error: float, allowed: float) -> Fault:
-        operation = self._mapping.operations[node]
         group = self._mapping.group(node)
+        operation = next((op for op in reversed(group) if op.type != "cast"), group[-1])
         if len(group) > 1:
             operation = self._first_not_finite(group) or operation
-        sources = tuple(n for n in self._mapped_inputs(node) if n in engine)
+        sources = tuple(n for n in self.mapped_inputs(node) if n in engine)
         return Fault(kind, node, operation, error, allowed, sources, {n: engine[n] for n in (node, *sources)})
 
     def _first_not_finite(self, group: Sequence[Operation]) -> Operation | None:
@@ -255,11 +259,37 @@ class Scan:
 
         return next((op for op in group if not is_finite(op.name) and all(map(is_finite, op.reads))), None)
 
+    def narrowed(self, fault: Fault, healthy: Package) -> Fault:
+        """The fault at the first operation of its node that gives something else in `healthy`, a package of the same model.
+
+        Several operations compute one node, and PyTorch knows no values between them. The fault stays as it is when all of them agree, which
+        means that the conversion of the node is wrong, or when the packages' inputs differ.
+        """
+        there = {operation.name for operation in healthy.operations}
+        if fault.operation.name not in there:
+            return fault
+        group = [op for op in self._mapping.group(fault.node) if op.name in there]
+        if not group or set(healthy.input_names) != set(self._package.input_names):
+            return fault
+        names = [op.name for op in group]
+        mine = self._package.values(self._feed, numeric_mode=self._numeric_mode, names=names)
+        theirs = healthy.values(self._feed, numeric_mode=self._numeric_mode, names=names)
+        for operation in group:
+            ours, right = mine[operation.name], theirs[operation.name]
+            is_same = ours.shape == right.shape and (
+                not judge(ours, right, right, precision=self._precision).is_wrong
+                if ours.dtype.kind == "f"
+                else np.array_equal(ours, right)
+            )
+            if not is_same:
+                return dataclasses.replace(fault, operation=operation)
+        return fault
+
     # --- differences that add up ---
 
     def first_outside(self, tolerance: float | None) -> Fault | None:
         """The first value further from the model's than `tolerance`, or where None, than _FACTOR times the simulated rounding."""
-        for part in self._parts():
+        for part in self.parts():
             fault = self._first_outside(set(part), tolerance)
             if fault is not None:
                 return fault
@@ -269,7 +299,7 @@ class Scan:
         ordered = sorted(nodes, key=self._order.__getitem__)
         if not ordered:
             return None
-        engine = self._read(ordered)
+        engine = self.read(ordered)
         exact = self._edge.run(self._inputs, nodes.__contains__)
         rounded = verify_rounding.computed_rounded(self._edge, self._inputs, nodes, self._stored, everything=True)
         for node in ordered:
@@ -279,8 +309,8 @@ class Scan:
             judgement = judge(engine[node], expected, as_array(rounded[node]), precision=self._precision)
             if tolerance is not None:
                 judgement = dataclasses.replace(judgement, allowed=tolerance, is_wrong=judgement.error > tolerance)
-            if judgement.is_wrong or judgement.overflowed is not None:
-                kind = "accumulated" if judgement.overflowed is None else "overflow"
+            if judgement.is_wrong or judgement.loss == "overflow":
+                kind = judgement.loss if judgement.loss == "overflow" else "accumulated"
                 return Fault(
                     kind, node, self._mapping.operations[node], judgement.error, judgement.allowed, (), {node: engine[node]}
                 )

@@ -12,9 +12,12 @@ established by it.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import os
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from executorch.backends.apple.coreml.sdk import program_file, running, verify_p
 from executorch.backends.apple.coreml.sdk.blame import Blame, find_blame
 from executorch.backends.apple.coreml.sdk.compare import Comparison, compare
 from executorch.backends.apple.coreml.sdk.errors import ToolError
-from executorch.backends.apple.coreml.sdk.verify_edge import EdgeProgram, Node, capture
+from executorch.backends.apple.coreml.sdk.verify_edge import EdgeProgram, Node, capture, lower, our_partitioner
 
 NUMERIC_MODES = ("float32", "float16")
 # How many times the normal difference an output may be off.
@@ -146,13 +149,8 @@ def verify(
         ToolError: for what cannot be loaded, run or compared.
     """
     path = Path(path)
-    if not path.exists():
-        raise ToolError(f"there is no file {path}")
     expected = verify_reference.load(reference)
-    names = _input_names(path, method, expected)
-    given = _given(path, names, expected, inputs)
-    if names and not given and expected.program is None:
-        raise ToolError(f"{expected.name} holds the outputs for certain inputs: give them too")
+    names, given = _inputs_of(path, method, expected, inputs)
     modes: list[ModeResult] = []
     remarks: list[str] = []
     model: _Model | None = None
@@ -171,7 +169,14 @@ def verify(
             found = None
             if blame and model.edge is not None and not all(result.passed for result in results):
                 found = find_blame(
-                    model.edge, flat, packages, numeric_mode=numeric_mode, tolerance=tolerance, memory_budget=memory_budget
+                    model.edge,
+                    flat,
+                    packages,
+                    again=functools.partial(_lowered_again, expected, packages),
+                    numeric_mode=numeric_mode,
+                    tolerance=tolerance,
+                    missed=min(result.tolerance for result in results if not result.passed),
+                    memory_budget=memory_budget,
                 )
             modes.append(ModeResult(numeric_mode, results, found))
         if any(package.is_compressed for package in packages) and not all(mode.passed for mode in modes):
@@ -204,9 +209,12 @@ class _Model:
         outputs = expected.outputs(inputs)
         if expected.program is None:
             return cls(outputs, inputs, None, [], {})
-        names = {name for package in packages for name in (*package.input_names, *map(str, _plain_names(package)))}
+        names = frozenset(name for package in packages for name in (*package.input_names, *_plain_names(package)))
         target, precision = (packages[0].target, packages[0].precision) if packages else ("", "")
-        edge = capture(expected.program, names=names, target=target, precision=precision)
+        key = (names, target, precision)
+        if key not in expected.made:
+            expected.made[key] = capture(expected.program, names=names, target=target, precision=precision)
+        edge = expected.made[key]
         nodes = edge.user_outputs()
         exact = edge.run(inputs, lambda node: node in nodes)
         for index, node in enumerate(nodes):
@@ -232,17 +240,68 @@ class _Model:
         return [found.get(node, fallback) if node is not None else fallback for node in nodes]
 
 
+@contextlib.contextmanager
+def _lowered_again(
+    expected: verify_reference.Reference, packages: Sequence[verify_package.Package]
+) -> Iterator[list[verify_package.Package]]:
+    """The packages that this exporter makes of the reference now, for what was asked for then; none where it cannot."""
+    key = ("lowered", packages[0].target, packages[0].precision)
+    if key not in expected.made:
+        try:
+            expected.made[key] = lower(expected.program, our_partitioner(*key[1:]))  # type: ignore[arg-type]
+        except ToolError:
+            expected.made[key] = None
+    with tempfile.TemporaryDirectory(prefix="coreml_verify_") as folder:
+        path = Path(folder) / "again.pte"
+        if expected.made[key] is None:
+            yield []
+            return
+        path.write_bytes(expected.made[key])
+        with verify_package.open_packages(path, "forward") as found:
+            yield found
+
+
 def _plain_names(package: verify_package.Package) -> list[str]:
     from executorch.backends.apple.coreml.sdk.blame_mapping import plain_name
 
     return [plain_name(operation.name) for operation in package.operations]
 
 
+def _inputs_of(
+    path: Path, method: str, expected: verify_reference.Reference, inputs: Mapping[str, np.ndarray] | Sequence[np.ndarray] | None
+) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """The names of all inputs in the reference's order, and those that are given."""
+    if not path.exists():
+        raise ToolError(f"there is no file {path}")
+    names = _input_names(path, method, expected)
+    given = _given(path, names, expected, inputs)
+    if names and not given and expected.program is None:
+        raise ToolError(f"{expected.name} holds the outputs for certain inputs: give them too")
+    return names, given
+
+
+def prepare_inputs(
+    path: Path,
+    method: str,
+    expected: verify_reference.Reference,
+    inputs: Mapping[str, np.ndarray] | Sequence[np.ndarray] | None,
+    *,
+    seed: int,
+) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
+    """All inputs, made up where nobody gives them, by name and in the reference's order. Arguments and errors as of verify()."""
+    names, given = _inputs_of(path, method, expected, inputs)
+    runnable = running.prepare(path, given, method=method, seed=seed)
+    flat = [runnable.inputs[name] for name in names]
+    return dict(zip(names, flat, strict=True)), flat
+
+
 def _input_names(path: Path, method: str, expected: verify_reference.Reference) -> tuple[str, ...]:
     """The names that running.prepare() knows the inputs by, in the reference's order."""
     if not path.is_dir():
-        found = [m for m in program_file.open_program(path).methods if m.name == method]
-        return tuple(str(index) for index in range(len(found[0].inputs))) if found else ()
+        methods = {found.name: found for found in program_file.open_program(path).methods}
+        if method not in methods:
+            raise ToolError(f"{path} has no method {method!r}; it has {', '.join(methods)}")
+        return tuple(str(index) for index in range(len(methods[method].inputs)))
     with verify_package.open_packages(path, method) as (package,):
         names = package.input_names
     in_reference = expected.input_names()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import operator
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -89,7 +88,8 @@ class _Capture(Partitioner):
         raise _Captured
 
 
-def _ours(ep: ExportedProgram, target: str, precision: str) -> tuple[list[torch._ops.OpOverload], Any]:
+def our_partitioner(target: str, precision: str, **options: Any) -> Partitioner:
+    """The partitioner for what was asked for; empty strings for the defaults."""
     import coremltools as ct
 
     from executorch.backends.apple.coreml.compiler import CoreMLBackend
@@ -98,8 +98,27 @@ def _ours(ep: ExportedProgram, target: str, precision: str) -> tuple[list[torch.
     specs = CoreMLBackend.generate_compile_specs(
         minimum_deployment_target=ct.target[target] if target else None,
         compute_precision=ct.precision(precision) if precision else ct.precision.FLOAT16,
+        **options,
     )
-    return CoreMLPartitioner(compile_specs=specs).ops_to_not_decompose(ep)
+    return CoreMLPartitioner(compile_specs=specs)
+
+
+def lower(reference: ExportedProgram, partitioner: Partitioner) -> bytes:
+    """A .pte of the reference as this exporter makes it.
+
+    Raises:
+        ToolError: for a program that cannot be lowered.
+    """
+    try:
+        with verify_reference.quiet():
+            manager = to_edge_transform_and_lower(
+                verify_reference.own_copy(reference),
+                partitioner=[partitioner],
+                compile_config=EdgeCompileConfig(_check_ir_validity=False),
+            )
+            return bytes(manager.to_executorch().buffer)
+    except Exception as error:
+        raise ToolError(f"the reference cannot be lowered: {type(error).__name__}: {error}") from error
 
 
 def _stock(ep: ExportedProgram) -> tuple[list[torch._ops.OpOverload], Any]:
@@ -130,25 +149,24 @@ def capture(reference: ExportedProgram, *, names: Collection[str], target: str =
         ToolError: for a program that cannot be lowered to the edge dialect.
     """
     found: list[EdgeProgram] = []
-    rules: list[Rule] = [lambda ep: _ours(ep, target, precision), _stock]
+    rules: list[Rule] = [lambda ep: our_partitioner(target, precision).ops_to_not_decompose(ep)]
+    if not precision:  # Our own packages say what they were asked for.
+        rules.append(_stock)
     for rule in rules:
         stand_in = _Capture(rule)
-        level = logging.root.manager.disable
-        logging.disable(logging.WARNING)
         try:
-            to_edge_transform_and_lower(
-                reference, partitioner=[stand_in], compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=False)
-            )
+            with verify_reference.quiet():
+                to_edge_transform_and_lower(
+                    verify_reference.own_copy(reference),
+                    partitioner=[stand_in],
+                    compile_config=EdgeCompileConfig(_check_ir_validity=False),
+                )
         except _Captured:
             pass
         except Exception as error:
             raise ToolError(f"the reference cannot be lowered to the edge dialect: {type(error).__name__}: {error}") from error
-        finally:
-            logging.disable(level)
         if stand_in.program is not None:
             found.append(EdgeProgram(stand_in.program, {**reference.constants, **reference.state_dict}))
-            if found[-1].hits(names) == len(set(names)):
-                break
     return max(found, key=lambda edge: edge.hits(names))
 
 
@@ -177,11 +195,20 @@ class EdgeProgram:
             if spec.kind == InputKind.USER_INPUT:
                 values[node] = next(given)
             else:
-                value = self._weights[spec.target] if spec.target in self._weights else self.program.constants[spec.target]
-                values[node] = (
-                    value.detach().clone() if spec.kind == InputKind.BUFFER else getattr(value, "detach", lambda v=value: v)()
-                )
+                value = self._value(spec.target, node)
+                values[node] = value.clone() if spec.kind == InputKind.BUFFER else value
         return values
+
+    def _value(self, target: str, node: Node) -> Any:
+        """Of a parameter, buffer or constant. One that lowering has made is only in the placeholder's metadata."""
+        value = self._weights.get(target)
+        if value is None:
+            value = self.program.constants.get(target)
+        if value is None:
+            value = getattr(node.meta.get("val"), "constant", None)
+        if value is None:
+            raise ToolError(f"the value of {target}, a constant of the reference, is not known after lowering")
+        return value.detach() if isinstance(value, torch.Tensor) else value
 
     def run(self, inputs: Sequence[np.ndarray], keep: Callable[[Node], bool]) -> dict[Node, Any]:
         """Computes everything, and returns the values of the nodes that `keep` says; the others live as long as they are needed."""

@@ -60,6 +60,8 @@ class Package:
     # An operation with several outputs is there once for each.
     operations: tuple[Operation, ...]
     has_states: bool
+    # Whether it is a delegate's: its inputs then are values of the edge program by name.
+    is_delegate: bool
 
     @property
     def is_float16(self) -> bool:
@@ -181,6 +183,7 @@ def _read(
         precision=blob_request.compute_precision if blob_request else "",
         operations=tuple(_operations(function.block_specializations[function.opset])),
         has_states=len(described.state) > 0,
+        is_delegate=blob_request is not None,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import importlib
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ class Reference:
     arrays: tuple[np.ndarray, ...] = ()
     # The names of arrays, in the same order.
     names: tuple[str, ...] = ()
+    # What was made of the program, for those who verify against it several times.
+    made: dict[Any, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def example_inputs(self) -> list[np.ndarray] | None:
         """The example inputs, flat and in order; None where there are none, or some are no tensors."""
@@ -48,14 +52,36 @@ class Reference:
         """The expected outputs, flat, for flat inputs. A stateful model starts afresh. ToolError when the model refuses the inputs."""
         if self.program is None:
             return list(self.arrays)
-        program = copy.deepcopy(self.program)
+        program = own_copy(self.program)
         try:
             with torch.no_grad():
                 args, kwargs = pytree.tree_unflatten(as_tensors(inputs), program.call_spec.in_spec)
                 result = program.module()(*args, **kwargs)
+        except KeyError as error:
+            raise ToolError(
+                f"the reference {self.name} has lost {error}: to_edge_transform_and_lower() takes constants out of the program that it is given. "
+                "Export the model again, or lower a copy"
+            ) from error
         except Exception as error:  # A model raises whatever it likes.
             raise ToolError(f"the reference {self.name} refuses the inputs: {_sentence(error)}") from error
         return [np.asarray(o.detach().numpy() if isinstance(o, torch.Tensor) else o) for o in pytree.tree_leaves(result)]
+
+
+def own_copy(program: ExportedProgram) -> ExportedProgram:
+    """A program to run or to lower, both of which change it. Parameters are shared, buffers are not."""
+    shared = [value for value in program.state_dict.values() if isinstance(value, torch.nn.Parameter)]
+    return copy.deepcopy(program, {id(value): value for value in shared})
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing below an error is logged: it is not the user's own lowering."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
 
 
 def as_tensors(arrays: Sequence[np.ndarray]) -> list[torch.Tensor]:
@@ -106,7 +132,8 @@ def _program(path: Path) -> Reference:
     if not path.exists():
         raise ToolError(f"there is no file {path}")
     try:
-        return Reference(str(path), torch.export.load(path))
+        with quiet():
+            return Reference(str(path), torch.export.load(path))
     except Exception as error:  # torch raises whatever its parts do.
         raise ToolError(
             f"the reference {path} cannot be loaded as a program of torch.export.save: {_sentence(error)}. Save it again with this torch, "

@@ -17,6 +17,7 @@ EXAMPLES = """\
   coreml verify model.pte --reference model.pt2           with the exported program's example inputs
   coreml verify model.pte --reference my_models:make --inputs inputs.npz --numeric-mode float16
   coreml verify model.mlpackage --input x=x.npy --reference outputs.npz
+  coreml verify model.pte --reference model.pt2 --audit   where float16 is too small, and what to keep in float32
 
 The exit code is 3 when an output is outside the tolerance."""
 
@@ -56,21 +57,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=0, help="of one execution (default: the engine's choice)")
     parser.add_argument("--no-blame", action="store_true", help="measures only: do not look for the operation at fault")
     parser.add_argument(
+        "--audit", action="store_true", help="list values that float16 does not hold, and try which operations to keep in float32"
+    )
+    parser.add_argument(
         "--memory", type=int, default=1024, metavar="MB", help="for values inside the program, when looking (default: 1024)"
     )
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
+    from executorch.backends.apple.coreml.sdk.audit import Audit, audit
     from executorch.backends.apple.coreml.sdk.verify import NUMERIC_MODES, Verification, verify
 
     if arguments.tolerance is not None and not arguments.tolerance >= 0:
         raise ToolError("--tolerance is a number from 0")
     if arguments.memory < 1:
         raise ToolError("--memory is at least 1")
+    reference = verify_reference.load(arguments.reference)
+    inputs = _inputs(arguments)
     found: Verification = verify(
         arguments.file,
-        arguments.reference,
-        _inputs(arguments),
+        reference,
+        inputs,
         method=arguments.method,
         numeric_modes=NUMERIC_MODES if arguments.numeric_mode == "both" else (arguments.numeric_mode,),
         tolerance=arguments.tolerance,
@@ -79,8 +86,19 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         blame=not arguments.no_blame,
         memory_budget=arguments.memory * 10**6,
     )
+    audited: Audit | None = None
+    if arguments.audit:
+        audited = audit(
+            arguments.file,
+            reference,
+            inputs,
+            method=arguments.method,
+            tolerance=arguments.tolerance,
+            seed=arguments.seed,
+            memory_budget=arguments.memory * 10**6,
+        )
     if output.as_json:
-        output.value(found.to_json())
+        output.value({**found.to_json(), "audit": audited.to_json() if audited else None})
         return 0 if found.passed else OUTSIDE_TOLERANCE
     output.line(f"{found.path} against {found.reference}")
     for mode in found.modes:
@@ -135,6 +153,10 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     for remark in found.remarks:
         output.line()
         output.line(remark)
+    if audited is not None:
+        output.line()
+        output.line("float16 audit")
+        output.line(str(audited))
     output.line()
     output.line("Computed by the engine of this machine: agreement with Apple's own runtime is not established by it.")
     return 0 if found.passed else OUTSIDE_TOLERANCE
