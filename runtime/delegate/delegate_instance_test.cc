@@ -240,10 +240,10 @@ TEST_F(DelegateInstanceTest, EventsReachTheTracer) {
   auto x = TestTensor::of<float>(ScalarType::Float, {2}, {1, 10});
   TestTensor y(ScalarType::Double, {2});
   ASSERT_TRUE(instance->execute(Arguments({x.get(), &y}).span(), &tracer).ok());
-  EXPECT_THAT(tracer.event_names(), ElementsAre("y", "execute main", "convert outputs"));
+  EXPECT_THAT(tracer.event_names(), ElementsAre("y:fake", "execute main", "convert outputs"));
   EXPECT_EQ(tracer.events[0].metadata, "fake");
   ASSERT_EQ(tracer.values.size(), 1u);
-  EXPECT_EQ(tracer.values[0].name, "y");
+  EXPECT_EQ(tracer.values[0].name, "y:fake");
   for (const auto& event : tracer.events) EXPECT_LE(event.start, event.end);
 }
 

@@ -19,6 +19,19 @@ namespace coreml_delegate {
 using executorch::runtime::EventTracerDebugLogLevel;
 using executorch::runtime::EventTracerProfilingLevel;
 
+namespace {
+
+std::string debug_symbol(std::string_view output, std::string_view type) {
+  std::string symbol(output);
+  if (!type.empty()) {
+    symbol += ':';
+    symbol += type;
+  }
+  return symbol;
+}
+
+}  // namespace
+
 EventBridge::EventBridge(executorch::runtime::EventTracer* tracer) : tracer_(tracer) {
   if (tracer_ == nullptr) return;
   reference_ns_ = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -56,6 +69,7 @@ uint64_t EventBridge::to_ticks(uint64_t steady_ns) const {
 
 void EventBridge::on_timing(const engine::TimingEvent& event) {
   if (tracer_ == nullptr) return;
+  const std::string symbol = debug_symbol(event.name, event.type);
   std::string name;
   switch (event.kind) {
     case engine::EventKind::kCompile:
@@ -70,20 +84,21 @@ void EventBridge::on_timing(const engine::TimingEvent& event) {
     case engine::EventKind::kOperation:
       break;
   }
-  name += event.name;
+  name += symbol;
   executorch::runtime::event_tracer_log_profiling_delegate(
       tracer_, name.c_str(), static_cast<executorch::runtime::DebugHandle>(-1),
       to_ticks(event.start_ns), to_ticks(event.end_ns),
       event.type.empty() ? nullptr : event.type.data(), event.type.size());
 }
 
-void EventBridge::on_intermediate_value(std::string_view name,
+void EventBridge::on_intermediate_value(std::string_view output, std::string_view type,
                                         const engine::ConstTensorView& value) {
   // A tracer that has failed once may have been left with half an entry.
   if (tracer_ == nullptr || reported_loss_) return;
   // ETDump (ExecuTorch 1.5) has no float16: it refuses one and corrupts the heap later on.
   const DataType dtype = value.dtype == DataType::kFloat16 ? DataType::kFloat32 : value.dtype;
   const auto scalar_type = to_scalar_type(dtype);
+  const std::string name = debug_symbol(output, type);
   const size_t rank = value.shape.size();
   if (!scalar_type || rank > kMaxConversionRank) return;
   std::array<executorch::aten::SizesType, kMaxConversionRank> sizes{};
@@ -105,21 +120,21 @@ void EventBridge::on_intermediate_value(std::string_view name,
     copy.resize(count * data_type_size(dtype));
     const Status copied =
         convert_tensor(value.shape, {value.dtype, value.data, value.strides},
-                       {dtype, copy.data(), std::span(row_major).first(rank)}, std::string(name));
+                       {dtype, copy.data(), std::span(row_major).first(rank)}, name);
     if (!copied.ok()) return;
     data = copy.data();
   }
   executorch::aten::TensorImpl tensor(*scalar_type, static_cast<ssize_t>(rank), sizes.data(),
                                       const_cast<void*>(data), dim_order.data(), strides.data());
   const executorch::runtime::Result<bool> logged = tracer_->log_intermediate_output_delegate(
-      std::string(name).c_str(), executorch::runtime::kUnsetDelegateDebugIntId,
+      name.c_str(), executorch::runtime::kUnsetDelegateDebugIntId,
       executorch::aten::Tensor(&tensor));
   if (!logged.ok()) {
     reported_loss_ = true;
     COREML_DELEGATE_LOG(kWarning,
                         "CoreMLBackend: the event tracer did not take the value of %s (%s); it is "
                         "not given those of later operations",
-                        std::string(name).c_str(), executorch::runtime::to_string(logged.error()));
+                        name.c_str(), executorch::runtime::to_string(logged.error()));
   }
 }
 

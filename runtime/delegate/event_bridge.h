@@ -1,9 +1,11 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_EVENT_BRIDGE_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_EVENT_BRIDGE_H_
 
-// Hands an engine's measurements to ExecuTorch's event tracer as delegate events: operations by the
-// name of their output in the model (which the debug map knows), stages as "compile NAME", "load
-// NAME" and "execute NAME". The operation's type is the event's metadata. Nothing but what the
+// Hands an engine's measurements to ExecuTorch's event tracer as delegate events: operations as
+// "OUTPUT:TYPE", the symbols by which both exporters' debug maps know them, so that ExecuTorch's
+// Inspector finds their debug handles; stages as "compile NAME", "load NAME" and "execute NAME".
+// What an engine added by itself has its own name, and no type. The type is the event's metadata
+// too. Nothing but what the
 // engine measured is passed on. float16 values arrive as float32, which ETDump can hold.
 //
 // Thread rule: one thread, during one call.
@@ -28,7 +30,8 @@ class EventBridge : public engine::EventSink {
   bool wants_operation_timings() const override;
   bool wants_intermediate_values() const override;
   void on_timing(const engine::TimingEvent& event) override;
-  void on_intermediate_value(std::string_view name, const engine::ConstTensorView& value) override;
+  void on_intermediate_value(std::string_view name, std::string_view type,
+                             const engine::ConstTensorView& value) override;
 
  private:
   uint64_t to_ticks(uint64_t steady_ns) const;

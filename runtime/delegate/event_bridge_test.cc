@@ -33,7 +33,7 @@ TEST(EventBridgeTest, WithoutATracerNothingIsWanted) {
   EXPECT_FALSE(bridge.wants_operation_timings());
   EXPECT_FALSE(bridge.wants_intermediate_values());
   bridge.on_timing({});
-  bridge.on_intermediate_value("x", {});
+  bridge.on_intermediate_value("x", "", {});
 }
 
 TEST(EventBridgeTest, TheTracersLevelsDecideWhatIsMeasured) {
@@ -66,7 +66,7 @@ TEST(EventBridgeTest, TimingsAreOnTheTracersClock) {
                     .start_ns = began_before,
                     .end_ns = end});
   ASSERT_EQ(tracer.events.size(), 1u);
-  EXPECT_EQ(tracer.events[0].name, "conv_0");
+  EXPECT_EQ(tracer.events[0].name, "conv_0:conv");
   EXPECT_EQ(tracer.events[0].metadata, "conv");
   // Within what passed between reading the two clocks.
   const et_tick_ratio_t ratio = executorch::runtime::pal_ticks_to_ns_multiplier();
@@ -100,11 +100,11 @@ TEST(EventBridgeTest, IntermediateValuesArriveRowByRow) {
   const std::vector<int64_t> shape = {2, 3};
   const std::vector<int64_t> by_column = {1, 2};
   const std::vector<int64_t> by_row = {3, 1};
-  bridge.on_intermediate_value("h", {DataType::kInt32, shape, by_column, columns.data()});
-  bridge.on_intermediate_value("g", {DataType::kInt32, shape, by_row, columns.data()});
-  bridge.on_intermediate_value("unknown", {DataType::kInvalid, shape, by_row, columns.data()});
+  bridge.on_intermediate_value("h", "relu", {DataType::kInt32, shape, by_column, columns.data()});
+  bridge.on_intermediate_value("g", "", {DataType::kInt32, shape, by_row, columns.data()});
+  bridge.on_intermediate_value("unknown", "", {DataType::kInvalid, shape, by_row, columns.data()});
   ASSERT_EQ(tracer.values.size(), 2u);
-  EXPECT_EQ(tracer.values[0].name, "h");
+  EXPECT_EQ(tracer.values[0].name, "h:relu");
   EXPECT_THAT(tracer.values[0].sizes, ElementsAre(2, 3));
   std::vector<int32_t> rows(6);
   ASSERT_EQ(tracer.values[0].bytes.size(), 24u);
@@ -128,7 +128,7 @@ TEST(EventBridgeTest, EtdumpTakesValuesOfEveryType) {
     std::vector<uint8_t> buffer(4096);
     ASSERT_TRUE(tracer.set_debug_buffer({buffer.data(), buffer.size()}).ok());
     EventBridge bridge(&tracer);
-    bridge.on_intermediate_value("h", {dtype, shape, strides, zeros.data()});
+    bridge.on_intermediate_value("h", "", {dtype, shape, strides, zeros.data()});
     const size_t size = dtype == DataType::kFloat16 ? 4 : data_type_size(dtype);
     EXPECT_GE(tracer.get_data_sink()->get_used_bytes(), 6 * size) << data_type_name(dtype);
   }
@@ -140,7 +140,7 @@ TEST(EventBridgeTest, Float16ValuesArriveAsFloat32) {
   const std::vector<uint16_t> halves = {0x3c00, 0xc100, 0x7c00};  // 1, -2.5, infinity
   const std::vector<int64_t> shape = {3};
   const std::vector<int64_t> strides = {1};
-  bridge.on_intermediate_value("h", {DataType::kFloat16, shape, strides, halves.data()});
+  bridge.on_intermediate_value("h", "", {DataType::kFloat16, shape, strides, halves.data()});
   ASSERT_EQ(tracer.values.size(), 1u);
   std::vector<float> values(3);
   ASSERT_EQ(tracer.values[0].bytes.size(), 12u);
@@ -153,8 +153,8 @@ TEST(EventBridgeTest, ATracerThatTakesNoMoreValuesDoesNotFailTheExecution) {
   tracer.refuses_values = true;
   EventBridge bridge(&tracer);
   const float value = 1;
-  bridge.on_intermediate_value("h", {DataType::kFloat32, {}, {}, &value});
-  bridge.on_intermediate_value("g", {DataType::kFloat32, {}, {}, &value});
+  bridge.on_intermediate_value("h", "", {DataType::kFloat32, {}, {}, &value});
+  bridge.on_intermediate_value("g", "", {DataType::kFloat32, {}, {}, &value});
   EXPECT_TRUE(tracer.values.empty());
 }
 

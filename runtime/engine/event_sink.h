@@ -44,9 +44,11 @@ class EventSink {
 
   // Only ever a measurement, never an estimate.
   virtual void on_timing(const TimingEvent& event) = 0;
-  // The view is valid during the call.
-  virtual void on_intermediate_value(std::string_view name, const ConstTensorView& value) {
+  // `type` as in TimingEvent. The view is valid during the call.
+  virtual void on_intermediate_value(std::string_view name, std::string_view type,
+                                     const ConstTensorView& value) {
     (void)name;
+    (void)type;
     (void)value;
   }
 };

@@ -113,7 +113,8 @@ class Recorder : public EventSink {
     events_.push_back(
         {kind, std::string(event.name), std::string(event.type), event.start_ns, event.end_ns});
   }
-  void on_intermediate_value(std::string_view name, const ConstTensorView& value) override {
+  void on_intermediate_value(std::string_view name, std::string_view,
+                             const ConstTensorView& value) override {
     const py::gil_scoped_acquire lock;
     py::array array(numpy_dtype(value.dtype),
                     std::vector<py::ssize_t>(value.shape.begin(), value.shape.end()), value.data);

@@ -161,8 +161,7 @@ TEST_P(PackageEngineTest, AnUnsupportedOperationIsNamedWhenCompiling) {
   EXPECT_TRUE(fails_with(loaded, code, "-> y")) << "its output";
   EXPECT_TRUE(fails_with(loaded, code, "CoreML6")) << "the opset";
   const TemporaryFolder folder;
-  EXPECT_TRUE(fails_with(engine().compile(source, folder.path(), {}), code,
-                         "no_such_operation"));
+  EXPECT_TRUE(fails_with(engine().compile(source, folder.path(), {}), code, "no_such_operation"));
   // Its description is still there to be had.
   EXPECT_TRUE(engine().describe(source).ok());
 }
@@ -214,7 +213,9 @@ class Inspector : public EventSink {
     EXPECT_LE(event.start_ns, event.end_ns);
     types[std::string(event.name)] = std::string(event.type);
   }
-  void on_intermediate_value(std::string_view name, const ConstTensorView& value) override {
+  void on_intermediate_value(std::string_view name, std::string_view type,
+                             const ConstTensorView& value) override {
+    types[std::string(name)] = std::string(type);
     Tensor tensor{value.dtype, {value.shape.begin(), value.shape.end()}, {}, {}};
     size_t bytes = data_type_size(value.dtype);
     for (const int64_t extent : value.shape) bytes *= static_cast<size_t>(extent);

@@ -424,7 +424,7 @@ Status FakeModel::execute(std::span<const ConstTensorView> inputs, std::span<Ten
                                  .end_ns = now_ns()});
     }
     if (options.events && options.events->wants_intermediate_values()) {
-      options.events->on_intermediate_value(function_.outputs[i].spec.name,
+      options.events->on_intermediate_value(function_.outputs[i].spec.name, "fake",
                                             {.dtype = view.dtype,
                                              .shape = computed[i].shape,
                                              .strides = contiguous,

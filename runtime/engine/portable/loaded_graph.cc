@@ -80,11 +80,14 @@ void LoadedGraph::execute(ov::InferRequest& request) const {
   }
 }
 
-std::vector<NodeTime> LoadedGraph::execute_profiled(ov::InferRequest& request) {
+ProfiledExecution LoadedGraph::execute_profiled(ov::InferRequest& request) {
   const std::lock_guard<std::mutex> lock(profile_mutex_);
+  const auto start = std::chrono::steady_clock::now();
   execute(request);
+  ProfiledExecution result;
+  result.nanoseconds = static_cast<uint64_t>(
+      std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
   ++executions_;
-  std::vector<NodeTime> times;
   const std::vector<ov::ProfilingInfo> nodes = request.get_profiling_info();
   nanoseconds_so_far_.resize(nodes.size());
   for (size_t i = 0; i < nodes.size(); ++i) {
@@ -93,9 +96,9 @@ std::vector<NodeTime> LoadedGraph::execute_profiled(ov::InferRequest& request) {
     const uint64_t total = static_cast<uint64_t>(mean.count()) * executions_;
     const uint64_t before = std::min(total, nanoseconds_so_far_[i]);
     nanoseconds_so_far_[i] = total;
-    times.push_back({nodes[i].node_name, total - before});
+    result.nodes.push_back({nodes[i].node_name, total - before});
   }
-  return times;
+  return result;
 }
 
 void LoadedGraph::give_back(std::unique_ptr<BoundRequest> request) {

@@ -58,6 +58,13 @@ struct NodeTime {
   uint64_t nanoseconds = 0;
 };
 
+// One execution with profiling. Reading the counters takes longer than many an operation, and is
+// no part of it.
+struct ProfiledExecution {
+  std::vector<NodeTime> nodes;
+  uint64_t nanoseconds = 0;
+};
+
 // Thread rule: may be used from several threads at once; OpenVINO runs executions on one graph
 // after the other.
 class LoadedGraph {
@@ -79,7 +86,7 @@ class LoadedGraph {
   // execution. OpenVINO has the mean over all executions of a graph, in whole microseconds; the
   // time is what this execution added to their sum, so that of the nth is known to n microseconds,
   // and the mean over all of them to one. Waits for executions of other threads.
-  std::vector<NodeTime> execute_profiled(ov::InferRequest& request);
+  ProfiledExecution execute_profiled(ov::InferRequest& request);
 
   // The operation of the program that each node of the compiled graph stands for: a node that
   // OpenVINO fused from several stands for the last of them. By the compiled node's name. Throws

@@ -92,7 +92,9 @@ class Timings : public EventSink {
     operations_ns += event.end_ns - event.start_ns;
     ++operations;
   }
-  void on_intermediate_value(std::string_view, const ConstTensorView&) override { ++values; }
+  void on_intermediate_value(std::string_view, std::string_view, const ConstTensorView&) override {
+    ++values;
+  }
   bool values_wanted = false;
   std::set<std::string> types;
   int values = 0;

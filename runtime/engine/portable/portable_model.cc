@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "runtime/engine/event_sink.h"
@@ -307,16 +309,19 @@ Status PortableModel::execute(std::span<const ConstTensorView> inputs,
     return graph.status().annotate("load the function for the inspection asked for", name);
   }
   const uint64_t start = options.events != nullptr ? now_ns() : 0;
-  const Status status = guard("executing the function", name,
-                              [&] { return run(**graph, inputs, outputs, state, options.events); });
+  uint64_t measuring_ns = 0;
+  const Status status = guard("executing the function", name, [&] {
+    return run(**graph, inputs, outputs, state, options.events, measuring_ns);
+  });
   if (status.ok() && options.events != nullptr) {
-    options.events->on_timing({EventKind::kExecute, name, {}, start, now_ns()});
+    options.events->on_timing({EventKind::kExecute, name, {}, start, now_ns() - measuring_ns});
   }
   return status;
 }
 
 Status PortableModel::run(LoadedGraph& graph, std::span<const ConstTensorView> inputs,
-                          std::span<TensorView> outputs, PortableState* state, EventSink* events) {
+                          std::span<TensorView> outputs, PortableState* state, EventSink* events,
+                          uint64_t& measuring_ns) {
   Lease request(graph);
   for (size_t i = 0; i < inputs.size(); ++i) {
     const PortPlan& port = plan_.inputs[i];
@@ -351,7 +356,9 @@ Status PortableModel::run(LoadedGraph& graph, std::span<const ConstTensorView> i
   const uint64_t start = events != nullptr ? now_ns() : 0;
   std::vector<NodeTime> times;
   if (events != nullptr && events->wants_operation_timings()) {
-    times = graph.execute_profiled(request->request());
+    ProfiledExecution profiled = graph.execute_profiled(request->request());
+    times = std::move(profiled.nodes);
+    measuring_ns = now_ns() - start - profiled.nanoseconds;
   } else {
     graph.execute(request->request());
   }
@@ -380,7 +387,11 @@ Status PortableModel::run(LoadedGraph& graph, std::span<const ConstTensorView> i
   for (size_t i = 0; i < slots.size(); ++i) {
     if (plan_.states[i].output_index.has_value()) std::swap(slots[i]->current, slots[i]->next);
   }
-  if (events != nullptr) report(graph, *request, start, times, *events);
+  if (events != nullptr) {
+    const uint64_t began = now_ns();
+    report(graph, *request, start, times, *events);
+    measuring_ns += now_ns() - began;
+  }
   request.release();
   return {};
 }
@@ -402,6 +413,9 @@ void PortableModel::report(LoadedGraph& graph, BoundRequest& request, uint64_t s
       at += time.nanoseconds;
     }
   }
+  if (graph.intermediates().empty()) return;
+  std::map<std::string_view, std::string_view> types;
+  for (const auto& [node, operation] : plan_.operations) types[operation.output] = operation.type;
   for (const IntermediatePort& port : graph.intermediates()) {
     const ov::Tensor tensor = request.request().get_output_tensor(port.index);
     const std::vector<int64_t> shape = extents_of(tensor.get_shape());
@@ -409,7 +423,9 @@ void PortableModel::report(LoadedGraph& graph, BoundRequest& request, uint64_t s
     for (size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
     const DataType dtype = data_type(tensor.get_element_type());
     if (dtype == DataType::kInvalid) continue;
-    events.on_intermediate_value(port.name, {dtype, shape, strides, tensor.data()});
+    const auto type = types.find(port.name);
+    events.on_intermediate_value(port.name, type == types.end() ? "" : type->second,
+                                 {dtype, shape, strides, tensor.data()});
   }
 }
 

@@ -57,9 +57,11 @@ class PortableModel : public Model {
   Status check_state(State* state, PortableState** portable) const;
   // `events`: told of loading another form than kPlain, which needs it.
   Result<LoadedGraph*> graph_for(GraphForm form, EventSink* events);
-  // Throws what OpenVINO throws.
+  // Sets `measuring_ns` to the time spent on telling `events`, where there are any. Throws what
+  // OpenVINO throws.
   Status run(LoadedGraph& graph, std::span<const ConstTensorView> inputs,
-             std::span<TensorView> outputs, PortableState* state, EventSink* events);
+             std::span<TensorView> outputs, PortableState* state, EventSink* events,
+             uint64_t& measuring_ns);
   void report(LoadedGraph& graph, BoundRequest& request, uint64_t start_ns,
               const std::vector<NodeTime>& times, EventSink& events) const;
 
