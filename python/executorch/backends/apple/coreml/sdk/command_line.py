@@ -19,6 +19,7 @@ COMMANDS = {
     "bench": "how long one execution takes here",
     "profile": "where the time of an execution goes, by operation",
     "verify": "does a program compute what its PyTorch model does, and if not, where it starts",
+    "report": "one page on a program: what runs where, time, error and range of each operation",
     "convert": "the other form of the Core ML models inside a .pte: stock directories to blobs, and back",
     "cache": "what is in a folder of compiled models, and clearing it",
 }

@@ -36,7 +36,11 @@ class Profile:
     # float64 [executions]: of the delegates' executions together, and of the whole method (a package: the same).
     delegate_seconds: np.ndarray
     method_seconds: np.ndarray
+    # float64 [executions]: of the engine, which the operations are part of.
+    engine_seconds: np.ndarray
     operations: tuple[OperationTime, ...]
+    # Operators of a .pte that run outside delegates, in order; `operation` is empty.
+    outside: tuple[OperationTime, ...] = ()
 
 
 def profile(
@@ -78,7 +82,7 @@ def _package(path: Path, given: Mapping[str, np.ndarray], executions: int, optio
             if kind == "operation":
                 times[name, operation][index] += (end - start) * 1e-9
     operations = tuple(OperationTime(name, operation, seconds) for (name, operation), seconds in times.items())
-    return Profile(loading, total, total, operations)
+    return Profile(loading, total, total, total, operations)
 
 
 def _program(path: Path, given: Mapping[str, np.ndarray], executions: int, options: Mapping) -> Profile:
@@ -95,6 +99,8 @@ def _program(path: Path, given: Mapping[str, np.ndarray], executions: int, optio
     loading, operations = {}, []
     delegate = np.zeros(executions)
     method = np.zeros(executions)
+    engine = np.zeros(executions)
+    outside = []
     for events in blocks.values():
         for event in events:
             raw = event.perf_data.raw if event.perf_data else []
@@ -107,9 +113,16 @@ def _program(path: Path, given: Mapping[str, np.ndarray], executions: int, optio
                 method += seconds
             elif event.name == "DELEGATE_CALL":
                 delegate += seconds
+            elif event.name.startswith("native_call_"):
+                outside.append(OperationTime(event.name.removeprefix("native_call_"), "", seconds))
+            elif event.is_delegated_op and event.name.startswith("execute "):
+                engine += seconds
             elif event.is_delegated_op and not _NOT_OPERATIONS.match(event.name):
-                operations.append(OperationTime(event.name, types.get(event.name, ""), seconds))
-    return Profile(loading, delegate, method, tuple(operations))
+                # "output:operation"; what the engine added has no operation, though its name may have a colon.
+                output, _, operation = event.name.rpartition(":")
+                known = types.get(output) == operation
+                operations.append(OperationTime(output if known else event.name, operation if known else "", seconds))
+    return Profile(loading, delegate, method, engine, tuple(operations), tuple(outside))
 
 
 def _operation_types(path: Path, method: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from executorch.backends.apple.coreml.sdk import converting
 from executorch.backends.apple.coreml.sdk.commands.output import Output, size
 
 EXAMPLES = """\
@@ -14,12 +13,16 @@ EXAMPLES = """\
   coreml convert ours.pte -o stock.pte --format inmemoryfs        for an app that links the stock runtime"""
 
 
+# Of converting.FORMATS, whose module takes seconds to import.
+FORMATS = ("coreml_blob", "inmemoryfs")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a .pte, of this exporter or of executorch's own")
     parser.add_argument("-o", "--output", type=Path, required=True, help="the .pte to write; it must not exist")
     parser.add_argument(
         "--format",
-        choices=converting.FORMATS,
+        choices=FORMATS,
         default="coreml_blob",
         help="coreml_blob: this exporter's blobs (default); inmemoryfs: the stock exporter's flattened directories. The models "
         "themselves stay as they are, and so do the outputs",
@@ -27,6 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> None:
+    from executorch.backends.apple.coreml.sdk import converting
+
     converted = converting.convert(arguments.file, arguments.output, arguments.format)
     facts = {
         "path": str(arguments.output),
