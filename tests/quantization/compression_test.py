@@ -73,6 +73,32 @@ def test_pruning_zeroes_the_smallest_weights(network):
     assert relative(lowered.run(*inputs), expected) < 1e-3
 
 
+class Shifted(nn.Module):
+    """A large constant that is no weight: position embeddings that were looked up when the model was exported."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 64)
+        self.register_buffer("positions", torch.randn(1, 64, 64))
+
+    def forward(self, x):
+        return self.layer(x) + self.positions
+
+
+@pytest.mark.parametrize("name", COMPRESSIONS)
+def test_constants_that_are_no_weights_stay(name):
+    """coremltools compresses every large constant, per block with one scale for rows and columns of an addend."""
+    options, target, op, bound = COMPRESSIONS[name]
+    torch.manual_seed(0)
+    module, inputs = Shifted().eval(), (torch.randn(1, 64, 64),)
+    added = CoreMLBackend.generate_compile_specs(minimum_deployment_target=target, **options)
+    lowered = lower(module, inputs, target=target, specs=[spec for spec in added if spec.key.startswith("op_")])
+    assert lowered.ops.count(op) == 1
+    positions, plain = module.positions, module.layer(inputs[0])
+    # In units of the compressed layer's result: the addend takes no part in the difference, but for its rounding to float16.
+    assert relative(lowered.run(*inputs) - positions, plain) < bound
+
+
 class Tied(nn.Module):
     """An embedding whose table is also the weight of the last layer."""
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import coremltools as ct
-import coremltools.optimize as cto
 import torch
 import tqdm
 from coremltools.converters.mil.frontend.torch import ops as frontend_ops
@@ -150,38 +149,6 @@ def _ranged_inputs(program: ExportedProgram) -> list[ct.TensorType] | None:
     return inputs if changed else None
 
 
-def _quantize_weights(model: ct.models.MLModel, config: cto.coreml.OpLinearQuantizerConfig, *, pruned: bool) -> ct.models.MLModel:
-    """Quantizes weights after conversion, embedding tables excepted, unless they are also the weight of another op."""
-    logger.warning("Core ML Backend op_linear_quantizer_config API is experimental")
-    return cto.coreml.linear_quantize_weights(
-        model,
-        config=cto.coreml.OptimizationConfig(
-            global_config=config,
-            op_type_configs={"gather": None},
-            # coremltools refuses a constant whose consumers are configured differently.
-            op_name_configs={name: config for name in _gathers_of_shared_tables(model)},
-        ),
-        joint_compression=pruned,
-    )
-
-
-def _gathers_of_shared_tables(model: ct.models.MLModel) -> list[str]:
-    """Names of the gather ops whose table is a constant that an op of another type also reads."""
-    program = model._mil_program
-    if program is None:
-        return []
-    consumers: dict[Any, list[Any]] = {}
-    for function in program.functions.values():
-        for op in function.operations:
-            for value in op.inputs.values():
-                for var in value if isinstance(value, (list, tuple)) else [value]:
-                    if getattr(var, "op", None) is not None and var.op.op_type == "const":
-                        consumers.setdefault(var, []).append(op)
-    return [
-        op.name for ops in consumers.values() if any(op.op_type != "gather" for op in ops) for op in ops if op.op_type == "gather"
-    ]
-
-
 def _debug_map(model: ct.models.MLModel) -> dict[Any, Any] | None:
     program = model._mil_program
     source = ct.converters.mil.mil.scope.ScopeSource.EXIR_DEBUG_HANDLE
@@ -232,7 +199,8 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
         if islands.unmatched():
             logger.info("float32_ops: nothing of this partition is called %s.", ", ".join(map(repr, islands.unmatched())))
         if options.quantizer_config is not None:
-            model = _quantize_weights(model, options.quantizer_config, pruned=pruned)
+            logger.warning("Core ML Backend op_linear_quantizer_config API is experimental")
+            model = weight_compression.quantize(model, options.quantizer_config, pruned=pruned)
         if options.palettizer_config is not None:
             model = weight_compression.palettize(model, options.palettizer_config, pruned=pruned)
         spec = model._spec

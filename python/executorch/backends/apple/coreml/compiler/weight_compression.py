@@ -6,11 +6,16 @@
 
 Each is the fields of that class as a dictionary. Pruning may be combined with one of the others (iOS 18): what is left of the weights is then
 quantized or palettized.
+
+What is compressed are weights: constants in the places of `_WEIGHTS`. Without this choice coremltools takes every constant that is large
+enough, biases and folded values among them, and finds rows and columns for them where there are none: an addend of shape (1, 128, 384) got
+one scale for 32 x 384 values "per block of 32".
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -82,11 +87,68 @@ def check(
             )
 
 
+# MIL op -> its inputs that are weights. Tables of embeddings are the `x` of a gather.
+_RECURRENT = ("weight_ih", "weight_hh", "weight_ih_back", "weight_hh_back")
+_WEIGHTS: dict[str, tuple[str, ...]] = {
+    "conv": ("weight",),
+    "conv_transpose": ("weight",),
+    "linear": ("weight",),
+    "matmul": ("x", "y"),
+    "einsum": ("values",),
+    "lstm": _RECURRENT,
+    "gru": _RECURRENT,
+    "rnn": _RECURRENT,
+    "gather": ("x",),
+}
+
+
 def prune(model: ct.models.MLModel, config: PrunerConfig) -> ct.models.MLModel:
     """Zeroes small weights and stores the others."""
-    return cto.prune_weights(model, cto.OptimizationConfig(global_config=config))
+    return cto.prune_weights(model, _of_weights(model, config, tables=True))
+
+
+def quantize(model: ct.models.MLModel, config: cto.OpLinearQuantizerConfig, *, pruned: bool) -> ct.models.MLModel:
+    """Stores weights as integers, tables of embeddings only when they are also the weight of another op."""
+    return cto.linear_quantize_weights(model, _of_weights(model, config, tables=False), joint_compression=pruned)
 
 
 def palettize(model: ct.models.MLModel, config: cto.OpPalettizerConfig, *, pruned: bool) -> ct.models.MLModel:
     """Replaces weights by indices into look-up tables."""
-    return cto.palettize_weights(model, cto.OptimizationConfig(global_config=config), joint_compression=pruned)
+    return cto.palettize_weights(model, _of_weights(model, config, tables=True), joint_compression=pruned)
+
+
+def _of_weights(model: ct.models.MLModel, config: Any, *, tables: bool) -> cto.OptimizationConfig:
+    """`config` for every constant that is a weight, nothing for the others. tables: whether those of embeddings are weights.
+
+    By name, since coremltools refuses a constant whose consumers are configured differently. A name that two functions share is compressed in
+    both when it is a weight in one.
+    """
+    weights: dict[str, bool] = {}
+    for block in _blocks(model._mil_program):
+        for op in block.operations:
+            if op.op_type == "const":
+                weights[op.name] = weights.get(op.name, False) or _is_weight(op.outputs[0], tables)
+    return cto.OptimizationConfig(op_name_configs={name: config if is_weight else None for name, is_weight in weights.items()})
+
+
+def _blocks(program: Any) -> Iterator[Any]:
+    """Every block of a MIL program, those of conditions and loops included."""
+    pending = list(program.functions.values())
+    while pending:
+        block = pending.pop()
+        yield block
+        pending += [inner for op in block.operations for inner in op.blocks]
+
+
+def _is_weight(constant: Any, tables: bool) -> bool:
+    for op in constant.child_ops:
+        # What an earlier compression made of a constant stands for it.
+        if op.op_type.startswith("constexpr_"):
+            if _is_weight(op.outputs[0], tables):
+                return True
+        elif op.op_type != "gather" or tables:
+            for name in _WEIGHTS.get(op.op_type, ()):
+                value = op.inputs.get(name)
+                if value is constant or (isinstance(value, (list, tuple)) and any(v is constant for v in value)):
+                    return True
+    return False
