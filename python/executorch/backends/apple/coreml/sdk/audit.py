@@ -25,12 +25,11 @@ from executorch.backends.apple.coreml.sdk.blame import named_inputs
 from executorch.backends.apple.coreml.sdk.blame_scan import Scan
 from executorch.backends.apple.coreml.sdk.compare import l2_relative
 from executorch.backends.apple.coreml.sdk.errors import ToolError
-from executorch.backends.apple.coreml.sdk.verify import Verification, prepare_inputs, verify
+from executorch.backends.apple.coreml.sdk.verify import Verification, captured, prepare_inputs, verify
 from executorch.backends.apple.coreml.sdk.verify_edge import (
     EdgeProgram,
     Node,
     SourceLine,
-    capture,
     lower,
     module_path,
     op_name,
@@ -161,12 +160,7 @@ def audit(
         if not any(package.is_float16 for package in packages):
             return Audit((), (_as_try((), measured, 0),), None)
         target = packages[0].target
-        edge = capture(
-            expected.program,
-            names={n for p in packages for n in (*p.input_names, *(blame_mapping.plain_name(op.name) for op in p.operations))},
-            target=target,
-            precision=packages[0].precision,
-        )
+        edge = captured(expected, packages)
         findings: list[tuple[Node, Finding]] = []
         for package in packages:
             findings += _find(edge, flat, package, memory_budget)

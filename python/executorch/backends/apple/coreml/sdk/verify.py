@@ -25,6 +25,7 @@ import numpy as np
 
 from executorch.backends.apple.coreml.sdk import program_file, running, verify_package, verify_reference, verify_rounding
 from executorch.backends.apple.coreml.sdk.blame import Blame, find_blame
+from executorch.backends.apple.coreml.sdk.blame_mapping import plain_name
 from executorch.backends.apple.coreml.sdk.compare import Comparison, compare
 from executorch.backends.apple.coreml.sdk.errors import ToolError
 from executorch.backends.apple.coreml.sdk.verify_edge import EdgeProgram, Node, capture, lower, our_partitioner
@@ -209,14 +210,13 @@ class _Model:
         outputs = expected.outputs(inputs)
         if expected.program is None:
             return cls(outputs, inputs, None, [], {})
-        names = frozenset(name for package in packages for name in (*package.input_names, *_plain_names(package)))
-        target, precision = (packages[0].target, packages[0].precision) if packages else ("", "")
-        key = (names, target, precision)
-        if key not in expected.made:
-            expected.made[key] = capture(expected.program, names=names, target=target, precision=precision)
-        edge = expected.made[key]
-        nodes = edge.user_outputs()
-        exact = edge.run(inputs, lambda node: node in nodes)
+        try:
+            edge = captured(expected, packages)
+            nodes = edge.user_outputs()
+            exact = edge.run(inputs, lambda node: node in nodes)
+        except ToolError as error:
+            remarks.append(f"The measures are all there is: {error}")
+            return cls(outputs, inputs, None, [], {})
         for index, node in enumerate(nodes):
             if node is None or node not in exact or index >= len(outputs):
                 continue
@@ -240,6 +240,18 @@ class _Model:
         return [found.get(node, fallback) if node is not None else fallback for node in nodes]
 
 
+def captured(expected: verify_reference.Reference, packages: Sequence[verify_package.Package]) -> EdgeProgram:
+    """The edge program of the packages, made once for a reference. ToolError as of capture()."""
+    names = frozenset(
+        name for package in packages for name in (*package.input_names, *(plain_name(op.name) for op in package.operations))
+    )
+    target, precision = (packages[0].target, packages[0].precision) if packages else ("", "")
+    key = (names, target, precision)
+    if key not in expected.made:
+        expected.made[key] = capture(expected.program, names=names, target=target, precision=precision)  # type: ignore[arg-type]
+    return expected.made[key]
+
+
 @contextlib.contextmanager
 def _lowered_again(
     expected: verify_reference.Reference, packages: Sequence[verify_package.Package]
@@ -259,12 +271,6 @@ def _lowered_again(
         path.write_bytes(expected.made[key])
         with verify_package.open_packages(path, "forward") as found:
             yield found
-
-
-def _plain_names(package: verify_package.Package) -> list[str]:
-    from executorch.backends.apple.coreml.sdk.blame_mapping import plain_name
-
-    return [plain_name(operation.name) for operation in package.operations]
 
 
 def _inputs_of(

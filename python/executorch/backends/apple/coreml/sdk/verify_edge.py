@@ -210,9 +210,22 @@ class EdgeProgram:
             raise ToolError(f"the value of {target}, a constant of the reference, is not known after lowering")
         return value.detach() if isinstance(value, torch.Tensor) else value
 
-    def run(self, inputs: Sequence[np.ndarray], keep: Callable[[Node], bool]) -> dict[Node, Any]:
-        """Computes everything, and returns the values of the nodes that `keep` says; the others live as long as they are needed."""
-        values = self.placeholders(inputs)
+    def run(
+        self,
+        inputs: Sequence[np.ndarray],
+        keep: Callable[[Node], bool],
+        *,
+        entering: Callable[[Any], Any] = lambda value: value,
+        made: Callable[[Any], Any] = lambda value: value,
+    ) -> dict[Node, Any]:
+        """Computes everything, and returns the values of the nodes that `keep` says; the others live as long as they are needed.
+
+        `entering` is applied to each placeholder's value, `made` to each result.
+
+        Raises:
+            ToolError: for an operator that PyTorch cannot compute.
+        """
+        values = {node: entering(value) for node, value in self.placeholders(inputs).items()}
         kept = {node: value for node, value in values.items() if keep(node)}
         last_use = {argument: node for node in self.program.graph.nodes for argument in node.all_input_nodes}
         ending: dict[Node, list[Node]] = {}
@@ -221,7 +234,7 @@ class EdgeProgram:
         with torch.no_grad():
             for node in self.program.graph.nodes:
                 if node.op in ("call_function", "get_attr"):
-                    values[node] = evaluate(node, values)
+                    values[node] = made(evaluate(node, values))
                     if keep(node):
                         kept[node] = values[node]
                 for argument in ending.get(node, ()):
@@ -239,7 +252,7 @@ class EdgeProgram:
 
 
 def evaluate(node: Node, values: Mapping[Node, Any]) -> Any:
-    """The value of one node, from those of its arguments, which stay as they are."""
+    """The value of one node, from those of its arguments, which stay as they are. ToolError when PyTorch cannot compute it."""
     if node.op == "get_attr":
         return getattr(node.graph.owning_module, str(node.target))
 
@@ -248,4 +261,9 @@ def evaluate(node: Node, values: Mapping[Node, Any]) -> Any:
 
     args = torch.fx.map_arg(node.args, value)
     kwargs = torch.fx.map_arg(node.kwargs, value)
-    return node.target(*args, **kwargs)
+    try:
+        return node.target(*args, **kwargs)
+    except Exception as error:  # An operator raises whatever it likes.
+        raise ToolError(
+            f"PyTorch cannot compute the node {node.name} ({op_name(node)}): {type(error).__name__}: {error}"
+        ) from error

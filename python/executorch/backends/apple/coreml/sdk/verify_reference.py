@@ -38,11 +38,14 @@ class Reference:
     made: dict[Any, Any] = dataclasses.field(default_factory=dict, repr=False)
 
     def example_inputs(self) -> list[np.ndarray] | None:
-        """The example inputs, flat and in order; None where there are none, or some are no tensors."""
+        """The example inputs, flat and in order; None where there are none, or some are no tensors, or of a dtype that
+        NumPy does not have."""
         if self.program is None or self.program.example_inputs is None:
             return None
         flat = pytree.tree_leaves(self.program.example_inputs)
-        return [tensor.numpy() for tensor in flat] if all(isinstance(t, torch.Tensor) for t in flat) else None
+        if not all(isinstance(t, torch.Tensor) and t.dtype != torch.bfloat16 for t in flat):
+            return None
+        return [tensor.detach().numpy() for tensor in flat]
 
     def input_names(self) -> tuple[str, ...]:
         """The model's names of its inputs, in order; empty where it is not known."""

@@ -6,6 +6,7 @@ The difference that it makes is what is normal for this model, these inputs and 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from executorch.backends.apple.coreml.sdk.compare import l2_relative
-from executorch.backends.apple.coreml.sdk.verify_edge import EdgeProgram, Node, evaluate
+from executorch.backends.apple.coreml.sdk.verify_edge import EdgeProgram, Node
 
 # Half a unit in the last place, relative.
 FLOAT16_ROUNDING = 2.0**-11
@@ -100,16 +101,9 @@ def computed_rounded(
     everything: bool,
 ) -> dict[Node, Any]:
     """Values of nodes when weights, and with `everything` all results, pass through `stored`."""
-    values = {node: apply(stored, value) for node, value in edge.placeholders(inputs).items()}
-    kept = {node: value for node, value in values.items() if node in wanted}
-    with torch.no_grad():
-        for node in edge.program.graph.nodes:
-            if node.op in ("call_function", "get_attr"):
-                value = evaluate(node, values)
-                values[node] = apply(stored, value) if everything else value
-                if node in wanted:
-                    kept[node] = values[node]
-    return kept
+    rounded = functools.partial(apply, stored)
+    made = {"made": rounded} if everything else {}
+    return edge.run(inputs, wanted.__contains__, entering=rounded, **made)
 
 
 def apply(stored: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:

@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     from executorch.backends.apple.coreml.sdk.audit import Audit, audit
     from executorch.backends.apple.coreml.sdk.verify import NUMERIC_MODES, Verification, verify
 
-    if arguments.tolerance is not None and not arguments.tolerance >= 0:
+    if arguments.tolerance is not None and not 0 <= arguments.tolerance < math.inf:
         raise ToolError("--tolerance is a number from 0")
     if arguments.memory < 1:
         raise ToolError("--memory is at least 1")
