@@ -1,4 +1,4 @@
-"""Seeded faults are blamed right: 30 mutants of five models in the full run, four of two by default. Prints the table (pytest -s).
+"""Seeded faults are blamed right: 30 mutants of five models in the full run, four of two by default. Prints the table; VERIFY_MUTANTS_SEED chooses others.
 
 tools/bazel test --config=full //tests/sdk:verify_mutants_test --test_output=all
 """
@@ -9,6 +9,7 @@ import os
 import random
 
 import numpy as np
+import pytest
 import verify_models
 import verify_mutants
 import verify_mutations
@@ -18,13 +19,14 @@ FULL = bool(os.environ.get("COREML_DELEGATE_FULL_TESTS"))
 SEED = int(os.environ.get("VERIFY_MUTANTS_SEED", "0"))
 
 
-def test_mutants_are_named() -> None:
+def test_mutants_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     count, models, least = (30, verify_models.MODELS, 28) if FULL else (4, ("convolutional", "perceptron"), 4)
     rows, unseen = verify_mutants.mutants(count, seed=SEED, models=models)
     right = sum(row.is_right for row in rows)
-    print(
-        f"\n{verify_mutants.table(rows)}\n\n{right} of {len(rows)} named right; {unseen} more changed no output, or no engine took them"
-    )
+    with capsys.disabled():
+        print(
+            f"\n{verify_mutants.table(rows)}\n\n{right} of {len(rows)} named right; {unseen} more changed no output, or no engine took them"
+        )
     assert len(rows) == count
     assert right >= least
 
