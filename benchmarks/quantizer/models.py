@@ -88,6 +88,8 @@ class Mode:
 MODES: dict[str, Mode] = {
     "float16": Mode(),
     "w8a8": Mode(quantize=_pt2e()),
+    # What of the difference is float16's: a value that rounds to the other side of an 8-bit step moves by the whole step.
+    "w8a8 in float32": Mode(quantize=_pt2e(), specs=lambda model: {"compute_precision": ct.precision.FLOAT32}),
     "w8": Mode(quantize=_pt2e(activation_dtype=torch.float32)),
     "w4 per block": Mode(
         ct.target.iOS18,

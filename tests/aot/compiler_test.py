@@ -17,8 +17,10 @@ import numpy as np
 import pytest
 import torch
 from aot_lowering import SPEC_PATH, WEIGHTS_PATH, NoInputs, Unary, call, calls, export, lower, modules, named_data, outside
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil.passes.defs.quantization import FP16ComputePrecision
 from executorch.backends.apple.coreml import blob, executorchcoreml
-from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.compiler import CoreMLBackend, passes
 from executorch.backends.apple.coreml.compiler.coreml_preprocess import MULTIMETHOD_WEIGHT_SHARING_STRATEGY
 from executorch.backends.apple.coreml.compiler.progress import stage
 from running import differences
@@ -596,3 +598,22 @@ def test_program_without_inputs_stays_outside_below_ios18():
     lowered = call(lower(NoInputs(), (), minimum_deployment_target=IOS18))
     assert lowered.function.inputs == ()
     assert np.prod([d.min for d in lowered.function.outputs[0].dimensions]) == 2
+
+
+FLOAT16_EDGES = [0.0, 65504.0, -65504.0, 65505.0, -65520.0, 1e30, -1e37, 3e38, np.inf, -np.inf, np.nan]
+
+
+@pytest.mark.parametrize("value", FLOAT16_EDGES)
+@pytest.mark.parametrize("other", [1.0, 70000.0, np.inf])
+def test_the_lean_float16_check_answers_as_coremltools_does(value: float, other: float) -> None:
+    """It replaces a check that makes six times the memory of each weight."""
+
+    @mb.program(input_specs=[mb.TensorSpec(shape=(2, 2))])
+    def program(x):
+        return mb.add(x=x, y=np.array([[value, 0.5], [other, -0.25]], np.float32))
+
+    (op,) = (op for op in program.functions["main"].operations if op.op_type == "add")
+    expected = FP16ComputePrecision.fp16_overflow(op)
+    with passes.lean_float16_cast():
+        assert FP16ComputePrecision.fp16_overflow(op) == expected
+    assert FP16ComputePrecision.fp16_overflow is passes._overflows_float16_by_coremltools

@@ -28,7 +28,7 @@ from coremltools.proto import Model_pb2
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
-from executorch.backends.apple.coreml.compiler import corrections, torch_ops, weight_compression  # noqa: F401  torch_ops registers converters
+from executorch.backends.apple.coreml.compiler import corrections, passes, torch_ops, weight_compression  # noqa: F401  torch_ops registers converters
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.compiler.islands import Float32Islands
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
@@ -86,6 +86,7 @@ def exclusive_coremltools(folder: Path) -> Iterator[None]:
         restore.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=r".*of the source model, has been renamed to")
         restore.enter_context(corrections.installed())
+        restore.enter_context(passes.lean_float16_cast())
         yield
 
 

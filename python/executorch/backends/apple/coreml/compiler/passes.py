@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import coremltools as ct
 import numpy as np
 from coremltools.converters.mil.mil import Block, Operation, Var
 from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil.passes.defs.quantization import FP16ComputePrecision
 from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY, register_pass
 
@@ -37,8 +41,15 @@ def _limit(op: Operation, parameter: str) -> float:
     return _FLOAT16_MAX if parameter in _HANDS_ON.get(op.op_type, ()) and not is_returned else _SENTINEL
 
 
+def _may_exceed(value: np.ndarray, limit: float) -> bool:
+    """Whether a magnitude may be above `limit`: False is certain, NaNs make it True. Takes no memory, which for a large weight matters."""
+    return value.size > 0 and not (value.min() >= -limit and value.max() <= limit)
+
+
 def _bounded(value: np.ndarray, limit: float) -> np.ndarray | None:
     """The value with its sentinels brought into float16's range; None when it has none."""
+    if not _may_exceed(value, limit):
+        return None
     magnitude = np.abs(value)
     sentinels = (magnitude > limit) & np.isfinite(value)
     if not np.any(sentinels):
@@ -79,6 +90,31 @@ class bound_float16_sentinels(AbstractGraphPass):
         with block:
             fresh = mb.const(val=value if value.ndim else np.float32(value), before_op=op)
         block.replace_uses_of_var_after_op(anchor_op=fresh.op, old_var=var, new_var=fresh, end_op=op)
+
+
+def _overflows_float16(op: Operation) -> bool:
+    """Whether a constant of an op keeps the op in float32, as coremltools has it.
+
+    Its own test makes six times the memory of each constant, more than anything else in a conversion.
+    """
+    for value in op.inputs.values():
+        for var in value if isinstance(value, (list, tuple)) else (value,):
+            if _is_float32_constant(var) and _may_exceed(np.asarray(var.val), _FLOAT16_MAX):
+                return bool(_overflows_float16_by_coremltools(op))
+    return False
+
+
+_overflows_float16_by_coremltools = FP16ComputePrecision.fp16_overflow
+
+
+@contextlib.contextmanager
+def lean_float16_cast() -> Iterator[None]:
+    """Within it, the cast to float16 takes no more memory than its results. Under conversion.py's lock."""
+    FP16ComputePrecision.fp16_overflow = staticmethod(_overflows_float16)
+    try:
+        yield
+    finally:
+        FP16ComputePrecision.fp16_overflow = staticmethod(_overflows_float16_by_coremltools)
 
 
 if _BOUND not in PASS_REGISTRY:
