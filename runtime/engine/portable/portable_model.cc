@@ -415,7 +415,10 @@ void PortableModel::report(LoadedGraph& graph, BoundRequest& request, uint64_t s
   }
   if (graph.intermediates().empty()) return;
   std::map<std::string_view, std::string_view> types;
-  for (const auto& [node, operation] : plan_.operations) types[operation.output] = operation.type;
+  for (const auto& [node, operation] : plan_.operations) {
+    // A node at the function's border has the value's name too.
+    if (operation.type != "output") types[operation.output] = operation.type;
+  }
   for (const IntermediatePort& port : graph.intermediates()) {
     const ov::Tensor tensor = request.request().get_output_tensor(port.index);
     const std::vector<int64_t> shape = extents_of(tensor.get_shape());

@@ -1,0 +1,125 @@
+"""What the delegate records in an ETDump, read with ExecuTorch's own tools: Inspector, ETRecord, numeric gap, delegation info."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import coremltools as ct
+import executorch.backends.apple.coreml.runtime  # noqa: F401  registers the backend
+import numpy as np
+import pytest
+import torch
+from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+from executorch.backends.apple.coreml.sdk import profiling
+from executorch.devtools import Inspector
+from executorch.devtools.backend_debug import get_delegation_info
+from executorch.exir import to_edge_transform_and_lower
+from executorch.extension.pybindings import portable_lib
+
+EXECUTIONS = 20
+
+
+class Model(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 32, 3)
+        self.second = torch.nn.Conv2d(32, 32, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.sigmoid(self.second(torch.sigmoid(self.first(x))))
+        return torch.cumsum(h, 2)
+
+
+class Lowered:
+    """The model as a program, what ExecuTorch knows of it, and an ETDump with values of a run."""
+
+    def __init__(self, precision: ct.precision, folder: pathlib.Path) -> None:
+        torch.manual_seed(0)
+        self.module = Model().eval()
+        self.input = torch.randn(1, 3, 96, 96)
+        specs = CoreMLBackend.generate_compile_specs(compute_precision=precision)
+        partitioner = CoreMLPartitioner(compile_specs=specs, skip_ops_for_coreml_delegation=["aten.cumsum.default"])
+        edge = to_edge_transform_and_lower(
+            torch.export.export(self.module, (self.input,)), partitioner=[partitioner], generate_etrecord=True
+        )
+        self.delegation = get_delegation_info(edge.exported_program().graph_module)
+        program = edge.to_executorch()
+        self.path = folder / "model.pte"
+        self.path.write_bytes(bytes(program.buffer))
+        record = program.get_etrecord()
+        record.update_representative_inputs([self.input])
+        record.save(str(folder / "etrecord.bin"))
+        runtime = portable_lib._load_for_executorch(str(self.path), enable_etdump=True, debug_buffer_size=64_000_000)
+        (self.output,) = runtime.run_method("forward", [self.input])
+        runtime.write_etdump_result_to_file(str(folder / "etdump"), str(folder / "values"))
+        self.inspector = Inspector(
+            etdump_path=str(folder / "etdump"), etrecord=str(folder / "etrecord.bin"), debug_buffer_path=str(folder / "values")
+        )
+
+    def events(self) -> list[Any]:
+        return [event for block in self.inspector.event_blocks for event in block.events]
+
+
+@pytest.fixture(scope="module", params=["float32", "float16"])
+def lowered(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Lowered:
+    return Lowered(ct.precision(request.param), tmp_path_factory.mktemp("events"))
+
+
+def test_stages_and_operations_are_recorded(lowered) -> None:
+    names = [event.name for event in lowered.events()]
+    for stage in ("compile main", "load main", "execute main", "DELEGATE_CALL"):
+        assert stage in names
+    operations = [event for event in lowered.events() if event.is_delegated_op and ":" in event.name]
+    assert {"conv", "sigmoid"} <= {event.name.rpartition(":")[2] for event in operations}
+
+
+def test_debug_handles_lead_to_the_edge_operators(lowered) -> None:
+    for event in lowered.events():
+        if not event.is_delegated_op:
+            continue
+        kind = event.name.rpartition(":")[2]
+        if kind in ("conv", "sigmoid"):
+            operator = {"conv": "aten.conv2d.default", "sigmoid": "aten.sigmoid.default"}[kind]
+            assert event.op_types == [operator], event.name
+            assert len(event.debug_handles) == 1
+        # What the engine added belongs to no operator, whatever its name looks like.
+        elif ":" not in event.name:
+            assert not event.op_types, event.name
+
+
+def test_intermediate_values_are_those_of_the_model(lowered) -> None:
+    expected = torch.sigmoid(lowered.module.first(lowered.input)).detach()
+    found = [e.debug_data for e in lowered.events() if e.is_delegated_op and e.name.endswith(":sigmoid") and e.debug_data]
+    assert len(found) == 2
+    (value,) = next(data for data in found if data[0].shape == expected.shape)
+    assert value.dtype == torch.float32  # ETDump has no float16.
+    torch.testing.assert_close(value, expected, rtol=0, atol=2e-3)
+
+
+def test_numeric_gap(lowered) -> None:
+    gap = lowered.inspector.calculate_numeric_gap("MSE")
+    operators = [name for names in gap["aot_ops"] for name in names]
+    assert {"conv2d", "conv2d_1", "sigmoid", "sigmoid_1", "cumsum"} == set(operators)
+    assert all(np.max(value) < 1e-4 for value in gap["gap"])
+
+
+def test_delegation_info(lowered) -> None:
+    assert lowered.delegation.num_delegated_subgraphs == 1
+    assert lowered.delegation.num_delegated_nodes == 4
+    counts = lowered.delegation.delegation_by_operator["aten_cumsum_default"]
+    assert (counts.delegated, counts.non_delegated) == (0, 1)
+
+
+def test_operations_add_up_to_the_execution(lowered) -> None:
+    """Within 10 %, in an execution that the machine did not interrupt."""
+    measured = profiling.profile(lowered.path, {}, executions=EXECUTIONS, threads=2)
+    operations = sum(operation.seconds for operation in measured.operations)
+    assert np.max(operations / measured.engine_seconds) > 0.9
+    # A time in the nth execution is known to n microseconds.
+    slack = 2e-6 * EXECUTIONS * len(measured.operations)
+    assert np.all(operations <= measured.engine_seconds + slack)
+    assert np.all(measured.engine_seconds <= measured.delegate_seconds)
+    assert np.all(measured.delegate_seconds <= measured.method_seconds)
+    assert [outside.name for outside in measured.outside] == ["cumsum.out"]
