@@ -1,8 +1,16 @@
-"""Marks what coremltools' suite cannot pass here, and counts the predictions that it makes."""
+"""Marks what coremltools' suite cannot pass here, and records what each case did.
+
+Options, which run_suite.py uses:
+    --only=FILE     Run the cases whose ids are the lines of FILE.
+    --record=FILE   Append to FILE a line of JSON when a case begins and one when it has ended: `id`, `outcome`, `seconds`, `predictions`,
+                    `cause` of what did not pass, and `operations`, those of the programs that made predictions by opset.
+"""
 
 from __future__ import annotations
 
 import fnmatch
+import gc
+import json
 import pathlib
 import random
 
@@ -10,7 +18,6 @@ import numpy as np
 import pytest
 
 _EXCLUSIONS = pathlib.Path(__file__).with_name("op_suite_exclusions.txt")
-_predictions = 0
 
 
 def _exclusions() -> list[tuple[str, str]]:
@@ -19,17 +26,36 @@ def _exclusions() -> list[tuple[str, str]]:
     return [tuple(line.split(": ", 1)) for line in lines if line and not line.startswith("#")]  # type: ignore[misc]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def _case(nodeid: str) -> str:
+    """CLASS::TEST[CASE]: an item's id without the file."""
+    return nodeid.partition("::")[2]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--only", help="run the cases whose ids are the lines of this file")
+    parser.addoption("--record", help="append what each case did to this file")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if only := config.getoption("--only"):
+        wanted = set(pathlib.Path(only).read_text().splitlines())
+        config.hook.pytest_deselected(items=[item for item in items if _case(item.nodeid) not in wanted])
+        items[:] = [item for item in items if _case(item.nodeid) in wanted]
     exclusions = _exclusions()
     for item in items:
-        name = item.nodeid.rpartition("/")[2].partition("::")[2]
         # What coremltools expects Core ML to get wrong need not go wrong here: its own marks say nothing about this engine.
         for mark in item.iter_markers("xfail"):
             mark.kwargs["strict"] = False
         # What is excluded here must fail: a line whose cause is gone fails the test until it is removed.
         for pattern, cause in exclusions:
-            if fnmatch.fnmatchcase(name, pattern):
-                item.add_marker(pytest.mark.xfail(reason=cause, strict=True))
+            if fnmatch.fnmatchcase(_case(item.nodeid), pattern):
+                item.add_marker(pytest.mark.xfail(reason=f"excluded: {cause}", strict=True))
+
+
+def pytest_collection_finish() -> None:
+    # ct.convert() ends with a full collection, which takes 0.6 s of a case's 0.75 when it walks over all modules and cases every time.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -39,18 +65,91 @@ def _seeded(request: pytest.FixtureRequest) -> None:
     np.random.seed(random.randrange(2**32))
 
 
-def pytest_sessionstart() -> None:
+class _Recorder:
+    """What the cases of this run did."""
+
+    def __init__(self, path: str | None) -> None:
+        self._file = open(path, "a", buffering=1) if path else None  # noqa: SIM115 (lives as long as the run)
+        self.predictions = 0
+        self._of_case: dict = {}
+
+    def predicted(self, model, count: int) -> None:
+        self.predictions += count
+        self._of_case["predictions"] += count
+        for opset, operations in model.recorded_operations.items():
+            self._of_case["operations"].setdefault(opset, set()).update(operations)
+
+    def _write(self, line: dict) -> None:
+        if self._file:
+            self._file.write(json.dumps(line, sort_keys=True) + "\n")
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._of_case = {"id": _case(nodeid), "outcome": "passed", "seconds": 0.0, "predictions": 0, "operations": {}}
+        self._write({"begun": _case(nodeid)})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        case = self._of_case
+        case["seconds"] += report.duration
+        if report.outcome == "passed" and case["outcome"] == "passed":
+            return
+        if report.skipped:
+            case["outcome"] = "skipped"
+            case["cause"] = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else ""
+            if hasattr(report, "wasxfail"):
+                case["outcome"] = "excluded" if report.wasxfail.startswith("excluded: ") else "expected failure"
+                case["cause"] = report.wasxfail.removeprefix("excluded: ")
+        elif report.failed:
+            case["outcome"] = "failed"
+            crash = getattr(report.longrepr, "reprcrash", None)
+            case["cause"] = crash.message if crash else str(report.longrepr)
+
+    def pytest_runtest_logfinish(self) -> None:
+        case = self._of_case
+        case["operations"] = {opset: sorted(names) for opset, names in case["operations"].items()}
+        case["seconds"] = round(case["seconds"], 3)
+        self._write(case)
+
+    def pytest_terminal_summary(self, terminalreporter) -> None:
+        terminalreporter.write_line(f"{self.predictions} predictions made")
+
+
+def _operations(package: pathlib.Path) -> dict[str, list[str]]:
+    """The names of the operations in a package's program by opset, without the constants."""
+    from coremltools.proto import Model_pb2
+
+    (path,) = package.rglob("*.mlmodel")
+    spec = Model_pb2.Model()
+    spec.ParseFromString(path.read_bytes())
+    found: dict[str, set[str]] = {}
+
+    def visit(block, names: set[str]) -> None:
+        for operation in block.operations:
+            if operation.type != "const":
+                names.add(operation.type)
+            for inner in operation.blocks:
+                visit(inner, names)
+
+    for function in spec.mlProgram.functions.values():
+        for opset, block in function.block_specializations.items():
+            visit(block, found.setdefault(opset, set()))
+    return {opset: sorted(names) for opset, names in found.items()}
+
+
+def pytest_configure(config: pytest.Config) -> None:
     from executorch.backends.apple.coreml.runtime import ml_model
 
-    predict = ml_model.MLModel.predict
+    recorder = _Recorder(config.getoption("--record", None))
+    config.pluginmanager.register(recorder)
+    load, predict = ml_model.MLModel.__init__, ml_model.MLModel.predict
 
-    def counted(*arguments, **options):
-        global _predictions
-        _predictions += 1
-        return predict(*arguments, **options)
+    def recorded_load(self, path, *arguments, **options) -> None:
+        load(self, path, *arguments, **options)
+        self.recorded_operations = _operations(pathlib.Path(path))
 
-    ml_model.MLModel.predict = counted
+    def recorded_predict(self, data, *arguments, **options):
+        outputs = predict(self, data, *arguments, **options)
+        if not isinstance(outputs, list):  # A list is made of predictions that count themselves.
+            recorder.predicted(self, 1)
+        return outputs
 
-
-def pytest_terminal_summary(terminalreporter) -> None:
-    terminalreporter.write_line(f"{_predictions} predictions made")
+    ml_model.MLModel.__init__, ml_model.MLModel.predict = recorded_load, recorded_predict
