@@ -181,7 +181,7 @@ def _blob_of(conversion: _Conversion, delegates: list[Delegate], found: Mapping[
             files.append(_file(path.relative_to(model).as_posix(), content, conversion.named_data))
         spec = _specification(model, what)
         debug_map = _debug_map(root / "debug_info.json")
-    functions = {}
+    functions: dict[str, blob.Function] = {}
     for delegate in delegates:
         function = _function(spec, delegate, found[delegate.label], what)
         functions.setdefault(function.name, function)
@@ -247,7 +247,7 @@ def _tensor(name: str, value: TensorValue, feature: Any, what: str) -> blob.Tens
     # The sizes in the program are upper bounds.
     dimensions = tuple(blob.Dimension(0, extent) for extent in value.sizes)
     shapes: tuple[tuple[int, ...], ...] = ()
-    array = feature.type.multiArrayType if feature is not None else None
+    array: Any = feature.type.multiArrayType if feature is not None else None
     flexibility = array.WhichOneof("ShapeFlexibility") if array is not None else None
     if flexibility == "shapeRange" and len(array.shapeRange.sizeRanges) == len(value.sizes):
         dimensions = tuple(blob.Dimension(r.lowerBound, max(r.upperBound, -1)) for r in array.shapeRange.sizeRanges)

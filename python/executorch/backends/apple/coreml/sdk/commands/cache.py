@@ -72,7 +72,7 @@ def _show_stats(stats: Any, output: Output) -> None:
         output.value({name: getattr(stats, name) for name in names})
         return
     reason = f": {stats.mode_reason}" if stats.mode_reason else ""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         ("folder", stats.folder),
         ("mode", stats.mode + reason),
         ("entries", str(stats.entries)),
@@ -86,7 +86,7 @@ def _show_entries(entries: Any, output: Output) -> None:
     if output.as_json:
         output.value([dataclasses.asdict(entry) for entry in entries])
         return
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             entry.name[:14],
             size(entry.bytes),

@@ -55,12 +55,12 @@ def read(path: Path, method: str, packages: Sequence[verify_package.Package]) ->
             call = instruction.instr_args
             if type(call).__name__ == "DelegateCall":
                 delegate = plan.delegates[call.delegate_index]
-                package = places.get(call.delegate_index)
+                number = places.get(call.delegate_index)
                 arguments = tuple(value(place) for place in call.args)
-                inputs = len(packages[package].input_names) if package is not None else len(arguments)
-                operations = len(packages[package].operations) if package is not None else 0
+                inputs = len(packages[number].input_names) if number is not None else len(arguments)
+                operations = len(packages[number].operations) if number is not None else 0
                 name = f"delegate {call.delegate_index}"
-                steps.append(Step("delegate", name, delegate.id, package, operations, arguments[:inputs], arguments[inputs:]))
+                steps.append(Step("delegate", name, delegate.id, number, operations, arguments[:inputs], arguments[inputs:]))
             elif type(call).__name__ == "KernelCall":
                 operator = plan.operators[call.op_index]
                 name = operator.name + (f".{operator.overload}" if operator.overload else "")

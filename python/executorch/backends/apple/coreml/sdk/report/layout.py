@@ -53,7 +53,7 @@ def lay_out(operations: Sequence[dict[str, Any]]) -> Layout:
                 place[node] = index
     columns = max((len(row) for row in rows.values()), default=1)
     width = columns * (NODE_WIDTH + _GAP_X) + _GAP_X
-    positions = {}
+    positions: dict[int, tuple[float, float]] = {}
     for row_number, number in enumerate(sorted(rows)):
         row = rows[number]
         left = (width - len(row) * (NODE_WIDTH + _GAP_X) + _GAP_X) / 2

@@ -192,11 +192,11 @@ def _numbers(document: Mapping[str, Any], number: Numbers) -> str:
     verification = document["verification"]
     text = ""
     if verification is not None:
-        rows = []
+        outputs: list[tuple[str, ...]] = []
         for m, mode in enumerate(verification["modes"]):
             for i, output in enumerate(mode["outputs"]):
                 path = f"verification.modes.{m}.outputs.{i}"
-                rows.append(
+                outputs.append(
                     (
                         _text(output["name"]),
                         _text(mode["numeric_mode"]),
@@ -213,7 +213,7 @@ def _numbers(document: Mapping[str, Any], number: Numbers) -> str:
                 text += f'<p class="blame">{_text(mode["blame"].get("explanation", ""))}</p>'
         header = ("output", "numeric mode", "l2-relative", "normal", "allowed", "max abs", "SNR dB", "cosine", "")
         text = (
-            f"<h3>Outputs against {_text(verification['reference'])}</h3>" + _table(header, rows, right=(2, 3, 4, 5, 6, 7)) + text
+            f"<h3>Outputs against {_text(verification['reference'])}</h3>" + _table(header, outputs, right=(2, 3, 4, 5, 6, 7)) + text
         )
     if not operations:
         empty = "No value of the program is float16, so there is no rounding to show: give the model with --reference to compare with PyTorch."
