@@ -2,6 +2,8 @@
 
     tools/bazel run -c opt //benchmarks:model_latency
     tools/bazel run -c opt //benchmarks:model_latency -- --models=resnet18,minilm --rounds=40 --precision=float32
+    tools/bazel run -c opt //benchmarks:model_latency -- --models=all --threads=1      # and the architectures of architectures.py
+    tools/bazel run -c opt //benchmarks:model_latency -- --models=all --weights=int4   # against OpenVINO's compression of the same weights
 
 All peers run in this process, interleaved, on --threads threads, in float32 arithmetic; ours and XNNPACK through ExecuTorch's Python
 runtime, without its copy of the outputs. Figures are peer time / ours: above 1 the delegate is faster.
@@ -15,6 +17,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import architectures
+import compressed_weights
 import model_zoo
 import ratios
 import rich.console
@@ -22,10 +26,18 @@ import rich.table
 import torch
 from absl import app, flags
 
-_MODELS = flags.DEFINE_list("models", [], "Names of tests/models; default: all but the one-op ones.")
+_MODELS = flags.DEFINE_list(
+    "models", [], "Names of tests/models and architectures.py, or all; default: those of tests/models but the one-op ones."
+)
 _ROUNDS = flags.DEFINE_integer("rounds", 20, "Interleaved rounds per model.", lower_bound=5)
 _THREADS = flags.DEFINE_integer("threads", 2, "Threads of each peer.", lower_bound=1)
 _PRECISION = flags.DEFINE_enum("precision", "float16", ["float16", "float32"], "Precision of the Core ML program.")
+_WEIGHTS = flags.DEFINE_enum(
+    "weights",
+    "dense",
+    ["dense", "int8", "int4"],
+    "Compressed ones run on the engine itself and against OpenVINO only (compressed_weights.py).",
+)
 
 # Peer -> the goal for its ratio on each model, where there is one.
 PEERS: dict[str, float | None] = {"torch": None, "xnnpack": None, "onnxruntime": None, "openvino": 0.9}
@@ -88,19 +100,29 @@ def openvino(entry: model_zoo.Entry) -> Runner:
 
     module, inputs = entry.build()
     model = ov.convert_model(module, example_input=inputs, input=[list(x.shape) for x in inputs])
-    compiled = ov.Core().compile_model(
-        model,
-        "CPU",
-        {
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": _THREADS.value,
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-        },
-    )
+    if _WEIGHTS.value != "dense":
+        compressed_weights.compress_openvino(model, _bits())
+    options = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": _THREADS.value,
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+    }
+    if _WEIGHTS.value != "dense":
+        # The same arithmetic on both sides: by default OpenVINO rounds activations to int8 beside compressed weights.
+        options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
+    compiled = ov.Core().compile_model(model, "CPU", options)
     request = compiled.create_infer_request()
     arrays = [x.numpy() for x in inputs]
     return lambda: request.infer(arrays, share_inputs=True, share_outputs=True)
+
+
+def _bits() -> int:
+    return {"int8": 8, "int4": 4}[_WEIGHTS.value]
+
+
+def ours_compressed(entry: model_zoo.Entry) -> Runner:
+    return compressed_weights.ours(entry, _bits(), _THREADS.value)
 
 
 def torch_eager(entry: model_zoo.Entry) -> Runner:
@@ -117,6 +139,8 @@ def measure(entry: model_zoo.Entry) -> dict[str, ratios.Ratio | None]:
         "onnxruntime": onnxruntime,
         "openvino": openvino,
     }
+    if _WEIGHTS.value != "dense":
+        makers = {"ours": ours_compressed, "openvino": openvino}
     runners: dict[str, Runner] = {}
     with torch.no_grad():
         for peer, make in makers.items():
@@ -125,9 +149,11 @@ def measure(entry: model_zoo.Entry) -> dict[str, ratios.Ratio | None]:
                 runner()
                 runners[peer] = runner
             except Exception as error:  # A peer's exporter may refuse a model; ours may not.
-                if peer == "ours":
+                if peer == "ours" and _WEIGHTS.value == "dense":
                     raise
                 print(f"{entry.name}: {peer} does not take it: {type(error).__name__}: {str(error).splitlines()[0][:160]}")
+        if "ours" not in runners:
+            return dict.fromkeys(PEERS)
         seconds = ratios.interleave(runners, rounds=_ROUNDS.value)
     gc.collect()
     return {peer: ratios.ratio(seconds[peer], seconds["ours"]) if peer in seconds else None for peer in PEERS}
@@ -144,9 +170,16 @@ def main(argv: list[str]) -> None:
 
     runtime.set_options(threads=_THREADS.value, numeric_mode="float32")
 
+    models = {**model_zoo.MODELS, **architectures.ARCHITECTURES}
     names = _MODELS.value or [name for name in model_zoo.MODELS if name not in ("sin", "conv_relu")]
+    if names == ["all"]:
+        names = [name for name in models if name not in ("sin", "conv_relu")]
+    if _WEIGHTS.value != "dense":
+        # A decoder's states come with the delegate, which these figures are without.
+        names = [name for name in names if not models[name].stateful]
     table = rich.table.Table(
-        title=f"peer time / ours, {_THREADS.value} threads, {_PRECISION.value} package, numeric mode float32, {_ROUNDS.value} rounds"
+        title=f"peer time / ours, {_THREADS.value} threads, {_PRECISION.value} package, "
+        f"{_WEIGHTS.value + ' weights, ' if _WEIGHTS.value != 'dense' else ''}numeric mode float32, {_ROUNDS.value} rounds"
     )
     table.add_column("model")
     for peer in PEERS:
@@ -154,7 +187,7 @@ def main(argv: list[str]) -> None:
     found: dict[str, list[float]] = {peer: [] for peer in PEERS}
     missed = []
     for name in names:
-        row = measure(model_zoo.MODELS[name])
+        row = measure(models[name])
         table.add_row(name, *(str(r) if r else "-" for r in row.values()))
         print(name, "  ".join(f"{peer} {r}" for peer, r in row.items()), flush=True)
         for peer, r in row.items():
