@@ -20,7 +20,7 @@ from aot_lowering import SPEC_PATH, WEIGHTS_PATH, NoInputs, Unary, call, calls, 
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil.passes.defs.quantization import FP16ComputePrecision
 from executorch.backends.apple.coreml import blob, executorchcoreml
-from executorch.backends.apple.coreml.compiler import CoreMLBackend, passes
+from executorch.backends.apple.coreml.compiler import CoreMLBackend, lowering, passes
 from executorch.backends.apple.coreml.compiler.coreml_preprocess import MULTIMETHOD_WEIGHT_SHARING_STRATEGY
 from executorch.backends.apple.coreml.compiler.progress import stage
 from running import differences
@@ -392,7 +392,8 @@ def test_stock_format(tmp_path):
     assert [f.name for f in model.get_spec().description.output] == metadata["outputNames"]
 
 
-def test_stock_format_refuses_initial_values():
+def test_stock_format_refuses_initial_values_before_conversion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lowering, "convert", None)
     with pytest.raises(ValueError, match=r"'total'.*blob_format='inmemoryfs' cannot carry"):
         lower(Accumulator(torch.ones(2, 3)), (X,), minimum_deployment_target=IOS18, blob_format="inmemoryfs")
 

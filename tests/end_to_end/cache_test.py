@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from executorch.backends.apple.coreml import runtime
@@ -47,6 +48,34 @@ def test_prewarmed_program_is_loaded_by_the_next_process(tmp_path: pathlib.Path)
     assert done.returncode == 0, done.stderr
     stats = json.loads(done.stdout.splitlines()[-1])
     assert (stats["hits"], stats["compilations"], stats["uncached"]) == (1, 0, 0)
+
+
+class Recorder:
+    """The delegate's library, and what `warm_up` was set to through it."""
+
+    def __init__(self, library: Any) -> None:
+        self.library = library
+        self.warm_up: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.library, name)
+
+    def coreml_delegate_set_bool_option(self, name: bytes, value: int) -> int:
+        if name == b"warm_up":
+            self.warm_up.append(value)
+        return int(self.library.coreml_delegate_set_bool_option(name, value))
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_prewarm_leaves_warm_up_as_it_was(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, wanted: bool) -> None:
+    runtime.set_options(cache_dir=tmp_path, warm_up=wanted)
+    recorder = Recorder(runtime._LIBRARY)
+    monkeypatch.setattr(runtime, "_LIBRARY", recorder)
+    try:
+        runtime.prewarm(SIN, run=True)
+        assert recorder.warm_up == [1, int(wanted)]
+    finally:
+        runtime.set_options(warm_up=False)
 
 
 def test_prewarm_takes_all_methods_or_those_named(tmp_path: pathlib.Path) -> None:

@@ -66,6 +66,8 @@ def lower_partition(program: ExportedProgram, options: Options, *, method: str, 
     """
     if options.model_type == ModelType.COMPILED_MODEL:
         delivery.refuse_to_compile_off_macos()
+    if options.blob_format == BlobFormat.INMEMORYFS:
+        stock_format.refuse_initial_values(program)
     _log_buffers(program)
     with tempfile.TemporaryDirectory(prefix="coreml_delegate_") as folder:
         with stage(f"converting {method or 'a partition'} ({len(program.graph.nodes)} nodes)"):
@@ -78,7 +80,6 @@ def lower_partition(program: ExportedProgram, options: Options, *, method: str, 
         )
         function, state_files = describe(program, converted, options, function="main", method=method)
         if options.blob_format == BlobFormat.INMEMORYFS:
-            stock_format.refuse_initial_values(function)
             return stock_format.pack(converted, function, options, Path(folder))
         named_data = delivery.NamedDataWriter(inline_weights=inline_weights)
         with stage(f"packing {method or 'a partition'}"):

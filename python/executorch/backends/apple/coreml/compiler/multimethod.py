@@ -22,6 +22,7 @@ from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel,
 from executorch.backends.apple.coreml.compiler.lowering import check_description, describe, lower_partition
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
 from executorch.backends.apple.coreml.compiler.progress import stage
+from executorch.backends.apple.coreml.compiler.states import mutated_buffers
 from executorch.exir._serialize._named_data_store import NamedDataStore
 from executorch.exir.backend.backend_details import PreprocessResult
 
@@ -119,19 +120,19 @@ def _lower_position(
     programs: Mapping[str, ExportedProgram], options: Mapping[str, Options], folder: Path
 ) -> dict[str, PreprocessResult]:
     """One multi-function model out of one partition of every method; each result refers to it by a key of the named data."""
-    functions, state_files, packages = [], {}, {}
-    for index, (method, program) in enumerate(programs.items()):
-        with stage(f"converting {method} ({len(program.graph.nodes)} nodes)"):
-            converted = convert(program, options[method], folder=folder, name=f"method_{index}")
-        check_description(converted.spec)
-        if converted.spec.description.state:
+    for method, program in programs.items():
+        if mutated_buffers(program):
             raise ValueError(
                 f"Method '{method}' has mutable buffers, and the functions of one Core ML model do not share states between methods. Use no "
                 "MULTIMETHOD_WEIGHT_SHARING_STRATEGY, so that each method keeps its own state, or take_over_mutable_buffer=False."
             )
-        function, files = describe(program, converted, options[method], function=method, method=method)
+    functions, packages = [], {}
+    for index, (method, program) in enumerate(programs.items()):
+        with stage(f"converting {method} ({len(program.graph.nodes)} nodes)"):
+            converted = convert(program, options[method], folder=folder, name=f"method_{index}")
+        check_description(converted.spec)
+        function, _ = describe(program, converted, options[method], function=method, method=method)
         functions.append(function)
-        state_files.update({file.path: file for file in files})
         converted.write_spec()
         packages[method] = converted.package
     first = next(iter(programs))
@@ -143,7 +144,7 @@ def _lower_position(
     content = delivery.make_blob(
         combined,
         functions=functions,
-        state_files=list(state_files.values()),
+        state_files=[],
         options=options[first],
         named_data=named_data,
     )
@@ -179,8 +180,6 @@ def _stock_references(
     store: NamedDataStore,
 ) -> dict[str, PreprocessResult]:
     """The stock exporter's form: the flattened directory as named data, and `CMJR` with JSON as processed bytes."""
-    for function in functions:
-        stock_format.refuse_initial_values(function)
     root, identifier = stock_format.write_directory(combined, options.model_type, folder)
     methods = {f.name: stock_format.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions}
     stock_format.write_metadata(stock_format.MultifunctionModelMetadata(identifier, methods), root)

@@ -13,12 +13,14 @@ import shutil
 from pathlib import Path
 
 import coremltools as ct
+from torch.export.exported_program import ExportedProgram
 
 from executorch.backends.apple.coreml import _dependencies as dependencies
 from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.compiler import delivery, package
 from executorch.backends.apple.coreml.compiler.compile_specs import ModelType, Options
 from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, exclusive_coremltools
+from executorch.backends.apple.coreml.compiler.states import initial_value, mutated_buffers
 from executorch.exir.backend.backend_details import PreprocessResult
 
 
@@ -58,9 +60,9 @@ class ModelDebugInfo:
     debugSymbolToHandles: dict[str, list[int]]
 
 
-def refuse_initial_values(function: blob.Function) -> None:
-    """Raises ValueError when a state starts with a value other than zero, which this format cannot carry."""
-    names = [state.tensor.name for state in function.states if state.initial_value_path]
+def refuse_initial_values(program: ExportedProgram) -> None:
+    """Raises ValueError when a mutable buffer starts with a value other than zero, which this format cannot carry."""
+    names = [name for name, value in mutated_buffers(program).items() if initial_value(name, value) is not None]
     if names:
         raise ValueError(
             f"The mutable buffers {names} start with values other than zero, and blob_format='inmemoryfs' cannot carry them: the stock runtime "

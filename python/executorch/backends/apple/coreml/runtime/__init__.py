@@ -41,6 +41,8 @@ __all__ = [
 ]
 
 _LIBRARY = _library.load()
+# What `warm_up` is set to; prewarm() puts it back.
+_warm_up = False
 
 # Imported when they are asked for: they need more than running delegates does.
 _ELSEWHERE = {"MLModel": "ml_model", "enable_coremltools": "coremltools_support"}
@@ -148,6 +150,8 @@ def set_options(
         _check(_LIBRARY.coreml_delegate_set_string_option(b"cache_verification", cache_verification.encode()))
     if warm_up is not None:
         _check(_LIBRARY.coreml_delegate_set_bool_option(b"warm_up", int(warm_up)))
+        global _warm_up
+        _warm_up = warm_up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +194,7 @@ def prewarm(
     if missing:
         raise ValueError(f"{os.fspath(path)} has no methods {missing}; it has {sorted(program.method_names)}")
     seconds = {}
+    wanted = _warm_up
     if run:
         set_options(warm_up=True)
     try:
@@ -203,8 +208,7 @@ def prewarm(
                 raise DelegateError(f"prewarm of method {name} of {os.fspath(path)}: {last_error()}", 0)
             seconds[name] = time.perf_counter() - start
     finally:
-        if run:
-            set_options(warm_up=False)
+        set_options(warm_up=wanted)
     after = cache.stats()
     return Prewarmed(seconds=seconds, compilations=after.compilations - before.compilations, hits=after.hits - before.hits)
 
