@@ -84,7 +84,8 @@ class Page(html.parser.HTMLParser):
 
 def assert_shows(page: Page, document: dict) -> None:
     """Every number of the page is that of the JSON, to the digits that are shown."""
-    assert len(page.numbers) > 20
+    # One of a program whose only operation takes less than the microsecond that counters know shows fewest.
+    assert len(page.numbers) >= 12
     for path, form, text in page.numbers:
         value = numbers.at(document, path)
         assert text == numbers.FORMATS[form](value), path

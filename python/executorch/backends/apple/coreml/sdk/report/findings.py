@@ -83,6 +83,10 @@ def _outside(document: Mapping[str, Any], add: Any) -> None:
     add("look", "program", text + (f", and split the model into {delegates} delegates." if delegates > 1 else "."))
 
 
+def _groups(count: int) -> str:
+    return "1 group" if count == 1 else f"{count} groups"
+
+
 def _time(document: Mapping[str, Any], add: Any) -> None:
     total = document["time"]["operations"]
     slow = sorted((o for o in document["operations"] if o["seconds"]), key=lambda o: -o["seconds"])[:1]
@@ -90,11 +94,11 @@ def _time(document: Mapping[str, Any], add: Any) -> None:
         one = slow[0]
         add("look", "time", f"One group, {one['type']} {one['name']}, takes {one['seconds'] / total:.0%} of the operations' time.")
     kinds = document["time"]["kinds"]
-    if kinds and total:
+    if len(kinds) > 1 and total:
         add(
             "look",
             "time",
-            f"{kinds[0]['kind']} takes {kinds[0]['seconds'] / total:.0%} of the operations' time, in {kinds[0]['groups']} groups.",
+            f"{kinds[0]['kind']} takes {kinds[0]['seconds'] / total:.0%} of the operations' time, in {_groups(kinds[0]['groups'])}.",
         )
     added = sum(item["seconds"] for item in document["time"]["added_by_engine"])
     if total and added / total > 0.1:

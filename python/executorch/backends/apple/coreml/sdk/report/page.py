@@ -213,7 +213,9 @@ def _numbers(document: Mapping[str, Any], number: Numbers) -> str:
                 text += f'<p class="blame">{_text(mode["blame"].get("explanation", ""))}</p>'
         header = ("output", "numeric mode", "l2-relative", "normal", "allowed", "max abs", "SNR dB", "cosine", "")
         text = (
-            f"<h3>Outputs against {_text(verification['reference'])}</h3>" + _table(header, outputs, right=(2, 3, 4, 5, 6, 7)) + text
+            f"<h3>Outputs against {_text(verification['reference'])}</h3>"
+            + _table(header, outputs, right=(2, 3, 4, 5, 6, 7))
+            + text
         )
     if not operations:
         empty = "No value of the program is float16, so there is no rounding to show: give the model with --reference to compare with PyTorch."
