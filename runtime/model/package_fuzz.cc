@@ -1,20 +1,13 @@
-// A package of which the fuzzer chooses the specification and the weight file: a four-byte
-// little-endian size, that many bytes of model.mlmodel, and the rest is weight.bin. Everything that
-// can be read of it is read.
+// Everything that can be read of a package of the fuzzer's is read.
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 
-#include "base/bytes.h"
-#include "inmemoryfs/inmemory_file_system.h"
 #include "runtime/model/package.h"
+#include "runtime/model/testing_fuzz.h"
 
 namespace coreml_delegate::model {
 namespace {
-
-constexpr char kManifest[] = R"({"fileFormatVersion": "1.0.0", "rootModelIdentifier": "A",
-  "itemInfoEntries": {"A": {"path": "com.apple.CoreML/model.mlmodel"}}})";
 
 // So that reading past a constant is seen.
 void touch(const Constant& constant) {
@@ -45,26 +38,9 @@ void touch(const Block& block) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace coreml_delegate;
-  if (size < 4) return 0;
-  uint32_t specification_size;
-  std::memcpy(&specification_size, data, 4);
-  if (specification_size > size - 4) specification_size = static_cast<uint32_t>(size - 4);
-  const ByteSpan bytes(reinterpret_cast<const std::byte*>(data + 4), size - 4);
-
-  inmemoryfs::InMemoryFileSystem files;
-  if (!files
-           .add_file("Manifest.json",
-                     Bytes(as_bytes(model::kManifest).first(sizeof(model::kManifest) - 1)))
-           .ok() ||
-      !files.add_file("Data/com.apple.CoreML/model.mlmodel", Bytes(bytes.first(specification_size)))
-           .ok() ||
-      !files
-           .add_file("Data/com.apple.CoreML/weights/weight.bin",
-                     Bytes(bytes.subspan(specification_size)))
-           .ok()) {
-    __builtin_trap();
-  }
-  const Result<model::Package> package = model::Package::open(files);
+  const auto files = model::testing::fuzzed_package(data, size);
+  if (!files) return 0;
+  const Result<model::Package> package = model::Package::open(*files);
   if (!package.ok()) return 0;
   for (const std::string& name : package->function_names()) {
     const Result<model::Function> signature = package->function_signature(name);

@@ -46,7 +46,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         # What coremltools expects Core ML to get wrong need not go wrong here: its own marks say nothing about this engine.
         for mark in item.iter_markers("xfail"):
             mark.kwargs["strict"] = False
-        # What is excluded here must fail: a line whose cause is gone fails the test until it is removed.
+        # op_suite_exclusions.txt: what cannot pass, each with its cause. Excluded cases run, and must fail: strict, so that a line whose cause
+        # is gone fails the test until it is removed.
         for pattern, cause in exclusions:
             if fnmatch.fnmatchcase(_case(item.nodeid), pattern):
                 item.add_marker(pytest.mark.xfail(reason=f"excluded: {cause}", strict=True))

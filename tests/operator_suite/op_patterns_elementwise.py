@@ -124,23 +124,4 @@ BINARY = [
     "fmod",
     "remainder",
 ]
-BINARY_OF_INTEGERS = [
-    "add",
-    "sub",
-    "mul",
-    "div",
-    "maximum",
-    "minimum",
-    "eq",
-    "ne",
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "floor_divide",
-    "fmod",
-    "remainder",
-    "bitwise_and",
-    "bitwise_or",
-    "bitwise_xor",
-]
+BINARY_OF_INTEGERS = [name for name in BINARY if name != "atan2"] + ["bitwise_and", "bitwise_or", "bitwise_xor"]

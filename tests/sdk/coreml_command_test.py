@@ -26,19 +26,6 @@ PACKAGES = pathlib.Path("runtime/engine/cts/testdata/add.mlpackage/Manifest.json
 INPUTS = {OURS: np.float32([0.75]), STOCK: np.linspace(-3, 3, 6, dtype=np.float32).reshape(2, 3)}
 
 
-@pytest.fixture
-def coreml(capsys: pytest.CaptureFixture[str]):
-    """Runs a command: (exit code, standard output, standard error)."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = command_line.main([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
-
-
 def succeed(result: tuple[int, str, str]) -> str:
     code, out, err = result
     assert code == 0, err

@@ -23,13 +23,6 @@ STOCK_SHARED = PROGRAMS / "stock_shared_weights.pte"
 PACKAGES = pathlib.Path("runtime/engine/cts/testdata/add.mlpackage/Manifest.json").resolve().parents[1]
 
 
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    capsys.readouterr()
-    code = command_line.main([str(a) for a in arguments])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return report_support.make_files(tmp_path_factory.mktemp("report"))
@@ -122,8 +115,8 @@ def test_two_runs_compared(document, folder, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("path", [OURS, STOCK, STOCK_SHARED, PACKAGES / "chain.mlpackage"])
-def test_command_on_files_of_both_exporters(capsys, path, tmp_path) -> None:
-    code, out, err = run(capsys, "report", path, "-o", tmp_path / "r.html", "--plots", tmp_path / "plots", "--json", "-n", 2)
+def test_command_on_files_of_both_exporters(coreml, path, tmp_path) -> None:
+    code, out, err = coreml("report", path, "-o", tmp_path / "r.html", "--plots", tmp_path / "plots", "--json", "-n", 2)
     assert code == 0, err
     document = json.loads(out)
     report_support.assert_shows(report_support.Page((tmp_path / "r.html").read_text()), document)
@@ -132,12 +125,12 @@ def test_command_on_files_of_both_exporters(capsys, path, tmp_path) -> None:
         with Image.open(plot) as image:
             assert image.width == 1400
     assert (tmp_path / "plots" / "ranges.png").exists()
-    code, out, _ = run(capsys, "report", path, "-o", tmp_path / "again.html", "-n", 1)
+    code, out, _ = coreml("report", path, "-o", tmp_path / "again.html", "-n", 1)
     assert code == 0
     assert f"-> {tmp_path / 'again.html'}" in out
 
 
-def test_wrong_files_and_arguments(capsys, tmp_path) -> None:
+def test_wrong_files_and_arguments(coreml, tmp_path) -> None:
     (tmp_path / "text.pte").write_text("this is no program at all, only text")
     (tmp_path / "cut.pte").write_bytes(STOCK.read_bytes()[: STOCK.stat().st_size // 2])
     (tmp_path / "bad.json").write_text("{}")
@@ -154,7 +147,7 @@ def test_wrong_files_and_arguments(capsys, tmp_path) -> None:
         ([STOCK, *target, "--method", "backward"], "has no method 'backward'"),
         ([OURS, "-o", tmp_path / "bad.json" / "r.html"], "cannot be written"),
     ):
-        code, out, err = run(capsys, "report", *arguments)
+        code, out, err = coreml("report", *arguments)
         assert (code, out) == (1, ""), arguments
         assert words in err
         assert "Traceback" not in err

@@ -18,7 +18,6 @@ import numpy as np
 from executorch.backends.apple.coreml.sdk import blame_mapping
 from executorch.backends.apple.coreml.sdk.blame_scan import Fault, Scan
 from executorch.backends.apple.coreml.sdk.compare import l2_relative
-from executorch.backends.apple.coreml.sdk.errors import ToolError
 from executorch.backends.apple.coreml.sdk.verify_edge import EdgeProgram, Node, SourceLine, module_path, op_name, source_line
 from executorch.backends.apple.coreml.sdk.verify_package import Package
 from executorch.backends.apple.coreml.sdk.verify_rounding import as_array
@@ -108,23 +107,10 @@ def find_blame(
         tolerance: of accumulated differences, l2-relative; None for FACTOR times what rounding is simulated to do.
         missed: the tolerance that an output is outside of: what is held against values where simulated rounding explains all of them.
         memory_budget: bytes of the engine's values held at once.
+
+    Raises:
+        ToolError: values could not be had.
     """
-    try:
-        return _search(edge, inputs, packages, again, numeric_mode, tolerance, missed, memory_budget)
-    except ToolError as error:  # The measures of the outputs stand without it.
-        return Blame("unknown", f"the operation at fault could not be looked for: {error}")
-
-
-def _search(
-    edge: EdgeProgram,
-    inputs: Sequence[np.ndarray],
-    packages: Sequence[Package],
-    again: Callable[[], contextlib.AbstractContextManager[list[Package]]],
-    numeric_mode: str,
-    tolerance: float | None,
-    missed: float,
-    memory_budget: int,
-) -> Blame:
     notes: list[str] = []
     mappings = [blame_mapping.map_package(edge, package) for package in packages]
     for index, (package, mapping) in enumerate(zip(packages, mappings, strict=True)):

@@ -169,16 +169,19 @@ def verify(
             results = tuple(_results(path, outputs, model.outputs, expected, normal, tolerance))
             found = None
             if blame and model.edge is not None and not all(result.passed for result in results):
-                found = find_blame(
-                    model.edge,
-                    flat,
-                    packages,
-                    again=functools.partial(_lowered_again, expected, packages),
-                    numeric_mode=numeric_mode,
-                    tolerance=tolerance,
-                    missed=min(result.tolerance for result in results if not result.passed),
-                    memory_budget=memory_budget,
-                )
+                try:
+                    found = find_blame(
+                        model.edge,
+                        flat,
+                        packages,
+                        again=functools.partial(_lowered_again, expected, packages),
+                        numeric_mode=numeric_mode,
+                        tolerance=tolerance,
+                        missed=min(result.tolerance for result in results if not result.passed),
+                        memory_budget=memory_budget,
+                    )
+                except ToolError as error:  # The measures of the outputs stand without it.
+                    found = Blame("unknown", f"the operation at fault could not be looked for: {error}")
             modes.append(ModeResult(numeric_mode, results, found))
         if any(package.is_compressed for package in packages) and not all(mode.passed for mode in modes):
             remarks.append(

@@ -25,6 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that running.prepare() takes."""
+    add_input_arguments(parser)
+    parser.add_argument(
+        "--numeric-mode", choices=("float32", "float16"), default="float32", help="whether float16 values are rounded"
+    )
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is executed, on what: given_inputs() reads some of them."""
     parser.add_argument(
         "--input",
         action="append",
@@ -37,9 +45,6 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of made-up inputs (default: 0)")
     parser.add_argument("--threads", type=int, default=0, help="of one execution (default: the engine's choice)")
-    parser.add_argument(
-        "--numeric-mode", choices=("float32", "float16"), default="float32", help="whether float16 values are rounded"
-    )
 
 
 def given_inputs(arguments: argparse.Namespace) -> dict[str, np.ndarray]:

@@ -34,16 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="a .npz with all inputs, by the names of --input or in order (default: the reference's)",
     )
-    parser.add_argument(
-        "--input",
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="an input from a .npy; NAME is the package's name of it, or its number in a .pte's method",
-    )
-    parser.add_argument(
-        "--method", default="forward", help="of a .pte, or the function of a package with several (default: forward)"
-    )
+    run_command.add_input_arguments(parser)
     parser.add_argument(
         "--numeric-mode",
         choices=("float32", "float16", "both"),
@@ -53,8 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance", type=float, help="of the l2-relative difference (default: four times what rounding does to this model)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of inputs that nobody gives (default: 0)")
-    parser.add_argument("--threads", type=int, default=0, help="of one execution (default: the engine's choice)")
     parser.add_argument("--no-blame", action="store_true", help="measures only: do not look for the operation at fault")
     parser.add_argument(
         "--audit", action="store_true", help="list values that float16 does not hold, and try which operations to keep in float32"
