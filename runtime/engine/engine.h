@@ -18,13 +18,16 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/feature_kinds.h"
 #include "base/status.h"
 #include "base/tensor_type.h"
 #include "inmemoryfs/inmemory_file_system.h"
@@ -93,6 +96,11 @@ struct FunctionDescription {
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
   std::vector<TensorSpec> states;
+  // What some of the tensors stand for, by name: whoever has images, classes or nothing to give
+  // makes the tensors of them.
+  std::map<std::string, ColorLayout> images;
+  std::map<std::string, double> default_values;  // Of optional inputs, for every element.
+  std::optional<Classifier> classifier;
 };
 
 // A caller-owned tensor. `strides` in elements, one per extent, non-negative; rank is shape.size().

@@ -1,6 +1,7 @@
 #include "runtime/model/feature_parser.h"
 
 #include <algorithm>
+#include <optional>
 #include <string_view>
 #include <unordered_set>
 #include <utility>
@@ -173,6 +174,67 @@ Status reconcile_shape(const ValueType& type, Role role, TensorSpec* spec) {
   return {};
 }
 
+// Image features stand for tensors [1, channels, height, width] of the program's type.
+Result<Feature> parse_image(const proto::FeatureDescription& description, Role role,
+                            const ValueType& type) {
+  const proto::ImageFeatureType& image = description.type().imagetype();
+  Feature feature;
+  feature.tensor.name = description.name();
+  feature.optional = description.type().isoptional();
+  int64_t channels = 1;
+  switch (image.colorspace()) {
+    case proto::ImageFeatureType::GRAYSCALE:
+      feature.image = ColorLayout::kGrayscale;
+      break;
+    case proto::ImageFeatureType::GRAYSCALE_FLOAT16:
+      feature.image = ColorLayout::kGrayscaleFloat16;
+      break;
+    case proto::ImageFeatureType::RGB:
+      feature.image = ColorLayout::kRgb;
+      channels = 3;
+      break;
+    case proto::ImageFeatureType::BGR:
+      feature.image = ColorLayout::kBgr;
+      channels = 3;
+      break;
+    default:
+      return corrupt_data("the image has the color space " + std::to_string(image.colorspace()));
+  }
+  if (type.kind != ValueType::Kind::kTensor || type.unknown_rank || type.shape.size() != 4 ||
+      !is_float(type.element)) {
+    return unsupported("an image is described where the program has " + type.to_string() +
+                       " instead of a floating-point tensor [1, channels, height, width]");
+  }
+  feature.tensor.dtype = data_type_of(type.element);
+  if (!is_float(feature.tensor.dtype)) {
+    return unsupported("an image of the element type of " + type.to_string());
+  }
+  // The same flexibility as of a multi-array of these extents.
+  proto::ArrayFeatureType array;
+  const auto extents = [&](int64_t height, int64_t width, auto* shape) {
+    for (const int64_t extent : {int64_t{1}, channels, height, width}) shape->Add(extent);
+  };
+  extents(image.height(), image.width(), array.mutable_shape());
+  if (image.has_enumeratedsizes()) {
+    array.mutable_enumeratedshapes();
+    for (const auto& size : image.enumeratedsizes().sizes()) {
+      extents(static_cast<int64_t>(size.height()), static_cast<int64_t>(size.width()),
+              array.mutable_enumeratedshapes()->add_shapes()->mutable_shape());
+    }
+  } else if (image.has_imagesizerange()) {
+    for (const int64_t extent : {int64_t{1}, channels}) {
+      proto::SizeRange* const range = array.mutable_shaperange()->add_sizeranges();
+      range->set_lowerbound(static_cast<uint64_t>(extent));
+      range->set_upperbound(extent);
+    }
+    *array.mutable_shaperange()->add_sizeranges() = image.imagesizerange().heightrange();
+    *array.mutable_shaperange()->add_sizeranges() = image.imagesizerange().widthrange();
+  }
+  RETURN_IF_ERROR(parse_declared_shape(array, &feature.tensor));
+  RETURN_IF_ERROR(reconcile_shape(type, role, &feature.tensor));
+  return feature;
+}
+
 Result<Feature> parse_feature(const proto::FeatureDescription& description, Role role,
                               const ValueType& type) {
   const proto::ArrayFeatureType* array = nullptr;
@@ -182,11 +244,13 @@ Result<Feature> parse_feature(const proto::FeatureDescription& description, Role
       return corrupt_data("a state is described that is none in the program");
     }
     array = &description.type().statetype().arraytype();
+  } else if (description.type().has_imagetype()) {
+    return parse_image(description, role, type);
   } else {
     if (!description.type().has_multiarraytype()) {
       return unsupported("the " + std::string(role_name(role)) + " is " +
                          std::string(other_kind(description.type())) +
-                         "; only multi-arrays are supported");
+                         "; only multi-arrays, images and classes are supported");
     }
     if (type.kind != ValueType::Kind::kTensor) {
       return corrupt_data("a multi-array is described where the program has " + type.to_string());
@@ -227,9 +291,31 @@ Result<Feature> parse_feature(const proto::FeatureDescription& description, Role
   return feature;
 }
 
+// The dictionary of a classifier, by its tensor.
+Result<Feature> parse_probabilities(const proto::FeatureDescription& description,
+                                    const Classifier& classifier, const ValueType& type) {
+  const proto::DictionaryFeatureType& dictionary = description.type().dictionarytype();
+  if (!description.type().has_dictionarytype() ||
+      dictionary.has_stringkeytype() != classifier.numbers.empty()) {
+    return corrupt_data(
+        "the program's dictionary of probabilities is described as another feature");
+  }
+  Feature feature;
+  feature.tensor.name = description.name();
+  feature.tensor.dtype = data_type_of(type.element);
+  RETURN_IF_ERROR(reconcile_shape(type, Role::kOutput, &feature.tensor));
+  return feature;
+}
+
+bool describes_label(const proto::FeatureDescription& description, const Classifier& classifier) {
+  return description.name() == classifier.label &&
+         (classifier.numbers.empty() ? description.type().has_stringtype()
+                                     : description.type().has_int64type());
+}
+
 template <typename FindType>
 Status parse_role(const FeatureDescriptions& descriptions, Role role, const FindType& find_type,
-                  std::vector<Feature>* features) {
+                  const std::optional<Classifier>& classifier, std::vector<Feature>* features) {
   std::unordered_set<std::string_view> names;
   for (const proto::FeatureDescription& description : descriptions) {
     const auto annotate = [&](const Status& status) {
@@ -242,11 +328,16 @@ Status parse_role(const FeatureDescriptions& descriptions, Role role, const Find
     if (!names.insert(description.name()).second) {
       return annotate(corrupt_data("it is described twice"));
     }
+    const bool is_output = role == Role::kOutput;
+    if (is_output && classifier && describes_label(description, *classifier)) continue;
     const ValueType* type = find_type(description.name());
     if (type == nullptr) {
       return annotate(corrupt_data("the program has no such " + std::string(role_name(role))));
     }
-    Result<Feature> feature = parse_feature(description, role, *type);
+    Result<Feature> feature =
+        is_output && classifier && description.name() == classifier->probabilities
+            ? parse_probabilities(description, *classifier, *type)
+            : parse_feature(description, role, *type);
     if (!feature.ok()) return annotate(feature.status());
     features->push_back(*std::move(feature));
   }
@@ -273,11 +364,11 @@ Status parse_features(const FunctionFeatures& features,
     return found == outputs.end() ? nullptr : &found->second;
   };
   RETURN_IF_ERROR(
-      parse_role(*features.inputs, Role::kInput, find_input, &function->input_features));
+      parse_role(*features.inputs, Role::kInput, find_input, {}, &function->input_features));
+  RETURN_IF_ERROR(parse_role(*features.outputs, Role::kOutput, find_output, function->classifier,
+                             &function->output_features));
   RETURN_IF_ERROR(
-      parse_role(*features.outputs, Role::kOutput, find_output, &function->output_features));
-  RETURN_IF_ERROR(
-      parse_role(*features.states, Role::kState, find_input, &function->state_features));
+      parse_role(*features.states, Role::kState, find_input, {}, &function->state_features));
   // Names are unique on both sides and each described one is in the program, so counting finds what
   // is not described.
   if (function->input_features.size() + state_count != function->inputs.size() ||

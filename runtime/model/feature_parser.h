@@ -22,9 +22,10 @@ struct FunctionFeatures {
   const FeatureDescriptions* states = nullptr;
 };
 
-// Fills the features of `function`, whose inputs are set. `outputs`: the types of the outputs of
-// its body. Every input and state of the function must be described, every described output be
-// there, types and shapes fit; images and other features that are no multi-arrays are unsupported.
+// Fills the features of `function`, whose inputs and classifier are set. `outputs`: the types of
+// the outputs of its body. Every input and state of the function must be described, every described
+// output be there, types and shapes fit. An image is described by its tensor; a classifier's
+// label has none and is no feature. Numbers, sequences and other dictionaries are unsupported.
 Status parse_features(const FunctionFeatures& features,
                       const std::unordered_map<std::string, ValueType>& outputs,
                       Function* function);

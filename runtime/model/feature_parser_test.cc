@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <tuple>
+
 #include "runtime/model/package.h"
 #include "runtime/model/testing_model.h"
 
@@ -146,10 +148,88 @@ TEST(Features, DeclaredTypes) {
   expect_failure(model, StatusCode::kUnsupported, "cannot stand for");
 }
 
-TEST(Features, RefusesWhatIsNoMultiArray) {
+// y = relu(x) of float32[1, `channels`, ?, ?], x described as an image 4 high and 6 wide.
+proto::Model image_model(proto::ImageFeatureType::ColorSpace color_space, int64_t channels) {
   proto::Model model = testing::small_model();
-  model.mutable_description()->mutable_input(0)->mutable_type()->mutable_imagetype();
-  expect_failure(model, StatusCode::kUnsupported, "the input is an image");
+  const proto::ValueType type = testing::tensor_type(proto::FLOAT32, {1, channels, -1, -1});
+  *testing::function_of(&model).mutable_inputs(0)->mutable_type() = type;
+  *testing::block_of(&model).mutable_operations(0)->mutable_outputs(0)->mutable_type() = type;
+  proto::ImageFeatureType* const image =
+      model.mutable_description()->mutable_input(0)->mutable_type()->mutable_imagetype();
+  image->set_colorspace(color_space);
+  image->set_height(4);
+  image->set_width(6);
+  model.mutable_description()
+      ->mutable_output(0)
+      ->mutable_type()
+      ->mutable_multiarraytype()
+      ->clear_shape();
+  return model;
+}
+proto::ImageFeatureType* image_of(proto::Model* model) {
+  return model->mutable_description()->mutable_input(0)->mutable_type()->mutable_imagetype();
+}
+
+TEST(Features, AnImageIsATensor) {
+  for (const auto& [color_space, layout, text] :
+       {std::tuple{proto::ImageFeatureType::RGB, ColorLayout::kRgb, "x: float32[1, 3, 4, 6]"},
+        std::tuple{proto::ImageFeatureType::BGR, ColorLayout::kBgr, "x: float32[1, 3, 4, 6]"},
+        std::tuple{proto::ImageFeatureType::GRAYSCALE, ColorLayout::kGrayscale,
+                   "x: float32[1, 1, 4, 6]"},
+        std::tuple{proto::ImageFeatureType::GRAYSCALE_FLOAT16, ColorLayout::kGrayscaleFloat16,
+                   "x: float32[1, 1, 4, 6]"}}) {
+    const bool has_colors = layout == ColorLayout::kRgb || layout == ColorLayout::kBgr;
+    const Result<Function> function = read_signature(image_model(color_space, has_colors ? 3 : 1));
+    ASSERT_TRUE(function.ok()) << function.status().to_string();
+    EXPECT_EQ(function->input_features[0].tensor.to_string(), text);
+    EXPECT_EQ(function->input_features[0].image, layout);
+    EXPECT_FALSE(function->output_features[0].image.has_value());
+  }
+}
+
+TEST(Features, SizesOfImages) {
+  proto::Model model = image_model(proto::ImageFeatureType::RGB, 3);
+  proto::ImageFeatureType::ImageSizeRange* const range = image_of(&model)->mutable_imagesizerange();
+  range->mutable_heightrange()->set_lowerbound(4);
+  range->mutable_heightrange()->set_upperbound(8);
+  range->mutable_widthrange()->set_lowerbound(2);
+  range->mutable_widthrange()->set_upperbound(-1);
+  Result<Function> function = read_signature(model);
+  ASSERT_TRUE(function.ok()) << function.status().to_string();
+  EXPECT_EQ(function->input_features[0].tensor.to_string(), "x: float32[1, 3, 4..8, 2..]");
+
+  image_of(&model)->mutable_enumeratedsizes();
+  expect_failure(model, StatusCode::kCorruptData, "enumeration of shapes is empty");
+  for (const uint64_t side : {4, 8}) {
+    auto* const size = image_of(&model)->mutable_enumeratedsizes()->add_sizes();
+    size->set_height(side);
+    size->set_width(2 * side);
+  }
+  function = read_signature(model);
+  ASSERT_TRUE(function.ok()) << function.status().to_string();
+  EXPECT_EQ(function->input_features[0].tensor.to_string(),
+            "x: float32{[1, 3, 4, 8], [1, 3, 8, 16]}");
+  image_of(&model)->mutable_enumeratedsizes()->mutable_sizes(0)->set_width(~uint64_t{0});
+  expect_failure(model, StatusCode::kCorruptData, "extent -1");
+}
+
+TEST(Features, RefusesImagesThatDoNotFitTheProgram) {
+  expect_failure(image_model(proto::ImageFeatureType::RGB, 1), StatusCode::kCorruptData,
+                 "the description says x: float32[1, 3, 4, 6]");
+  expect_failure(image_model(proto::ImageFeatureType::INVALID_COLOR_SPACE, 3),
+                 StatusCode::kCorruptData, "color space 0");
+  proto::Model model = image_model(proto::ImageFeatureType::RGB, 3);
+  image_of(&model)->set_height(-4);
+  expect_failure(model, StatusCode::kCorruptData, "extent -4");
+  model = testing::small_model();
+  image_of(&model)->set_colorspace(proto::ImageFeatureType::RGB);
+  expect_failure(model, StatusCode::kUnsupported, "an image is described where the program has");
+}
+
+TEST(Features, RefusesWhatIsNoTensor) {
+  proto::Model model = testing::small_model();
+  model.mutable_description()->mutable_input(0)->mutable_type()->mutable_stringtype();
+  expect_failure(model, StatusCode::kUnsupported, "the input is a string");
   model = testing::small_model();
   model.mutable_description()->mutable_output(0)->mutable_type()->mutable_dictionarytype();
   expect_failure(model, StatusCode::kUnsupported, "the output is a dictionary");

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "runtime/model/classifier_parser.h"
 #include "runtime/model/feature_parser.h"
 #include "runtime/model/mil.pb.h"
 #include "runtime/model/program_parser.h"
@@ -212,15 +213,16 @@ Result<Function> Package::read_function(const std::string& requested, bool with_
     function.opset = message.opset();
     ASSIGN_OR_RETURN(function.inputs, parse_named_types(message.inputs()));
     ASSIGN_OR_RETURN(const proto::Block* block, find_specialization(message));
+    // Constants borrow the messages, so they share the package's ownership.
+    ValueParser values(impl_->folder, impl_);
     if (with_body) {
-      // Constants borrow the messages, so they share the package's ownership.
-      ValueParser values(impl_->folder, impl_);
       BlockParser blocks(values, impl_->limits);
       ASSIGN_OR_RETURN(function.body, blocks.parse_body(*block, function.inputs));
     } else {
       function.body.outputs.assign(block->outputs().begin(), block->outputs().end());
     }
-    ASSIGN_OR_RETURN(const auto outputs, output_types(function.inputs, *block));
+    ASSIGN_OR_RETURN(auto outputs, output_types(function.inputs, *block));
+    RETURN_IF_ERROR(parse_classifier(*block, values, &outputs, &function));
     RETURN_IF_ERROR(parse_features(impl_->features_of(name), outputs, &function));
     return function;
   };

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/feature_kinds.h"
 #include "base/status.h"
 #include "base/tensor_type.h"
 
@@ -133,6 +134,7 @@ struct Feature {
   TensorSpec tensor;  // Shape ranges and enumerations resolved; dtype as declared to callers.
   bool optional = false;
   std::optional<double> default_value;  // Of an optional input.
+  std::optional<ColorLayout> image;     // Described as an image.
 };
 
 struct Function {
@@ -143,6 +145,9 @@ struct Function {
   std::vector<Feature> input_features;  // In the order of the description.
   std::vector<Feature> output_features;
   std::vector<Feature> state_features;
+  // Where the program has a `classify`, which is not in the body: the tensor of the probabilities
+  // is an output instead.
+  std::optional<Classifier> classifier;
 };
 
 }  // namespace coreml_delegate::model

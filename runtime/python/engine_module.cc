@@ -85,6 +85,21 @@ py::dict spec_to_dict(const TensorSpec& spec) {
   return result;
 }
 
+// As coremltools.colorlayout names it.
+const char* color_layout_name(ColorLayout layout) {
+  switch (layout) {
+    case ColorLayout::kGrayscale:
+      return "GRAYSCALE";
+    case ColorLayout::kRgb:
+      return "RGB";
+    case ColorLayout::kBgr:
+      return "BGR";
+    case ColorLayout::kGrayscaleFloat16:
+      return "GRAYSCALE_FLOAT16";
+  }
+  return "";
+}
+
 py::dict description_to_dict(const FunctionDescription& description) {
   const auto list = [](const std::vector<TensorSpec>& specs) {
     py::list result;
@@ -96,6 +111,22 @@ py::dict description_to_dict(const FunctionDescription& description) {
   result["inputs"] = list(description.inputs);
   result["outputs"] = list(description.outputs);
   result["states"] = list(description.states);
+  py::dict images;
+  for (const auto& [name, layout] : description.images) {
+    images[py::str(name)] = color_layout_name(layout);
+  }
+  result["images"] = images;
+  result["default_values"] = description.default_values;
+  result["classifier"] = py::none();
+  if (description.classifier) {
+    py::dict classifier;
+    classifier["label"] = description.classifier->label;
+    classifier["probabilities"] = description.classifier->probabilities;
+    classifier["classes"] = description.classifier->numbers.empty()
+                                ? py::cast(description.classifier->names)
+                                : py::cast(description.classifier->numbers);
+    result["classifier"] = classifier;
+  }
   return result;
 }
 

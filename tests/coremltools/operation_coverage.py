@@ -21,7 +21,7 @@ _SHOWN = 4
 WITHOUT_A_TEST = {
     "_const_symbolic": "never in a package: a constant of symbols inside coremltools",
     "conv_quantized": "never in a package: coremltools writes it for neural networks only",
-    "classify": "not executed: a model with it is refused",
+    "classify": "no operation to the engine: its probabilities are an output, `features_test.py` has classifiers",
     "custom_layer": "not executed: a model with it is refused",
 }
 

@@ -52,10 +52,16 @@ FunctionDescription describe_function(const model::Function& function) {
   description.name = function.name;
   for (const model::Feature& feature : function.input_features) {
     description.inputs.push_back(feature.tensor);
+    if (feature.image) description.images.emplace(feature.tensor.name, *feature.image);
+    if (feature.optional && feature.default_value) {
+      description.default_values.emplace(feature.tensor.name, *feature.default_value);
+    }
   }
   for (const model::Feature& feature : function.output_features) {
     description.outputs.push_back(feature.tensor);
+    if (feature.image) description.images.emplace(feature.tensor.name, *feature.image);
   }
+  description.classifier = function.classifier;
   for (const model::Feature& feature : function.state_features) {
     description.states.push_back(feature.tensor);
   }

@@ -1,5 +1,6 @@
 #include "runtime/engine/portable/function_plan.h"
 
+#include <bit>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -53,6 +54,33 @@ class Reader {
   bool flag(const Json& object, const char* name) {
     const Json& value = member(object, name);
     return value.is_boolean() ? value.get<bool>() : (fail(name), false);
+  }
+  const Json& object(const Json& parent, const char* name) {
+    static const Json empty = Json::object();
+    const Json& value = member(parent, name);
+    return value.is_object() ? value : (fail(name), empty);
+  }
+  ColorLayout color_layout(const Json& value) {
+    const int64_t number = integer(value, "images");
+    for (const ColorLayout layout : {ColorLayout::kGrayscale, ColorLayout::kRgb, ColorLayout::kBgr,
+                                     ColorLayout::kGrayscaleFloat16}) {
+      if (number == static_cast<int64_t>(layout)) return layout;
+    }
+    fail("images");
+    return ColorLayout::kRgb;
+  }
+  Classifier classifier(const Json& object) {
+    Classifier result;
+    result.label = text(object, "label");
+    result.probabilities = text(object, "probabilities");
+    for (const Json& name : array(object, "names")) {
+      result.names.push_back(name.is_string() ? name.get<std::string>()
+                                              : (fail("names"), std::string()));
+    }
+    for (const Json& number : array(object, "numbers")) {
+      result.numbers.push_back(integer(number, "numbers"));
+    }
+    return result;
   }
   DataType data_type(const Json& object, const char* name) {
     const int64_t value = integer(member(object, name), name);
@@ -112,10 +140,27 @@ std::string to_json(const FunctionPlan& plan) {
   for (const auto& [node, operation] : plan.operations) {
     operations[node] = Json::array({operation.output, operation.type});
   }
+  Json images = Json::object();
+  for (const auto& [name, layout] : description.images) images[name] = static_cast<int>(layout);
+  // As bits: JSON has no infinity.
+  Json default_values = Json::object();
+  for (const auto& [name, value] : description.default_values) {
+    default_values[name] = std::bit_cast<int64_t>(value);
+  }
+  Json classifier;
+  if (description.classifier) {
+    classifier = {{"label", description.classifier->label},
+                  {"probabilities", description.classifier->probabilities},
+                  {"names", description.classifier->names},
+                  {"numbers", description.classifier->numbers}};
+  }
   const Json json = {{"name", description.name},
                      {"inputs", ports(description.inputs, plan.inputs)},
                      {"outputs", ports(description.outputs, plan.outputs)},
                      {"states", std::move(states)},
+                     {"images", std::move(images)},
+                     {"default_values", std::move(default_values)},
+                     {"classifier", std::move(classifier)},
                      {"operations", std::move(operations)}};
   // Names come from protobuf strings, which are UTF-8; anything else is replaced rather than thrown
   // about.
@@ -144,6 +189,16 @@ Result<FunctionPlan> function_plan_from_json(std::string_view text) {
     if (state.is_object() && state.contains("output_index")) {
       state_plan.output_index = reader.index(state, "output_index");
     }
+  }
+  for (const auto& [name, layout] : reader.object(json, "images").items()) {
+    plan.description.images.emplace(name, reader.color_layout(layout));
+  }
+  for (const auto& [name, value] : reader.object(json, "default_values").items()) {
+    plan.description.default_values.emplace(
+        name, std::bit_cast<double>(reader.integer(value, "default_values")));
+  }
+  if (const Json& classifier = reader.member(json, "classifier"); !classifier.is_null()) {
+    plan.description.classifier = reader.classifier(classifier);
   }
   const Json& operations = reader.member(json, "operations");
   if (operations.is_object()) {

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace coreml_delegate::engine::portable {
 namespace {
 
@@ -20,6 +22,9 @@ FunctionPlan example() {
                              {"table", DataType::kInt32, {{1, 1}}, {}}};
   plan.states = {{DataType::kFloat32, 2, 1}, {DataType::kInt32, 3, std::nullopt}};
   plan.operations = {{"node_1", {"z", "add"}}, {"node_2", {"w", "conv"}}};
+  plan.description.images = {{"x", ColorLayout::kBgr}};
+  plan.description.default_values = {{"x", -std::numeric_limits<double>::infinity()}};
+  plan.description.classifier = Classifier{"label", "z", {"a \"b\"", "c"}, {}};
   return plan;
 }
 
@@ -31,6 +36,9 @@ TEST(FunctionPlan, SurvivesJson) {
   EXPECT_EQ(read->description.inputs, plan.description.inputs);
   EXPECT_EQ(read->description.outputs, plan.description.outputs);
   EXPECT_EQ(read->description.states, plan.description.states);
+  EXPECT_EQ(read->description.images, plan.description.images);
+  EXPECT_EQ(read->description.default_values, plan.description.default_values);
+  EXPECT_EQ(read->description.classifier, plan.description.classifier);
   EXPECT_EQ(read->inputs, plan.inputs);
   EXPECT_EQ(read->outputs, plan.outputs);
   EXPECT_EQ(read->states, plan.states);

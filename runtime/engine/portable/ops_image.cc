@@ -1,4 +1,4 @@
-// Resizing, cropping, sampling of images; non_maximum_suppression; classify.
+// Resizing, cropping, sampling of images; non_maximum_suppression.
 
 #include <cmath>
 #include <limits>
@@ -188,18 +188,11 @@ OpResults translate_non_maximum_suppression(OpContext& op) {
   return results;
 }
 
-OpResults translate_classify(OpContext& op) {
-  op.fail_unsupported(
-      "classify gives a label and a dictionary, which are no tensors; take the probabilities as "
-      "the output instead");
-}
-
 }  // namespace
 
 OpTable image_ops() {
   static constexpr OpEntry kOps[] = {
       {"affine", translate_affine},
-      {"classify", translate_classify},
       {"crop", translate_crop, Rounding::kNone},
       {"crop_resize", translate_crop_resize},
       {"non_maximum_suppression", translate_non_maximum_suppression, Rounding::kNone},

@@ -10,7 +10,7 @@ coremltools loads and runs models through a native module, `coremltools.libcorem
 in several places whether the machine is a Mac. enable_coremltools() provides that module, on the engine of this library, and answers
 those questions for coremltools alone: `sys.platform` and other packages are left as they are.
 
-ML Programs are executed; neural networks, pipelines and classifiers are refused with a sentence. Model assets and the structure of
+ML Programs are executed, with images and classes; neural networks and pipelines are refused with a sentence. Model assets and the structure of
 models work. Compute devices and compute plans, which are facts about Apple hardware, are refused.
 """
 

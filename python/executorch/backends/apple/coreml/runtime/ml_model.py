@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from executorch.backends.apple.coreml.runtime import _engine
+from executorch.backends.apple.coreml.runtime import _engine, features
 
 __all__ = ["EngineError", "FeatureDescription", "MLModel", "MLState"]
 
@@ -44,6 +44,10 @@ class FeatureDescription:
     shape: tuple[int | tuple[int, int | None], ...]
     # Where not empty: the only shapes that are accepted.
     enumerated_shapes: tuple[tuple[int, ...], ...] = ()
+    # Of an image, whose tensor is [1, channels, height, width]: "RGB", "BGR", "GRAYSCALE" or "GRAYSCALE_FLOAT16".
+    color_layout: str | None = None
+    # Of an input that may be left out: the value of its elements then.
+    default_value: float | None = None
 
     @property
     def is_static(self) -> bool:
@@ -114,9 +118,11 @@ class MLModel:
         self.last_predict_duration_in_nano_seconds: int | None = None
         description = self._model.description
         self.function_name: str = description["name"]
-        self.inputs = tuple(_describe(spec) for spec in description["inputs"])
-        self.outputs = tuple(_describe(spec) for spec in description["outputs"])
-        self.states = tuple(_describe(spec) for spec in description["states"])
+        self.inputs = tuple(_describe(spec, description) for spec in description["inputs"])
+        self.outputs = tuple(_describe(spec, description) for spec in description["outputs"])
+        self.states = tuple(_describe(spec, description) for spec in description["states"])
+        classifier = description["classifier"]
+        self.classifier = None if classifier is None else features.Classifier(**classifier)
 
     def make_state(self) -> MLState:
         """A new state with the initial values of the package."""
@@ -124,24 +130,25 @@ class MLModel:
 
     def predict(
         self, data: Mapping[str, Any] | Sequence[Mapping[str, Any]], state: MLState | None = None
-    ) -> dict[str, np.ndarray] | list[dict[str, np.ndarray]]:
+    ) -> dict[str, Any] | list[dict[str, Any]]:
         """The outputs by name; for a list of inputs, a list of them.
 
         Args:
             data: Arrays, tensors or numbers by input name. They are converted to the input's dtype where no value is lost but the
-                rounding of floating-point numbers.
+                rounding of floating-point numbers. For an image, a PIL image of the input's size and mode (RGB, L or F) or an array of
+                its tensor. An input with a default value may be left out.
             state: For a function with states: what it reads and updates. Not with a list.
+
+        Returns:
+            Arrays; of an image, a PIL image (values are rounded to the nearest of 0 to 255); of a classifier, the most probable class
+            and a dictionary from classes to probabilities.
 
         Raises:
             EngineError: for a missing or unknown input, a shape that the input does not accept, or a failed execution.
-            ValueError: for values that the input's dtype cannot hold.
+            ValueError: for values that the input's dtype cannot hold, or an image of another mode.
         """
         if isinstance(data, Mapping):
-            inputs = self._convert(data)
-            began = time.perf_counter_ns()
-            outputs = self._model.predict(inputs, state=None if state is None else state._state)
-            self.last_predict_duration_in_nano_seconds = time.perf_counter_ns() - began
-            return outputs
+            return self._present(self.predict_tensors(data, state))
         if state is not None:
             raise ValueError("a state goes with one prediction, not with a list of them")
         results = []
@@ -151,6 +158,14 @@ class MLModel:
             total += self.last_predict_duration_in_nano_seconds or 0
         self.last_predict_duration_in_nano_seconds = total
         return results
+
+    def predict_tensors(self, data: Mapping[str, Any], state: MLState | None = None) -> dict[str, np.ndarray]:
+        """predict() of one input, with the program's own tensors for images and for the probabilities of a classifier."""
+        inputs = self._convert(data)
+        began = time.perf_counter_ns()
+        outputs = self._model.predict(inputs, state=None if state is None else state._state)
+        self.last_predict_duration_in_nano_seconds = time.perf_counter_ns() - began
+        return outputs
 
     def inspect(self, data: Mapping[str, Any], state: MLState | None = None) -> list[tuple[str, str, str, int, int]]:
         """Predicts with profiling, and returns what was measured instead of the outputs.
@@ -176,20 +191,37 @@ class MLModel:
         converted = dict(data)
         for spec in self.inputs:
             if spec.name not in data:
+                if spec.default_value is not None and spec.is_static:
+                    converted[spec.name] = np.full(spec.shape, spec.default_value, spec.dtype)
                 continue  # The engine says which one is missing.
-            array = _as_dtype(np.asarray(data[spec.name]), spec.dtype, f"the input {spec.name}")
+            value = data[spec.name]
+            if features.is_image(value):
+                value = features.tensor_of_image(value, spec.color_layout, f"the input {spec.name}")
+            array = _as_dtype(np.asarray(value), spec.dtype, f"the input {spec.name}")
             if not spec.shape and array.shape == (1,):
                 array = array.reshape(())
             converted[spec.name] = np.ascontiguousarray(array).reshape(array.shape)
         return converted
 
+    def _present(self, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+        """The outputs as the package describes them."""
+        presented: dict[str, Any] = outputs
+        for spec in self.outputs:
+            if spec.color_layout is not None:
+                presented[spec.name] = features.image_of_tensor(outputs[spec.name], spec.color_layout)
+        if self.classifier is not None and self.classifier.probabilities in outputs:
+            presented.update(self.classifier.present(outputs[self.classifier.probabilities]))
+        return presented
 
-def _describe(spec: Mapping[str, Any]) -> FeatureDescription:
+
+def _describe(spec: Mapping[str, Any], description: Mapping[str, Any]) -> FeatureDescription:
     return FeatureDescription(
         name=spec["name"],
         dtype=np.dtype(spec["dtype"]),
         shape=tuple(spec["shape"]),
         enumerated_shapes=tuple(tuple(shape) for shape in spec["enumerated_shapes"]),
+        color_layout=description["images"].get(spec["name"]),
+        default_value=description["default_values"].get(spec["name"]),
     )
 
 
