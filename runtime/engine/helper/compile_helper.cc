@@ -1,0 +1,184 @@
+#include "runtime/engine/helper/compile_helper.h"
+
+#include <chrono>
+#include <csignal>
+#include <utility>
+#include <vector>
+
+#include "runtime/engine/event_sink.h"
+#include "runtime/engine/helper/answer.h"
+#include "runtime/engine/helper/child_process.h"
+#include "runtime/engine/helper/helper_command.h"
+#include "runtime/engine/helper/private_folder.h"
+
+namespace coreml_delegate::engine {
+namespace {
+
+using helper::ChildEnd;
+
+uint64_t now_ns() {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                   std::chrono::steady_clock::now().time_since_epoch())
+                                   .count());
+}
+
+int32_t timeout_of(const HelperProcess& process) {
+  return process.timeout_seconds > 0 ? process.timeout_seconds
+                                     : HelperProcess::kDefaultTimeoutSeconds;
+}
+
+std::string limit_note(const HelperProcess& process) {
+  if (process.memory_limit_bytes == 0) return "";
+  return " (its memory limit was " + std::to_string(process.memory_limit_bytes) + " bytes)";
+}
+
+Status timed_out(const HelperProcess& process, const std::string& name) {
+  return resource_exhausted("the compiler was not done with this model after " +
+                                std::to_string(timeout_of(process)) +
+                                " s, and was stopped; a larger timeout may help",
+                            name);
+}
+
+Status died_of(int signal, const HelperProcess& process, const std::string& name) {
+  // Of the time that it gave itself, in case this process goes away first.
+  if (signal == SIGALRM) return timed_out(process, name);
+  if (signal == SIGKILL) {
+    // Nobody here sent it.
+    return resource_exhausted(
+        "the compiler was killed while it worked on this model, as systems "
+        "do when memory runs out" +
+            limit_note(process),
+        name);
+  }
+  return engine_failure("the compiler died of " + helper::signal_name(signal) +
+                            " on this model, which is refused" + limit_note(process),
+                        name);
+}
+
+Status not_started(const Status& status) {
+  if (status.code() == StatusCode::kNotFound) {
+    return status.annotate(
+        "models are to be compiled by a helper program, and it is not there: build "
+        "//runtime:coreml_compile_helper and give its path");
+  }
+  return status.annotate("the compile helper cannot be used");
+}
+
+// The name of the function that was compiled.
+Result<std::string> run_helper(const HelperProcess& process, const Engine& engine,
+                               const std::string& package, const std::string& name,
+                               const std::string& folder, const LoadOptions& options) {
+  std::vector<std::string> command =
+      helper::to_arguments({.engine = std::string(engine.name()),
+                            .fingerprint = engine.fingerprint(),
+                            .package = package,
+                            .name = name,
+                            .output = folder,
+                            .function = options.function_name,
+                            .compile = options.compile,
+                            .threads = options.threads,
+                            // Later than the one here, which has the better message.
+                            .timeout_seconds = timeout_of(process) + 5,
+                            .memory_limit_bytes = process.memory_limit_bytes});
+  command.insert(command.begin(), process.program);
+  helper::ChildLimits limits{.timeout = std::chrono::seconds(timeout_of(process)),
+                             .longest_output = helper::kLongestAnswer,
+                             .is_cancelled = {}};
+  if (options.cancellation != nullptr) {
+    limits.is_cancelled = [token = options.cancellation] { return token->is_cancelled(); };
+  }
+  const Result<helper::ChildOutcome> run = helper::run_child(command, limits);
+  if (!run.ok()) return not_started(run.status());
+  switch (run->end) {
+    case ChildEnd::kTimedOut:
+      return timed_out(process, name);
+    case ChildEnd::kCancelled:
+      return cancelled("the caller cancelled", name);
+    case ChildEnd::kSignalled:
+      return died_of(run->code, process, name);
+    case ChildEnd::kTooMuchOutput:
+      return internal_error("the compile helper's answer is longer than " +
+                                std::to_string(helper::kLongestAnswer) + " bytes",
+                            process.program);
+    case ChildEnd::kExited:
+    case ChildEnd::kUnknown:
+      break;
+  }
+  if (run->output.empty()) {
+    const std::string how = run->end == ChildEnd::kExited
+                                ? " with exit code " + std::to_string(run->code)
+                                : std::string();
+    return engine_failure("the compiler ended" + how +
+                              " and said nothing about this model, which is refused" +
+                              limit_note(process),
+                          name);
+  }
+  const Result<helper::Answer> answer = helper::answer_from_json(run->output);
+  if (!answer.ok()) {
+    return answer.status().annotate("the compile helper cannot be understood", process.program);
+  }
+  RETURN_IF_ERROR(answer->status);
+  return answer->function;
+}
+
+// The package on disk.
+struct Prepared {
+  helper::PrivateFolder folder;
+  std::string package;
+};
+
+Result<Prepared> prepare(const HelperProcess& process, const ModelSource& source) {
+  const auto prepare = [&]() -> Result<Prepared> {
+    if (source.files == nullptr) return invalid_argument("the model has no files");
+    if (process.timeout_seconds < 0 || process.memory_limit_bytes < 0) {
+      return invalid_argument("a limit of the compile helper is negative", process.program);
+    }
+    ASSIGN_OR_RETURN(helper::PrivateFolder folder, helper::PrivateFolder::make());
+    ASSIGN_OR_RETURN(std::string package, folder.write("model.mlpackage", *source.files));
+    return Prepared{std::move(folder), std::move(package)};
+  };
+  Result<Prepared> prepared = prepare();
+  if (prepared.ok()) return prepared;
+  return prepared.status().annotate("prepare the model for the compile helper", source.name);
+}
+
+Status compile_package(const HelperProcess& process, const Engine& engine,
+                       const std::string& package, const std::string& name,
+                       const std::string& folder, const LoadOptions& options) {
+  const uint64_t start = now_ns();
+  ASSIGN_OR_RETURN(const std::string function,
+                   run_helper(process, engine, package, name, folder, options));
+  if (options.events != nullptr) {
+    options.events->on_timing({EventKind::kCompile, function, {}, start, now_ns()});
+  }
+  return {};
+}
+
+}  // namespace
+
+Status compile_in_helper(const HelperProcess& process, Engine& engine, const ModelSource& source,
+                         const std::string& folder, const LoadOptions& options) {
+  if (source.kind == ModelKind::kCompiled) return engine.compile(source, folder, options);
+  ASSIGN_OR_RETURN(const Prepared prepared, prepare(process, source));
+  return compile_package(process, engine, prepared.package, source.name, folder, options);
+}
+
+Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& process, Engine& engine,
+                                                     const ModelSource& source,
+                                                     const LoadOptions& options) {
+  if (source.kind == ModelKind::kCompiled) return engine.load_source(source, options);
+  ASSIGN_OR_RETURN(const Prepared prepared, prepare(process, source));
+  ASSIGN_OR_RETURN(const std::string folder, prepared.folder.make_folder("compiled"));
+  Status compiled =
+      compile_package(process, engine, prepared.package, source.name, folder, options);
+  if (!compiled.ok()) {
+    // What engines say about the folder they compile into tells nobody anything here.
+    if (!compiled.cause().ok() && compiled.message().find(folder) != std::string::npos) {
+      compiled = compiled.cause();
+    }
+    return compiled.annotate("load the model", source.name);
+  }
+  return engine.load(folder, options);
+}
+
+}  // namespace coreml_delegate::engine

@@ -1,0 +1,109 @@
+#include "runtime/engine/helper/helper_command.h"
+
+#include <array>
+#include <charconv>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+namespace coreml_delegate::engine::helper {
+namespace {
+
+struct Text {
+  std::string_view name;
+  std::string HelperCommand::*member;
+};
+constexpr std::array kTexts = {
+    Text{"--engine", &HelperCommand::engine},   Text{"--fingerprint", &HelperCommand::fingerprint},
+    Text{"--package", &HelperCommand::package}, Text{"--name", &HelperCommand::name},
+    Text{"--output", &HelperCommand::output},   Text{"--function", &HelperCommand::function},
+};
+
+constexpr std::pair<std::string_view, ComputeUnits> kComputeUnits[] = {
+    {"all", ComputeUnits::kAll},
+    {"cpu_only", ComputeUnits::kCpuOnly},
+    {"cpu_and_gpu", ComputeUnits::kCpuAndGpu},
+    {"cpu_and_ne", ComputeUnits::kCpuAndNeuralEngine},
+};
+constexpr std::pair<std::string_view, NumericMode> kNumericModes[] = {
+    {"float32", NumericMode::kFloat32},
+    {"float16", NumericMode::kFloat16},
+};
+
+template <typename T, size_t N>
+std::string name_of(const std::pair<std::string_view, T> (&names)[N], T value) {
+  for (const auto& [name, candidate] : names) {
+    if (candidate == value) return std::string(name);
+  }
+  return "";
+}
+
+template <typename T, size_t N>
+bool set_named(const std::pair<std::string_view, T> (&names)[N], std::string_view name, T& value) {
+  for (const auto& [candidate, named] : names) {
+    if (candidate == name) {
+      value = named;
+      return true;
+    }
+  }
+  return false;
+}
+
+template <typename T>
+bool set_number(std::string_view text, T& value) {
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && rest == text.data() + text.size() && value >= 0;
+}
+
+bool set(std::string_view name, std::string_view value, HelperCommand& command) {
+  for (const Text& text : kTexts) {
+    if (text.name == name) {
+      command.*text.member = value;
+      return true;
+    }
+  }
+  if (name == "--compute-units") {
+    return set_named(kComputeUnits, value, command.compile.compute_units);
+  }
+  if (name == "--numeric-mode") {
+    return set_named(kNumericModes, value, command.compile.numeric_mode);
+  }
+  if (name == "--threads") return set_number(value, command.threads);
+  if (name == "--timeout-seconds") return set_number(value, command.timeout_seconds);
+  if (name == "--memory-limit-bytes") return set_number(value, command.memory_limit_bytes);
+  return false;
+}
+
+}  // namespace
+
+std::vector<std::string> to_arguments(const HelperCommand& command) {
+  std::vector<std::string> arguments;
+  const auto add = [&](std::string_view name, const std::string& value) {
+    arguments.push_back(std::string(name) + "=" + value);
+  };
+  for (const Text& text : kTexts) add(text.name, command.*text.member);
+  add("--compute-units", name_of(kComputeUnits, command.compile.compute_units));
+  add("--numeric-mode", name_of(kNumericModes, command.compile.numeric_mode));
+  add("--threads", std::to_string(command.threads));
+  add("--timeout-seconds", std::to_string(command.timeout_seconds));
+  add("--memory-limit-bytes", std::to_string(command.memory_limit_bytes));
+  return arguments;
+}
+
+Result<HelperCommand> parse_arguments(const std::vector<std::string>& arguments) {
+  HelperCommand command;
+  for (const std::string& argument : arguments) {
+    const size_t equals = argument.find('=');
+    const std::string_view text = argument;
+    if (equals == std::string::npos ||
+        !set(text.substr(0, equals), text.substr(equals + 1), command)) {
+      return invalid_argument("the argument is not understood", argument);
+    }
+  }
+  if (command.package.empty()) return invalid_argument("name the package", "--package");
+  if (command.output.empty()) return invalid_argument("name the folder to fill", "--output");
+  if (command.name.empty()) command.name = command.package;
+  return command;
+}
+
+}  // namespace coreml_delegate::engine::helper
