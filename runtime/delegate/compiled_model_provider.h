@@ -9,6 +9,7 @@
 #include "blob/blob.h"
 #include "runtime/assets/asset_store.h"
 #include "runtime/engine/engine.h"
+#include "runtime/engine/helper/compile_helper.h"
 
 namespace coreml_delegate {
 
@@ -28,10 +29,14 @@ struct ModelRequest {
   std::string cache_dir;
   uint64_t cache_budget_bytes = 0;
   assets::Verification cache_verification = assets::Verification::kFirstUse;
+  // What models are compiled in; its program empty: this process. A model that is loaded, or kept,
+  // already is used whoever compiled it.
+  engine::HelperProcess helper = {};
   engine::EventSink* events = nullptr;  // May be null.
 };
 
-// Where loaded models come from: compiled in this process, or (a store) taken from disk.
+// Where loaded models come from: compiled here or in a helper process, or (a store) taken from
+// disk.
 //
 // Thread rule: may be called from several threads at once.
 class CompiledModelProvider {

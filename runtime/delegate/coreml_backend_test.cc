@@ -299,6 +299,43 @@ TEST_F(CoreMLBackendTest, FailuresOfExecutionHaveTheirErrors) {
   backend_.destroy(nullptr);
 }
 
+TEST_F(CoreMLBackendTest, AModelIsCompiledByTheHelperThatTheCallerNames) {
+  const std::string payload = testing::stock_payload(kDouble, {"x"}, {"y"});
+  const int64_t loads = engine_.controls().count(engine::FakeStage::kLoad);
+  EXPECT_EQ(set("compile_helper", "runtime/engine/helper/testing_fake_helper"), Error::Ok);
+  auto handle = init(payload);
+  ASSERT_TRUE(handle.ok()) << last_error_message();
+  EXPECT_THAT(run(handle.get(), {1, 2}), ElementsAre(2, 4));
+  backend_.destroy(handle.get());
+  // One load here, of what was compiled there.
+  EXPECT_EQ(engine_.controls().count(engine::FakeStage::kLoad), loads + 1);
+
+  BackendOptions<1> at_load;
+  (void)at_load.set_option("compile_helper", "/nonexistent/helper");
+  InitOptions options;
+  options.runtime_specs = {at_load.view().data(), 1};
+  EXPECT_EQ(init(payload, options).error(), Error::NotFound);
+  EXPECT_THAT(last_error_message(), HasSubstr("build //runtime:coreml_compile_helper"));
+
+  (void)at_load.set_option("compile_helper", "runtime/engine/helper/testing_bad_helper");
+  options.runtime_specs = {at_load.view().data(), 1};
+  EXPECT_EQ(init(payload, options).error(), Error::DelegateInvalidHandle);
+  EXPECT_THAT(last_error_message(), HasSubstr("said nothing about this model"));
+}
+
+// A program that anybody may have written must not start one of its choice.
+TEST_F(CoreMLBackendTest, ACompileHelperInAProgramHasNoEffect) {
+  const std::string program = "/nonexistent/helper";
+  const std::vector<CompileSpec> specs = {
+      {"compile_helper", {const_cast<char*>(program.data()), program.size()}}};
+  InitOptions options;
+  options.compile_specs = specs;
+  auto handle = init(testing::stock_payload(kDouble, {"x"}, {"y"}), options);
+  ASSERT_TRUE(handle.ok()) << last_error_message();
+  EXPECT_THAT(run(handle.get(), {1, 2}), ElementsAre(2, 4));
+  backend_.destroy(handle.get());
+}
+
 TEST_F(CoreMLBackendTest, LoadOptionsBeatDefaultsBeatCompileSpecs) {
   const std::string payload = testing::stock_payload(kDouble, {"x"}, {"y"});
   std::string units = "cpu_only";

@@ -81,6 +81,10 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
           .cache_budget_bytes =
               static_cast<uint64_t>(merged.cache_budget_mb.value_or(0)) * 1'000'000,
           .cache_verification = merged.cache_verification.value_or(assets::Verification::kFirstUse),
+          .helper = {.program = merged.compile_helper.value_or(""),
+                     .timeout_seconds = merged.compile_helper_timeout_s.value_or(0),
+                     .memory_limit_bytes =
+                         int64_t{merged.compile_helper_memory_mb.value_or(0)} * 1'000'000},
           .events = events.sink(),
       }));
   const engine::FunctionDescription& description = model->description();

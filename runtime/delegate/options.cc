@@ -52,6 +52,26 @@ Result<std::string> string_value(const BackendOption& option) {
   return std::string(value->data(), strnlen(value->data(), value->size()));
 }
 
+// A path that was not cut on its way here.
+Result<std::string> path_value(const BackendOption& option) {
+  ASSIGN_OR_RETURN(std::string path, string_value(option));
+  if (path.size() < kLongestString) return path;
+  return invalid_argument("the path has more than " + std::to_string(kLongestString - 1) +
+                              " bytes, and longer ones are cut on their way here: use a shorter "
+                              "one, such as a link",
+                          std::string(key_of(option)));
+}
+
+// `unit` says of what.
+Result<int32_t> amount_value(const BackendOption& option, std::string_view unit) {
+  const int* amount = std::get_if<int>(&option.value);
+  if (!amount) return wrong_type(option, "an int");
+  if (*amount >= 0) return *amount;
+  return invalid_argument("the option takes " + std::string(unit) + ", or 0 for the default, not " +
+                              std::to_string(*amount),
+                          std::string(key_of(option)));
+}
+
 template <typename T, size_t N>
 Result<T> parse_name(const std::pair<std::string_view, T> (&names)[N], std::string_view name,
                      std::string_view option) {
@@ -120,27 +140,14 @@ Result<bool> apply(const BackendOption& option, EmptyString empty, DelegateOptio
     return true;
   }
   if (key == "cache_dir") {
-    ASSIGN_OR_RETURN(std::string folder, string_value(option));
-    if (folder.size() >= kLongestString) {
-      return invalid_argument("the path has more than " + std::to_string(kLongestString - 1) +
-                                  " bytes, and longer ones are cut on their way here: use a "
-                                  "shorter one, such as a link to the folder",
-                              std::string(key));
-    }
+    ASSIGN_OR_RETURN(std::string folder, path_value(option));
     // Set and empty keeps nothing: at load time that wins over a folder set before.
     options.cache_dir.reset();
     if (!folder.empty() || empty == EmptyString::kRefused) options.cache_dir = std::move(folder);
     return true;
   }
   if (key == "cache_budget_mb") {
-    const int* megabytes = std::get_if<int>(&option.value);
-    if (!megabytes) return wrong_type(option, "an int");
-    if (*megabytes < 0) {
-      return invalid_argument(
-          "the option takes megabytes, or 0 for the default, not " + std::to_string(*megabytes),
-          std::string(key));
-    }
-    options.cache_budget_mb = *megabytes;
+    ASSIGN_OR_RETURN(options.cache_budget_mb, amount_value(option, "megabytes"));
     return true;
   }
   if (key == "cache_verification") {
@@ -149,6 +156,23 @@ Result<bool> apply(const BackendOption& option, EmptyString empty, DelegateOptio
     if (!name.empty() || empty == EmptyString::kRefused) {
       ASSIGN_OR_RETURN(options.cache_verification, parse_name(kVerifications, name, key));
     }
+    return true;
+  }
+  if (key == "compile_helper") {
+    ASSIGN_OR_RETURN(std::string program, path_value(option));
+    // As for cache_dir: set and empty compiles here, whatever was set before.
+    options.compile_helper.reset();
+    if (!program.empty() || empty == EmptyString::kRefused) {
+      options.compile_helper = std::move(program);
+    }
+    return true;
+  }
+  if (key == "compile_helper_timeout_s") {
+    ASSIGN_OR_RETURN(options.compile_helper_timeout_s, amount_value(option, "seconds"));
+    return true;
+  }
+  if (key == "compile_helper_memory_mb") {
+    ASSIGN_OR_RETURN(options.compile_helper_memory_mb, amount_value(option, "megabytes"));
     return true;
   }
   if (key == "warm_up") {
@@ -172,10 +196,12 @@ Status unknown_option(const BackendOption& option, std::string_view known) {
 
 constexpr std::string_view kLoadOptionNames =
     "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, cache_budget_mb, "
-    "cache_verification, warm_up, _use_new_cache";
+    "cache_verification, compile_helper, compile_helper_timeout_s, compile_helper_memory_mb, "
+    "warm_up, _use_new_cache";
 constexpr std::string_view kSetOptionNames =
     "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, cache_budget_mb, "
-    "cache_verification, warm_up, _use_new_cache, reset_states";
+    "cache_verification, compile_helper, compile_helper_timeout_s, compile_helper_memory_mb, "
+    "warm_up, _use_new_cache, reset_states";
 
 }  // namespace
 
@@ -189,6 +215,13 @@ DelegateOptions DelegateOptions::or_else(const DelegateOptions& fallback) const 
   if (!merged.cache_dir) merged.cache_dir = fallback.cache_dir;
   if (!merged.cache_budget_mb) merged.cache_budget_mb = fallback.cache_budget_mb;
   if (!merged.cache_verification) merged.cache_verification = fallback.cache_verification;
+  if (!merged.compile_helper) merged.compile_helper = fallback.compile_helper;
+  if (!merged.compile_helper_timeout_s) {
+    merged.compile_helper_timeout_s = fallback.compile_helper_timeout_s;
+  }
+  if (!merged.compile_helper_memory_mb) {
+    merged.compile_helper_memory_mb = fallback.compile_helper_memory_mb;
+  }
   if (!merged.warm_up) merged.warm_up = fallback.warm_up;
   return merged;
 }
@@ -247,12 +280,19 @@ Status read_option(const DelegateOptions& options, BackendOption& option) {
   } else if (key == "cache_verification") {
     give_string(options.cache_verification ? name_of(kVerifications, *options.cache_verification)
                                            : "");
+  } else if (key == "compile_helper") {
+    give_string(options.compile_helper.value_or(""));
+  } else if (key == "compile_helper_timeout_s") {
+    option.value = static_cast<int>(options.compile_helper_timeout_s.value_or(0));
+  } else if (key == "compile_helper_memory_mb") {
+    option.value = static_cast<int>(options.compile_helper_memory_mb.value_or(0));
   } else if (key == "warm_up") {
     option.value = options.warm_up.value_or(false);
   } else {
     return unknown_option(option,
                           "engine, compute_unit, numeric_mode, threads, share_models, cache_dir, "
-                          "cache_budget_mb, cache_verification, warm_up");
+                          "cache_budget_mb, cache_verification, compile_helper, "
+                          "compile_helper_timeout_s, compile_helper_memory_mb, warm_up");
   }
   return Status();
 }

@@ -18,6 +18,11 @@
 //   cache_verification  string  when their checksums are compared: "first_use" (in each process,
 //   the
 //                           default), "sampled", "full", "none"
+//   compile_helper  string  program that models are compiled in (docs/engine.md), at most 254
+//                           bytes; empty: this process, the default. Like all but compute_units it
+//                           is never the program's to say
+//   compile_helper_timeout_s  int  seconds that it may take for a model; 0: 600
+//   compile_helper_memory_mb  int  megabytes (10^6 bytes) that it may take; 0: no limit
 //   warm_up         bool    execute once, with zeros, when a method is loaded
 //   _use_new_cache  bool    accepted for the stock API's sake: there is one cache
 //
@@ -45,6 +50,9 @@ struct DelegateOptions {
   std::optional<std::string> cache_dir;
   std::optional<int32_t> cache_budget_mb;
   std::optional<assets::Verification> cache_verification;
+  std::optional<std::string> compile_helper;
+  std::optional<int32_t> compile_helper_timeout_s;
+  std::optional<int32_t> compile_helper_memory_mb;
   std::optional<bool> warm_up;
 
   // What is not set here is taken from `fallback`.

@@ -34,6 +34,9 @@ TEST(OptionsTest, TheBuildersOptionsAreUnderstood) {
       .setCacheDirectory("/anywhere")
       .setCacheBudgetMegabytes(100)
       .setCacheVerification(LoadOptionsBuilder::CacheVerification::SAMPLED)
+      .setCompileHelper("/anywhere/helper")
+      .setCompileHelperTimeoutSeconds(30)
+      .setCompileHelperMemoryMegabytes(500)
       .setWarmUp(true)
       .setUseNewCache(true);
   EXPECT_STREQ(LoadOptionsBuilder::backend_id(), "CoreMLBackend");
@@ -47,6 +50,9 @@ TEST(OptionsTest, TheBuildersOptionsAreUnderstood) {
   EXPECT_EQ(options->cache_dir, "/anywhere");
   EXPECT_EQ(options->cache_budget_mb, 100);
   EXPECT_EQ(options->cache_verification, assets::Verification::kSampled);
+  EXPECT_EQ(options->compile_helper, "/anywhere/helper");
+  EXPECT_EQ(options->compile_helper_timeout_s, 30);
+  EXPECT_EQ(options->compile_helper_memory_mb, 500);
   EXPECT_EQ(options->warm_up, true);
 }
 
@@ -76,6 +82,22 @@ TEST(OptionsTest, AnEmptyCacheFolderAtLoadTimeWinsOverTheProcesses) {
   BackendOptions<1> options;
   (void)options.set_option("cache_dir", "");
   EXPECT_FALSE(parse_option_update(process, options.view())->options.cache_dir);
+}
+
+TEST(OptionsTest, TheCompileHelperIsAPathToo) {
+  LoadOptionsBuilder builder;
+  builder.setCompileHelper(std::string(255, 'p').c_str());
+  EXPECT_EQ(parse_load_options(as_const(builder.view())).status().artifact(), "compile_helper");
+  builder.setCompileHelper(nullptr);
+  DelegateOptions process;
+  process.compile_helper = "/helper";
+  process.compile_helper_timeout_s = 7;
+  const DelegateOptions merged = parse_load_options(as_const(builder.view()))->or_else(process);
+  EXPECT_EQ(merged.compile_helper, "");
+  EXPECT_EQ(merged.compile_helper_timeout_s, 7);
+  BackendOptions<1> options;
+  (void)options.set_option("compile_helper", "");
+  EXPECT_FALSE(parse_option_update(process, options.view())->options.compile_helper);
 }
 
 TEST(OptionsTest, EveryComputeUnitOfTheBuilderHasItsMeaning) {
@@ -122,6 +144,10 @@ TEST(OptionsTest, AWrongTypeIsNamed) {
   EXPECT_EQ(load_failure("cache_budget_mb", true).message(), "the option takes an int, not a bool");
   EXPECT_EQ(load_failure("warm_up", 1).message(), "the option takes a bool, not an int");
   EXPECT_EQ(load_failure("cache_dir", 1).message(), "the option takes a string, not an int");
+  EXPECT_EQ(load_failure("compile_helper", true).message(),
+            "the option takes a string, not a bool");
+  EXPECT_EQ(load_failure("compile_helper_timeout_s", "1").message(),
+            "the option takes an int, not a string");
   EXPECT_EQ(load_failure("_use_new_cache", "yes").message(),
             "the option takes a bool, not a string");
 }
@@ -134,6 +160,8 @@ TEST(OptionsTest, ABadValueIsNamedWithTheGoodOnes) {
   EXPECT_EQ(load_failure("cache_verification", "sometimes").message(),
             "there is no value \"sometimes\"; there are: first_use, sampled, full, none");
   EXPECT_THAT(load_failure("cache_budget_mb", -5).message(), HasSubstr("not -5"));
+  EXPECT_THAT(load_failure("compile_helper_timeout_s", -5).message(), HasSubstr("not -5"));
+  EXPECT_THAT(load_failure("compile_helper_memory_mb", -5).message(), HasSubstr("not -5"));
   EXPECT_THAT(load_failure("threads", -1).message(), HasSubstr("not -1"));
   EXPECT_THAT(load_failure("threads", 1 << 20).message(), HasSubstr("not 1048576"));
 }
@@ -159,13 +187,15 @@ CompileSpec spec(const char* key, const std::string& value) {
 TEST(OptionsTest, OfCompileSpecsOnlyComputeUnitsIsRead) {
   const std::string units = "cpu_and_gpu";
   const std::string other = "float16";
-  const std::vector<CompileSpec> specs = {spec("model_compute_precision", other),
-                                          spec("compute_units", units),
-                                          spec("something_newer", other)};
+  const std::vector<CompileSpec> specs = {
+      spec("model_compute_precision", other), spec("compute_units", units),
+      // Else a program could have programs started.
+      spec("compile_helper", other), spec("something_newer", other)};
   const Result<DelegateOptions> options = parse_compile_specs({specs.data(), specs.size()});
   ASSERT_TRUE(options.ok());
   EXPECT_EQ(options->compute_units, engine::ComputeUnits::kCpuAndGpu);
-  EXPECT_FALSE(options->engine || options->threads || options->numeric_mode);
+  EXPECT_FALSE(options->engine || options->threads || options->numeric_mode ||
+               options->compile_helper);
 
   const std::string bad = "cpu";
   const std::vector<CompileSpec> bad_specs = {spec("compute_units", bad)};
@@ -236,11 +266,16 @@ TEST(OptionsTest, OptionsCanBeReadBack) {
   set.engine = "portable";
   set.compute_units = engine::ComputeUnits::kCpuAndGpu;
   set.threads = 5;
-  BackendOptions<5> options;
+  set.compile_helper = "/helper";
+  set.compile_helper_memory_mb = 8;
+  BackendOptions<8> options;
   (void)options.set_option("engine", "");
   (void)options.set_option("compute_unit", "");
   (void)options.set_option("numeric_mode", "");
   (void)options.set_option("threads", 0);
+  (void)options.set_option("compile_helper", "");
+  (void)options.set_option("compile_helper_timeout_s", 1);
+  (void)options.set_option("compile_helper_memory_mb", 1);
   (void)options.set_option("share_models", false);
   for (BackendOption& option : options.view()) ASSERT_TRUE(read_option(set, option).ok());
   const char* text = nullptr;
@@ -253,6 +288,13 @@ TEST(OptionsTest, OptionsCanBeReadBack) {
   EXPECT_STREQ(text, "");
   EXPECT_EQ(options.get_option("threads", threads), executorch::runtime::Error::Ok);
   EXPECT_EQ(threads, 5);
+  EXPECT_EQ(options.get_option("compile_helper", text), executorch::runtime::Error::Ok);
+  EXPECT_STREQ(text, "/helper");
+  int amount = 0;
+  EXPECT_EQ(options.get_option("compile_helper_timeout_s", amount), executorch::runtime::Error::Ok);
+  EXPECT_EQ(amount, 0);
+  EXPECT_EQ(options.get_option("compile_helper_memory_mb", amount), executorch::runtime::Error::Ok);
+  EXPECT_EQ(amount, 8);
   BackendOption unknown;
   std::memcpy(unknown.key, "colour", 7);
   EXPECT_EQ(read_option(set, unknown).artifact(), "colour");

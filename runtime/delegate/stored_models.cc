@@ -8,6 +8,7 @@
 #include "runtime/assets/asset_key.h"
 #include "runtime/delegate/options.h"
 #include "runtime/engine/event_sink.h"
+#include "runtime/engine/helper/compile_helper.h"
 
 namespace coreml_delegate {
 namespace {
@@ -28,9 +29,13 @@ engine::LoadOptions load_options(const ModelRequest& request) {
 
 Result<std::shared_ptr<engine::Model>> load_source(const ModelRequest& request,
                                                    const engine::ModelSource& source) {
-  ASSIGN_OR_RETURN(std::unique_ptr<engine::Model> model,
-                   request.engine->load_source(source, load_options(request)));
-  return std::shared_ptr<engine::Model>(std::move(model));
+  Result<std::unique_ptr<engine::Model>> model =
+      request.helper.program.empty()
+          ? request.engine->load_source(source, load_options(request))
+          : engine::load_source_in_helper(request.helper, *request.engine, source,
+                                          load_options(request));
+  if (!model.ok()) return model.status();
+  return std::shared_ptr<engine::Model>(*std::move(model));
 }
 
 // The lease is declared first, so that it goes last.
@@ -114,7 +119,11 @@ Result<std::shared_ptr<engine::Model>> StoredModels::load_stored(
         return corrupt_data("the blob's identifier is not that of its content", source.name);
       }
     }
-    return request.engine->compile(source, folder, load_options(request));
+    if (request.helper.program.empty()) {
+      return request.engine->compile(source, folder, load_options(request));
+    }
+    return engine::compile_in_helper(request.helper, *request.engine, source, folder,
+                                     load_options(request));
   };
   // Twice: an entry that the engine finds damaged is compiled again.
   for (int attempt = 0; attempt < 2; ++attempt) {

@@ -75,6 +75,32 @@ class StoredModelsTest : public ::testing::Test {
   std::unique_ptr<InProcessModelProvider> provider_;
 };
 
+// The helper fills the store as this process does, and an entry is found whoever made it.
+TEST_F(StoredModelsTest, TheHelperCompilesIntoTheStore) {
+  const engine::HelperProcess helper{.program = "runtime/engine/helper/testing_fake_helper"};
+  const engine::HelperProcess missing{.program = "/nonexistent/helper"};
+  const auto failed = load(open_blob(), {.helper = missing});
+  EXPECT_EQ(failed.status().code(), StatusCode::kNotFound) << failed.status().to_string();
+  for (const engine::HelperProcess& used : {helper, missing, engine::HelperProcess()}) {
+    const auto model = load(open_blob(), {.helper = used});
+    ASSERT_TRUE(model.ok()) << model.status().to_string();
+    EXPECT_EQ(weight_of(**model), "abcd");
+  }
+  EXPECT_EQ(compilations(), 0);
+  const auto other = load(open_blob("efgh"));
+  ASSERT_TRUE(other.ok());
+  EXPECT_EQ(compilations(), 1);
+  EXPECT_TRUE(load(open_blob("efgh"), {.helper = missing}).ok());
+}
+
+// Where the store has no use, nothing is compiled here either.
+TEST_F(StoredModelsTest, TheHelperCompilesWithoutAStoreToo) {
+  const auto model = load(
+      open_blob(), {.cache_dir = "/dev/null/cache", .helper = {.program = "/nonexistent/helper"}});
+  EXPECT_EQ(model.status().code(), StatusCode::kNotFound) << model.status().to_string();
+  EXPECT_EQ(compilations(), 0);
+}
+
 TEST_F(StoredModelsTest, ASecondProcessDoesNotCompile) {
   for (int i = 0; i < 3; ++i) {
     const auto model = load(open_blob());

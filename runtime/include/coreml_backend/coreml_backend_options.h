@@ -98,6 +98,21 @@ class LoadOptionsBuilder {
     return *this;
   }
 
+  // The program that models are compiled in (//runtime:coreml_compile_helper, docs/engine.md), so
+  // that what a hostile one does to the compiler happens there; at most 254 bytes. Null or empty:
+  // this process.
+  LoadOptionsBuilder& setCompileHelper(const char* path) {
+    return set("compile_helper", path == nullptr ? "" : path);
+  }
+  // Seconds that it may take for a model; 0: the default, 600.
+  LoadOptionsBuilder& setCompileHelperTimeoutSeconds(int seconds) {
+    return set("compile_helper_timeout_s", seconds);
+  }
+  // Megabytes (10^6 bytes) of memory that it may take; 0: no limit. Linux only.
+  LoadOptionsBuilder& setCompileHelperMemoryMegabytes(int megabytes) {
+    return set("compile_helper_memory_mb", megabytes);
+  }
+
   // Executes a method once, with zeros, when it is loaded, so that its first execution is as fast
   // as the others. A failure is logged.
   LoadOptionsBuilder& setWarmUp(bool warm_up) { return set("warm_up", warm_up); }
@@ -111,7 +126,7 @@ class LoadOptionsBuilder {
 
  private:
   // There is room for every option, so that setting one cannot fail.
-  static constexpr size_t kOptionCount = 11;
+  static constexpr size_t kOptionCount = 14;
 
   template <size_t N, typename T>
   LoadOptionsBuilder& set(const char (&key)[N], T value) {
