@@ -95,6 +95,11 @@ class Call:
     def mil_ops(self) -> list[str]:
         return [operation.type for operation in self.mil.operations if operation.type != "const"]
 
+    @property
+    def mil_ranks(self) -> set[int]:
+        """The numbers of dimensions of all values."""
+        return {output.type.tensorType.rank for operation in self.mil.operations for output in operation.outputs}
+
 
 def named_data(module: LoweredBackendModule) -> dict[str, bytes]:
     output = module.named_data_store_output

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
+import random
 
 import coremltools as ct
 import pytest
 import torch
 from aot_lowering import Unary, call, calls, export, lower, outside
-from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.compiler import CoreMLBackend, high_rank
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.backends.apple.coreml.partition.constraints import CONSTRAINTS
 from executorch.exir import to_edge
@@ -159,6 +161,81 @@ def test_rank_above_five_stays_outside():
     edge = lower(lambda x: torch.sin((x + x).reshape(2, 3)), (torch.randn(1, 1, 1, 1, 2, 3),))
     assert outside(edge) == ["aten.add.Tensor", "aten.view_copy.default"]
     assert calls(edge)[0].mil_ops.count("sin") == 1
+
+
+def _windows(x):
+    """Windows of 7 x 7 of float[batch, 14, 14, channels], as Swin cuts and joins them: the values between have six dimensions."""
+    batch, channels = x.shape[0], x.shape[3]
+    windows = torch.tanh(x).view(batch, 2, 7, 2, 7, channels).permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, 49, channels)
+    return torch.sin(windows).view(batch, 2, 2, 7, 7, channels).permute(0, 1, 3, 2, 4, 5).reshape(batch, 14, 14, channels)
+
+
+HIGH_RANKS_TAKEN = {
+    "windows": (_windows, torch.randn(1, 14, 14, 5)),
+    "windows_of_a_batch": (_windows, torch.randn(3, 14, 14, 5)),
+    "space_to_depth": (
+        lambda x: x.reshape(2, 3, 1, 4, 2, 4, 2).transpose(4, 5).permute(0, 4, 6, 1, 2, 3, 5).reshape(2, 12, 4, 4) * 2,
+        torch.randn(2, 3, 8, 8),
+    ),
+    "two_users": (
+        lambda x: (lambda y: (y.reshape(12, 14), y.transpose(4, 5).reshape(-1)))(x.view(1, 2, 3, 2, 7, 2).transpose(1, 4)),
+        torch.randn(6, 28),
+    ),
+}
+# The ops that have to stay outside.
+HIGH_RANKS_LEFT = {
+    # Six dimensions in the reverse order are six, whatever is merged.
+    "reversed": (
+        lambda x: torch.sin(x).view(2, 3, 2, 3, 2, 3).permute(5, 4, 3, 2, 1, 0).reshape(-1),
+        torch.randn(216),
+        {"aten.view_copy.default", "aten.permute_copy.default"},
+    ),
+    "computed_with": (
+        lambda x: torch.sin(x.view(2, 1, 2, 1, 2, 3)).reshape(-1) * 2,
+        torch.randn(24),
+        {"aten.view_copy.default", "aten.sin.default"},
+    ),
+    "returned": (lambda x: torch.sin(x).view(2, 1, 2, 1, 2, 3), torch.randn(24), {"aten.view_copy.default"}),
+    "dynamic": (
+        lambda x: torch.sin(x).view(x.shape[0], 2, 2, 2, 2, 3).permute(0, 1, 3, 2, 4, 5).reshape(x.shape[0], -1),
+        torch.randn(4, 48),
+        {"aten.view_copy.default", "aten.permute_copy.default"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("function", "x"), HIGH_RANKS_TAKEN.values(), ids=HIGH_RANKS_TAKEN)
+def test_more_than_five_dimensions_go_where_elements_only_move(function, x):
+    assert max(call(lower(function, (x,))).mil_ranks) <= 5
+
+
+@pytest.mark.parametrize(("function", "x", "left"), HIGH_RANKS_LEFT.values(), ids=HIGH_RANKS_LEFT)
+def test_more_than_five_dimensions_stay_outside_elsewhere(function, x, left):
+    dynamic = ({0: Dim("n", min=2, max=8)},) if x.dim() == 2 else None
+    edge = lower(function, (x,), dynamic=dynamic)
+    assert left <= set(outside(edge))
+    assert all(max(lowered.mil_ranks) <= 5 for lowered in calls(edge))
+
+
+@pytest.mark.parametrize(("function", "x"), HIGH_RANKS_TAKEN.values(), ids=HIGH_RANKS_TAKEN)
+def test_fewer_dimensions_give_the_same_elements(function, x):
+    program = export(function, (x,)).run_decompositions()
+    expected = program.module()(x)
+    high_rank.lower_rank(program)
+    program.graph_module.recompile()
+    assert all(node.meta["val"].dim() <= 5 for node in program.graph.nodes if node.op == "call_function")
+    torch.testing.assert_close(program.module()(x), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_merged_dimensions_move_elements_alike(seed):
+    generator = random.Random(seed)
+    shape = [generator.choice([1, 2, 3, 4]) for _ in range(generator.randint(1, 8))]
+    permutation = generator.sample(range(len(shape)), len(shape))
+    fewer, order = high_rank.merged(shape, permutation)
+    assert 1 not in fewer
+    x = torch.arange(math.prod(shape))
+    assert x.reshape(shape).permute(permutation).flatten().tolist() == x.reshape(fewer).permute(order).flatten().tolist()
 
 
 def test_channels_last_stays_outside():

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch.export.exported_program import ExportedProgram
 
+from executorch.backends.apple.coreml.compiler.high_rank import lower_rank
 from executorch.exir.dialects._ops import ops as exir_ops
 
 
@@ -43,3 +44,4 @@ def rewrite(program: ExportedProgram) -> None:
     for node in program.graph.nodes:
         if node.op == "call_function" and node.target in _REWRITES:
             _REWRITES[node.target](node)
+    lower_rank(program)

@@ -13,9 +13,12 @@ import coremltools as ct
 import torch
 
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.compiler.high_rank import MAXIMUM_RANK
 from executorch.backends.apple.coreml.partition.support import Rejection, op_name
 
 Nodes = Mapping[torch.fx.Node, Any]
+
+_RANK = ("rank", f"Core ML tensors have at most {MAXIMUM_RANK} dimensions")
 
 
 def _is_expression(extent: Any) -> bool:
@@ -31,6 +34,8 @@ def _input_problem(value: Any, options: Options) -> tuple[str, str] | None:
         return "float16_input", "float16 inputs need minimum_deployment_target iOS16"
     if value.dtype not in (torch.bool, torch.int32, torch.int64, torch.float16, torch.float32):
         return "dtype", f"Core ML has no {value.dtype} inputs"
+    if value.dim() > MAXIMUM_RANK:
+        return _RANK
     if any(_is_expression(extent) for extent in value.shape):
         return (
             "derived_dimension",
@@ -86,6 +91,8 @@ def find_violations(
             continue
         if not isinstance(value, torch.Tensor):
             leave(node, "scalar_output", "Core ML returns tensors only, and the number it computes is used outside")
+        elif value.dim() > MAXIMUM_RANK:
+            leave(node, *_RANK)
     if not inputs and not options.targets(ct.target.iOS18):
         _leave_all(nodes, "no_inputs", "a model without inputs needs minimum_deployment_target iOS18", leave)
     if all(node in mutations for node in outputs):

@@ -17,6 +17,7 @@ from typing import Any
 import coremltools as ct
 import torch
 
+from executorch.backends.apple.coreml.compiler import high_rank
 from executorch.backends.apple.coreml.partition.node_view import NodeView, has_other_dim_order, tensors
 
 CT = "https://github.com/apple/coremltools/issues/"
@@ -90,7 +91,9 @@ def _other_dtype(view: NodeView) -> bool:
 
 
 def _rank_above_five(view: NodeView) -> bool:
-    return any(tensor.dim() > 5 for tensor in (*view.inputs, *view.outputs))
+    if all(tensor.dim() <= high_rank.MAXIMUM_RANK for tensor in (*view.inputs, *view.outputs)):
+        return False
+    return not high_rank.takes(view.node)
 
 
 def _not_contiguous(view: NodeView) -> bool:
