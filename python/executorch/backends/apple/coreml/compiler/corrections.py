@@ -7,7 +7,11 @@ coremltools' main branch, and in no release.
 Importing this module fills the table.
 """
 
-from executorch.backends.apple.coreml.compiler import corrections_arithmetic, corrections_tensor  # noqa: F401  they fill the table
+from executorch.backends.apple.coreml.compiler import (  # noqa: F401  they fill the table
+    corrections_arithmetic,
+    corrections_quantization,
+    corrections_tensor,
+)
 from executorch.backends.apple.coreml.compiler.correction_table import CORRECTIONS, Correction, installed, is_corrected
 
 __all__ = ["CORRECTIONS", "Correction", "installed", "is_corrected"]

@@ -13,6 +13,8 @@ from coremltools.converters.mil.mil.passes.defs.quantization import FP16ComputeP
 from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY, register_pass
 
+from executorch.backends.apple.coreml.compiler import quantization_passes
+
 _FLOAT16_MAX = float(np.finfo(np.float16).max)
 # From here on coremltools' cast to float16 makes infinity of a number; below, it keeps the op in float32.
 _SENTINEL = 1e38
@@ -23,8 +25,12 @@ _CAST = "common::add_fp16_cast"
 
 
 def pipeline(names: tuple[str, ...] | None, precision: ct.precision) -> ct.PassPipeline:
-    """A new pipeline (conversion changes it): these passes, or coremltools' default ones, and ours where they belong."""
+    """A new pipeline (conversion changes it): these passes, or coremltools' default ones, and ours where they belong.
+
+    A pass that changes what quantized programs compute runs as ours of the same name.
+    """
     made = ct.PassPipeline.DEFAULT if names is None else ct.PassPipeline(list(names), pipeline_name="executorch_user_pipeline")
+    made.passes = [quantization_passes.EXACT.get(name, name) for name in made.passes]
     if precision == ct.precision.FLOAT16 and _CAST in made.passes:
         made.insert_pass(made.passes.index(_CAST), _BOUND)
     return made
@@ -93,10 +99,12 @@ class bound_float16_sentinels(AbstractGraphPass):
 
 
 def _overflows_float16(op: Operation) -> bool:
-    """Whether a constant of an op keeps the op in float32, as coremltools has it.
+    """Whether a constant of an op keeps the op in float32: one beyond float16, as coremltools has it, or a scale below it.
 
-    Its own test makes six times the memory of each constant, more than anything else in a conversion.
+    coremltools' own test makes six times the memory of each constant, more than anything else in a conversion.
     """
+    if quantization_passes.has_scale_below_float16(op):
+        return True
     for value in op.inputs.values():
         for var in value if isinstance(value, (list, tuple)) else (value,):
             if _is_float32_constant(var) and _may_exceed(np.asarray(var.val), _FLOAT16_MAX):

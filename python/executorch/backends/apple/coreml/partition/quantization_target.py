@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 
 import coremltools as ct
+import torch
 from torch.export.exported_program import ExportedProgram
 
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
-from executorch.backends.apple.coreml.partition.node_view import NodeView
+from executorch.backends.apple.coreml.partition.node_view import NodeView, op_name
 
 # Below this many values a weight is packed into less than a byte each, which Core ML does from iOS 18 on.
 _VALUES_OF_A_BYTE = 256
@@ -19,9 +20,15 @@ _VALUES_OF_A_BYTE = 256
 Need = tuple[ct.target, str]
 
 
+def _is_quantized_here(value: object) -> bool:
+    """Whether a value is a quantized activation, which has 8 bits whatever its bounds are."""
+    return isinstance(value, torch.fx.Node) and op_name(value.target).startswith("quantized_decomposed.quantize")
+
+
 def _pt2e(view: NodeView) -> Need:
     lowest, highest = view.argument("quant_min"), view.argument("quant_max")
-    if isinstance(lowest, int) and isinstance(highest, int) and highest - lowest + 1 < _VALUES_OF_A_BYTE:
+    is_weight = view.op.startswith("quantized_decomposed.dequantize") and not _is_quantized_here(view.argument("input"))
+    if is_weight and isinstance(lowest, int) and isinstance(highest, int) and highest - lowest + 1 < _VALUES_OF_A_BYTE:
         return ct.target.iOS18, "weights of fewer than 8 bits"
     return ct.target.iOS17, "8-bit weights or activations of CoreMLQuantizer"
 
