@@ -1,8 +1,8 @@
 """The same weights compressed in a Core ML package and in an OpenVINO graph, to int8 or 4 bits.
 
 Symmetric, rounded to nearest: int8 with a scale for each output channel, of every convolution and linear layer; int4 with a scale for each
-32 elements of a row, of linear layers only, as kernels for others do not exist on either side. It is what coremltools.optimize writes, and what
-nncf.compress_weights' INT8_SYM and INT4_SYM write.
+32 elements of a row, of linear layers only (GPT-2's are matmul in MIL), as kernels for others do not exist on either side. It is what
+coremltools.optimize writes, and what nncf.compress_weights' INT8_SYM and INT4_SYM write.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def ours(entry: model_zoo.Entry, bits: int, threads: int) -> Callable[[], Any]:
         four = cto.OpLinearQuantizerConfig(
             mode="linear_symmetric", dtype="int4", granularity="per_block", block_size=GROUP, weight_threshold=MINIMUM_ELEMENTS
         )
-        config = cto.OptimizationConfig(op_type_configs={"linear": four})
+        config = cto.OptimizationConfig(op_type_configs={"linear": four, "matmul": four})
     model = cto.linear_quantize_weights(model, config)
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "compressed.mlpackage"
@@ -105,7 +105,8 @@ def _decompressed(values: np.ndarray, bits: int) -> Any:
     if bits == 4:
         flat = quantized.reshape(-1).view(np.uint8) & 15
         packed = (flat[0::2] | flat[1::2] << 4).astype(np.uint8)
-        data = op.constant(ov.Tensor(packed, list(quantized.shape), ov.Type.i4))
+        # A copy: the tensor borrows the array, and the constant would borrow it on.
+        data = op.constant(ov.Tensor(packed, list(quantized.shape), ov.Type.i4), shared_memory=False)
     else:
         shape = values.shape
         quantized, scale = quantized.reshape(shape), scale.reshape(rows, *[1] * (len(shape) - 1))

@@ -89,13 +89,15 @@ SCALES = {
     "row blocks": (16, 1),
     "column blocks": (1, 4),
     "columns": (1, 96),
+    "groups of rows": (2, 96),
+    "odd groups of rows": (32, 96),
     "elements": (64, 96),
     "small groups": (16, 12),
     "odd groups": (64, 32),
 }
 USES = [
-    *(("linear", "float32", t, scales) for t in ("int4", "uint4", "int8", "uint8") for scales in SCALES),
-    *((use, "float32", "uint4", scales) for use in ("matmul", "gather") for scales in SCALES),
+    *((use, "float32", t, scales) for use in ("linear", "matmul") for t in ("int4", "uint4", "int8", "uint8") for scales in SCALES),
+    *(("gather", "float32", "uint4", scales) for scales in SCALES),
     ("linear", "float16", "int8", "row"),
     ("linear", "float16", "uint4", "groups"),
 ]
@@ -105,7 +107,7 @@ USES = [
 @pytest.mark.parametrize("offset", [False, True])
 def test_compressed_weights_in_use(rng, use, mode, data_type, scales, offset):
     """OpenVINO gives wrong numbers, without a message, for scales per column and for groups of some sizes, and throws for blocks of
-    rows; other users than a linear layer never see its compressed form."""
+    rows; other users than products never see the compressed form."""
     scale_shape = SCALES[scales]
     shape = (64, 96)
     low, high = ranges(data_type)

@@ -57,11 +57,127 @@ std::vector<T> repeat_rows(const std::vector<T>& values, size_t rows, size_t col
   return repeated;
 }
 
-bool is_fully_connected_weight(const ov::Input<ov::Node>& user) {
+// Whether a user is a product that OpenVINO's fully connected kernel computes, the value its
+// weight; then also whether it transposes the weight.
+bool is_product_weight(const ov::Input<ov::Node>& user, bool* is_transposed) {
   const auto* product = dynamic_cast<const ov::op::v0::MatMul*>(user.get_node());
-  return product != nullptr && user.get_index() == 1 && product->get_transpose_b() &&
-         !product->get_transpose_a() && product->get_input_partial_shape(0).rank().is_static() &&
-         product->get_input_partial_shape(0).size() >= 2;
+  if (product == nullptr || user.get_index() != 1 || product->get_transpose_a() ||
+      product->get_input_partial_shape(0).rank().is_dynamic() ||
+      product->get_input_partial_shape(0).size() < 2)
+    return false;
+  *is_transposed = product->get_transpose_b();
+  return true;
+}
+
+// Whether OpenVINO's kernel takes the scales: per tensor, per row, or per row and group of columns.
+bool has_scales_of_rows(const std::vector<int64_t>& shape, const std::vector<int64_t>& scales) {
+  return scales[1] == 1 || shape[1] / scales[1] % kGroupMultiple == 0;
+}
+
+// The same of the transposed weight.
+bool has_scales_of_columns(const std::vector<int64_t>& shape, const std::vector<int64_t>& scales) {
+  return has_scales_of_rows({shape[1], shape[0]}, {scales[1], scales[0]});
+}
+
+// The elements of a [rows, columns] table in the order of [columns, rows].
+template <typename T>
+std::vector<T> transposed_elements(const std::vector<T>& elements, size_t rows, size_t columns) {
+  std::vector<T> result(elements.size());
+  // In blocks, so that neither side leaves the cache.
+  constexpr size_t kBlock = 64;
+  for (size_t top = 0; top < rows; top += kBlock) {
+    for (size_t left = 0; left < columns; left += kBlock) {
+      for (size_t row = top; row < std::min(rows, top + kBlock); ++row) {
+        for (size_t column = left; column < std::min(columns, left + kBlock); ++column) {
+          result[column * rows + row] = elements[row * columns + column];
+        }
+      }
+    }
+  }
+  return result;
+}
+
+model::ConstantPtr transposed(const model::Constant& constant, int64_t rows, int64_t columns) {
+  return pack_elements(constant.type.element, {columns, rows},
+                       transposed_elements(unpack_elements(constant), static_cast<size_t>(rows),
+                                           static_cast<size_t>(columns)));
+}
+
+AffineWeight transposed(const AffineWeight& weight) {
+  const std::vector<int64_t>& shape = weight.data->type.shape;
+  const int64_t rows = weight.scale_shape[0], columns = weight.scale_shape[1];
+  AffineWeight result;
+  result.data = transposed(*weight.data, shape[0], shape[1]);
+  result.scale_shape = {columns, rows};
+  result.scale =
+      transposed_elements(weight.scale, static_cast<size_t>(rows), static_cast<size_t>(columns));
+  if (weight.offset != nullptr) result.offset = transposed(*weight.offset, rows, columns);
+  result.result = weight.result;
+  return result;
+}
+
+// The form that OpenVINO's kernel takes of a weight that has_scales_of_rows().
+Output rows_form(const AffineWeight& weight) {
+  const ov::element::Type type = compressed_type(weight.data->type.element);
+  const int64_t rows = weight.data->type.shape[0], columns = weight.data->type.shape[1];
+  const int64_t blocks = weight.scale_shape[1];
+  const size_t scale_rows = static_cast<size_t>(weight.scale_shape[0]),
+               scale_columns = static_cast<size_t>(blocks);
+  const bool per_tensor = scale_rows == 1 && blocks == 1;
+  const size_t target_rows = per_tensor ? 1 : static_cast<size_t>(rows);
+  const std::vector<float> scale =
+      repeat_rows(weight.scale, scale_rows, scale_columns, target_rows);
+  std::vector<int64_t> scale_shape = {static_cast<int64_t>(target_rows), blocks};
+  ov::Shape data_shape = {static_cast<size_t>(rows), static_cast<size_t>(columns)};
+  if (blocks > 1) {
+    data_shape = {static_cast<size_t>(rows), scale_columns, static_cast<size_t>(columns / blocks)};
+    scale_shape.push_back(1);
+  }
+  Output value =
+      make<ov::op::v0::Convert>(stored_constant(*weight.data, type, data_shape), ov::element::f32);
+  if (weight.offset != nullptr) {
+    const model::ConstantPtr offset = pack_elements(
+        weight.offset->type.element, scale_shape,
+        repeat_rows(unpack_elements(*weight.offset), scale_rows, scale_columns, target_rows));
+    const Output node =
+        stored_constant(*offset, type, ov::Shape(scale_shape.begin(), scale_shape.end()));
+    value = subtract(value, make<ov::op::v0::Convert>(node, ov::element::f32));
+  }
+  value = multiply(
+      value, make<ov::op::v0::Constant>(ov::element::f32,
+                                        ov::Shape(scale_shape.begin(), scale_shape.end()), scale));
+  return blocks > 1 ? reshape(value, {rows, columns}) : value;
+}
+
+// Gives each user of a compressed weight, which is the value of `node`, the form for it.
+void settle(const std::shared_ptr<ov::Node>& node, const AffineWeight& weight) {
+  const std::vector<int64_t>& shape = weight.data->type.shape;
+  const bool of_rows = has_scales_of_rows(shape, weight.scale_shape);
+  const bool of_columns = has_scales_of_columns(shape, weight.scale_shape);
+  // compress() has put a Transpose behind the form of columns.
+  Output columns = of_rows ? Output() : node->input_value(0);
+  Output dense;
+  for (ov::Input<ov::Node> user : node->output(0).get_target_inputs()) {
+    bool is_transposed = false;
+    const bool is_weight = is_product_weight(user, &is_transposed);
+    if (is_weight && is_transposed && of_rows) continue;
+    if (is_weight && !is_transposed && of_columns) {
+      if (columns.get_node() == nullptr) columns = rows_form(transposed(weight));
+      user.replace_source_output(columns);
+      dynamic_cast<ov::op::v0::MatMul*>(user.get_node())->set_transpose_b(true);
+      continue;
+    }
+    if (dense.get_node() == nullptr) {
+      const std::shared_ptr<ov::op::v0::Constant> folded = fold(node->output(0));
+      if (folded == nullptr) {
+        throw OpError(
+            internal_error("a compressed weight could not be expanded", node->get_friendly_name()));
+      }
+      folded->set_friendly_name(node->get_friendly_name() + "/dense");
+      dense = folded->output(0);
+    }
+    user.replace_source_output(dense);
+  }
 }
 
 }  // namespace
@@ -102,42 +218,20 @@ model::ConstantPtr dequantize(const AffineWeight& weight) {
 
 std::optional<Output> compress(const AffineWeight& weight) {
   const std::vector<int64_t>& shape = weight.data->type.shape;
-  const ov::element::Type type = compressed_type(weight.data->type.element);
-  if (type == ov::element::dynamic || shape.size() != 2 || shape[0] * shape[1] < kMinimumElements)
+  if (compressed_type(weight.data->type.element) == ov::element::dynamic || shape.size() != 2 ||
+      shape[0] * shape[1] < kMinimumElements)
     return std::nullopt;
   if (weight.offset != nullptr && weight.offset->type.element != weight.data->type.element)
     return std::nullopt;
-  const int64_t rows = shape[0], columns = shape[1], blocks = weight.scale_shape[1];
-  const int64_t group = columns / blocks;
-  if (blocks > 1 && group % kGroupMultiple != 0) return std::nullopt;
-
-  const size_t scale_rows = static_cast<size_t>(weight.scale_shape[0]),
-               scale_columns = static_cast<size_t>(blocks);
-  const bool per_tensor = scale_rows == 1 && blocks == 1;
-  const size_t target_rows = per_tensor ? 1 : static_cast<size_t>(rows);
-  const std::vector<float> scale =
-      repeat_rows(weight.scale, scale_rows, scale_columns, target_rows);
-  std::vector<int64_t> scale_shape = {static_cast<int64_t>(target_rows), blocks};
-  ov::Shape data_shape = {static_cast<size_t>(rows), static_cast<size_t>(columns)};
-  if (blocks > 1) {
-    data_shape = {static_cast<size_t>(rows), scale_columns, static_cast<size_t>(group)};
-    scale_shape.push_back(1);
+  Output value;
+  if (has_scales_of_rows(shape, weight.scale_shape)) {
+    value = rows_form(weight);
+  } else if (has_scales_of_columns(shape, weight.scale_shape)) {
+    value = transpose(rows_form(transposed(weight)), {1, 0});
+  } else {
+    return std::nullopt;
   }
-  Output value =
-      make<ov::op::v0::Convert>(stored_constant(*weight.data, type, data_shape), ov::element::f32);
-  if (weight.offset != nullptr) {
-    const model::ConstantPtr offset = pack_elements(
-        weight.offset->type.element, scale_shape,
-        repeat_rows(unpack_elements(*weight.offset), scale_rows, scale_columns, target_rows));
-    const Output node =
-        stored_constant(*offset, type, ov::Shape(scale_shape.begin(), scale_shape.end()));
-    value = subtract(value, make<ov::op::v0::Convert>(node, ov::element::f32));
-  }
-  value = multiply(
-      value, make<ov::op::v0::Constant>(ov::element::f32,
-                                        ov::Shape(scale_shape.begin(), scale_shape.end()), scale));
-  if (blocks > 1) value = reshape(value, {rows, columns});
-  value.get_node()->get_rt_info()[kMarker] = true;
+  value.get_node()->get_rt_info()[kMarker] = std::make_shared<const AffineWeight>(weight);
   return value;
 }
 
@@ -148,18 +242,11 @@ void settle_compressed_weights(const std::shared_ptr<ov::Model>& model) {
         settle_compressed_weights(outer->get_function(static_cast<int>(i)));
       }
     }
-    if (node->get_rt_info().erase(kMarker) == 0) continue;
-    std::vector<ov::Input<ov::Node>> others;
-    for (const ov::Input<ov::Node>& user : node->output(0).get_target_inputs()) {
-      if (!is_fully_connected_weight(user)) others.push_back(user);
-    }
-    if (others.empty()) continue;
-    const std::shared_ptr<ov::op::v0::Constant> dense = fold(node->output(0));
-    if (dense == nullptr)
-      throw OpError(
-          internal_error("a compressed weight could not be expanded", node->get_friendly_name()));
-    dense->set_friendly_name(node->get_friendly_name() + "/dense");
-    for (ov::Input<ov::Node>& user : others) user.replace_source_output(dense->output(0));
+    const auto marker = node->get_rt_info().find(kMarker);
+    if (marker == node->get_rt_info().end()) continue;
+    const auto weight = marker->second.as<std::shared_ptr<const AffineWeight>>();
+    node->get_rt_info().erase(marker);
+    settle(node, *weight);
   }
 }
 

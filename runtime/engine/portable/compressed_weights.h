@@ -8,8 +8,9 @@
 // with scales per tensor, per row, or per row and group of columns. Elsewhere the same nodes are
 // worse than a dense constant: never folded, so computed again in each run, and wrong for scales
 // per column (measured on 2026.4: relative error 0.2, no message). So: constexpr_* operations make
-// the compressed form where it can be of use, and once the graph is complete every other user gets
-// a dense constant.
+// the compressed form where it can be of use, and once the graph is complete a MatMul without
+// transpose_b gets a transposed copy where that has such scales, and every other user a dense
+// constant.
 //
 // Thread rule: as for the graph being built.
 
