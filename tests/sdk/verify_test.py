@@ -263,7 +263,7 @@ def test_wrong_files_get_a_sentence(coreml, files, tmp_path) -> None:
         ([tmp_path / "text.pte", "--reference", files.reference], "no ExecuTorch program"),
         ([tmp_path / "cut.pte", "--reference", files.reference], "cut short"),
         ([tmp_path / "empty", "--reference", files.reference], "has no Manifest.json"),
-        ([files.program, "--reference", tmp_path / "missing.pt2"], "there is no file"),
+        ([files.program, "--reference", tmp_path / "missing.pt2"], "there is no such file"),
         ([files.program, "--reference", tmp_path / "cut.pt2"], "cannot be loaded as a program of torch.export.save"),
         ([files.program, "--reference", tmp_path / "missing.npz"], "there is no such file"),
         ([files.program, "--reference", tmp_path / "cut.npz"], "is no .npz file, or not a whole one"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import io
 import logging
 import os
 import sys
@@ -23,6 +25,10 @@ COMMANDS = {
     "convert": "the other form of the Core ML models inside a .pte: stock directories to blobs, and back",
     "cache": "what is in a folder of compiled models, and clearing it",
 }
+
+
+# As shells count a program that Ctrl-C ended.
+INTERRUPTED = 130
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -49,19 +55,47 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. 0 or what the command says, or 1 after an error, which is one sentence on standard error; argparse exits with 2 for a
-    wrong usage."""
-    parsed = make_parser().parse_args(arguments)
-    from executorch.backends.apple.coreml.sdk.commands.output import Output
-
-    for name in ("coremltools", "torch.utils._pytree", "torchao", "executorch"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ.setdefault("ET_COREML_LOG_LEVEL", "WARNING")
+    """Runs one command. 0 or what the command says, or 1 after an error, which is one sentence on standard error, INTERRUPTED after Ctrl-C;
+    argparse exits with 2 for a wrong usage."""
+    command = "coreml"
     try:
-        return parsed.run(parsed, Output(parsed.json)) or 0
+        # File names may be in any encoding, and the terminal in another.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        parsed = make_parser().parse_args(arguments)
+        command = f"coreml {parsed.command}"
+        from executorch.backends.apple.coreml.sdk.commands.output import Output
+
+        for name in ("coremltools", "torch.utils._pytree", "torchao", "executorch"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        os.environ.setdefault("ET_COREML_LOG_LEVEL", "WARNING")
+        code = parsed.run(parsed, Output(parsed.json)) or 0
+        sys.stdout.flush()
+        return code
     except ToolError as error:
-        print(f"coreml {parsed.command}: {error}", file=sys.stderr)
-        return 1
+        return _fail(command, str(error))
+    except KeyboardInterrupt:
+        _fail(command, "stopped")
+        return INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # Whoever read the output has enough.
+        _drop_output()  # Whoever read the output has enough.
         return 1
+    except MemoryError as error:
+        return _fail(command, f"there is not enough memory: {error}" if str(error) else "there is not enough memory")
+    except OSError as error:
+        _drop_output()
+        return _fail(command, f"the operating system refuses: {error}")
+
+
+def _fail(command: str, why: str) -> int:
+    from executorch.backends.apple.coreml.sdk.commands.output import printable
+
+    print(f"{command}: {printable(' '.join(why.split()))}", file=sys.stderr)
+    return 1
+
+
+def _drop_output() -> None:
+    """What is still kept back for a standard output that takes no more would fail once again when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

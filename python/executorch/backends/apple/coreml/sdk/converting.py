@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -64,9 +65,7 @@ def convert(source: Path, target: Path, form: str) -> list[ConvertedDelegate]:
     Raises:
         ToolError: for what cannot be read, what the form cannot say, or when `target` exists.
     """
-    if not source.exists():
-        raise ToolError(f"there is no file {source}")
-    if target.exists():
+    if os.path.lexists(target):
         raise ToolError(f"{target} exists already: give another name, or remove it")
     file = program_file.read_pte(source)
     program = program_file.of_pte(file, source, source.stat().st_size)
@@ -336,14 +335,18 @@ def _directory(content: blob.Blob, functions: list[blob.Function], *, several: b
 
 
 def _debug_info(content: blob.Blob) -> stock_format.ModelDebugInfo | None:
+    """The stock form of the blob's debug map; None when there is none that can be read: it is a convenience."""
     if not content.debug_map:
         return None
     paths: dict[str, list[dict[str, str]]] = {}
     handles: dict[str, list[int]] = collections.defaultdict(list)
-    for handle, of_handle in json.loads(content.debug_map).items():
-        for path in of_handle:
-            if "Operator" in path[-1] and "Output" in path[-1]:
-                symbol = f"{path[-1]['Output']}:{path[-1]['Operator']}"
-                paths[symbol] = path
-                handles[symbol].append(int(handle))
+    try:
+        for handle, of_handle in json.loads(content.debug_map).items():
+            for path in of_handle:
+                if "Operator" in path[-1] and "Output" in path[-1]:
+                    symbol = f"{path[-1]['Output']}:{path[-1]['Operator']}"
+                    paths[symbol] = path
+                    handles[symbol].append(int(handle))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
     return stock_format.ModelDebugInfo(dict(content.producer_versions), paths, dict(handles))

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from executorch.backends.apple.coreml import blob
-from executorch.backends.apple.coreml.sdk import package_facts, payload, program_file
+from executorch.backends.apple.coreml.sdk import files, package_facts, payload, program_file
 from executorch.backends.apple.coreml.sdk.errors import ToolError
 
 
 def inspect(path: Path) -> dict[str, Any]:
     """What a .pte, a blob or a .mlpackage holds. "what" says which it is. ToolError for anything else."""
-    if not path.exists():
-        raise ToolError(f"there is no file {path}")
     if path.is_dir():
         return {"what": "package", **dataclasses.asdict(package_facts.read_package(path))}
+    files.check_file(path)
     with path.open("rb") as file:
         beginning = file.read(16)
     if program_file.is_program(beginning):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -68,17 +69,27 @@ class Payload:
                     output, _, operator = symbol.rpartition(":")
                     if operator != "const":
                         handles.setdefault(output, []).extend(int(handle) for handle in of_symbol)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return {}
         return {name: tuple(of_name) for name, of_name in handles.items()}
 
     def write(self, folder: Path) -> Path:
-        """Writes the model as a new folder, a .mlpackage or .mlmodelc by its kind. ToolError when it exists."""
-        suffix = ".mlmodelc" if self.kind is blob.Kind.COMPILED else ".mlpackage"
-        target = folder.with_name(folder.name + suffix)
-        if target.exists():
+        """Writes the model as the new folder target(folder), which is returned. ToolError when it exists, or cannot be written."""
+        target = self.target(folder)
+        if os.path.lexists(target):
             raise ToolError(f"{target} exists already: give another folder, or remove it")
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._write(target)
+        except OSError as error:
+            raise ToolError(f"{target} cannot be written: {error.strerror or error}") from error
+        return target
+
+    def target(self, folder: Path) -> Path:
+        """`folder` with .mlpackage or .mlmodelc behind its name, by the model's kind."""
+        return folder.with_name(folder.name + (".mlmodelc" if self.kind is blob.Kind.COMPILED else ".mlpackage"))
+
+    def _write(self, target: Path) -> None:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".extract_") as scratch:
             staging = Path(scratch) / "model"
             if self._blob is not None:
@@ -92,7 +103,6 @@ class Payload:
                 with unflattened(self._directory) as root:
                     shutil.move(stock_model(root), staging)
             staging.rename(target)
-        return target
 
 
 def open_payload(program: ProgramFile, delegate: Delegate) -> Payload:
@@ -132,7 +142,7 @@ def _stock_reference(program: ProgramFile, delegate: Delegate, what: str) -> Pay
     try:
         reference = json.loads(delegate.processed[len(_STOCK_REFERENCE) :].rstrip(b"\0"))
         key, function = str(reference["key"]), str(reference["functionName"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ToolError(f"{what} is a reference that cannot be read: {error}") from error
     data = program.named_data.get(key)
     if data is None:
@@ -147,7 +157,7 @@ def _stock_directory(data: bytes, function: str, form: str, delegate: Delegate, 
             metadata = json.loads((root / "metadata.json").read_text())
             names = metadata.get("methods", {}).get(function or delegate.method, metadata)
             inputs, outputs = tuple(names["inputNames"]), tuple(names["outputNames"])
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ToolError(f"{what} has no readable metadata.json: {type(error).__name__}: {error}") from error
         files = tuple((str(p.relative_to(model)), p.stat().st_size) for p in sorted(model.rglob("*")) if p.is_file())
     units = delegate.compile_specs.get("compute_units", b"").rstrip(b"\0").decode(errors="replace")

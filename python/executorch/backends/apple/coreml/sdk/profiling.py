@@ -42,6 +42,22 @@ class Profile:
     # Operators of a .pte that run outside delegates, in order; `operation` is empty.
     outside: tuple[OperationTime, ...] = ()
 
+    @property
+    def operation_seconds(self) -> np.ndarray:
+        """float64 [executions]: of all operations together."""
+        return sum((operation.seconds for operation in self.operations), np.zeros_like(self.method_seconds))
+
+    @property
+    def between_seconds(self) -> np.ndarray:
+        """float64 [executions]: of the engine, but of no operation: its bookkeeping from one to the next, and waiting for a thread and a
+        processor, which on a busy machine is most of it."""
+        return np.maximum(self.engine_seconds - self.operation_seconds, 0)
+
+    @property
+    def beside_seconds(self) -> np.ndarray:
+        """float64 [executions]: of delegates, beside the engine: binding and converting inputs and outputs, and recording this profile."""
+        return np.maximum(self.delegate_seconds - self.engine_seconds, 0)
+
 
 def profile(
     path: Path,

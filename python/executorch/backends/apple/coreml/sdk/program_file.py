@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from executorch.backends.apple.coreml.sdk import files
 from executorch.backends.apple.coreml.sdk.errors import ToolError
+from executorch.backends.apple.coreml.sdk.files import sentence
 
 BACKEND_NAME = "CoreMLBackend"
 
@@ -95,6 +97,7 @@ def open_program(path: str | Path) -> ProgramFile:
 
 def read_pte(path: Path) -> Any:
     """A .pte file as executorch.exir's PTEFile. ToolError for what is no program, or not whole."""
+    files.check_file(path)
     data = path.read_bytes()
     if not is_program(data):
         raise ToolError(f"{path} is no ExecuTorch program: its first bytes are not those of a .pte file")
@@ -108,13 +111,16 @@ def read_pte(path: Path) -> Any:
 
 
 def of_pte(file: Any, path: Path, size: int) -> ProgramFile:
-    """What a PTEFile, read from a file of this path and size, says."""
+    """What a PTEFile, read from a file of this path and size, says. ToolError where that makes no sense."""
     program = file.program
     named = {}
-    if file.named_data is not None:
-        for key, entry in file.named_data.pte_data.items():
-            named[key] = bytes(file.named_data.buffers[entry.buffer_index])
-    methods = tuple(_method(program, plan) for plan in program.execution_plan)
+    try:
+        if file.named_data is not None:
+            for key, entry in file.named_data.pte_data.items():
+                named[key] = bytes(file.named_data.buffers[entry.buffer_index])
+        methods = tuple(_method(program, plan) for plan in program.execution_plan)
+    except (IndexError, AttributeError, TypeError, ValueError) as error:
+        raise ToolError(f"{path} is damaged, its parts do not fit together ({sentence(error)}): copy or export it again") from error
     return ProgramFile(path=path, size=size, methods=methods, named_data=named)
 
 

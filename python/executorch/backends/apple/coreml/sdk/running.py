@@ -46,8 +46,10 @@ def prepare(
     Raises:
         ToolError: for a file that cannot be loaded, an input that does not exist or does not fit.
     """
-    if not path.exists():
-        raise ToolError(f"there is no file {path}")
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ToolError(f"{path} cannot be run: its name is not UTF-8, rename it") from error
     if path.is_dir():
         return _package(path, given, method, seed, threads, numeric_mode)
     return _program(path, given, method, seed, threads, numeric_mode, traced)
@@ -74,9 +76,13 @@ def _choose(
             made_up.append(name)
             continue
         try:
-            inputs[name] = given[name].astype(dtype, casting="same_kind")
+            # What does not fit becomes infinite, as the reals of a model do.
+            with np.errstate(over="ignore"):
+                inputs[name] = given[name].astype(dtype, casting="same_kind")
         except TypeError as error:
             raise ToolError(f"input {name} of {path} is {dtype}, not {given[name].dtype}: save it as {dtype}") from error
+        if dtype.kind in "iu" and not np.array_equal(inputs[name], given[name]):
+            raise ToolError(f"input {name} of {path} is {dtype}, which not all of the given numbers fit: save it as {dtype}")
     return inputs, tuple(made_up)
 
 
@@ -166,12 +172,19 @@ def _program(
     def call() -> Mapping[str, np.ndarray]:
         with _refused(path, RuntimeError, runtime.last_error):
             outputs = execute()
-        return {str(i): o.numpy() if hasattr(o, "numpy") else np.asarray(o) for i, o in enumerate(outputs)}
+        return {str(i): _as_array(o) for i, o in enumerate(outputs)}
 
     def write_etdump(target: Path) -> None:
         module.write_etdump_result_to_file(str(target))
 
     return Runnable(tuple(specs), inputs, made_up, call, write_etdump=write_etdump if traced else None)
+
+
+def _as_array(output: Any) -> np.ndarray:
+    """An output of a .pte; bfloat16, which NumPy does not have, as the float32 of the same value."""
+    if not hasattr(output, "numpy"):
+        return np.asarray(output)
+    return output.float().numpy() if str(output.dtype) == "torch.bfloat16" else output.numpy()
 
 
 @contextlib.contextmanager

@@ -146,7 +146,7 @@ def open_packages(path: Path, method: str) -> Iterator[list[Package]]:
             if delegate.method != method:
                 continue
             contents = payload.open_payload(program, delegate)
-            written = contents.write(Path(folder) / f"{delegate.method}_{delegate.index}")
+            written = contents.write(Path(folder) / f"delegate_{delegate.index}")
             if written.suffix != ".mlpackage":
                 raise ToolError(f"the delegate {delegate.label} of {path} holds a compiled model, which only Core ML runs")
             what = f"the delegate {delegate.label} of {path}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import importlib
 import logging
 import os
+import pickle
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,9 @@ import torch
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
+from executorch.backends.apple.coreml.sdk import files
 from executorch.backends.apple.coreml.sdk.errors import ToolError
+from executorch.backends.apple.coreml.sdk.files import sentence
 
 FORMS = "a .pt2 that torch.export.save wrote, MODULE:FUNCTION that returns a torch module and a tuple of example inputs, or a .npz of the expected outputs"
 
@@ -66,7 +71,7 @@ class Reference:
                 "Export the model again, or lower a copy"
             ) from error
         except Exception as error:  # A model raises whatever it likes.
-            raise ToolError(f"the reference {self.name} refuses the inputs: {_sentence(error)}") from error
+            raise ToolError(f"the reference {self.name} refuses the inputs: {sentence(error)}") from error
         return [np.asarray(o.detach().numpy() if isinstance(o, torch.Tensor) else o) for o in pytree.tree_leaves(result)]
 
 
@@ -111,7 +116,7 @@ def load(reference: Any) -> Reference:
         return Reference("the arrays", None, tuple(np.asarray(a) for a in reference), tuple(str(i) for i in range(len(reference))))
     text = os.fspath(reference)
     if text.endswith(".npz"):
-        arrays = read_arrays(Path(text), "the reference")
+        arrays = files.read_arrays(Path(text), "the reference")
         return Reference(text, None, tuple(arrays.values()), tuple(arrays))
     if text.endswith(".pt2"):
         return _program(Path(text))
@@ -120,28 +125,51 @@ def load(reference: Any) -> Reference:
     raise ToolError(f"the reference {text} is none that is known: it is {FORMS}")
 
 
-def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
-    """The arrays of a .npz by name. ToolError, which calls the file `what`, when it cannot be read."""
-    if not path.is_file():
-        raise ToolError(f"{what} {path} cannot be read: there is no such file")
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
-    except Exception as error:  # What numpy and zipfile raise for damaged files has no common base.
-        raise ToolError(f"{what} {path} is no .npz file, or not a whole one: {_sentence(error)}") from error
-
-
 def _program(path: Path) -> Reference:
-    if not path.exists():
-        raise ToolError(f"there is no file {path}")
+    files.check_file(path, "the reference")
     try:
-        with quiet():
+        with quiet(), _nothing_unpickled():
             return Reference(str(path), torch.export.load(path))
     except Exception as error:  # torch raises whatever its parts do.
         raise ToolError(
-            f"the reference {path} cannot be loaded as a program of torch.export.save: {_sentence(error)}. Save it again with this torch, "
+            f"the reference {path} cannot be loaded as a program of torch.export.save: {sentence(error)}. Save it again with this torch, "
             f"{torch.__version__}"
         ) from error
+
+
+_loading = threading.local()
+
+
+@functools.cache
+def _install_pickle_guard() -> None:
+    """Python has no way to remove such a hook: it stays, and does nothing outside _nothing_unpickled()."""
+
+    def refuse(event: str, _: Any) -> None:
+        if event == "pickle.find_class" and getattr(_loading, "is_guarded", False):
+            raise pickle.UnpicklingError(
+                "it holds Python objects, which can run any program: save tensors only, or give MODULE:FUNCTION"
+            )
+
+    sys.addaudithook(refuse)
+
+
+@contextlib.contextmanager
+def _nothing_unpickled() -> Iterator[None]:
+    """torch.load() takes tensors and plain values only, whatever its caller says, and pickle nothing. What PyTorch evaluates in a .pt2
+    besides, such as the expressions of its shapes, is out of reach from here."""
+    _install_pickle_guard()
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    _loading.is_guarded = True
+    try:
+        yield
+    finally:
+        _loading.is_guarded = False
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _function(text: str) -> Reference:
@@ -153,11 +181,11 @@ def _function(text: str) -> Reference:
     except AttributeError as error:
         raise ToolError(f"the reference {text}: the module {module_name} has no {function_name}") from error
     except Exception as error:  # So may its code.
-        raise ToolError(f"the reference {text}: {module_name} cannot be imported from here: {_sentence(error)}") from error
+        raise ToolError(f"the reference {text}: {module_name} cannot be imported from here: {sentence(error)}") from error
     try:
         made = function()
     except Exception as error:
-        raise ToolError(f"the reference {text}: {function_name}() failed: {_sentence(error)}") from error
+        raise ToolError(f"the reference {text}: {function_name}() failed: {sentence(error)}") from error
     if not (isinstance(made, tuple) and len(made) == 2 and isinstance(made[0], torch.nn.Module)):
         raise ToolError(f"the reference {text} must return (torch module, tuple of example inputs), not {type(made).__name__}")
     return _export(*made, text)
@@ -168,10 +196,4 @@ def _export(module: torch.nn.Module, inputs: Any, name: str) -> Reference:
     try:
         return Reference(name, torch.export.export(module.eval(), given))
     except Exception as error:
-        raise ToolError(f"the reference {name} cannot be exported with torch.export: {_sentence(error)}") from error
-
-
-def _sentence(error: BaseException) -> str:
-    """An error as one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+        raise ToolError(f"the reference {name} cannot be exported with torch.export: {sentence(error)}") from error

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import Any
 
 import rich.box
 import rich.console
 import rich.table
+import rich.text
 
 
 class Output:
@@ -21,22 +23,39 @@ class Output:
         self._remarks = rich.console.Console(stderr=True, highlight=False)
 
     def value(self, value: Any) -> None:
-        """The result, with --json."""
-        print(json.dumps(value, indent=2))
+        """The result, with --json. What is NaN or infinite is null, which is what JSON has for it."""
+        print(json.dumps(finite(value), indent=2, allow_nan=False))
 
     def line(self, text: str = "") -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(printable(text), markup=False, soft_wrap=True)
 
     def remark(self, text: str) -> None:
-        self._remarks.print(text, markup=False, style="dim")
+        self._remarks.print(printable(text), markup=False, style="dim", soft_wrap=True)
 
     def table(self, rows: list[tuple[str, ...]], *, header: tuple[str, ...] = (), right: tuple[int, ...] = ()) -> None:
         table = rich.table.Table(box=rich.box.SIMPLE_HEAD if header else None, show_header=bool(header), pad_edge=False)
         for index in range(len(rows[0]) if rows else len(header)):
             table.add_column(header[index] if header else "", justify="right" if index in right else "left")
         for row in rows:
-            table.add_row(*(rich.markup.escape(cell) for cell in row))
+            table.add_row(*(rich.text.Text(printable(cell)) for cell in row))
         self._console.print(table)
+
+
+def printable(text: str) -> str:
+    """Text from a file as it may go to a terminal: control characters, which could move its cursor or rename its window, are escaped, and so
+    are those that change the direction of what follows."""
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def finite(value: Any) -> Any:
+    """A value for JSON, with None where a number is NaN or infinite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return value
 
 
 def size(count: int) -> str:

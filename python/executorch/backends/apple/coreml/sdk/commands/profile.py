@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
         numeric_mode=arguments.numeric_mode,
     )
     operations = sorted(found.operations, key=lambda operation: -operation.seconds.mean())
-    total = sum(operation.seconds.mean() for operation in operations)
+    total = float(found.operation_seconds.mean())
     if output.as_json:
         output.value(
             {
@@ -46,6 +46,10 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
                 "loading_seconds": dict(found.loading),
                 "method_seconds": found.method_seconds.tolist(),
                 "delegate_seconds": found.delegate_seconds.tolist(),
+                "engine_seconds": found.engine_seconds.tolist(),
+                "operation_seconds": found.operation_seconds.tolist(),
+                "between_seconds": found.between_seconds.tolist(),
+                "beside_seconds": found.beside_seconds.tolist(),
                 "operations": [
                     {
                         "name": o.name,
@@ -61,8 +65,12 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
     for name, seconds in found.loading.items():
         output.line(f"{name}: {seconds * 1e3:.1f} ms")
     output.line(
-        f"execution: {_milliseconds(found.method_seconds)} ms, in delegates {_milliseconds(found.delegate_seconds)} ms, operations "
-        f"{total * 1e3:.3f} ms (means of {arguments.n})"
+        f"execution: {_milliseconds(found.method_seconds)} ms, in delegates {_milliseconds(found.delegate_seconds)} ms, in the engine "
+        f"{_milliseconds(found.engine_seconds)} ms (means of {arguments.n})"
+    )
+    output.line(
+        f"in the engine: operations {total * 1e3:.3f} ms, between them and waiting for a processor "
+        f"{_milliseconds(found.between_seconds)} ms; beside it, binding inputs and outputs and recording: {_milliseconds(found.beside_seconds)} ms"
     )
     kinds: dict[str, list[float]] = collections.defaultdict(list)
     for operation in operations:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from executorch.backends.apple.coreml.sdk import verify_reference
+from executorch.backends.apple.coreml.sdk import files, verify_reference
 from executorch.backends.apple.coreml.sdk.commands import run as run_command
 from executorch.backends.apple.coreml.sdk.commands.output import Output
 from executorch.backends.apple.coreml.sdk.errors import ToolError
@@ -38,6 +38,12 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
         raise ToolError("-n is at least 1")
     if arguments.output is None and arguments.plots is None and not output.as_json:
         raise ToolError("say what to write: -o report.html, --plots FOLDER or --json")
+    read = (arguments.file, arguments.compare, arguments.partition_report, *(Path(t.partition("=")[2]) for t in arguments.input))
+    if arguments.reference is not None:
+        read = (*read, Path(arguments.reference))
+    if arguments.output is not None:
+        files.check_output(arguments.output, *read)
+        _check_page(arguments.output)
     settings = report.Settings(
         method=arguments.method,
         executions=arguments.n,
@@ -50,15 +56,14 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
     )
     document = report.collect(arguments.file, run_command.given_inputs(arguments), settings)
     written: list[Path] = []
-    try:
-        if arguments.output is not None:
-            arguments.output.parent.mkdir(parents=True, exist_ok=True)
-            arguments.output.write_text(report.to_html(document), encoding="utf-8")
-            written.append(arguments.output)
-        if arguments.plots is not None:
-            written += plots.write(document, arguments.plots)
-    except OSError as error:
-        raise ToolError(f"the report cannot be written: {error}") from error
+    if arguments.output is not None:
+        # A file name in another encoding than UTF-8 is shown with its bytes.
+        page = report.to_html(document).encode("utf-8", errors="backslashreplace")
+        with files.written(arguments.output, "the report") as sink:
+            sink.write(page)
+        written.append(arguments.output)
+    if arguments.plots is not None:
+        written += plots.write(document, arguments.plots)
     if output.as_json:
         output.value(document)
         return
@@ -66,3 +71,13 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
         output.line(f"{ {'bad': '!', 'look': '-', 'good': '+'}[finding['level']] } {finding['text']}")
     for path in written:
         output.line(f"-> {path}")
+
+
+def _check_page(path: Path) -> None:
+    """ToolError for a file that is no page: a mistyped -o must not cost a model."""
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        beginning = file.read(15)
+    if not beginning.lower().startswith((b"<!doctype html", b"<html")):
+        raise ToolError(f"{path} exists and is no HTML page: give another name, or remove it")

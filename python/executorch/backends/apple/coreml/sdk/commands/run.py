@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from executorch.backends.apple.coreml.sdk import running
+from executorch.backends.apple.coreml.sdk import files, running
 from executorch.backends.apple.coreml.sdk.commands.output import Output
 from executorch.backends.apple.coreml.sdk.errors import ToolError
 
@@ -43,8 +45,15 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--method", default="forward", help="of a .pte, or the function of a package with several (default: forward)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of made-up inputs (default: 0)")
-    parser.add_argument("--threads", type=int, default=0, help="of one execution (default: the engine's choice)")
+    parser.add_argument("--seed", type=natural, default=0, help="of made-up inputs (default: 0)")
+    parser.add_argument("--threads", type=natural, default=0, help="of one execution (default: the engine's choice)")
+
+
+def natural(text: str) -> int:
+    """A command line's whole number from 0."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"takes a whole number from 0 to 999999999, not {text!r}")
+    return int(text)
 
 
 def given_inputs(arguments: argparse.Namespace) -> dict[str, np.ndarray]:
@@ -54,10 +63,9 @@ def given_inputs(arguments: argparse.Namespace) -> dict[str, np.ndarray]:
         name, separator, file = text.partition("=")
         if not separator:
             raise ToolError(f"--input is NAME=FILE.npy, not {text!r}")
-        try:
-            given[name] = np.load(file, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise ToolError(f"the input file {file} cannot be read: {error}") from error
+        if name in given:
+            raise ToolError(f"--input {name} is given twice")
+        given[name] = files.read_array(Path(file), "the input file")
     return given
 
 
@@ -77,34 +85,52 @@ def prepare(arguments: argparse.Namespace, output: Output) -> running.Runnable:
 
 
 def run(arguments: argparse.Namespace, output: Output) -> None:
+    if arguments.save is not None:
+        if arguments.save.suffix != ".npz":
+            raise ToolError(f"--save writes a .npz, which {arguments.save} is not named: give a name that ends in .npz")
+        files.check_output(arguments.save, arguments.file, *(Path(text.partition("=")[2]) for text in arguments.input))
     outputs = prepare(arguments, output).call()
-    if arguments.save:
-        np.savez(arguments.save, **outputs)
+    if arguments.save is not None:
+        _save(outputs, arguments.save)
     facts = {name: _facts(array) for name, array in outputs.items()}
     if output.as_json:
         output.value(facts)
         return
     rows = [
-        (name, f"{f['dtype']}{f['shape']}", *(f"{f[key]:.6g}" for key in ("min", "max", "mean")), str(f["not_finite"]), f["begins"])
-        for name, f in ((name, _text(fact)) for name, fact in facts.items())
+        (
+            name,
+            f"{f['dtype']}{f['shape']}",
+            *(_number(f[key]) for key in ("min", "max", "mean")),
+            str(f["not_finite"]),
+            ", ".join(f"{x:.5g}" for x in f["begins"]),
+        )
+        for name, f in facts.items()
     ]
     output.table(rows, header=("output", "type", "min", "max", "mean", "not finite", "begins"), right=(2, 3, 4, 5))
 
 
 def _facts(array: np.ndarray) -> dict:
-    reals = array.astype(np.float64)
+    """min, max and mean are of the finite elements, None where there are none."""
+    reals = array.astype(np.float64) if array.dtype.kind in "biuf" else np.empty(0)
     finite = reals[np.isfinite(reals)]
-    some = finite if finite.size else np.zeros(1)
     return {
         "dtype": str(array.dtype),
         "shape": list(array.shape),
-        "min": float(some.min()),
-        "max": float(some.max()),
-        "mean": float(some.mean()),
-        "not_finite": int(array.size - finite.size),
-        "begins": [float(x) for x in reals.reshape(-1)[:4] if np.isfinite(x)],
+        "min": float(finite.min()) if finite.size else None,
+        "max": float(finite.max()) if finite.size else None,
+        "mean": float(finite.mean()) if finite.size else None,
+        "not_finite": int(reals.size - finite.size),
+        "begins": reals.reshape(-1)[:4].tolist(),
     }
 
 
-def _text(facts: dict) -> dict:
-    return {**facts, "begins": ", ".join(f"{x:.5g}" for x in facts["begins"])}
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.6g}"
+
+
+def _save(outputs: Mapping[str, np.ndarray], path: Path) -> None:
+    """As numpy.savez, which takes no output that is called "file" and leaves what it has written when the disk is full."""
+    with files.written(path, "the outputs") as sink, zipfile.ZipFile(sink, "w") as archive:
+        for name, array in outputs.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)

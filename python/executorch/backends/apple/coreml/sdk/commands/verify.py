@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from executorch.backends.apple.coreml.sdk import verify_reference
+from executorch.backends.apple.coreml.sdk import files, verify_reference
 from executorch.backends.apple.coreml.sdk.commands import run as run_command
 from executorch.backends.apple.coreml.sdk.commands.output import Output
 from executorch.backends.apple.coreml.sdk.errors import ToolError
@@ -157,7 +157,7 @@ def _inputs(arguments: argparse.Namespace) -> dict[str, np.ndarray] | list[np.nd
         return given or None
     if given:
         raise ToolError("give --inputs or --input, not both")
-    arrays = verify_reference.read_arrays(arguments.inputs, "the file of inputs")
+    arrays = files.read_arrays(arguments.inputs, "the file of inputs")
     # numpy.savez calls positional arrays arr_0, arr_1, ...
     if all(name == f"arr_{index}" for index, name in enumerate(arrays)):
         return list(arrays.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from executorch.backends.apple.coreml.sdk import inspection, package_facts, profiling, running, verify_package
+from executorch.backends.apple.coreml.sdk import files, inspection, package_facts, profiling, running, verify_package
+from executorch.backends.apple.coreml.sdk.commands.output import finite
 from executorch.backends.apple.coreml.sdk.errors import ToolError
 from executorch.backends.apple.coreml.sdk.report import findings, instructions, left_outside, reference, values
 
@@ -101,18 +103,62 @@ def collect(path: Path, given: Mapping[str, np.ndarray] | None = None, settings:
     document["summary"] = _summary(document)
     document["compared"] = compared(document, earlier) if earlier else None
     document["findings"] = findings.of(document)
-    return document
+    return finite(document)
 
 
 def read_earlier(path: Path) -> dict[str, Any]:
-    """A report's JSON. ToolError for what is none."""
+    """What compared() needs of a report's JSON. ToolError for what is none."""
+    files.check_file(path, "the report to compare with,")
     try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ToolError(f"the report to compare with, {path}, cannot be read: {error}") from error
-    if not isinstance(document, dict) or document.get("report") != VERSION:
-        raise ToolError(f"{path} is no report of this version: write one with coreml report --json > {path.name}")
-    return document
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ToolError(f"the report to compare with, {path}, cannot be read: {files.sentence(error)}") from error
+    try:
+        if document["report"] != VERSION:
+            raise ValueError("another version")
+        return _comparable(document)
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ToolError(f"{path} is no report of this version: write one with coreml report --json > {path.name}") from error
+
+
+def _comparable(document: Any) -> dict[str, Any]:
+    """The parts of a report that compared() reads, with the types that it expects; anybody may have written the file."""
+    summary = document["summary"]
+    return {
+        "file": {"name": _as(str, document["file"]["name"])},
+        "summary": {
+            "p50_seconds": _number(summary["p50_seconds"]),
+            "weight_bytes": _as(int, summary["weight_bytes"]),
+            "operators_outside": _as(int, summary["operators_outside"]),
+            "largest_error": _number_or_none(summary["largest_error"]),
+        },
+        "operations": [
+            {
+                "package": _as(int, o["package"]),
+                "name": _as(str, o["name"]),
+                "type": _as(str, o["type"]),
+                "seconds": _number_or_none(o["seconds"]),
+                "error": o["error"] and {"l2_relative": _number_or_none(o["error"]["l2_relative"])},
+            }
+            for o in document["operations"]
+        ],
+    }
+
+
+def _as(kind: type, value: Any) -> Any:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if not math.isfinite(number := float(_as((int, float), value))):  # type: ignore[arg-type]
+        raise ValueError("no finite number")
+    return number
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else _number(value)
 
 
 def _operations(packages: Sequence[verify_package.Package]) -> list[dict[str, Any]]:
@@ -171,6 +217,8 @@ def _time(measured: profiling.Profile, operations: list[dict[str, Any]], unplace
         "method": method,
         "delegates": measured.delegate_seconds.tolist(),
         "engine": measured.engine_seconds.tolist(),
+        "between": float(measured.between_seconds.mean()),
+        "beside": float(measured.beside_seconds.mean()),
         "p50": statistics.median(method),
         "p90": float(np.quantile(method, 0.9)),
         "mean": statistics.fmean(method),

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from executorch.backends.apple.coreml.sdk import verify_edge, verify_reference
+from executorch.backends.apple.coreml.sdk import files, verify_edge, verify_reference
 from executorch.backends.apple.coreml.sdk.errors import ToolError
 from executorch.backends.apple.coreml.sdk.report.instructions import Step
 
@@ -29,8 +29,8 @@ def read(
     outside = Counter(step.name for step in chain if step.kind == "operator")
     reasons: dict[str, list[dict[str, Any]]] = {}
     fallback = _UNKNOWN
-    if outside and partition_report is not None:
-        reasons, fallback = _by_operator(_from_file(partition_report)), _TAKEN
+    if partition_report is not None:
+        reasons, fallback = _from_file(partition_report), _TAKEN
     elif outside and model is not None and model.program is not None:
         reasons, fallback = _by_operator(_from_model(model, targets)), _TAKEN
     found = []
@@ -64,11 +64,12 @@ def _by_operator(left: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any
     return found
 
 
-def _from_file(path: Path) -> list[dict[str, Any]]:
+def _from_file(path: Path) -> dict[str, list[dict[str, Any]]]:
+    files.check_file(path, "the partitioner's report")
     try:
-        left = json.loads(path.read_text())["left"]
-        return [dict(node, op=str(node["op"])) for node in left]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        left = json.loads(path.read_text(encoding="utf-8"))["left"]
+        return _by_operator([dict(node, op=str(node["op"])) for node in left])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ToolError(f"{path} is no partitioner's report: write PartitionReport.to_json() to it") from error
 
 

@@ -31,11 +31,16 @@ def times(value: float) -> str:
 FORMATS = {"ms": milliseconds, "sci": scientific, "count": count, "size": lambda value: size(int(value)), "times": times}
 
 
+def key(name: str) -> str:
+    """A name from a model as one part of a path."""
+    return name.replace("%", "%25").replace(".", "%2E")
+
+
 def at(document: Mapping[str, Any], path: str) -> Any:
     """The value at "summary.p50_seconds" or "operations.3.range.max"."""
     value: Any = document
     for part in path.split("."):
-        value = value[int(part)] if isinstance(value, list) else value[part]
+        value = value[int(part)] if isinstance(value, list) else value[part.replace("%2E", ".").replace("%25", "%")]
     return value
 
 

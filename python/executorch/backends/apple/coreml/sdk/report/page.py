@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from executorch.backends.apple.coreml.sdk.report import charts
-from executorch.backends.apple.coreml.sdk.report.numbers import Numbers
+from executorch.backends.apple.coreml.sdk.report.numbers import Numbers, key
 
 _STYLE = Path(__file__).with_name("page.css")
 _SCRIPT = Path(__file__).with_name("page.js")
@@ -34,14 +36,23 @@ def to_html(document: Mapping[str, Any]) -> str:
     navigation = "".join(f'<a href="#{anchor}">{title}</a>' for anchor, title, _ in shown)
     body = "".join(f'<section id="{anchor}"><h2>{title}</h2>{content}</section>' for anchor, title, content in shown)
     # "<" is written so that no text in the data can end the element.
-    data = json.dumps(document).replace("<", "\\u003c")
+    data = json.dumps(document, allow_nan=False).replace("<", "\\u003c")
+    script = _SCRIPT.read_text(encoding="utf-8")
     name = _text(document["file"]["name"])
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_policy(script)}">'
         f'<link rel="icon" href="data:,"><title>{name} &ndash; Core ML report</title><style>{_STYLE.read_text(encoding="utf-8")}</style></head>'
         f"<body><header>{_header(document, number)}</header><nav>{navigation}</nav><main>{body}{_remarks(document)}</main>"
-        f'<script type="application/json" id="data">{data}</script><script>{_SCRIPT.read_text(encoding="utf-8")}</script></body></html>'
+        f'<script type="application/json" id="data">{data}</script><script>{script}</script></body></html>'
     )
+
+
+def _policy(script: str) -> str:
+    """Names come from the model, which may be anybody's. Each is escaped; should one not be, a browser still runs no other script and
+    asks no network."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def _text(value: Any) -> str:
@@ -154,10 +165,11 @@ def _time(document: Mapping[str, Any], number: Numbers) -> str:
     outside = [
         (f"<code>{_text(item['name'])}</code>", number(f"time.outside.{i}.seconds", "ms")) for i, item in enumerate(time["outside"])
     ]
-    loading = " · ".join(f"{_text(name)} {number(f'time.loading.{name}', 'ms')}" for name in time["loading"])
+    loading = " · ".join(f"{_text(name)} {number(f'time.loading.{key(name)}', 'ms')}" for name in time["loading"])
     return (
         f'<p class="lead">Median {number("time.p50", "ms")}, 90 % within {number("time.p90", "ms")}; operations in delegates '
-        f"{number('time.operations', 'ms')} of a mean of {number('time.mean', 'ms')}. {loading}</p>"
+        f"{number('time.operations', 'ms')} of a mean of {number('time.mean', 'ms')}; the engine between them, waiting for a processor included, "
+        f"{number('time.between', 'ms')}; binding of inputs and outputs, and recording, {number('time.beside', 'ms')}. {loading}</p>"
         f"{charts.stacked([(kind['kind'], kind['seconds']) for kind in kinds])}"
         f'<div class="scroll"><table class="legend"><thead><tr><th>kind</th><th class=r>groups</th><th class=r>time</th><th>share</th></tr></thead>'
         f"<tbody>{legend}</tbody></table></div>"
@@ -294,7 +306,7 @@ def _weights(document: Mapping[str, Any], number: Numbers) -> str:
         return '<p class="note">The program has no constants.</p>'
     total = document["weights"]["total"]
     rows = [
-        (f'<i class="swatch c{i}"></i>{_text(name)}', number(f"weights.by_type.{name}", "size"), _bar(count, total))
+        (f'<i class="swatch c{i}"></i>{_text(name)}', number(f"weights.by_type.{key(name)}", "size"), _bar(count, total))
         for i, (name, count) in enumerate(by_type.items())
     ]
     return (

@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
+from executorch.backends.apple.coreml.sdk import files
+from executorch.backends.apple.coreml.sdk.commands.output import printable
 from executorch.backends.apple.coreml.sdk.report import numbers, values
 
 _WIDTH, _HEIGHT = 1400, 620
@@ -18,8 +20,7 @@ _TOP_OPERATIONS = 20
 
 
 def write(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Writes the figures that the document has numbers for, and returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Writes the figures that the document has numbers for, and returns their paths. ToolError when they cannot be written."""
     timed = sorted((o for o in document["operations"] if o["seconds"]), key=lambda o: -o["seconds"])[:_TOP_OPERATIONS]
     kinds = document["time"]["kinds"][:_TOP_OPERATIONS]
     wrong = [(o["id"], o["error"]["l2_relative"]) for o in document["operations"] if o["error"] and o["error"]["l2_relative"]]
@@ -37,7 +38,8 @@ def write(document: Mapping[str, Any], folder: Path) -> list[Path]:
     paths = []
     for stem, image in drawn:
         path = folder / f"{stem}.png"
-        image.quantize(64).save(path, optimize=True)
+        with files.written(path, "the figure") as sink:
+            image.quantize(64).save(sink, format="PNG", optimize=True)
         paths.append(path)
     return paths
 
@@ -49,7 +51,7 @@ def _font(size: int) -> Any:
 def _canvas(title: str, height: int = _HEIGHT) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     image = Image.new("RGB", (_WIDTH, height), "white")
     draw = ImageDraw.Draw(image)
-    draw.text((_LEFT - 60, 18), title, fill=_INK, font=_font(26))
+    draw.text((_LEFT - 60, 18), printable(title), fill=_INK, font=_font(26))
     return image, draw
 
 
@@ -60,7 +62,7 @@ def _bars(title: str, rows: Sequence[tuple[str, float]]) -> Image.Image:
     for index, (name, value) in enumerate(rows):
         y = _TOP + index * row
         text = name if len(name) <= 56 else f"…{name[-55:]}"
-        draw.text((label - 12, y + 10), text, fill=_INK, font=_font(17), anchor="rm")
+        draw.text((label - 12, y + 10), printable(text), fill=_INK, font=_font(17), anchor="rm")
         end = label + (_WIDTH - label - 150) * value / most
         draw.rounded_rectangle((label, y, max(end, label + 3), y + 20), 4, fill=_BLUE)
         draw.text((end + 8, y + 10), numbers.milliseconds(value), fill=_SOFT, font=_font(17), anchor="lm")
