@@ -26,22 +26,48 @@ def _with_defaults(node: torch.fx.Node) -> None:
         node.args = (*node.args, argument.default_value)
 
 
+def _cast_first(node: torch.fx.Node) -> None:
+    """A reduction with a dtype, which torch casts its input to: coremltools casts the result instead, or not at all."""
+    schema = getattr(node.target, "_op", node.target)._schema
+    position = next(index for index, argument in enumerate(schema.arguments) if argument.name == "dtype")
+    dtype = node.args[position] if position < len(node.args) else node.kwargs.get("dtype")
+    source = node.args[0]
+    if dtype is None or source.meta["val"].dtype == dtype:
+        return
+    with node.graph.inserting_before(node):
+        cast = node.graph.call_function(torch.ops.aten._to_copy.default, (source,), {"dtype": dtype})
+    cast.meta = {**source.meta, "val": source.meta["val"].to(dtype)}
+    node.args = (cast, *node.args[1:])
+
+
 _POOLING = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
 
 
-def _both_dialects(name: str) -> tuple[object, object]:
-    return getattr(torch.ops.aten, name).default, getattr(exir_ops.edge.aten, name).default
+# By overload.
+_WITH_DTYPE = {
+    "mean": ("default", "dim"),
+    "sum": ("default", "dim_IntList"),
+    "prod": ("default", "dim_int"),
+    "cumsum": ("default",),
+    "softmax": ("int",),
+    "log_softmax": ("int",),
+}
+
+
+def _both_dialects(name: str, overload: str = "default") -> tuple[object, object]:
+    return tuple(getattr(getattr(dialect, name), overload) for dialect in (torch.ops.aten, exir_ops.edge.aten))
 
 
 _REWRITES: Mapping[object, Callable[[torch.fx.Node], None]] = {
     **{target: _with_stride for name in (*_POOLING, "max_pool2d_with_indices") for target in _both_dialects(name)},
+    **{target: _cast_first for name, overloads in _WITH_DTYPE.items() for o in overloads for target in _both_dialects(name, o)},
     **{target: _with_defaults for target in _both_dialects("cosine_similarity")},
 }
 
 
 def rewrite(program: ExportedProgram) -> None:
     """Applies every rewrite, in place."""
-    for node in program.graph.nodes:
+    for node in list(program.graph.nodes):
         if node.op == "call_function" and node.target in _REWRITES:
             _REWRITES[node.target](node)
     lower_rank(program)

@@ -253,6 +253,12 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         reference=ET + "11722",
     ),
     Constraint(
+        code="extremes_of_bools",
+        ops=("aten.minimum", "aten.maximum", "aten.amin", "aten.amax", "aten.min", "aten.max"),
+        violated=lambda view: any(tensor.dtype == torch.bool for tensor in view.inputs),
+        reason="Core ML's minimum and maximum take numbers only",
+    ),
+    Constraint(
         code="flattened_argument",
         ops=("aten.argmax", "aten.argmin"),
         violated=lambda view: view.argument("dim") is None,
