@@ -20,10 +20,7 @@ constexpr std::pair<std::string_view, engine::ComputeUnits> kComputeUnits[] = {
     {"cpu_and_gpu", engine::ComputeUnits::kCpuAndGpu},
     {"cpu_and_ne", engine::ComputeUnits::kCpuAndNeuralEngine},
 };
-constexpr std::pair<std::string_view, engine::NumericMode> kNumericModes[] = {
-    {"float32", engine::NumericMode::kFloat32},
-    {"float16", engine::NumericMode::kFloat16},
-};
+constexpr auto& kNumericModes = engine::kNumericModeNames;
 constexpr std::pair<std::string_view, assets::Verification> kVerifications[] = {
     {"first_use", assets::Verification::kFirstUse},
     {"sampled", assets::Verification::kSampled},

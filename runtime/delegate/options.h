@@ -8,7 +8,7 @@
 //
 //   engine          string  name of a registered engine; empty: the platform's default
 //   compute_unit    string  "all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"
-//   numeric_mode    string  "float32", "float16" (engine.h)
+//   numeric_mode    string  "float32", "float16", "low_precision" (numeric_mode.h)
 //   threads         int     threads of one execution; 0: the engine's choice
 //   share_models    bool    share a compiled model between programs of equal content
 //                           (in_process_model_provider.h)

@@ -31,6 +31,7 @@
 #include "base/status.h"
 #include "base/tensor_type.h"
 #include "inmemoryfs/inmemory_file_system.h"
+#include "runtime/engine/numeric_mode.h"
 
 namespace coreml_delegate::engine {
 
@@ -64,13 +65,6 @@ struct ModelSource {
 // Which hardware may be used, in Core ML's terms. The portable engine runs everything on the CPU
 // whatever is asked.
 enum class ComputeUnits { kAll, kCpuOnly, kCpuAndGpu, kCpuAndNeuralEngine };
-
-// How float16 values of the program are computed by an engine that emulates them (docs/engine.md).
-// Core ML ignores it.
-enum class NumericMode {
-  kFloat32,  // float16 weights and activations are computed in float32: the default.
-  kFloat16,  // Every float16 value is rounded to IEEE half after its operation.
-};
 
 // What the compiled form depends on. Two equal values, the same model and fingerprint give
 // interchangeable compiled folders.

@@ -25,10 +25,6 @@ constexpr std::pair<std::string_view, ComputeUnits> kComputeUnits[] = {
     {"cpu_and_gpu", ComputeUnits::kCpuAndGpu},
     {"cpu_and_ne", ComputeUnits::kCpuAndNeuralEngine},
 };
-constexpr std::pair<std::string_view, NumericMode> kNumericModes[] = {
-    {"float32", NumericMode::kFloat32},
-    {"float16", NumericMode::kFloat16},
-};
 
 template <typename T, size_t N>
 std::string name_of(const std::pair<std::string_view, T> (&names)[N], T value) {
@@ -66,7 +62,7 @@ bool set(std::string_view name, std::string_view value, HelperCommand& command) 
     return set_named(kComputeUnits, value, command.compile.compute_units);
   }
   if (name == "--numeric-mode") {
-    return set_named(kNumericModes, value, command.compile.numeric_mode);
+    return set_named(kNumericModeNames, value, command.compile.numeric_mode);
   }
   if (name == "--threads") return set_number(value, command.threads);
   if (name == "--timeout-seconds") return set_number(value, command.timeout_seconds);
@@ -83,7 +79,7 @@ std::vector<std::string> to_arguments(const HelperCommand& command) {
   };
   for (const Text& text : kTexts) add(text.name, command.*text.member);
   add("--compute-units", name_of(kComputeUnits, command.compile.compute_units));
-  add("--numeric-mode", name_of(kNumericModes, command.compile.numeric_mode));
+  add("--numeric-mode", name_of(kNumericModeNames, command.compile.numeric_mode));
   add("--threads", std::to_string(command.threads));
   add("--timeout-seconds", std::to_string(command.timeout_seconds));
   add("--memory-limit-bytes", std::to_string(command.memory_limit_bytes));

@@ -34,7 +34,8 @@ TEST(HelperCommandTest, ComesAcross) {
 TEST(HelperCommandTest, EveryModeAndUnitComesAcross) {
   for (const ComputeUnits units : {ComputeUnits::kAll, ComputeUnits::kCpuOnly,
                                    ComputeUnits::kCpuAndGpu, ComputeUnits::kCpuAndNeuralEngine}) {
-    for (const NumericMode mode : {NumericMode::kFloat32, NumericMode::kFloat16}) {
+    for (const NumericMode mode :
+         {NumericMode::kFloat32, NumericMode::kFloat16, NumericMode::kLowPrecision}) {
       HelperCommand command;
       command.package = "p";
       command.output = "o";

@@ -24,6 +24,13 @@ std::string to_hex(uint64_t value) {
   return text;
 }
 
+std::string_view name_of(NumericMode mode) {
+  for (const auto& [name, candidate] : kNumericModeNames) {
+    if (candidate == mode) return name;
+  }
+  return "";
+}
+
 // How far into its stream OpenVINO goes back, to fill its header in at the end.
 constexpr uint64_t kHeadBytes = 4096;
 
@@ -160,7 +167,7 @@ Status write_compiled_folder(FileSystem& files, const std::string& folder,
   const nlohmann::json json = {
       {"format", kFormat},
       {"fingerprint", content.fingerprint},
-      {"numeric_mode", content.numeric_mode == NumericMode::kFloat16 ? "float16" : "float32"},
+      {"numeric_mode", name_of(content.numeric_mode)},
       {"graph_bytes", buffer.size()},
       {"graph_checksum", to_hex(buffer.checksum())},
       {"function", to_json(content.plan)},
@@ -214,8 +221,13 @@ Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::
                                    "\", this is \"" + fingerprint + "\": compile it again",
                                folder);
   }
-  content.numeric_mode =
-      string_member("numeric_mode") == "float16" ? NumericMode::kFloat16 : NumericMode::kFloat32;
+  const std::string mode = string_member("numeric_mode");
+  const auto* const named = std::find_if(std::begin(kNumericModeNames), std::end(kNumericModeNames),
+                                         [&](const auto& known) { return known.first == mode; });
+  if (named == std::end(kNumericModeNames)) {
+    return corrupt_data("there is no numeric mode \"" + mode + "\"", folder);
+  }
+  content.numeric_mode = named->second;
 
   Result<Bytes> graph = files.map(graph_path);
   if (!graph.ok()) return missing(graph.status());

@@ -1,5 +1,5 @@
-// Every function that can be read of a package of the fuzzer's is translated to a graph, in both
-// numeric modes, and gets the plan of its borders; nothing is compiled.
+// Every function that can be read of a package of the fuzzer's is translated to a graph, in every
+// numeric mode, and gets the plan of its borders; nothing is compiled.
 
 #include <cstddef>
 #include <cstdint>
@@ -45,6 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (!function.ok()) continue;
     convert(*function, engine::NumericMode::kFloat32, false);
     convert(*function, engine::NumericMode::kFloat16, true);
+    convert(*function, engine::NumericMode::kLowPrecision, false);
   }
   return 0;
 }

@@ -39,15 +39,20 @@ ov::Core& core() {
   return *instance;
 }
 
-ov::AnyMap compile_properties(int32_t threads, bool enable_profiling) {
+// Elements of an activation that share a scale where OpenVINO quantizes it itself: its own default.
+constexpr uint64_t kDynamicQuantizationGroup = 32;
+
+ov::AnyMap compile_properties(NumericMode mode, int32_t threads, bool enable_profiling) {
+  const bool is_exact = mode != NumericMode::kLowPrecision;
   ov::AnyMap properties{
       ov::hint::inference_precision(ov::element::f32),
-      ov::hint::execution_mode(ov::hint::ExecutionMode::ACCURACY),
+      ov::hint::execution_mode(is_exact ? ov::hint::ExecutionMode::ACCURACY
+                                        : ov::hint::ExecutionMode::PERFORMANCE),
       ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
       ov::hint::num_requests(1),
       ov::num_streams(1),
-      // Activations stay as they are beside compressed weights.
-      ov::hint::dynamic_quantization_group_size(0),
+      // Exact: activations stay as they are beside compressed weights.
+      ov::hint::dynamic_quantization_group_size(is_exact ? 0 : kDynamicQuantizationGroup),
       ov::intel_cpu::denormals_optimization(false),
       ov::enable_profiling(enable_profiling),
   };

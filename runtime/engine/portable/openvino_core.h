@@ -15,6 +15,7 @@
 #include "openvino/core/any.hpp"
 #include "openvino/core/type/element_type.hpp"
 #include "openvino/runtime/core.hpp"
+#include "runtime/engine/numeric_mode.h"
 
 namespace coreml_delegate::engine::portable {
 
@@ -23,9 +24,9 @@ namespace coreml_delegate::engine::portable {
 ov::Core& core();
 
 // What every model is compiled and imported with: float32 arithmetic pinned (OpenVINO's default
-// differs by CPU), accuracy over speed where they exclude each other, one stream for latency.
-// `threads` 0: OpenVINO's choice. Profiling costs time in every execution.
-ov::AnyMap compile_properties(int32_t threads, bool enable_profiling);
+// differs by CPU), one stream for latency; but in low precision, accuracy over speed where they
+// exclude each other. `threads` 0: OpenVINO's choice. Profiling costs time in every execution.
+ov::AnyMap compile_properties(NumericMode mode, int32_t threads, bool enable_profiling);
 
 // OpenVINO's version and build, the instruction sets of this CPU that change what it computes, and
 // this translator's version.

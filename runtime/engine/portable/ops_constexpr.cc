@@ -4,7 +4,9 @@
 // constants below 8 bits.
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "runtime/engine/portable/compressed_weights.h"
 #include "runtime/engine/portable/constant_elements.h"
 #include "runtime/engine/portable/graph_extra.h"
+#include "runtime/engine/portable/low_precision.h"
 #include "runtime/engine/portable/op_registry.h"
 
 namespace coreml_delegate::engine::portable {
@@ -52,8 +55,11 @@ void check_blocks(const OpContext& op, const std::vector<int64_t>& data,
 }
 
 // Dense in float16 mode, where the declared type rounds each element; compressed where that is of
-// use otherwise.
+// use otherwise, and in low precision wherever integer kernels may multiply by it.
 OpResults affine_result(const OpContext& op, const AffineWeight& weight) {
+  if (op.numeric_mode() == NumericMode::kLowPrecision) {
+    if (std::optional<Output> integers = low_precision_weight(weight)) return *integers;
+  }
   if (op.numeric_mode() != NumericMode::kFloat16) {
     if (std::optional<Output> compressed = compress(weight)) return *compressed;
   }
@@ -370,8 +376,10 @@ OpResults translate_sparse_blockwise_shift_scale(OpContext& op) {
   return results;
 }
 
-// --- quantize and dequantize: exact, because OpenVINO's FakeQuantize in low precision drifts
-// (docs/engine.md). ---
+// --- quantize and dequantize ---
+//
+// Exact, but in low precision: there they are the nodes that OpenVINO's transformations turn into
+// integer kernels, which move results by a step of the scale here and there.
 
 // A scalar or vector parameter as f32 that broadcasts against a value of `value_rank`.
 Output parameter_along_axis(const OpContext& op, std::string_view name, int64_t value_rank) {
@@ -384,18 +392,33 @@ Output parameter_along_axis(const OpContext& op, std::string_view name, int64_t 
   return reshape(value, shape);
 }
 
+// The one value of a constant parameter; none where it is missing, a vector, or not known.
+std::optional<float> constant_number(const OpContext& op, std::string_view name) {
+  const ConstantPtr constant = op.find_constant(name);
+  if (constant == nullptr || count_of(*constant) != 1) return std::nullopt;
+  return static_cast<float>(constant->real_at(0));
+}
+
 OpResults translate_quantize(OpContext& op) {
   const Output input = op.input("input");
   const std::string type = op.string("output_dtype");
   op.require(type == "int8" || type == "uint8",
              "output_dtype must be int8 or uint8, not \"" + type + "\"");
+  const bool is_signed = type == "int8";
+  if (op.numeric_mode() == NumericMode::kLowPrecision) {
+    const std::optional<float> scale = constant_number(op, "scale");
+    const std::optional<float> zero_point =
+        op.has("zero_point") ? constant_number(op, "zero_point") : std::optional(0.0f);
+    if (scale && zero_point && std::isnormal(*scale)) {
+      return low_precision_quantize(input, *scale, *zero_point, is_signed);
+    }
+  }
   const int64_t input_rank = rank(input);
   Output value = exact_divide(input, parameter_along_axis(op, "scale", input_rank));
   value = make<ov::op::v5::Round>(value, ov::op::v5::Round::RoundMode::HALF_TO_EVEN);
   if (op.has("zero_point") && !is_all_zero(op, "zero_point")) {
     value = add(value, parameter_along_axis(op, "zero_point", input_rank));
   }
-  const bool is_signed = type == "int8";
   value = make<ov::op::v0::Clamp>(value, is_signed ? -128.0 : 0.0, is_signed ? 127.0 : 255.0);
   return convert(value, is_signed ? ov::element::i8 : ov::element::u8);
 }

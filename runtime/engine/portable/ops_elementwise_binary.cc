@@ -147,7 +147,7 @@ std::optional<Output> hard_swish(const Output& a, const Output& b) {
 OpResults translate_mul(OpContext& op) {
   const Output x = op.input("x");
   const Output y = op.input("y");
-  if (op.numeric_mode() == NumericMode::kFloat32) {
+  if (op.numeric_mode() != NumericMode::kFloat16) {
     if (auto fused = hard_swish(x, y)) return *fused;
     if (auto fused = hard_swish(y, x)) return *fused;
   }

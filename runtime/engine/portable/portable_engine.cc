@@ -78,7 +78,8 @@ Result<CompiledFunction> compile_function(const model::Package& package, const L
   ASSIGN_OR_RETURN(result.plan, make_plan(function, translation));
   RETURN_IF_ERROR(check_cancelled(options.cancellation, function.name));
   ov::CompiledModel compiled = core().compile_model(
-      translation.model, "CPU", compile_properties(options.threads, form != GraphForm::kPlain));
+      translation.model, "CPU",
+      compile_properties(options.compile.numeric_mode, options.threads, form != GraphForm::kPlain));
   RETURN_IF_ERROR(check_cancelled(options.cancellation, function.name));
   std::vector<IntermediatePort> intermediates;
   for (const PortBinding& port : translation.intermediates) {
@@ -154,7 +155,7 @@ class PortableEngine : public Engine {
                        read_compiled_folder(real_file_system(), folder, fingerprint()));
       const std::string function = content.plan.description.name;
       if (content.numeric_mode != options.compile.numeric_mode) {
-        return failed_precondition("the folder was compiled for the other numeric mode", folder);
+        return failed_precondition("the folder was compiled for another numeric mode", folder);
       }
       if (!options.function_name.empty() && options.function_name != function) {
         return failed_precondition(
@@ -163,18 +164,19 @@ class PortableEngine : public Engine {
       RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
       const Bytes bytes = content.graph;
       const int32_t threads = options.threads;
-      GraphLoader loader = [bytes, folder,
+      const NumericMode mode = content.numeric_mode;
+      GraphLoader loader = [bytes, folder, mode,
                             threads](GraphForm form) -> Result<std::unique_ptr<LoadedGraph>> {
-        return guard("importing the compiled graph", folder,
-                     [&]() -> Result<std::unique_ptr<LoadedGraph>> {
-                       const ov::Tensor tensor(ov::element::u8, ov::Shape{bytes.size()},
-                                               const_cast<std::byte*>(bytes.data()));
-                       ov::CompiledModel compiled = core().import_model(
-                           tensor, "CPU", compile_properties(threads, form != GraphForm::kPlain));
-                       return std::make_unique<LoadedGraph>(std::move(compiled),
-                                                            std::vector<IntermediatePort>(),
-                                                            std::make_shared<const Bytes>(bytes));
-                     });
+        return guard(
+            "importing the compiled graph", folder, [&]() -> Result<std::unique_ptr<LoadedGraph>> {
+              const ov::Tensor tensor(ov::element::u8, ov::Shape{bytes.size()},
+                                      const_cast<std::byte*>(bytes.data()));
+              ov::CompiledModel compiled = core().import_model(
+                  tensor, "CPU", compile_properties(mode, threads, form != GraphForm::kPlain));
+              return std::make_unique<LoadedGraph>(std::move(compiled),
+                                                   std::vector<IntermediatePort>(),
+                                                   std::make_shared<const Bytes>(bytes));
+            });
       };
       ASSIGN_OR_RETURN(std::unique_ptr<LoadedGraph> graph, loader(GraphForm::kPlain));
       RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));

@@ -77,7 +77,7 @@ class FunctionTranslator {
     Translation& result = translation_;
     result.model = std::make_shared<ov::Model>(results_, parameters_, function_.name);
     settle_compressed_weights(result.model);
-    if (options_.numeric_mode == NumericMode::kFloat32) fuse_attention(result.model);
+    if (options_.numeric_mode != NumericMode::kFloat16) fuse_attention(result.model);
     result.origins = std::move(scope_.origins);
     return std::move(translation_);
   }

@@ -29,11 +29,12 @@ class LoadOptionsBuilder {
   // is asked.
   enum class ComputeUnit { CPU_ONLY, CPU_AND_GPU, CPU_AND_NE, ALL };
 
-  // How an engine that emulates float16 computes a program's float16 values; Core ML ignores it.
+  // How an engine that emulates Core ML's arithmetic computes; Core ML ignores it.
   enum class NumericMode {
     FLOAT32,  // In float32: the default.
     FLOAT16,  // Rounded to IEEE half after each operation: shows float16 trouble before a model
               // reaches a device.
+    LOW_PRECISION,  // As FLOAT32, but what the program quantizes in integers: fast, not exact.
   };
 
   LoadOptionsBuilder& setComputeUnit(ComputeUnit unit) {
@@ -65,7 +66,15 @@ class LoadOptionsBuilder {
   LoadOptionsBuilder& setEngine(const char* name) { return set("engine", name); }
 
   LoadOptionsBuilder& setNumericMode(NumericMode mode) {
-    return set("numeric_mode", mode == NumericMode::FLOAT16 ? "float16" : "float32");
+    switch (mode) {
+      case NumericMode::FLOAT32:
+        return set("numeric_mode", "float32");
+      case NumericMode::FLOAT16:
+        return set("numeric_mode", "float16");
+      case NumericMode::LOW_PRECISION:
+        break;
+    }
+    return set("numeric_mode", "low_precision");
   }
 
   // Threads of one execution; 0: the engine's choice.
