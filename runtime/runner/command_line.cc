@@ -286,6 +286,9 @@ Result<CommandLine> parse_command_line(const Words& arguments) {
     return refuse("the values can only be read with the trace: give --etdump too",
                   "--debug-buffer");
   }
+  if (!line.debug_buffer.empty() && line.debug_buffer == line.etdump) {
+    return refuse("the values and the trace are two files: give them two names", "--debug-buffer");
+  }
   return line;
 }
 

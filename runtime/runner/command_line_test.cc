@@ -76,6 +76,7 @@ TEST(CommandLineTest, WhatIsWrongIsNamed) {
   EXPECT_THAT(refusal({"m.pte", "--iterations"}), HasSubstr("needs a value"));
   EXPECT_THAT(refusal({"m.pte", "--json=yes"}), HasSubstr("takes no value"));
   EXPECT_THAT(refusal({"m.pte", "--debug-buffer", "v.bin"}), HasSubstr("--etdump"));
+  EXPECT_THAT(refusal({"m.pte", "--debug-buffer", "v", "--etdump", "v"}), HasSubstr("two names"));
   EXPECT_THAT(refusal({"m.pte", "--output-format", "png"}), HasSubstr("npy or raw"));
   EXPECT_THAT(refusal({"m.pte", "--input", "0="}), HasSubstr("a file or a number"));
   EXPECT_THAT(refusal({"m.pte", "--input", "0=a", "--input", "0=b"}), HasSubstr("given twice"));

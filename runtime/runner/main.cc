@@ -1,14 +1,36 @@
 // coreml_runner: ExecuTorch's runner with the Core ML delegate. --help says how it is called.
 
+#include <cerrno>
+#include <csignal>
 #include <cstdio>
+#include <cstring>
+#include <exception>
+#include <new>
 #include <string>
 #include <vector>
 
 #include "runtime/runner/command_line.h"
 #include "runtime/runner/runner.h"
 
+namespace {
+
+using coreml_delegate::Result;
+namespace runner = coreml_delegate::runner;
+
+Result<runner::RunReport> run(const runner::CommandLine& line) {
+  try {
+    return runner::run(line, coreml_delegate::real_file_system());
+  } catch (const std::bad_alloc&) {
+    // A program may declare tensors of any size.
+    return coreml_delegate::resource_exhausted("there is not enough memory", line.model);
+  } catch (const std::exception& error) {
+    return coreml_delegate::internal_error(error.what(), line.model);
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
-  using namespace coreml_delegate;
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   const Result<runner::CommandLine> line = runner::parse_command_line(arguments);
   if (!line.ok()) {
@@ -19,12 +41,18 @@ int main(int argc, char** argv) {
     std::fputs(runner::help_text(), stdout);
     return 0;
   }
-  const Result<runner::RunReport> report = runner::run(*line, real_file_system());
+  // A full standard output is told like any other failure, and so is a file that grows too large.
+  std::signal(SIGXFSZ, SIG_IGN);
+  const Result<runner::RunReport> report = run(*line);
   if (!report.ok()) {
     std::fprintf(stderr, "coreml_runner: %s\n", report.status().to_string().c_str());
     return 1;
   }
   const std::string text = line->as_json ? runner::to_json(*report) : runner::to_text(*report);
-  std::fputs(text.c_str(), stdout);
+  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    std::fprintf(stderr, "coreml_runner: the result could not be written to standard output: %s\n",
+                 std::strerror(errno));
+    return 1;
+  }
   return 0;
 }

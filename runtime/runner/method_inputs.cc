@@ -1,5 +1,6 @@
 #include "runtime/runner/method_inputs.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -155,6 +156,11 @@ Status MethodInputs::add_tensor(const TensorInfo& info, const std::string& what,
   auto elements = std::make_unique<std::byte[]>(count * data_type_size(dtype));
   if (given != nullptr) {
     if (!source.empty()) std::memcpy(elements.get(), source.data(), source.size());
+    if (dtype == DataType::kBool) {
+      // A bool of C++ is 0 or 1; what else a file has would be undefined in every kernel.
+      std::transform(elements.get(), elements.get() + count, elements.get(),
+                     [](std::byte b) { return b == std::byte{0} ? b : std::byte{1}; });
+    }
   } else if (line.seed && is_real(dtype)) {
     // Each input its own numbers, whatever the others are.
     NormalNumbers numbers(*line.seed * 1'000'003 + values_.size());

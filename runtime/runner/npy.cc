@@ -4,6 +4,7 @@
 #include <cctype>
 #include <charconv>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -49,7 +50,10 @@ std::optional<std::vector<int64_t>> parse_shape(std::string_view text) {
     if (rest.empty()) return shape;
     int64_t extent = 0;
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), extent);
-    if (error != std::errc() || extent < 0) return std::nullopt;
+    // ExecuTorch's extents have 32 bits.
+    if (error != std::errc() || extent < 0 || extent > std::numeric_limits<int32_t>::max()) {
+      return std::nullopt;
+    }
     shape.push_back(extent);
     rest.remove_prefix(static_cast<size_t>(end - rest.data()));
   }

@@ -76,9 +76,12 @@ TEST(NpyTest, WhatCannotBeReadIsSaid) {
               HasSubstr("shape"));
   EXPECT_THAT(refusal("{'descr': '<f4', 'fortran_order': False}"), HasSubstr("header"));
   // A product that does not fit 64 bits.
-  EXPECT_THAT(refusal("{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967296"
-                      ", 8), }"),
+  EXPECT_THAT(refusal("{'descr': '<f8', 'fortran_order': False, 'shape': (2147483647, 2147483647"
+                      ", 2147483647), }"),
               HasSubstr("cut short"));
+  // No elements, and an extent that ExecuTorch's 32 bits would cut to 3.
+  EXPECT_THAT(refusal("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4294967299), }"),
+              HasSubstr("the shape in the .npy file cannot be read"));
   EXPECT_THAT(parse_npy(as_bytes("PK\x03\x04 some zip"), "a.npz").status().to_string(),
               HasSubstr("no .npy file"));
 }

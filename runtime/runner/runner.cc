@@ -17,6 +17,7 @@
 #include "runtime/runner/method_inputs.h"
 #include "runtime/runner/npy.h"
 #include "runtime/runner/output_facts.h"
+#include "runtime/runner/output_file.h"
 #include "runtime/runner/tracer.h"
 
 namespace coreml_delegate::runner {
@@ -104,16 +105,21 @@ Result<Options> delegate_options(const CommandLine& line) {
   return options;
 }
 
+// The files that a run reads.
+std::vector<std::string> files_read(const CommandLine& line) {
+  std::vector<std::string> read = {line.model, line.data};
+  for (const GivenInput& input : line.inputs) read.push_back(input.value);
+  return read;
+}
+
 // Replaces the file in one go.
-Status write_file(FileSystem& files, const std::string& path,
+Status write_file(FileSystem& files, const std::string& path, const CommandLine& line,
                   std::initializer_list<ByteSpan> parts) {
-  const std::string staging = path + ".part";
-  if (files.info(staging).ok()) RETURN_IF_ERROR(files.remove_file(staging));
+  ASSIGN_OR_RETURN(const std::unique_ptr<OutputFile> file,
+                   OutputFile::create(files, path, files_read(line)));
   const auto write = [&]() -> Status {
-    ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(staging));
     for (const ByteSpan part : parts) RETURN_IF_ERROR(file->append(part));
-    RETURN_IF_ERROR(file->close());
-    return files.rename(staging, path);
+    return file->finish();
   };
   return write().annotate("a result could not be written", path);
 }
@@ -132,7 +138,7 @@ Result<OutputFacts> take_output(const EValue& value, size_t index, const Command
   const std::vector<int64_t> shape(tensor.sizes().begin(), tensor.sizes().end());
   const std::string header = line.writes_raw ? "" : make_npy_header(dtype, shape);
   const ByteSpan elements(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes());
-  RETURN_IF_ERROR(write_file(files, path, {as_bytes(header), elements}));
+  RETURN_IF_ERROR(write_file(files, path, line, {as_bytes(header), elements}));
   facts.file = path;
   return facts;
 }
@@ -143,7 +149,7 @@ Status write_trace(Tracer& tracer, const CommandLine& line, FileSystem& files, R
   if (dump.buf == nullptr || dump.size == 0) {
     return failed_precondition("ExecuTorch has recorded nothing", line.etdump);
   }
-  RETURN_IF_ERROR(write_file(files, line.etdump,
+  RETURN_IF_ERROR(write_file(files, line.etdump, line,
                              {ByteSpan(static_cast<const std::byte*>(dump.buf), dump.size)}));
   report.etdump_bytes = dump.size;
   return {};
@@ -163,15 +169,17 @@ Result<RunReport> run(const CommandLine& line, FileSystem& files) {
     if (!info.ok()) return info.status().annotate("the weights cannot be read");
   }
 
+  // Before anything is computed.
+  if (!line.etdump.empty()) RETURN_IF_ERROR(OutputFile::check(line.etdump, files_read(line)));
+
   std::unique_ptr<ValueFile> values;
   std::unique_ptr<Tracer> owned_tracer;
   if (!line.etdump.empty()) owned_tracer = std::make_unique<Tracer>();
   Tracer* const tracer = owned_tracer.get();
   if (!line.debug_buffer.empty()) {
-    if (files.info(line.debug_buffer).ok()) RETURN_IF_ERROR(files.remove_file(line.debug_buffer));
-    Result<std::unique_ptr<WritableFile>> file = files.create(line.debug_buffer);
-    if (!file.ok()) return file.status().annotate("the values could not be written");
-    values = std::make_unique<ValueFile>(*std::move(file));
+    ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> file,
+                     OutputFile::create(files, line.debug_buffer, files_read(line)));
+    values = std::make_unique<ValueFile>(std::move(file));
     tracer->set_data_sink(values.get());
     tracer->set_event_tracer_debug_level(
         executorch::runtime::EventTracerDebugLogLevel::kIntermediateOutputs);

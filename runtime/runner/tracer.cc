@@ -27,8 +27,8 @@ Result<size_t> ValueFile::write(const void* data, size_t size) {
 }
 
 Status ValueFile::finish() {
-  const Status closed = file_->close();
-  return status_.ok() ? closed : status_;
+  RETURN_IF_ERROR(status_);
+  return file_->finish();
 }
 
 Result<bool> Tracer::log_evalue(const EValue& value, executorch::runtime::LoggedEValueType type) {

@@ -10,10 +10,10 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
+#include <utility>
 
-#include "base/file.h"
 #include "base/status.h"
+#include "runtime/runner/output_file.h"
 
 namespace coreml_delegate::runner {
 
@@ -21,15 +21,15 @@ namespace coreml_delegate::runner {
 // fails, so a failure is kept for finish() and what follows it is dropped.
 class ValueFile : public executorch::etdump::DataSinkBase {
  public:
-  explicit ValueFile(std::unique_ptr<WritableFile> file) : file_(std::move(file)) {}
+  explicit ValueFile(std::unique_ptr<OutputFile> file) : file_(std::move(file)) {}
 
   executorch::runtime::Result<size_t> write(const void* data, size_t size) override;
   size_t get_used_bytes() const override { return used_; }
-  // Once, after the last value.
+  // Once, after the last value. Without it there is no file.
   Status finish();
 
  private:
-  std::unique_ptr<WritableFile> file_;
+  std::unique_ptr<OutputFile> file_;
   size_t used_ = 0;
   Status status_;
 };
