@@ -15,6 +15,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -25,6 +26,7 @@
 #include "inmemoryfs/disk.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/event_sink.h"
+#include "runtime/engine/helper/compile_helper.h"
 
 namespace coreml_delegate::engine {
 namespace {
@@ -371,28 +373,45 @@ inmemoryfs::InMemoryFileSystem read_package(const std::string& path) {
   return check(inmemoryfs::read_folder(real_file_system(), path));
 }
 
+HelperProcess helper_process(const std::string& program, int32_t timeout_s, int64_t memory_mb) {
+  if (timeout_s < 0 || memory_mb < 0 || memory_mb > std::numeric_limits<int32_t>::max()) {
+    raise(invalid_argument("a limit of the compile helper is out of range", program));
+  }
+  return {.program = program,
+          .timeout_seconds = timeout_s,
+          .memory_limit_bytes = memory_mb * 1'000'000};
+}
+
 PyModel load(const std::string& path, const std::string& function_name,
-             const std::string& numeric_mode, int32_t threads, const std::string& engine_name) {
+             const std::string& numeric_mode, int32_t threads, const std::string& engine_name,
+             const std::string& compile_helper, int32_t timeout_s, int64_t memory_mb) {
   Engine* const engine = check(find_engine(engine_name));
   const LoadOptions options = load_options(function_name, numeric_mode, threads);
+  const HelperProcess helper = helper_process(compile_helper, timeout_s, memory_mb);
   const inmemoryfs::InMemoryFileSystem files = read_package(path);
   Result<std::unique_ptr<Model>> model = internal_error("not loaded");
   {
     const py::gil_scoped_release unlocked;
-    model = engine->load_source({ModelKind::kPackage, &files, path}, options);
+    const ModelSource source{ModelKind::kPackage, &files, path};
+    model = helper.program.empty() ? engine->load_source(source, options)
+                                   : load_source_in_helper(helper, *engine, source, options);
   }
   return PyModel(check(std::move(model)));
 }
 
 void compile(const std::string& path, const std::string& folder, const std::string& function_name,
-             const std::string& numeric_mode, const std::string& engine_name) {
+             const std::string& numeric_mode, const std::string& engine_name,
+             const std::string& compile_helper, int32_t timeout_s, int64_t memory_mb) {
   Engine* const engine = check(find_engine(engine_name));
   const LoadOptions options = load_options(function_name, numeric_mode, 0);
+  const HelperProcess helper = helper_process(compile_helper, timeout_s, memory_mb);
   const inmemoryfs::InMemoryFileSystem files = read_package(path);
   Status status;
   {
     const py::gil_scoped_release unlocked;
-    status = engine->compile({ModelKind::kPackage, &files, path}, folder, options);
+    const ModelSource source{ModelKind::kPackage, &files, path};
+    status = helper.program.empty() ? engine->compile(source, folder, options)
+                                    : compile_in_helper(helper, *engine, source, folder, options);
   }
   check(status);
 }
@@ -444,9 +463,13 @@ PYBIND11_MODULE(_engine, module) {
            "(outputs, [(kind, name, type, start_ns, end_ns)], {name: intermediate value}).");
   module.def("load", &load, py::arg("path"), py::arg("function_name") = "",
              py::arg("numeric_mode") = "float32", py::arg("threads") = 0, py::arg("engine") = "",
+             py::arg("compile_helper") = "", py::arg("compile_helper_timeout_s") = 0,
+             py::arg("compile_helper_memory_mb") = 0,
              "Compiles and loads a function of the model package at `path`.");
   module.def("compile", &compile, py::arg("path"), py::arg("folder"), py::arg("function_name") = "",
              py::arg("numeric_mode") = "float32", py::arg("engine") = "",
+             py::arg("compile_helper") = "", py::arg("compile_helper_timeout_s") = 0,
+             py::arg("compile_helper_memory_mb") = 0,
              "Compiles a function into the existing empty folder.");
   module.def("load_compiled", &load_compiled, py::arg("folder"), py::arg("function_name") = "",
              py::arg("numeric_mode") = "float32", py::arg("threads") = 0, py::arg("engine") = "",

@@ -48,6 +48,10 @@ The delegate
   --compute-units UNITS    all, cpu_only, cpu_and_gpu, cpu_and_ne
   --numeric-mode MODE      float32, float16: how an engine off Apple platforms computes float16
   --threads N              of one execution; 0: the engine's choice
+  --compile-helper FILE    compile models in this program (//runtime:coreml_compile_helper) instead
+                           of here: for those that nobody vouches for
+  --compile-helper-timeout-s N   seconds that it may take for one; 0: 600
+  --compile-helper-memory-mb N   megabytes of memory that it may take; 0: no limit
   --warm-up-on-load        one execution with zeros while the method is loaded
 
   --verbose                the log of ExecuTorch and the delegate on standard error
@@ -193,6 +197,21 @@ constexpr std::array kOptions = {
            [](const std::string& value, CommandLine& line) -> Status {
              line.cache_verification = value;
              return {};
+           }},
+    Option{"--compile-helper",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.compile_helper = value;
+             return {};
+           }},
+    Option{"--compile-helper-timeout-s",
+           [](const std::string& value, CommandLine& line) {
+             return set_optional_int(value, "--compile-helper-timeout-s",
+                                     line.compile_helper_timeout_seconds);
+           }},
+    Option{"--compile-helper-memory-mb",
+           [](const std::string& value, CommandLine& line) {
+             return set_optional_int(value, "--compile-helper-memory-mb",
+                                     line.compile_helper_memory_megabytes);
            }},
     Option{"--engine",
            [](const std::string& value, CommandLine& line) -> Status {

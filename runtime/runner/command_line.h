@@ -48,6 +48,9 @@ struct CommandLine {
   std::optional<std::string> cache_dir;
   std::optional<int> cache_budget_megabytes;
   std::optional<std::string> cache_verification;
+  std::optional<std::string> compile_helper;
+  std::optional<int> compile_helper_timeout_seconds;
+  std::optional<int> compile_helper_memory_megabytes;
   bool warms_up_on_load = false;
 
   bool as_json = false;

@@ -32,6 +32,17 @@ TEST(CommandLineTest, BothSpellingsOfAnOption) {
   EXPECT_EQ(line->engine, std::nullopt);
 }
 
+TEST(CommandLineTest, TheCompileHelperAndItsLimits) {
+  const Result<CommandLine> line =
+      parse_command_line({"m.pte", "--compile_helper=/h", "--compile-helper-timeout-s", "30",
+                          "--compile-helper-memory-mb=500"});
+  ASSERT_TRUE(line.ok()) << line.status().to_string();
+  EXPECT_EQ(line->compile_helper, "/h");
+  EXPECT_EQ(line->compile_helper_timeout_seconds, 30);
+  EXPECT_EQ(line->compile_helper_memory_megabytes, 500);
+  EXPECT_FALSE(parse_command_line({"m.pte", "--compile-helper-timeout-s=-1"}).ok());
+}
+
 TEST(CommandLineTest, NamesOfOtherRunnersAreUnderstood) {
   const Result<CommandLine> line =
       parse_command_line({"--model_path", "m.pte", "--method_name", "decode", "--num_executions=7",

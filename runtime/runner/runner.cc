@@ -98,6 +98,9 @@ Result<Options> delegate_options(const CommandLine& line) {
   set_string("numeric_mode", line.numeric_mode);
   set_string("cache_dir", line.cache_dir);
   set_string("cache_verification", line.cache_verification);
+  set_string("compile_helper", line.compile_helper);
+  set("compile_helper_timeout_s", line.compile_helper_timeout_seconds);
+  set("compile_helper_memory_mb", line.compile_helper_memory_megabytes);
   set("threads", line.threads);
   set("cache_budget_mb", line.cache_budget_megabytes);
   if (line.warms_up_on_load) set("warm_up", std::optional<bool>(true));

@@ -142,6 +142,15 @@ def test_cache_folder(tmp_path) -> None:
     assert len(list((folder / "coreml-delegate-1" / "entries").iterdir())) == 1
 
 
+def test_compile_helper(tmp_path) -> None:
+    limits = ["--compile-helper-timeout-s", 100, "--compile-helper-memory-mb", 2000]
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert succeed(OURS, "--output", here)["outputs"]
+    assert succeed(OURS, "--output", there, "--compile-helper", "runtime/coreml_compile_helper", *limits)["outputs"]
+    np.testing.assert_array_equal(np.load(f"{there}0.npy"), np.load(f"{here}0.npy"))
+    assert "build //runtime:coreml_compile_helper" in refusal(OURS, "--compile-helper", tmp_path / "missing")
+
+
 def test_numeric_mode_reaches_the_engine(tmp_path) -> None:
     in_float32, in_float16 = (
         succeed(STOCK, "--seed", 1, "--numeric-mode", mode, "--compute-units", "cpu_only", "--engine", "portable")["outputs"][0]

@@ -30,13 +30,17 @@ void say(const std::string& text) {
   std::abort();
 }
 
-// Takes memory until the system has no more.
+// Takes memory until the system gives no more. Afterwards there is a little again, to answer with.
 void allocate_without_end() {
   constexpr size_t kSize = size_t{16} << 20;
-  for (;;) {
+  for (void* last = nullptr;;) {
     void* const memory =
         ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) return;
+    if (memory == MAP_FAILED) {
+      ::munmap(last, kSize);
+      return;
+    }
+    last = memory;
     for (size_t i = 0; i < kSize; i += 4096) static_cast<volatile char*>(memory)[i] = 1;
   }
 }

@@ -100,9 +100,8 @@ TEST_F(HelperProcessTest, GivesTheSameNumbersToTheLastBit) {
     const auto functions = here_->describe(source);
     ASSERT_TRUE(functions.ok()) << functions.status().to_string();
     for (const FunctionDescription& function : *functions) {
-      for (const NumericMode mode : {NumericMode::kFloat32, NumericMode::kFloat16}) {
-        SCOPED_TRACE(std::string(name) + " " + function.name +
-                     (mode == NumericMode::kFloat16 ? " float16" : " float32"));
+      for (const auto& [mode_name, mode] : kNumericModeNames) {
+        SCOPED_TRACE(std::string(name) + " " + function.name + " " + std::string(mode_name));
         LoadOptions options;
         options.function_name = function.name;
         options.compile.numeric_mode = mode;

@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from executorch.backends.apple.coreml.runtime import _library, cache
+from executorch.backends.apple.coreml.runtime import _compile_helper, _library, cache
 
 __all__ = [
     "DelegateError",
@@ -110,6 +110,9 @@ def set_options(
     cache_budget_mb: int | None = None,
     cache_verification: str | None = None,
     warm_up: bool | None = None,
+    compile_helper: bool | str | os.PathLike[str] | None = None,
+    compile_helper_timeout_s: int | None = None,
+    compile_helper_memory_mb: int | None = None,
 ) -> None:
     """Sets options for the methods loaded from now on, in the whole process; what is None stays as it is.
 
@@ -130,9 +133,15 @@ def set_options(
         cache_verification: When the checksums of a kept model are compared: "first_use" (in each process), "sampled", "full" (at every
             load) or "none"; "" for the default, "first_use".
         warm_up: Whether a method is executed once, with zeros, when it is loaded.
+        compile_helper: For programs that nobody vouches for: compile their models in a process of its own, so that what they do to the
+            compiler happens there (docs/engine.md). True, or the path of the program //runtime:coreml_compile_helper, at most 254
+            bytes; False for this process, the default.
+        compile_helper_timeout_s: Seconds that it may take for a model; 0 for the default, 600.
+        compile_helper_memory_mb: Megabytes (10^6 bytes) of memory that it may take; 0 for no limit, the default. Linux only.
 
     Raises:
         DelegateError: for an engine or value that does not exist. Options before it, in the order above, are set.
+        FileNotFoundError: if compile_helper is True and there is no such program.
     """
     strings = {"engine": engine, "compute_unit": compute_unit, "numeric_mode": numeric_mode}
     for key, value in strings.items():
@@ -152,6 +161,12 @@ def set_options(
         _check(_LIBRARY.coreml_delegate_set_bool_option(b"warm_up", int(warm_up)))
         global _warm_up
         _warm_up = warm_up
+    if compile_helper is not None:
+        _check(_LIBRARY.coreml_delegate_set_string_option(b"compile_helper", os.fsencode(_compile_helper.program(compile_helper))))
+    if compile_helper_timeout_s is not None:
+        _check(_LIBRARY.coreml_delegate_set_int_option(b"compile_helper_timeout_s", compile_helper_timeout_s))
+    if compile_helper_memory_mb is not None:
+        _check(_LIBRARY.coreml_delegate_set_int_option(b"compile_helper_memory_mb", compile_helper_memory_mb))
 
 
 @dataclasses.dataclass(frozen=True)

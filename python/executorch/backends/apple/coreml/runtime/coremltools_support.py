@@ -43,7 +43,9 @@ _SOURCE = "source.mlpackage"
 _options: dict[str, Any] = {}
 
 
-def enable_coremltools(*, numeric_mode: str = "float32", threads: int = 0) -> None:
+def enable_coremltools(
+    *, numeric_mode: str = "float32", threads: int = 0, compile_helper: bool | str | os.PathLike[str] = False
+) -> None:
     """Makes coremltools load and run models on this library's engine, in this process.
 
     Models loaded before keep what they had. Called again, it changes the options for models loaded from then on. On a Mac it does
@@ -52,10 +54,11 @@ def enable_coremltools(*, numeric_mode: str = "float32", threads: int = 0) -> No
     Args:
         numeric_mode: "float32" or "float16", as of ml_model.MLModel.
         threads: Threads of one prediction; 0 for the engine's choice.
+        compile_helper: Whether models are compiled in a process of their own, as of ml_model.MLModel.
     """
     if numeric_mode not in ("float32", "float16"):
         raise ValueError(f'numeric_mode is "float32" or "float16", not {numeric_mode!r}')
-    _options.update(numeric_mode=numeric_mode, threads=threads)
+    _options.update(numeric_mode=numeric_mode, threads=threads, compile_helper=compile_helper)
     if sys.platform == "darwin" or "coremltools.libcoremlpython" in sys.modules:
         return
     import coremltools

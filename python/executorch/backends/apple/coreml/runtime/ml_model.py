@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from executorch.backends.apple.coreml.runtime import _engine, features
+from executorch.backends.apple.coreml.runtime import _compile_helper, _engine, features
 
 __all__ = ["EngineError", "FeatureDescription", "MLModel", "MLState"]
 
@@ -89,9 +89,15 @@ class MLModel:
         numeric_mode: "float32" or "float16": whether float16 values are rounded after every operation.
         threads: Threads of one prediction; 0 for the engine's choice.
         engine: The name of an engine; the platform's default where empty.
+        compile_helper: For a package that nobody vouches for: compile it in a process of its own, so that what it does to the compiler
+            happens there (docs/engine.md). True, or the path of the program //runtime:coreml_compile_helper.
+        compile_helper_timeout_s: Seconds that this may take; 0 for 600.
+        compile_helper_memory_mb: Megabytes (10^6 bytes) of memory that it may take; 0 for no limit.
 
     Raises:
-        EngineError: for a package that is damaged or that the engine cannot execute.
+        EngineError: for a package that is damaged or that the engine cannot execute; with a compile_helper also for one on which the
+            compiler crashed (`code` engine_failure) or went beyond a limit (resource_exhausted).
+        FileNotFoundError: if compile_helper is True and there is no such program.
         ValueError: for compute units or a numeric mode that do not exist.
     """
 
@@ -104,6 +110,9 @@ class MLModel:
         numeric_mode: str = "float32",
         threads: int = 0,
         engine: str = "",
+        compile_helper: bool | str | os.PathLike[str] = False,
+        compile_helper_timeout_s: int = 0,
+        compile_helper_memory_mb: int = 0,
     ) -> None:
         units = str(getattr(compute_units, "name", compute_units)).upper()
         if units not in COMPUTE_UNITS:
@@ -112,7 +121,14 @@ class MLModel:
             raise ValueError(f'numeric_mode is "float32" or "float16", not {numeric_mode!r}')
         began = time.perf_counter_ns()
         self._model = _engine.load(
-            os.fspath(path), function_name=function_name or "", numeric_mode=numeric_mode, threads=threads, engine=engine
+            os.fspath(path),
+            function_name=function_name or "",
+            numeric_mode=numeric_mode,
+            threads=threads,
+            engine=engine,
+            compile_helper=_compile_helper.program(compile_helper),
+            compile_helper_timeout_s=compile_helper_timeout_s,
+            compile_helper_memory_mb=compile_helper_memory_mb,
         )
         self.load_duration_in_nano_seconds = time.perf_counter_ns() - began
         self.last_predict_duration_in_nano_seconds: int | None = None
@@ -183,7 +199,12 @@ class MLModel:
 
         The first call compiles a graph of its own, in which nothing is fused away; all values are in memory at once. Float16 values are
         rounded to float16 on reading in either numeric mode.
+
+        Raises:
+            ValueError: if the model was compiled by a compile_helper: such a graph has lost them.
         """
+        if not self._model.offers_intermediate_values:
+            raise ValueError("the model was compiled by a compile_helper and has lost its intermediate values; load it without one")
         _, _, values = self._model.inspect(self._convert(data), state=None if state is None else state._state, values=True)
         return values
 
