@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import tracemalloc
 import zipfile
 
 import hostile_texts
@@ -186,6 +187,38 @@ def test_parts_that_do_not_fit_together(refusal, tmp_path) -> None:
     os.mkfifo(tmp_path / "fifo.pte")
     for command in ("inspect", "run", "extract"):
         assert "no regular file" in refusal(command, tmp_path / "fifo.pte")
+
+
+def test_packages_that_are_damaged(refusal, tmp_path) -> None:
+    package = tmp_path / "add.mlpackage"
+    shutil.copytree(PACKAGES / "add.mlpackage", package)
+    specification = package / "Data" / "com.apple.CoreML" / "model.mlmodel"
+    whole = specification.read_bytes()
+    for content, words in ((b"", "its model is empty"), (whole[: len(whole) // 2], "cannot be read as a model package")):
+        specification.write_bytes(content)
+        assert words in refusal("inspect", package)
+        assert "cannot be run" in refusal("run", package)
+    specification.write_bytes(whole)
+    (package / "Manifest.json").write_text("[" * 100_000)
+    assert "cannot be read as a model package" in refusal("inspect", package)
+    assert "cannot be run" in refusal("run", package)
+
+
+def test_a_file_is_in_memory_once(tmp_path) -> None:
+    """And once as pages of the file, which the system can take back: ExecuTorch's reader alone holds three copies."""
+    size = 64 << 20
+
+    def edit(file) -> None:
+        file.program.backend_delegate_data[0].data = bytes(size)
+
+    path = program_surgery.change(OURS, tmp_path / "large.pte", edit)
+    tracemalloc.start()
+    try:
+        assert len(program_file.open_program(path).delegates()[0].processed) == size
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * size
 
 
 def test_file_names_that_are_not_utf8(coreml, refusal, tmp_path) -> None:

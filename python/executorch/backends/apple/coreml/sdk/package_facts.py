@@ -48,7 +48,9 @@ def read_package(path: Path) -> PackageFacts:
         specification = utils.load_spec(str(path))
     except Exception as error:  # coremltools raises whatever its parts do.
         raise ToolError(f"{path} cannot be read as a model package: {type(error).__name__}: {error}") from error
-    kind = specification.WhichOneof("Type") or "empty"
+    kind = specification.WhichOneof("Type")
+    if kind is None:
+        raise ToolError(f"{path} is damaged, its model is empty: copy or export it again")
     constants: collections.Counter[str] = collections.Counter()
     functions = []
     if kind == "mlProgram":

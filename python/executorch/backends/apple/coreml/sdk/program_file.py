@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import mmap
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,14 +99,15 @@ def open_program(path: str | Path) -> ProgramFile:
 def read_pte(path: Path) -> Any:
     """A .pte file as executorch.exir's PTEFile. ToolError for what is no program, or not whole."""
     files.check_file(path)
-    data = path.read_bytes()
-    if not is_program(data):
-        raise ToolError(f"{path} is no ExecuTorch program: its first bytes are not those of a .pte file")
+    with path.open("rb") as source:
+        if not is_program(source.read(8)):
+            raise ToolError(f"{path} is no ExecuTorch program: its first bytes are not those of a .pte file")
+        data = _Bytes(memoryview(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ)))
     _check_whole(path, data)
     from executorch.exir._serialize._program import deserialize_pte_binary
 
     try:
-        return deserialize_pte_binary(data)
+        return deserialize_pte_binary(data)  # type: ignore[arg-type]
     except Exception as error:  # The reader raises whatever its parts do.
         raise ToolError(f"{path} cannot be read as an ExecuTorch program: {type(error).__name__}: {error}") from error
 
@@ -124,12 +126,28 @@ def of_pte(file: Any, path: Path, size: int) -> ProgramFile:
     return ProgramFile(path=path, size=size, methods=methods, named_data=named)
 
 
-def _check_whole(path: Path, data: bytes) -> None:
+class _Bytes:
+    """The bytes of a file for ExecuTorch's reader, which slices off all behind the header and then each segment: were the first a copy too,
+    there would be three of the file in memory."""
+
+    def __init__(self, view: memoryview) -> None:
+        self._view = view
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    def __getitem__(self, wanted: slice) -> Any:
+        return _Bytes(self._view[wanted]) if wanted.stop is None else bytes(self._view[wanted])
+
+
+def _check_whole(path: Path, data: _Bytes) -> None:
     if data[_EXTENDED_HEADER_OFFSET : _EXTENDED_HEADER_OFFSET + 4] != _EXTENDED_HEADER:
         return
     if len(data) < 40:
         raise ToolError(f"{path} ends within its header: copy it again")
-    (length, program_size, segments, segment_size) = struct.unpack_from("<IQQQ", data, _EXTENDED_HEADER_OFFSET + 4)
+    (length, program_size, segments, segment_size) = struct.unpack(
+        "<IQQQ", data[_EXTENDED_HEADER_OFFSET + 4 : _EXTENDED_HEADER_OFFSET + 32]
+    )
     needed = segments + segment_size if length >= 32 and segments else max(program_size, segments)
     if needed > len(data):
         raise ToolError(f"{path} has {len(data)} bytes of {needed}: it was cut short, copy it again")

@@ -60,7 +60,7 @@ def _act(cache: Any, arguments: argparse.Namespace, output: Output) -> None:
             count = int(arguments.argument)
         except ValueError:
             count = -1
-        if count < 0:
+        if not 0 <= count < 1 << 63:
             raise ToolError(f"shrink takes a number of bytes, not {arguments.argument!r}")
         _show_removed(cache.evict_to(count, folder), output)
 
