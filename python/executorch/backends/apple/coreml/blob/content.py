@@ -17,7 +17,8 @@ MINOR_VERSION = 0
 # A dimension's max when it has no upper bound.
 UNBOUNDED = -1
 
-_CHUNK_BYTES = 8 << 20
+# Files are read in pieces of this size: larger ones are no faster, and would be what lowering a small model needs most memory for.
+_CHUNK_BYTES = 256 << 10
 
 
 class Kind(enum.IntEnum):
@@ -59,7 +60,7 @@ class Content(Protocol):
         """SHA-256, 32 bytes."""
 
     def chunks(self) -> Iterator[bytes | memoryview]:
-        """The bytes, in pieces of a few MiB."""
+        """The bytes, in pieces; those of a file on disk are small."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """From an edge program to a Core ML model on disk, through coremltools.
 
 This is the one place that touches coremltools' global state: the folder of its temporary files, its registry of converters (corrections.py),
-its passes (passes.py) and its progress bars. A lock serialises conversions, because coremltools itself keeps names and symbols in module
-variables. What a user of coremltools in the same process would notice is put back when a conversion ends.
+its passes (passes.py), functions that copy weights (lean_conversion.py) and its progress bars. A lock serialises conversions, because
+coremltools itself keeps names and symbols in module variables. What a user of coremltools in the same process would notice is put back when
+a conversion ends.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from coremltools.proto import Model_pb2
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
-from executorch.backends.apple.coreml.compiler import corrections, passes, torch_ops, weight_compression  # noqa: F401  torch_ops registers converters
+from executorch.backends.apple.coreml.compiler import corrections, lean_conversion, torch_ops, weight_compression  # noqa: F401  torch_ops registers converters
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.compiler.islands import Float32Islands
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
@@ -86,7 +87,7 @@ def exclusive_coremltools(folder: Path) -> Iterator[None]:
         restore.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=r".*of the source model, has been renamed to")
         restore.enter_context(corrections.installed())
-        restore.enter_context(passes.lean_float16_cast())
+        restore.enter_context(lean_conversion.lean_conversion())
         yield
 
 

@@ -30,6 +30,9 @@ NAMED_DATA_MINIMUM_BYTES = 64 << 10
 # Where weights start in the .pte: what the blob's inline files are aligned to as well.
 _ALIGNMENT = 64
 
+# A piece of a weight file in memory while the .pte is written.
+_COPIED_BYTES = 256 << 10
+
 
 class UnlinkedFile(FileBackedData):
     """File-backed data whose file has no name any more: the disk space goes with the last reference, however the process ends.
@@ -60,8 +63,8 @@ class UnlinkedFile(FileBackedData):
             return mapped[:]
 
     def write_to_file(self, outfile: io.BufferedIOBase) -> None:
-        for start in range(0, self._size, self._COPY_CHUNK_SIZE):
-            outfile.write(os.pread(self._file.fileno(), min(self._COPY_CHUNK_SIZE, self._size - start), start))
+        for start in range(0, self._size, _COPIED_BYTES):
+            outfile.write(os.pread(self._file.fileno(), min(_COPIED_BYTES, self._size - start), start))
 
     def close(self) -> None:
         self._file.close()

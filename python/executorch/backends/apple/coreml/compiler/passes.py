@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import coremltools as ct
 import numpy as np
 from coremltools.converters.mil.mil import Block, Operation, Var
 from coremltools.converters.mil.mil import Builder as mb
-from coremltools.converters.mil.mil.passes.defs.quantization import FP16ComputePrecision
 from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY, register_pass
 
 from executorch.backends.apple.coreml.compiler import quantization_passes
 
-_FLOAT16_MAX = float(np.finfo(np.float16).max)
+FLOAT16_MAX = float(np.finfo(np.float16).max)
 # From here on coremltools' cast to float16 makes infinity of a number; below, it keeps the op in float32.
 _SENTINEL = 1e38
 # Ops that hand a constant on as it is: a result beyond float16 becomes infinite as soon as a float16 op reads it.
@@ -36,7 +32,7 @@ def pipeline(names: tuple[str, ...] | None, precision: ct.precision) -> ct.PassP
     return made
 
 
-def _is_float32_constant(var: object) -> bool:
+def is_float32_constant(var: object) -> bool:
     is_constant = isinstance(var, Var) and var.op is not None and var.op.op_type == "const"
     return is_constant and getattr(var.val, "dtype", None) == np.float32
 
@@ -44,23 +40,23 @@ def _is_float32_constant(var: object) -> bool:
 def _limit(op: Operation, parameter: str) -> float:
     """The magnitude from which a finite constant of an op is a sentinel."""
     is_returned = any(output in op.enclosing_block.outputs for output in op.outputs)
-    return _FLOAT16_MAX if parameter in _HANDS_ON.get(op.op_type, ()) and not is_returned else _SENTINEL
+    return FLOAT16_MAX if parameter in _HANDS_ON.get(op.op_type, ()) and not is_returned else _SENTINEL
 
 
-def _may_exceed(value: np.ndarray, limit: float) -> bool:
+def may_exceed(value: np.ndarray, limit: float) -> bool:
     """Whether a magnitude may be above `limit`: False is certain, NaNs make it True. Takes no memory, which for a large weight matters."""
     return value.size > 0 and not (value.min() >= -limit and value.max() <= limit)
 
 
 def _bounded(value: np.ndarray, limit: float) -> np.ndarray | None:
     """The value with its sentinels brought into float16's range; None when it has none."""
-    if not _may_exceed(value, limit):
+    if not may_exceed(value, limit):
         return None
     magnitude = np.abs(value)
     sentinels = (magnitude > limit) & np.isfinite(value)
     if not np.any(sentinels):
         return None
-    return np.where(sentinels, np.copysign(np.float32(_FLOAT16_MAX), value), value).astype(np.float32)
+    return np.where(sentinels, np.copysign(np.float32(FLOAT16_MAX), value), value).astype(np.float32)
 
 
 class bound_float16_sentinels(AbstractGraphPass):
@@ -85,7 +81,7 @@ class bound_float16_sentinels(AbstractGraphPass):
             if op.op_type in ("const", "clip"):
                 continue
             for parameter, var in op.inputs.items():
-                if not _is_float32_constant(var):
+                if not is_float32_constant(var):
                     continue
                 value = _bounded(np.asarray(var.val), _limit(op, parameter))
                 if value is not None:
@@ -96,33 +92,6 @@ class bound_float16_sentinels(AbstractGraphPass):
         with block:
             fresh = mb.const(val=value if value.ndim else np.float32(value), before_op=op)
         block.replace_uses_of_var_after_op(anchor_op=fresh.op, old_var=var, new_var=fresh, end_op=op)
-
-
-def _overflows_float16(op: Operation) -> bool:
-    """Whether a constant of an op keeps the op in float32: one beyond float16, as coremltools has it, or a scale below it.
-
-    coremltools' own test makes six times the memory of each constant, more than anything else in a conversion.
-    """
-    if quantization_passes.has_scale_below_float16(op):
-        return True
-    for value in op.inputs.values():
-        for var in value if isinstance(value, (list, tuple)) else (value,):
-            if _is_float32_constant(var) and _may_exceed(np.asarray(var.val), _FLOAT16_MAX):
-                return bool(_overflows_float16_by_coremltools(op))
-    return False
-
-
-_overflows_float16_by_coremltools = FP16ComputePrecision.fp16_overflow
-
-
-@contextlib.contextmanager
-def lean_float16_cast() -> Iterator[None]:
-    """Within it, the cast to float16 takes no more memory than its results. Under conversion.py's lock."""
-    FP16ComputePrecision.fp16_overflow = staticmethod(_overflows_float16)
-    try:
-        yield
-    finally:
-        FP16ComputePrecision.fp16_overflow = staticmethod(_overflows_float16_by_coremltools)
 
 
 if _BOUND not in PASS_REGISTRY:
