@@ -4,7 +4,8 @@
     tools/bazel run -c opt //benchmarks/quantizer:models -- --models=classifier --modes=float16,w8a8
 
 Differences are l2-relative. "quantized" is the difference from the quantized PyTorch program, where there is one: compile specs quantize after
-conversion. Latencies are medians of one machine, to be compared with the float16 program's of the same table.
+conversion. "noise" is how far that program moves in PyTorch when the results of its nodes are rounded to the precision it is lowered with: a
+value that rounding carries across the border between two 8-bit steps moves by a whole step, which layer after layer makes more of. Latencies are medians of one machine, to be compared with the float16 program's of the same table.
 """
 
 from __future__ import annotations
@@ -66,6 +67,30 @@ MODELS: dict[str, Callable[[], Model]] = {
 }
 
 
+class _Rounding(torch.fx.Interpreter):
+    """Runs a quantized program with the floating-point result of every node rounded, to float16 or once more to float32 (a random half ulp)."""
+
+    def __init__(self, module: torch.fx.GraphModule, precision: ct.precision, seed: int) -> None:
+        super().__init__(module)
+        self._precision = precision
+        self._random = torch.Generator().manual_seed(seed)
+
+    def run_node(self, node: torch.fx.Node) -> Any:
+        result = super().run_node(node)
+        if not isinstance(result, torch.Tensor) or not result.is_floating_point():
+            return result
+        if self._precision == ct.precision.FLOAT16:
+            return result.half().float()
+        return result * (1 + 2**-24 * torch.randn(result.shape, generator=self._random))
+
+
+def noise(module: torch.fx.GraphModule, inputs: Inputs, precision: ct.precision) -> float:
+    """The largest difference that rounding makes in PyTorch: of one run in float16, of 8 in float32."""
+    expected = _tensor(module(*inputs))
+    runs = 1 if precision == ct.precision.FLOAT16 else 8
+    return max(relative(_tensor(_Rounding(module, precision, seed).run(*inputs)), expected) for seed in range(runs))
+
+
 def _pt2e(**options: Any) -> Callable[[Model], torch.nn.Module]:
     def quantize(model: Model) -> torch.nn.Module:
         config = LinearQuantizerConfig(
@@ -88,7 +113,6 @@ class Mode:
 MODES: dict[str, Mode] = {
     "float16": Mode(),
     "w8a8": Mode(quantize=_pt2e()),
-    # What of the difference is float16's: a value that rounds to the other side of an 8-bit step moves by the whole step.
     "w8a8 in float32": Mode(quantize=_pt2e(), specs=lambda model: {"compute_precision": ct.precision.FLOAT32}),
     "w8": Mode(quantize=_pt2e(activation_dtype=torch.float32)),
     "w4 per block": Mode(
@@ -138,10 +162,12 @@ def measure(name: str, model: Model, mode: Mode) -> str:
             method.execute(model.inputs)
             durations.append(time.perf_counter() - began)
         exact = f"{relative(actual, _tensor(module(*model.inputs))):.1e}" if mode.quantize else ""
+        precision = mode.specs(model).get("compute_precision", ct.precision.FLOAT16)
+        rounding = f"{noise(module, model.inputs, precision):.1e}" if mode.quantize else ""
         from_float = relative(actual, _tensor(model.module(*model.inputs)))
         accuracy = f"{model.accuracy(lambda x: method.execute((x,))[0]):.1f} %" if model.accuracy else ""
     latency = f"{statistics.median(durations) * 1e3:.2f} ms"
-    return f"  {name:14}{len(pte):>14,}{exact:>12}{from_float:>12.1e}{accuracy:>11}{latency:>12}"
+    return f"  {name:16}{len(pte):>14,}{exact:>12}{rounding:>12}{from_float:>12.1e}{accuracy:>11}{latency:>12}"
 
 
 def main(argv: list[str]) -> None:
@@ -151,7 +177,7 @@ def main(argv: list[str]) -> None:
     for model_name in _MODELS.value:
         model = MODELS[model_name]()
         print(f"\n{model_name}")
-        print(f"  {'':14}{'.pte bytes':>14}{'quantized':>12}{'float':>12}{'accuracy':>11}{'latency':>12}")
+        print(f"  {'':16}{'.pte bytes':>14}{'quantized':>12}{'noise':>12}{'float':>12}{'accuracy':>11}{'latency':>12}")
         for name in _MODES.value:
             print(measure(name, model, MODES[name]), flush=True)
 
