@@ -159,8 +159,14 @@ def test_profile(coreml, path) -> None:
     for index, seconds in enumerate(facts["delegate_seconds"]):
         assert seconds <= facts["method_seconds"][index]
         assert sum(o["seconds"][index] for o in facts["operations"]) <= seconds + slack
+        # Every part of the delegate's time is somebody's.
+        operations, engine = facts["operation_seconds"][index], facts["engine_seconds"][index]
+        assert operations == pytest.approx(sum(o["seconds"][index] for o in facts["operations"]))
+        assert operations + facts["between_seconds"][index] == pytest.approx(max(engine, operations))
+        assert engine + facts["beside_seconds"][index] == pytest.approx(seconds)
     text = succeed(coreml("profile", path, "-n", 1))
     assert "nothing is estimated" in text
+    assert "between them and waiting for a processor" in text
 
 
 # --- convert ---
