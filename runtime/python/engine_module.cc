@@ -355,9 +355,12 @@ class PyModel {
 };
 
 NumericMode numeric_mode_from(const std::string& name) {
-  if (name == "float32") return NumericMode::kFloat32;
-  if (name == "float16") return NumericMode::kFloat16;
-  raise(invalid_argument("numeric_mode is \"float32\" or \"float16\"", name));
+  std::string known;
+  for (const auto& [candidate, mode] : kNumericModeNames) {
+    if (candidate == name) return mode;
+    known += (known.empty() ? "" : ", ") + std::string(candidate);
+  }
+  raise(invalid_argument("numeric_mode is one of " + known, name));
 }
 
 LoadOptions load_options(const std::string& function_name, const std::string& numeric_mode,

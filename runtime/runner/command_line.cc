@@ -46,7 +46,7 @@ The delegate
   --cache-verification W   first_use, sampled, full or none: when their checksums are compared
   --engine NAME            coreml, portable
   --compute-units UNITS    all, cpu_only, cpu_and_gpu, cpu_and_ne
-  --numeric-mode MODE      float32, float16: how an engine off Apple platforms computes float16
+  --numeric-mode MODE      float32, float16, low_precision: how an engine off Apple platforms computes
   --threads N              of one execution; 0: the engine's choice
   --compile-helper FILE    compile models in this program (//runtime:coreml_compile_helper) instead
                            of here: for those that nobody vouches for

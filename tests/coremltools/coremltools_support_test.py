@@ -73,7 +73,7 @@ def test_values_that_do_not_fit_are_refused() -> None:
 def test_wrong_arguments_are_refused(tmp_path) -> None:
     with pytest.raises(ValueError, match=r"compute_units is one of ALL, .* not 'gpu'"):
         MLModel(PACKAGES / "add.mlpackage", "gpu")
-    with pytest.raises(ValueError, match='numeric_mode is "float32" or "float16"'):
+    with pytest.raises(ValueError, match="numeric_mode is one of float32, float16, low_precision, not "):
         MLModel(PACKAGES / "add.mlpackage", numeric_mode="half")
     with pytest.raises(ml_model.EngineError, match=r"nothing\.mlpackage"):
         MLModel(tmp_path / "nothing.mlpackage")

@@ -40,6 +40,19 @@ def _cast_first(node: torch.fx.Node) -> None:
     node.args = (cast, *node.args[1:])
 
 
+def _fill_of_result(node: torch.fx.Node) -> None:
+    """A tensor of integers filled with a fraction, which torch cuts: coremltools fills with the fraction, and goes on with it."""
+    dtype = node.meta["val"].dtype
+    if not dtype.is_floating_point and isinstance(node.args[1], float):
+        node.args = (node.args[0], int(node.args[1]) if dtype != torch.bool else bool(node.args[1]), *node.args[2:])
+
+
+def _float_bounds(node: torch.fx.Node) -> None:
+    """Bounds given as integers to a function of floats: coremltools hands them on as int32."""
+    if node.meta["val"].dtype.is_floating_point:
+        node.args = (node.args[0], *(float(bound) for bound in node.args[1:]))
+
+
 _POOLING = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
 
 
@@ -61,6 +74,8 @@ def _both_dialects(name: str, overload: str = "default") -> tuple[object, object
 _REWRITES: Mapping[object, Callable[[torch.fx.Node], None]] = {
     **{target: _with_stride for name in (*_POOLING, "max_pool2d_with_indices") for target in _both_dialects(name)},
     **{target: _cast_first for name, overloads in _WITH_DTYPE.items() for o in overloads for target in _both_dialects(name, o)},
+    **{target: _fill_of_result for name in ("full", "full_like") for target in _both_dialects(name)},
+    **{target: _float_bounds for target in _both_dialects("hardtanh")},
     **{target: _with_defaults for target in _both_dialects("cosine_similarity")},
 }
 

@@ -253,10 +253,25 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         reference=ET + "11722",
     ),
     Constraint(
-        code="extremes_of_bools",
-        ops=("aten.minimum", "aten.maximum", "aten.amin", "aten.amax", "aten.min", "aten.max"),
+        code="threshold",
+        ops=("aten.softplus",),
+        violated=argument_is_not("threshold", None, 20, 20.0),
+        reason="Core ML's softplus has no threshold; torch's default is where float32 sees no difference",
+    ),
+    Constraint(
+        code="bool_elements",
+        ops=("aten.gather", "aten.masked_fill"),
+        violated=lambda view: view.inputs[0].dtype == torch.bool,
+        reason="Core ML gathers and fills numbers only",
+    ),
+    Constraint(
+        code="order_of_bools",
+        ops=(
+            *("aten.minimum", "aten.maximum", "aten.amin", "aten.amax", "aten.min", "aten.max"),
+            *("aten.lt", "aten.le", "aten.gt", "aten.ge"),
+        ),
         violated=lambda view: any(tensor.dtype == torch.bool for tensor in view.inputs),
-        reason="Core ML's minimum and maximum take numbers only",
+        reason="Core ML compares the size of numbers only",
     ),
     Constraint(
         code="flattened_argument",

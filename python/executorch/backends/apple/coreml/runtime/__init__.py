@@ -122,8 +122,9 @@ def set_options(
         engine: The name of an engine that diagnose() lists; "" for the platform's default.
         compute_unit: "all", "cpu_only", "cpu_and_gpu" or "cpu_and_ne"; "" for what the program asks for. Off Apple platforms
             everything runs on the CPU.
-        numeric_mode: "float32" (float16 values are computed in float32) or "float16" (rounded to float16 after each
-            operation); "" for the default, "float32". docs/engine.md says what that means for results.
+        numeric_mode: "float32" (float16 values are computed in float32), "float16" (rounded to float16 after each operation) or
+            "low_precision" (what the program quantizes is computed in integers); "" for the default, "float32". docs/engine.md says what
+            that means for results.
         threads: Threads of one execution; 0 for the engine's choice.
         share_models: Whether programs of equal content share a compiled model. Each load then hashes its content, and a
             program loaded from bytes must live as long as any method that shares its model.

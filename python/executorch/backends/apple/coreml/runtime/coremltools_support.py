@@ -52,12 +52,12 @@ def enable_coremltools(
     nothing: coremltools has Core ML itself there.
 
     Args:
-        numeric_mode: "float32" or "float16", as of ml_model.MLModel.
+        numeric_mode: As of ml_model.MLModel.
         threads: Threads of one prediction; 0 for the engine's choice.
         compile_helper: Whether models are compiled in a process of their own, as of ml_model.MLModel.
     """
-    if numeric_mode not in ("float32", "float16"):
-        raise ValueError(f'numeric_mode is "float32" or "float16", not {numeric_mode!r}')
+    if numeric_mode not in ml_model.NUMERIC_MODES:
+        raise ValueError(f"numeric_mode is one of {', '.join(ml_model.NUMERIC_MODES)}, not {numeric_mode!r}")
     _options.update(numeric_mode=numeric_mode, threads=threads, compile_helper=compile_helper)
     if sys.platform == "darwin" or "coremltools.libcoremlpython" in sys.modules:
         return

@@ -31,6 +31,7 @@ __all__ = ["EngineError", "FeatureDescription", "MLModel", "MLState"]
 # A package, a state or a prediction was refused; `code`, `message` and `artifact` say why (docs/errors.md).
 EngineError = _engine.EngineError
 
+NUMERIC_MODES = ("float32", "float16", "low_precision")
 COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 
 
@@ -86,7 +87,8 @@ class MLModel:
         compute_units: "ALL", "CPU_ONLY", "CPU_AND_GPU" or "CPU_AND_NE", or the member of coremltools.ComputeUnit of that name. The
             portable engine computes on the CPU whatever is asked for.
         function_name: Of a package with several functions; the default function where None.
-        numeric_mode: "float32" or "float16": whether float16 values are rounded after every operation.
+        numeric_mode: "float32"; "float16", where float16 values are rounded after every operation; or "low_precision", where what the
+            program quantizes is computed with integers: fast, and not exact.
         threads: Threads of one prediction; 0 for the engine's choice.
         engine: The name of an engine; the platform's default where empty.
         compile_helper: For a package that nobody vouches for: compile it in a process of its own, so that what it does to the compiler
@@ -117,8 +119,8 @@ class MLModel:
         units = str(getattr(compute_units, "name", compute_units)).upper()
         if units not in COMPUTE_UNITS:
             raise ValueError(f"compute_units is one of {', '.join(COMPUTE_UNITS)}, not {compute_units!r}")
-        if numeric_mode not in ("float32", "float16"):
-            raise ValueError(f'numeric_mode is "float32" or "float16", not {numeric_mode!r}')
+        if numeric_mode not in NUMERIC_MODES:
+            raise ValueError(f'numeric_mode is one of {", ".join(NUMERIC_MODES)}, not {numeric_mode!r}')
         began = time.perf_counter_ns()
         self._model = _engine.load(
             os.fspath(path),

@@ -101,7 +101,7 @@ def _package(path: Path, given: Mapping[str, np.ndarray], function: str, seed: i
 
     def call() -> Mapping[str, np.ndarray]:
         with _refused(path, ml_model.EngineError):
-            return model.predict(inputs, state)  # type: ignore[return-value]
+            return model.predict_tensors(inputs, state)
 
     def inspect() -> list[tuple[str, str, str, int, int]]:
         with _refused(path, ml_model.EngineError):

@@ -93,7 +93,7 @@ class Package:
             model = ml_model.MLModel(path, function_name=self.function or None, numeric_mode=numeric_mode)
             state = model.make_state() if model.states else None
             if not all_values:
-                return dict(model.predict(inputs, state))  # type: ignore[arg-type]
+                return model.predict_tensors(inputs, state)
             return model.intermediate_values(inputs, state)
         except (ml_model.EngineError, ValueError) as error:
             raise ToolError(f"{self.what} cannot be run: {error}") from error

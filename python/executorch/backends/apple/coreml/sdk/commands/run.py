@@ -29,7 +29,10 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that running.prepare() takes."""
     add_input_arguments(parser)
     parser.add_argument(
-        "--numeric-mode", choices=("float32", "float16"), default="float32", help="whether float16 values are rounded"
+        "--numeric-mode",
+        choices=("float32", "float16", "low_precision"),
+        default="float32",
+        help="whether float16 values are rounded, or what is quantized is computed in integers",
     )
 
 
