@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from executorch.backends.apple.coreml.sdk import payload, program_file
 from executorch.backends.apple.coreml.sdk.commands.output import Output, size
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
     for model, folder in zip(found, folders, strict=True):
         if os.path.lexists(model.target(folder)):
             raise ToolError(f"{model.target(folder)} exists already: give another folder, or remove it")
-    written = [
+    written: list[dict[str, Any]] = [
         {"path": str(model.write(folder)), "method": delegate.method, "function": model.function, "size": model.size}
         for model, folder, delegate in zip(found, folders, chosen, strict=True)
     ]

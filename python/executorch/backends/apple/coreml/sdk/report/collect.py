@@ -103,7 +103,8 @@ def collect(path: Path, given: Mapping[str, np.ndarray] | None = None, settings:
     document["summary"] = _summary(document)
     document["compared"] = compared(document, earlier) if earlier else None
     document["findings"] = findings.of(document)
-    return finite(document)
+    plain: dict[str, Any] = finite(document)
+    return plain
 
 
 def read_earlier(path: Path) -> dict[str, Any]:
