@@ -1,7 +1,9 @@
 #include "runtime/engine/helper/compile_helper.h"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -15,6 +17,8 @@ namespace coreml_delegate::engine {
 namespace {
 
 using helper::ChildEnd;
+
+constexpr int32_t kLongestTimeout = std::numeric_limits<int32_t>::max() - 5;
 
 uint64_t now_ns() {
   return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -78,7 +82,7 @@ Result<std::string> run_helper(const HelperProcess& process, const Engine& engin
                             .compile = options.compile,
                             .threads = options.threads,
                             // Later than the one here, which has the better message.
-                            .timeout_seconds = timeout_of(process) + 5,
+                            .timeout_seconds = std::min(timeout_of(process), kLongestTimeout) + 5,
                             .memory_limit_bytes = process.memory_limit_bytes});
   command.insert(command.begin(), process.program);
   helper::ChildLimits limits{.timeout = std::chrono::seconds(timeout_of(process)),

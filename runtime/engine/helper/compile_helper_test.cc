@@ -14,6 +14,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <thread>
 
 #include "base/file.h"
@@ -249,7 +250,9 @@ class Timings : public EventSink {
 };
 
 TEST_F(CompileHelperTest, CompilesAndLoads) {
-  const HelperProcess helper{.program = kFakeHelper};
+  const HelperProcess helper{.program = kFakeHelper,
+                             .timeout_seconds = std::numeric_limits<int32_t>::max(),
+                             .memory_limit_bytes = std::numeric_limits<int64_t>::max()};
   Timings timings;
   LoadOptions options;
   options.events = &timings;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <memory>
 #include <new>
@@ -30,6 +31,9 @@ const std::string* out_of_memory = nullptr;
 
 // Ends the process: no library gets the chance to crash or hang in its destructors.
 [[noreturn]] void finish(std::string_view answer) {
+  // Another thread may run out of memory while this one answers: the first has the word.
+  static std::atomic_flag is_answering;
+  while (is_answering.test_and_set()) ::pause();
   while (!answer.empty()) {
     const ssize_t written = ::write(answer_descriptor, answer.data(), answer.size());
     if (written < 0 && errno == EINTR) continue;
