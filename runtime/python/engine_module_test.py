@@ -40,6 +40,9 @@ def test_description(package):
         ],
         "outputs": [{"name": "sum", "dtype": "float32", "shape": ((0, None), 3), "enumerated_shapes": []}],
         "states": [],
+        "images": {},
+        "default_values": {},
+        "classifier": None,
     }
     assert _engine.describe(package("range")) == [model.description]
 
