@@ -25,6 +25,7 @@ import torch
 import tqdm
 from coremltools.converters.mil.frontend.torch import ops as frontend_ops
 from coremltools.converters.mil.mil.passes import pass_pipeline
+from coremltools.optimize.coreml import _quantization_passes
 from coremltools.proto import Model_pb2
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
@@ -97,7 +98,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def _hide_progress_bars_unless_terminal() -> None:
     quiet = functools.partial(tqdm.tqdm, disable=None, leave=False)
-    for module in (frontend_ops, pass_pipeline):
+    for module in (frontend_ops, pass_pipeline, _quantization_passes):
         for name in ("_tqdm", "tqdm"):
             if hasattr(module, name):
                 setattr(module, name, quiet)
