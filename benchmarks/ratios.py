@@ -31,8 +31,15 @@ class Ratio:
         return self.high < goal
 
 
-def interleave(runners: Mapping[str, Callable[[], object]], *, rounds: int, warmup: int = 3, pause: float = 0.1) -> dict[str, np.ndarray]:
-    """Seconds per call, float64 [rounds], of each runner.
+def interleave(
+    runners: Mapping[str, Callable[[], object]],
+    *,
+    rounds: int,
+    warmup: int = 3,
+    pause: float = 0.1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, np.ndarray]:
+    """Seconds per call, float64 [rounds], of each runner, by `clock`.
 
     Before a timed call come `pause` seconds, in which the threads of the runner before fall asleep, and an untimed call, after which
     threads and caches are the runner's own again.
@@ -48,9 +55,9 @@ def interleave(runners: Mapping[str, Callable[[], object]], *, rounds: int, warm
             call = runners[name]
             time.sleep(pause)
             call()
-            began = time.perf_counter()
+            began = clock()
             call()
-            seconds[name][index] = time.perf_counter() - began
+            seconds[name][index] = clock() - began
     return seconds
 
 
