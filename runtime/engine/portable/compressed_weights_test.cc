@@ -60,7 +60,8 @@ struct Execution {
 };
 
 Execution run(const std::shared_ptr<ov::Model>& model) {
-  ov::CompiledModel compiled = core().compile_model(model, "CPU", compile_properties(1, false));
+  ov::CompiledModel compiled =
+      core().compile_model(model, "CPU", compile_properties(NumericMode::kFloat32, 1, false));
   ov::InferRequest request = compiled.create_infer_request();
   for (size_t input = 0; input < compiled.inputs().size(); ++input) {
     ov::Tensor x = request.get_input_tensor(input);
