@@ -27,7 +27,7 @@ def _is_inverse(dequantize: Operation, quantize: Operation) -> bool:
     """Whether quantize gives back the integers that dequantize was given, dtype included."""
     zero_points = (_value(op.zero_point) for op in (dequantize, quantize))
     first, second = (0 if value is None else value for value in zero_points)
-    return (
+    return bool(
         dequantize.input.dtype == quantize.outputs[0].dtype
         and np.array_equal(dequantize.scale.val, quantize.scale.val)
         and np.all(np.int32(first) == np.int32(second))
@@ -43,7 +43,7 @@ class int_op_canonicalization(optimize_quantization.int_op_canonicalization):
     """
 
     def match_pattern(self, op: Operation) -> tuple[Operation, Operation] | None:
-        matched = super().match_pattern(op)
+        matched: tuple[Operation, Operation] | None = super().match_pattern(op)
         if matched is None or matched[0].axis is not None or not _is_inverse(*matched):
             return None
         return matched
