@@ -195,6 +195,11 @@ HIGH_RANKS_LEFT = {
         torch.randn(24),
         {"aten.view_copy.default", "aten.sin.default"},
     ),
+    "other_dtype": (
+        lambda x: torch.sin(x).view(2, 1, 2, 1, 2, 3).view(torch.int32).reshape(-1) * 2,
+        torch.randn(24),
+        {"aten.view_copy.dtype"},
+    ),
     "returned": (lambda x: torch.sin(x).view(2, 1, 2, 1, 2, 3), torch.randn(24), {"aten.view_copy.default"}),
     "dynamic": (
         lambda x: torch.sin(x).view(x.shape[0], 2, 2, 2, 2, 3).permute(0, 1, 3, 2, 4, 5).reshape(x.shape[0], -1),

@@ -28,6 +28,8 @@ MAXIMUM_RANK = 5
 _KEEPS_ORDER = frozenset(
     {
         "aten::_unsafe_view",
+        "aten::alias",
+        "aten::alias_copy",
         "aten::clone",
         "aten::contiguous",
         "aten::reshape",
@@ -100,6 +102,8 @@ def takes(node: torch.fx.Node) -> bool:
     before, after = _static_shape(source.meta.get("val")), _static_shape(node.meta.get("val"))
     if before is None or after is None or (len(before) > MAXIMUM_RANK and source.op != "call_function"):
         return False
+    if source.meta["val"].dtype != node.meta["val"].dtype:
+        return False  # aten::view has an overload that reads the same bytes as another dtype.
     if _name(node.target) in _KEEPS_ORDER:
         return True
     permutation = _permutation(node, len(before))
