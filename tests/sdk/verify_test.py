@@ -11,13 +11,17 @@ import pytest
 import torch
 import verify_models
 import verify_mutations
+from coremltools.optimize.torch.quantization import LinearQuantizerConfig
 from coremltools.proto import Model_pb2
-from executorch.backends.apple.coreml.sdk import command_line, running, verify_reference
+from executorch.backends.apple.coreml.quantizer import CoreMLQuantizer
+from executorch.backends.apple.coreml.sdk import blame_mapping, command_line, running, verify_reference
 from executorch.backends.apple.coreml.sdk.audit import audit
 from executorch.backends.apple.coreml.sdk.errors import ToolError
 from executorch.backends.apple.coreml.sdk.verify import FACTOR, verify
-from executorch.backends.apple.coreml.sdk.verify_edge import lower, our_partitioner
+from executorch.backends.apple.coreml.sdk.verify_edge import capture, lower, op_name, our_partitioner
+from executorch.backends.apple.coreml.sdk.verify_package import open_packages
 from executorch.exir import to_edge_transform_and_lower
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 PROGRAMS = pathlib.Path("tests/end_to_end/testdata")
 STOCK = PROGRAMS / "stock_sin.pte"
@@ -203,6 +207,38 @@ def test_a_tolerance_below_rounding_blames_no_operation(files) -> None:
     blame = verify(files.program, files.exported, numeric_modes=("float16",), tolerance=1e-9).modes[0].blame
     assert blame.kind == "accumulated"
     assert "rounding adds up" in str(blame)
+
+
+class Residual(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = torch.nn.Linear(16, 16), torch.nn.Linear(16, 16)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.one(x) + self.two(x) * 3)
+
+
+# A pass of coremltools gives the operands of a quantized sum other scales, and takes that back behind it.
+def test_a_quantized_sum_with_other_scales_is_no_fault(tmp_path) -> None:
+    torch.manual_seed(0)
+    inputs = (torch.randn(8, 16),)
+    prepared = prepare_pt2e(torch.export.export(Residual().eval(), inputs).module(), CoreMLQuantizer(LinearQuantizerConfig()))
+    prepared(*inputs)
+    exported = torch.export.export(convert_pt2e(prepared), inputs)
+    path = tmp_path / "residual.pte"
+    path.write_bytes(lower(exported, our_partitioner("iOS17", "float32")))
+    with open_packages(path, "forward") as (package,):
+        names = [operation.name for operation in package.operations]
+        edge = capture(exported, names=names, target="iOS17", precision="float32")
+        mapping = blame_mapping.map_package(edge, package)
+    unmapped = {
+        op_name(node).split(".")[1]
+        for node in edge.program.graph.nodes
+        if node.op == "call_function" and node not in mapping.operations
+    }
+    assert unmapped >= {"dequantize_per_tensor", "add"}
+    blame = verify(path, exported, numeric_modes=("float32",), tolerance=1e-9).modes[0].blame
+    assert blame is None or blame.kind == "accumulated", str(blame)
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ own, the debug handles that travel with the package say which node it was.
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
 import re
 from collections.abc import Sequence
 
 import torch
 
-from executorch.backends.apple.coreml.sdk.verify_edge import EdgeProgram, Node
+from executorch.backends.apple.coreml.sdk.verify_edge import EdgeProgram, Node, op_name
 from executorch.backends.apple.coreml.sdk.verify_package import Operation, Package
 
 _DTYPE_SUFFIX = re.compile(r"(_cast_[a-z]+\d*|_to_[a-z]+\d+)(_\d+)?$")
@@ -64,8 +65,39 @@ def map_package(edge: EdgeProgram, package: Package) -> Mapping:
     if _handles_agree(found, package):
         for node, operation in _by_handle(edge, package, found, taken):
             found[node] = operation
+    for node in _rescaled(found):
+        found.pop(node, None)
     ordered = dict(sorted(found.items(), key=lambda item: order[item[0]]))
     return Mapping(ordered, {operation.name: operation for operation in package.operations})
+
+
+def _rescaled(found: dict[Node, Operation]) -> set[Node]:
+    """Nodes whose values a pass has multiplied: from a dequantize that got another scale up to the quantize that divides by as much.
+
+    coremltools does that to sums and products of quantized values (distributive_quantized_binary_op_scale_normalization); it is right as a
+    whole, and the integers behind it are those of the edge program.
+    """
+    reached: set[Node] = set()
+    waiting = [node for node, operation in found.items() if _has_other_scale(node, operation)]
+    while waiting:
+        node = waiting.pop()
+        if node in reached or op_name(node).startswith("quantized_decomposed.quantize"):
+            continue
+        reached.add(node)
+        waiting += node.users
+    return reached
+
+
+def _has_other_scale(node: Node, operation: Operation) -> bool:
+    if (
+        operation.type != "dequantize"
+        or operation.scale is None
+        or not op_name(node).startswith("quantized_decomposed.dequantize_per_tensor")
+    ):
+        return False
+    scale = node.args[1]
+    # Float16 holds a scale to 2^-11.
+    return isinstance(scale, float) and not math.isclose(scale, operation.scale, rel_tol=2**-9)
 
 
 def items(node: Node) -> dict[int, Node]:

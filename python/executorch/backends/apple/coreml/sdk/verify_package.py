@@ -33,6 +33,8 @@ class Operation:
     shape: tuple[int | None, ...]
     # Names of the values it reads, constants left out.
     reads: tuple[str, ...]
+    # Of quantize and dequantize with one constant scale.
+    scale: float | None = None
 
     @property
     def size(self) -> int:
@@ -200,10 +202,10 @@ def _function(specification: Any, name: str) -> tuple[str, Any]:
 def _operations(block: Any) -> Iterator[Operation]:
     from coremltools.proto import MIL_pb2
 
-    constants = set()
+    constants = {}
     for index, operation in enumerate(block.operations):
         if operation.type == "const":
-            constants.add(operation.outputs[0].name)
+            constants[operation.outputs[0].name] = operation.attributes["val"]
             continue
         reads = [a.name for argument in operation.inputs.values() for a in argument.arguments if a.name and a.name not in constants]
         for output in operation.outputs:
@@ -211,7 +213,23 @@ def _operations(block: Any) -> Iterator[Operation]:
                 continue
             tensor = output.type.tensorType
             shape = tuple(d.constant.size if d.WhichOneof("dimension") == "constant" else None for d in tensor.dimensions)
-            yield Operation(index, operation.type, output.name, MIL_pb2.DataType.Name(tensor.dataType), shape, tuple(reads))
+            dtype = MIL_pb2.DataType.Name(tensor.dataType)
+            yield Operation(index, operation.type, output.name, dtype, shape, tuple(reads), _scale(operation, constants))
+
+
+def _scale(operation: Any, constants: Mapping[str, Any]) -> float | None:
+    """The constant scale of a quantize or dequantize, where it is one number that stands in the specification."""
+    arguments = operation.inputs["scale"].arguments if "scale" in operation.inputs else ()
+    if operation.type not in ("quantize", "dequantize") or len(arguments) != 1:
+        return None
+    value = arguments[0].value if arguments[0].WhichOneof("binding") == "value" else constants.get(arguments[0].name)
+    if value is None or value.type.tensorType.rank != 0 or value.WhichOneof("value") != "immediateValue":
+        return None
+    tensor = value.immediateValue.tensor
+    if tensor.floats.values:
+        return float(tensor.floats.values[0])
+    stored = tensor.bytes.values
+    return float(np.frombuffer(stored, np.float16)[0]) if len(stored) == 2 else None
 
 
 def _link(source: str, target: str) -> str:
