@@ -5,7 +5,9 @@
 
 Differences are l2-relative. "quantized" is the difference from the quantized PyTorch program, where there is one: compile specs quantize after
 conversion. "noise" is how far that program moves in PyTorch when the results of its nodes are rounded to the precision it is lowered with: a
-value that rounding carries across the border between two 8-bit steps moves by a whole step, which layer after layer makes more of. Latencies are medians of one machine, to be compared with the float16 program's of the same table.
+value that rounding carries across the border between two 8-bit steps moves by a whole step, which layer after layer makes more of. "low
+precision" is the difference from the quantized program in that numeric mode, with its latency. Latencies are medians of one machine, to be
+compared with the float16 program's of the same table.
 """
 
 from __future__ import annotations
@@ -19,10 +21,10 @@ from typing import Any
 
 import coremltools as ct
 import digits
-import executorch.backends.apple.coreml.runtime  # noqa: F401  (registers the delegate)
 import torch
 from absl import app, flags
 from coremltools.optimize.torch.quantization import LinearQuantizerConfig, ModuleLinearQuantizerConfig
+from executorch.backends.apple.coreml import runtime as coreml_runtime
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.backends.apple.coreml.quantizer import CoreMLQuantizer
@@ -60,10 +62,20 @@ def _minilm() -> Model:
     return Model(module, inputs, None, 32, 2048, (r".*\.layer\.\d+\.output",))
 
 
+def _vision(name: str) -> Model:
+    import model_zoo
+
+    module, inputs = model_zoo.MODELS[name].build()
+    return Model(module, inputs, None, 16, 2048)
+
+
 MODELS: dict[str, Callable[[], Model]] = {
     "classifier": lambda: _digits(digits.Classifier),
     "residual": lambda: _digits(digits.Residual),
     "minilm": _minilm,
+    # With random weights: for their latency.
+    "resnet18": lambda: _vision("resnet18"),
+    "mobilenet_v2": lambda: _vision("mobilenet_v2"),
 }
 
 
@@ -130,7 +142,7 @@ MODES: dict[str, Mode] = {
     "6-bit tables": Mode(specs=lambda model: {"op_palettizer_config": {"nbits": 6, "weight_threshold": model.threshold}}),
 }
 
-_MODELS = flags.DEFINE_list("models", list(MODELS), "Which models.")
+_MODELS = flags.DEFINE_list("models", ["classifier", "residual", "minilm"], f"Which models, of {', '.join(MODELS)}.")
 _MODES = flags.DEFINE_list("modes", list(MODES), "Which kinds of quantization.")
 _ROUNDS = flags.DEFINE_integer("rounds", 20, "Timed executions of each program.")
 
@@ -154,20 +166,27 @@ def measure(name: str, model: Model, mode: Mode) -> str:
         module = mode.quantize(model) if mode.quantize else model.module
         pte = lower(module, model.inputs, mode.target, mode.specs(model))
         program = Runtime.get().load_program(pte)
-        method = program.load_method("forward")
-        actual = method.execute(model.inputs)[0].clone()
-        durations = []
+        methods = {}
+        for numeric_mode in ("float32", "low_precision"):
+            coreml_runtime.set_options(numeric_mode=numeric_mode)
+            methods[numeric_mode] = program.load_method("forward")
+        method = methods["float32"]
+        actual, integers = (m.execute(model.inputs)[0].clone() for m in methods.values())
+        durations: dict[str, list[float]] = {numeric_mode: [] for numeric_mode in methods}
         for _ in range(_ROUNDS.value):
-            began = time.perf_counter()
-            method.execute(model.inputs)
-            durations.append(time.perf_counter() - began)
+            for numeric_mode, timed in methods.items():
+                began = time.perf_counter()
+                timed.execute(model.inputs)
+                durations[numeric_mode].append(time.perf_counter() - began)
         exact = f"{relative(actual, _tensor(module(*model.inputs))):.1e}" if mode.quantize else ""
         precision = mode.specs(model).get("compute_precision", ct.precision.FLOAT16)
         rounding = f"{noise(module, model.inputs, precision):.1e}" if mode.quantize else ""
         from_float = relative(actual, _tensor(model.module(*model.inputs)))
         accuracy = f"{model.accuracy(lambda x: method.execute((x,))[0]):.1f} %" if model.accuracy else ""
-    latency = f"{statistics.median(durations) * 1e3:.2f} ms"
-    return f"  {name:16}{len(pte):>14,}{exact:>12}{rounding:>12}{from_float:>12.1e}{accuracy:>11}{latency:>12}"
+        expected = _tensor(module(*model.inputs))
+    latency, low_latency = (f"{statistics.median(times) * 1e3:.2f} ms" for times in durations.values())
+    low = f"{relative(integers, expected):.1e}" if mode.quantize else ""
+    return f"  {name:16}{len(pte):>14,}{exact:>12}{rounding:>12}{from_float:>12.1e}{accuracy:>11}{latency:>12}{low:>14}{low_latency:>12}"
 
 
 def main(argv: list[str]) -> None:
@@ -177,7 +196,9 @@ def main(argv: list[str]) -> None:
     for model_name in _MODELS.value:
         model = MODELS[model_name]()
         print(f"\n{model_name}")
-        print(f"  {'':16}{'.pte bytes':>14}{'quantized':>12}{'noise':>12}{'float':>12}{'accuracy':>11}{'latency':>12}")
+        print(
+            f"  {'':16}{'.pte bytes':>14}{'quantized':>12}{'noise':>12}{'float':>12}{'accuracy':>11}{'latency':>12}{'low precision':>14}{'latency':>12}"
+        )
         for name in _MODES.value:
             print(measure(name, model, MODES[name]), flush=True)
 
