@@ -123,7 +123,7 @@ MANY: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     ),
     "maximum_int_float": (torch.maximum, (INTEGERS, X)),
     "minimum_bools": (torch.minimum, (B, C)),
-    "softplus_threshold": (lambda x: F.softplus(x, 2, 1), (X,)),
+    "softplus_of_a_low_threshold": (lambda x: F.softplus(x, 2, 1), (X,)),
     "hardtanh_integers": (lambda x: F.hardtanh(x, -1, 2), (X,)),
     "gather_bools": (lambda x: torch.gather(x, 1, torch.tensor([[0, 1], [1, 0], [0, 0]])), (B,)),
     "masked_fill_bools": (lambda x, y: x.masked_fill(y, False), (B, C)),
