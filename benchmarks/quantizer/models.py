@@ -165,11 +165,11 @@ def measure(name: str, model: Model, mode: Mode) -> str:
     with torch.no_grad():
         module = mode.quantize(model) if mode.quantize else model.module
         pte = lower(module, model.inputs, mode.target, mode.specs(model))
-        program = Runtime.get().load_program(pte)
         methods = {}
         for numeric_mode in ("float32", "low_precision"):
             coreml_runtime.set_options(numeric_mode=numeric_mode)
-            methods[numeric_mode] = program.load_method("forward")
+            # Of a program of its own: one program gives the same method again.
+            methods[numeric_mode] = Runtime.get().load_program(pte).load_method("forward")
         method = methods["float32"]
         actual, integers = (m.execute(model.inputs)[0].clone() for m in methods.values())
         durations: dict[str, list[float]] = {numeric_mode: [] for numeric_mode in methods}
