@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/logging.h"
+#include "runtime/engine/option_names.h"
 
 namespace coreml_delegate {
 namespace {
@@ -14,13 +15,6 @@ using executorch::runtime::BackendOption;
 using executorch::runtime::kMaxOptionValueLength;
 using StringValue = std::array<char, kMaxOptionValueLength>;
 
-constexpr std::pair<std::string_view, engine::ComputeUnits> kComputeUnits[] = {
-    {"all", engine::ComputeUnits::kAll},
-    {"cpu_only", engine::ComputeUnits::kCpuOnly},
-    {"cpu_and_gpu", engine::ComputeUnits::kCpuAndGpu},
-    {"cpu_and_ne", engine::ComputeUnits::kCpuAndNeuralEngine},
-};
-constexpr auto& kNumericModes = engine::kNumericModeNames;
 constexpr std::pair<std::string_view, assets::Verification> kVerifications[] = {
     {"first_use", assets::Verification::kFirstUse},
     {"sampled", assets::Verification::kSampled},
@@ -72,21 +66,13 @@ Result<int32_t> amount_value(const BackendOption& option, std::string_view unit)
 template <typename T, size_t N>
 Result<T> parse_name(const std::pair<std::string_view, T> (&names)[N], std::string_view name,
                      std::string_view option) {
+  if (const std::optional<T> value = engine::value_of(names, name)) return *value;
   std::string known;
   for (const auto& [candidate, value] : names) {
-    if (candidate == name) return value;
     known += (known.empty() ? "" : ", ") + std::string(candidate);
   }
   return invalid_argument("there is no value \"" + std::string(name) + "\"; there are: " + known,
                           std::string(option));
-}
-
-template <typename T, size_t N>
-std::string_view name_of(const std::pair<std::string_view, T> (&names)[N], T value) {
-  for (const auto& [name, candidate] : names) {
-    if (candidate == value) return name;
-  }
-  return "";
 }
 
 // Where an empty string takes the option back and where it is no value.
@@ -109,12 +95,12 @@ Result<bool> apply(const BackendOption& option, EmptyString empty, DelegateOptio
     if (key == "compute_unit") {
       options.compute_units.reset();
       if (!clears) {
-        ASSIGN_OR_RETURN(options.compute_units, parse_name(kComputeUnits, name, key));
+        ASSIGN_OR_RETURN(options.compute_units, parse_name(engine::kComputeUnitNames, name, key));
       }
     } else {
       options.numeric_mode.reset();
       if (!clears) {
-        ASSIGN_OR_RETURN(options.numeric_mode, parse_name(kNumericModes, name, key));
+        ASSIGN_OR_RETURN(options.numeric_mode, parse_name(engine::kNumericModeNames, name, key));
       }
     }
     return true;
@@ -275,8 +261,9 @@ Status read_option(const DelegateOptions& options, BackendOption& option) {
   } else if (key == "cache_budget_mb") {
     option.value = static_cast<int>(options.cache_budget_mb.value_or(0));
   } else if (key == "cache_verification") {
-    give_string(options.cache_verification ? name_of(kVerifications, *options.cache_verification)
-                                           : "");
+    give_string(options.cache_verification
+                    ? engine::name_of(kVerifications, *options.cache_verification)
+                    : "");
   } else if (key == "compile_helper") {
     give_string(options.compile_helper.value_or(""));
   } else if (key == "compile_helper_timeout_s") {
@@ -309,15 +296,15 @@ Result<DelegateOptions> parse_compile_specs(
 }
 
 Result<engine::ComputeUnits> parse_compute_units(std::string_view name) {
-  return parse_name(kComputeUnits, name, "compute_units");
+  return parse_name(engine::kComputeUnitNames, name, "compute_units");
 }
 
 std::string_view compute_units_name(engine::ComputeUnits units) {
-  return name_of(kComputeUnits, units);
+  return engine::name_of(engine::kComputeUnitNames, units);
 }
 
 std::string_view numeric_mode_name(engine::NumericMode mode) {
-  return name_of(kNumericModes, mode);
+  return engine::name_of(engine::kNumericModeNames, mode);
 }
 
 }  // namespace coreml_delegate

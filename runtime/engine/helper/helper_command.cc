@@ -3,8 +3,11 @@
 #include <array>
 #include <charconv>
 #include <limits>
+#include <optional>
 #include <string_view>
 #include <utility>
+
+#include "runtime/engine/option_names.h"
 
 namespace coreml_delegate::engine::helper {
 namespace {
@@ -19,30 +22,11 @@ constexpr std::array kTexts = {
     Text{"--output", &HelperCommand::output},   Text{"--function", &HelperCommand::function},
 };
 
-constexpr std::pair<std::string_view, ComputeUnits> kComputeUnits[] = {
-    {"all", ComputeUnits::kAll},
-    {"cpu_only", ComputeUnits::kCpuOnly},
-    {"cpu_and_gpu", ComputeUnits::kCpuAndGpu},
-    {"cpu_and_ne", ComputeUnits::kCpuAndNeuralEngine},
-};
-
-template <typename T, size_t N>
-std::string name_of(const std::pair<std::string_view, T> (&names)[N], T value) {
-  for (const auto& [name, candidate] : names) {
-    if (candidate == value) return std::string(name);
-  }
-  return "";
-}
-
 template <typename T, size_t N>
 bool set_named(const std::pair<std::string_view, T> (&names)[N], std::string_view name, T& value) {
-  for (const auto& [candidate, named] : names) {
-    if (candidate == name) {
-      value = named;
-      return true;
-    }
-  }
-  return false;
+  const std::optional<T> found = value_of(names, name);
+  if (found) value = *found;
+  return found.has_value();
 }
 
 template <typename T>
@@ -59,7 +43,7 @@ bool set(std::string_view name, std::string_view value, HelperCommand& command) 
     }
   }
   if (name == "--compute-units") {
-    return set_named(kComputeUnits, value, command.compile.compute_units);
+    return set_named(kComputeUnitNames, value, command.compile.compute_units);
   }
   if (name == "--numeric-mode") {
     return set_named(kNumericModeNames, value, command.compile.numeric_mode);
@@ -78,8 +62,8 @@ std::vector<std::string> to_arguments(const HelperCommand& command) {
     arguments.push_back(std::string(name) + "=" + value);
   };
   for (const Text& text : kTexts) add(text.name, command.*text.member);
-  add("--compute-units", name_of(kComputeUnits, command.compile.compute_units));
-  add("--numeric-mode", name_of(kNumericModeNames, command.compile.numeric_mode));
+  add("--compute-units", std::string(name_of(kComputeUnitNames, command.compile.compute_units)));
+  add("--numeric-mode", std::string(name_of(kNumericModeNames, command.compile.numeric_mode)));
   add("--threads", std::to_string(command.threads));
   add("--timeout-seconds", std::to_string(command.timeout_seconds));
   add("--memory-limit-bytes", std::to_string(command.memory_limit_bytes));

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 #include <streambuf>
 #include <utility>
 #include <vector>
 
+#include "runtime/engine/option_names.h"
 #include "runtime/engine/portable/checksum.h"
 
 namespace coreml_delegate::engine::portable {
@@ -22,13 +24,6 @@ std::string to_hex(uint64_t value) {
   char text[17];
   snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(value));
   return text;
-}
-
-std::string_view name_of(NumericMode mode) {
-  for (const auto& [name, candidate] : kNumericModeNames) {
-    if (candidate == mode) return name;
-  }
-  return "";
 }
 
 // How far into its stream OpenVINO goes back, to fill its header in at the end.
@@ -167,7 +162,7 @@ Status write_compiled_folder(FileSystem& files, const std::string& folder,
   const nlohmann::json json = {
       {"format", kFormat},
       {"fingerprint", content.fingerprint},
-      {"numeric_mode", name_of(content.numeric_mode)},
+      {"numeric_mode", name_of(kNumericModeNames, content.numeric_mode)},
       {"graph_bytes", buffer.size()},
       {"graph_checksum", to_hex(buffer.checksum())},
       {"function", to_json(content.plan)},
@@ -222,12 +217,11 @@ Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::
                                folder);
   }
   const std::string mode = string_member("numeric_mode");
-  const auto* const named = std::find_if(std::begin(kNumericModeNames), std::end(kNumericModeNames),
-                                         [&](const auto& known) { return known.first == mode; });
-  if (named == std::end(kNumericModeNames)) {
+  const std::optional<NumericMode> named = value_of(kNumericModeNames, mode);
+  if (!named) {
     return corrupt_data("there is no numeric mode \"" + mode + "\"", folder);
   }
-  content.numeric_mode = named->second;
+  content.numeric_mode = *named;
 
   Result<Bytes> graph = files.map(graph_path);
   if (!graph.ok()) return missing(graph.status());
