@@ -21,8 +21,8 @@ GROUP = 32
 MINIMUM_ELEMENTS = 4096
 
 
-def ours(entry: model_zoo.Entry, bits: int, threads: int) -> Callable[[], Any]:
-    """The portable engine on the package that coremltools compresses."""
+def ours(entry: model_zoo.Entry, bits: int) -> Callable[[int], Callable[[], Any]]:
+    """The portable engine on the package that coremltools compresses, to be loaded for a number of threads."""
     import coremltools as ct
     from coremltools.optimize import coreml as cto
     from executorch.backends.apple.coreml.runtime import _engine
@@ -40,15 +40,19 @@ def ours(entry: model_zoo.Entry, bits: int, threads: int) -> Callable[[], Any]:
         )
         config = cto.OptimizationConfig(op_type_configs={"linear": four, "matmul": four})
     model = cto.linear_quantize_weights(model, config)
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "compressed.mlpackage"
-        model.save(str(path))
-        loaded = _engine.load(str(path), threads=threads)
-    feed = {
-        spec["name"]: np.ascontiguousarray(x.numpy().astype(spec["dtype"]))
-        for spec, x in zip(loaded.description["inputs"], inputs, strict=True)
-    }
-    return lambda: loaded.predict(feed)
+
+    def load(threads: int) -> Callable[[], Any]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "compressed.mlpackage"
+            model.save(str(path))
+            loaded = _engine.load(str(path), threads=threads)
+        feed = {
+            spec["name"]: np.ascontiguousarray(x.numpy().astype(spec["dtype"]))
+            for spec, x in zip(loaded.description["inputs"], inputs, strict=True)
+        }
+        return lambda: loaded.predict(feed)
+
+    return load
 
 
 def compress_openvino(model: Any, bits: int) -> int:

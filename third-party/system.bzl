@@ -123,3 +123,9 @@ def system_repositories():
         library = "sqlite",
         linkopts = ["-lsqlite3"],
     )
+    system_library(
+        name = "coreml_delegate_tbb",
+        debian_packages = ["libtbb-dev"],
+        headers = ["tbb/parallel_for.h"],
+        library = "tbb",
+    )

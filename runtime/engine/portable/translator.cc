@@ -19,6 +19,8 @@
 #include "runtime/engine/portable/pass_through.h"
 #include "runtime/engine/portable/random_values.h"
 #include "runtime/engine/portable/round_to_half.h"
+#include "runtime/engine/portable/winograd_convolution.h"
+#include "runtime/engine/portable/winograd_fusion.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -77,7 +79,10 @@ class FunctionTranslator {
     Translation& result = translation_;
     result.model = std::make_shared<ov::Model>(results_, parameters_, function_.name);
     settle_compressed_weights(result.model);
-    if (options_.numeric_mode != NumericMode::kFloat16) fuse_attention(result.model);
+    if (options_.numeric_mode != NumericMode::kFloat16) {
+      fuse_attention(result.model);
+      use_winograd_convolutions(result.model);
+    }
     result.origins = std::move(scope_.origins);
     return std::move(translation_);
   }
@@ -229,7 +234,8 @@ std::vector<std::shared_ptr<ov::Extension>> graph_extensions() {
           std::make_shared<ov::OpExtension<NonMaximumSuppression>>(),
           std::make_shared<ov::OpExtension<PassThrough>>(),
           std::make_shared<ov::OpExtension<RandomValues>>(),
-          std::make_shared<ov::OpExtension<RoundToHalf>>()};
+          std::make_shared<ov::OpExtension<RoundToHalf>>(),
+          std::make_shared<ov::OpExtension<WinogradConvolution>>()};
 }
 
 }  // namespace coreml_delegate::engine::portable
