@@ -1,58 +1,27 @@
 """The same weights compressed in a Core ML package and in an OpenVINO graph, to int8 or 4 bits.
 
-Symmetric, rounded to nearest: int8 with a scale for each output channel, of every convolution and linear layer; int4 with a scale for each
-32 elements of a row, of linear layers only (GPT-2's are matmul in MIL), as kernels for others do not exist on either side. It is what
-coremltools.optimize writes, and what nncf.compress_weights' INT8_SYM and INT4_SYM write.
+Symmetric, rounded to nearest: int8 with a scale for each output channel; int4 with a scale for each 32 elements of a row. It is what
+coremltools.optimize writes, and what nncf.compress_weights' INT8_SYM and INT4_SYM write. Kernels for compressed weights exist for products
+of matrices only: OpenVINO's convolutions are left dense for int4, and ours, which the package holds compressed, are expanded when it is loaded.
 """
 
 from __future__ import annotations
 
-import pathlib
-import tempfile
-from collections.abc import Callable
 from typing import Any
 
-import model_zoo
 import numpy as np
-import torch
 
 GROUP = 32
 # Smaller weights gain nothing.
 MINIMUM_ELEMENTS = 4096
 
 
-def ours(entry: model_zoo.Entry, bits: int) -> Callable[[int], Callable[[], Any]]:
-    """The portable engine on the package that coremltools compresses, to be loaded for a number of threads."""
-    import coremltools as ct
-    from coremltools.optimize import coreml as cto
-    from executorch.backends.apple.coreml.runtime import _engine
-
-    module, inputs = entry.build()
-    program = torch.export.export(module, inputs).run_decompositions()
-    model = ct.convert(program, minimum_deployment_target=ct.target.iOS18, skip_model_load=True)
-    if bits == 8:
-        config = cto.OptimizationConfig(
-            global_config=cto.OpLinearQuantizerConfig(mode="linear_symmetric", dtype="int8", weight_threshold=MINIMUM_ELEMENTS)
-        )
-    else:
-        four = cto.OpLinearQuantizerConfig(
-            mode="linear_symmetric", dtype="int4", granularity="per_block", block_size=GROUP, weight_threshold=MINIMUM_ELEMENTS
-        )
-        config = cto.OptimizationConfig(op_type_configs={"linear": four, "matmul": four})
-    model = cto.linear_quantize_weights(model, config)
-
-    def load(threads: int) -> Callable[[], Any]:
-        with tempfile.TemporaryDirectory() as folder:
-            path = pathlib.Path(folder) / "compressed.mlpackage"
-            model.save(str(path))
-            loaded = _engine.load(str(path), threads=threads)
-        feed = {
-            spec["name"]: np.ascontiguousarray(x.numpy().astype(spec["dtype"]))
-            for spec, x in zip(loaded.description["inputs"], inputs, strict=True)
-        }
-        return lambda: loaded.predict(feed)
-
-    return load
+def compile_options(bits: int) -> tuple[dict[str, Any], str]:
+    """Arguments of CoreMLBackend.generate_compile_specs(), and the deployment target that they need."""
+    config: dict[str, Any] = {"mode": "linear_symmetric", "dtype": f"int{bits}", "weight_threshold": MINIMUM_ELEMENTS}
+    if bits == 4:
+        config |= {"granularity": "per_block", "block_size": GROUP}
+    return {"op_linear_quantizer_config": config}, "iOS18" if bits == 4 else "iOS16"
 
 
 def compress_openvino(model: Any, bits: int) -> int:

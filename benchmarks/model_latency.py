@@ -50,7 +50,7 @@ _WEIGHTS = flags.DEFINE_enum(
     "weights",
     "dense",
     ["dense", "int8", "int4"],
-    "Compressed ones run on the engine itself and against OpenVINO only (compressed_weights.py).",
+    "Compressed ones run against OpenVINO only (compressed_weights.py).",
 )
 
 # Peer -> the goal for its ratio on each model, where there is one.
@@ -87,9 +87,10 @@ def ours(entry: model_zoo.Entry, precision: str) -> Loader:
     from executorch.backends.apple.coreml.compiler import CoreMLBackend
     from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 
-    target = getattr(ct.target, entry.deployment_target) if entry.deployment_target else None
-    options = {"minimum_deployment_target": target} if target else {}
-    specs = CoreMLBackend.generate_compile_specs(compute_precision=ct.precision(precision), **options)
+    compression, needed = compressed_weights.compile_options(_bits()) if _bits() else ({}, None)
+    target = entry.deployment_target or needed
+    options = {"minimum_deployment_target": getattr(ct.target, target)} if target else {}
+    specs = CoreMLBackend.generate_compile_specs(compute_precision=ct.precision(precision), **options, **compression)
     partitioner = CoreMLPartitioner(compile_specs=specs, take_over_mutable_buffer=entry.stateful)
     return _executorch(entry, partitioner)
 
@@ -124,7 +125,7 @@ def openvino(entry: model_zoo.Entry) -> Loader:
 
     module, inputs = entry.build()
     model = ov.convert_model(module, example_input=inputs, input=[list(x.shape) for x in inputs])
-    if _WEIGHTS.value != "dense":
+    if _bits():
         compressed_weights.compress_openvino(model, _bits())
     arrays = [x.numpy() for x in inputs]
 
@@ -135,7 +136,7 @@ def openvino(entry: model_zoo.Entry) -> Loader:
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": 1,
         }
-        if _WEIGHTS.value != "dense":
+        if _bits():
             # The same arithmetic on both sides: by default OpenVINO rounds activations to int8 beside compressed weights.
             options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
         compiled = ov.Core().compile_model(model, "CPU", options)
@@ -146,7 +147,8 @@ def openvino(entry: model_zoo.Entry) -> Loader:
 
 
 def _bits() -> int:
-    return {"int8": 8, "int4": 4}[_WEIGHTS.value]
+    """Of a compressed weight; 0 for dense ones."""
+    return {"dense": 0, "int8": 8, "int4": 4}[_WEIGHTS.value]
 
 
 def torch_eager(entry: model_zoo.Entry) -> Loader:
@@ -167,20 +169,17 @@ def set_threads(threads: int) -> None:
 def loaders(entry: model_zoo.Entry) -> dict[str, Loader]:
     """By the name of what runs: the precisions of our program, then the peers. One that does not take the model is left out, and its
     reason printed."""
-    dense = _WEIGHTS.value == "dense"
-    if dense:
-        makers: dict[str, Callable[[], Loader]] = {p: functools.partial(ours, entry, p) for p in _PRECISION.value}
-        peers = {"torch": torch_eager, "xnnpack": xnnpack, "onnxruntime": onnxruntime, "openvino": openvino}
-    else:
-        makers = {_PRECISION.value[0]: functools.partial(compressed_weights.ours, entry, _bits())}
-        peers = {"openvino": openvino}
+    makers: dict[str, Callable[[], Loader]] = {p: functools.partial(ours, entry, p) for p in _PRECISION.value}
+    peers: dict[str, Callable[[model_zoo.Entry], Loader]] = {"openvino": openvino}
+    if not _bits():
+        peers |= {"torch": torch_eager, "xnnpack": xnnpack, "onnxruntime": onnxruntime}
     makers |= {peer: functools.partial(make, entry) for peer, make in peers.items()}
     made: dict[str, Loader] = {}
     for name, make in makers.items():
         try:
             made[name] = make()
         except Exception as error:  # A peer's exporter may refuse a model; ours may not.
-            if dense and name in _PRECISION.value:
+            if name in _PRECISION.value:
                 raise
             print(f"{entry.name}: {name} does not take it: {type(error).__name__}: {str(error).splitlines()[0][:160]}")
     return made
@@ -194,8 +193,6 @@ class Figures:
     rows: dict[str, tuple[float, dict[str, ratios.Ratio]]] = dataclasses.field(default_factory=dict)
 
     def add(self, model: str, seconds: Mapping[str, np.ndarray], ours: str) -> None:
-        if ours not in seconds:
-            return
         row = {peer: ratios.ratio(seconds[peer], seconds[ours]) for peer in PEERS if peer in seconds}
         self.rows[model] = float(np.median(seconds[ours])), row
         print(f"{self.title}: {model}", "  ".join(f"{peer} {r}" for peer, r in row.items()), flush=True)
@@ -233,18 +230,14 @@ def main(argv: list[str]) -> None:
     names = _MODELS.value or [name for name in model_zoo.MODELS if name not in ("sin", "conv_relu")]
     if names == ["all"]:
         names = [name for name in models if name not in ("sin", "conv_relu")]
-    if _WEIGHTS.value != "dense":
-        # A decoder's states come with the delegate, which these figures are without.
-        names = [name for name in names if not models[name].stateful]
-    precisions = _PRECISION.value if _WEIGHTS.value == "dense" else _PRECISION.value[:1]
-    what = f"{_WEIGHTS.value} weights" if _WEIGHTS.value != "dense" else "{} package"
+    what = f"{{}} package, {_WEIGHTS.value} weights"
     figures = {
         (count, precision): Figures(
             f"{count} thread{'s' * (count > 1)}, {what.format(precision)}, {_CLOCK.value} time, numeric mode float32, "
             f"{_ROUNDS.value} rounds"
         )
         for count in counts
-        for precision in precisions
+        for precision in _PRECISION.value
     }
     clock = time.process_time if _CLOCK.value == "cpu" else time.perf_counter
     with torch.no_grad():
@@ -254,13 +247,14 @@ def main(argv: list[str]) -> None:
                 set_threads(count)
                 runners = {what: load(count) for what, load in made.items()}
                 seconds = ratios.interleave(runners, rounds=_ROUNDS.value, clock=clock)
-                for precision in precisions:
+                for precision in _PRECISION.value:
                     figures[count, precision].add(name, seconds, precision)
                 del runners
                 gc.collect()
     for of_one in figures.values():
         of_one.show()
-    print(f"goal: geometric mean against xnnpack at least {XNNPACK_GEOMETRIC_MEAN_GOAL}")
+    if not _bits():
+        print(f"goal: geometric mean against xnnpack at least {XNNPACK_GEOMETRIC_MEAN_GOAL}")
 
 
 if __name__ == "__main__":
