@@ -29,11 +29,6 @@ Op* as(const Output& value) {
 
 size_t users(const Output& value) { return value.get_target_inputs().size(); }
 
-// The one node that reads a value; null when there are more or none.
-ov::Node* only_user(const Output& value) {
-  return users(value) == 1 ? value.get_target_inputs().begin()->get_node() : nullptr;
-}
-
 bool is_constant_of(const Output& value, float number) {
   const auto constant = fold(value, size_t{1} << 22);
   if (constant == nullptr) return false;

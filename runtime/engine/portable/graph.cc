@@ -365,6 +365,11 @@ Output dimension_of(const Output& value, int64_t axis) {
   return pick(shape_of(value), {axis < 0 ? axis + rank(value) : axis});
 }
 
+ov::Node* only_user(const Output& value) {
+  const auto users = value.get_target_inputs();
+  return users.size() == 1 ? users.begin()->get_node() : nullptr;
+}
+
 Output convert(const Output& value, const ov::element::Type& type) {
   if (value.get_element_type() == type) return value;
   return make<ov::op::v0::Convert>(value, type);

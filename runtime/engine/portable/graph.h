@@ -82,6 +82,11 @@ Output shape_of(const Output& value);
 // One extent as a 1-D i64 value of one element.
 Output dimension_of(const Output& value, int64_t axis);
 
+// --- Readers ---
+
+// The one node that reads a value; null when there are more or none.
+ov::Node* only_user(const Output& value);
+
 // --- Frequent nodes. All leave the value alone when there is nothing to do. ---
 
 Output convert(const Output& value, const ov::element::Type& type);

@@ -22,12 +22,6 @@ namespace {
 
 using Convolution = ov::op::v1::Convolution;
 
-// The one node that reads a value; null when there are more or none.
-ov::Node* only_user(const Output& value) {
-  const auto users = value.get_target_inputs();
-  return users.size() == 1 ? users.begin()->get_node() : nullptr;
-}
-
 // Dense weights: a constant of floats, converted to f32 or not. Null for others.
 const ov::op::v0::Constant* dense_constant(const Output& value) {
   const ov::Node* node = value.get_node();
