@@ -126,6 +126,7 @@ def system_repositories():
     system_library(
         name = "coreml_delegate_tbb",
         debian_packages = ["libtbb-dev"],
-        headers = ["tbb/parallel_for.h"],
+        # The former only include the latter.
+        headers = ["tbb/parallel_for.h", "oneapi/tbb/parallel_for.h"],
         library = "tbb",
     )

@@ -63,7 +63,7 @@ float* thread_scratch(size_t elements) {
   return memory.get();
 }
 
-// The extents of the node's inputs, of which the model was validated.
+// The shape of a call with x of these extents, which validate_and_infer_types() has accepted.
 WinogradShape shape_of_call(const WinogradConvolution::Attributes& attributes, const ov::Shape& x) {
   return {.in_channels = static_cast<int64_t>(x[3]),
           .out_channels = attributes.out_channels,
@@ -92,9 +92,14 @@ void WinogradConvolution::validate_and_infer_types() {
     NODE_VALIDATION_CHECK(this, get_input_partial_shape(i).is_static(),
                           "WinogradConvolution takes values of known shape");
   }
+  constexpr size_t kLargestExtent = size_t{1} << 30;
   const ov::Shape x = get_input_shape(0), weights = get_input_shape(1), bias = get_input_shape(2);
-  NODE_VALIDATION_CHECK(this, x.size() == 4 && x[3] > 0 && x[3] % kWinogradInputBlock == 0,
-                        "x is [n, height, width, a multiple of 16 channels], not ", x);
+  NODE_VALIDATION_CHECK(
+      this,
+      x.size() == 4 && x[3] % kWinogradInputBlock == 0 &&
+          std::all_of(x.begin(), x.end(),
+                      [](size_t extent) { return extent > 0 && extent <= kLargestExtent; }),
+      "x is [n, height, width, a multiple of 16 channels], not ", x);
   constexpr int64_t kLargestPad = 1 << 20;
   for (const auto* pads : {&attributes_.pads_begin, &attributes_.pads_end}) {
     NODE_VALIDATION_CHECK(this,
@@ -147,7 +152,6 @@ bool WinogradConvolution::evaluate(ov::TensorVector& outputs,
   if (kernel == nullptr) return false;
   const WinogradShape shape = shape_of_call(attributes_, inputs[0].get_shape());
   const int64_t images = static_cast<int64_t>(inputs[0].get_shape()[0]);
-  if (images == 0) return true;
   const Division division = divide(shape, images, arena_threads());
   const int64_t x_size = shape.in_channels * shape.height * shape.width;
   const int64_t y_size = shape.out_channels * shape.out_height() * shape.out_width();

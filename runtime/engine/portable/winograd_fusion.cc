@@ -1,8 +1,10 @@
 #include "runtime/engine/portable/winograd_fusion.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -34,14 +36,25 @@ const ov::op::v0::Constant* dense_constant(const Output& value) {
 
 const std::vector<int64_t> kChannelsLast = {0, 2, 3, 1}, kChannelsSecond = {0, 3, 1, 2};
 
+// What several convolutions of one graph read, made once.
+struct Shared {
+  std::map<Output, Output> channels_last;
+  std::map<const ov::Node*, Output> weights;  // By the constant that they were packed from.
+};
+
 // [n, height, width, channels] of a value [n, channels, height, width]: the one that it was made
 // of, if there is one. Other transpositions are dropped when the graph is compiled, where the node
 // before or after them keeps its values in that order anyway, as OpenVINO's convolutions do.
-Output channels_last(const Output& value) {
+Output channels_last(const Output& value, Shared& shared) {
   if (dynamic_cast<const ov::op::v1::Transpose*>(value.get_node()) != nullptr &&
       fold_integers(value.get_node()->input_value(1)) == kChannelsSecond)
     return value.get_node()->input_value(0);
-  return transpose(value, kChannelsLast);
+  Output& made = shared.channels_last[value];
+  if (made.get_node() == nullptr) {
+    made = transpose(value, kChannelsLast);
+    made.get_node()->set_friendly_name(value.get_node()->get_friendly_name() + "/channels_last");
+  }
+  return made;
 }
 
 bool is_all(const std::vector<size_t>& values, size_t expected) {
@@ -54,6 +67,9 @@ bool is_all(const std::vector<size_t>& values, size_t expected) {
 // Results of about 12x12. On smaller ones, such as the 7x7 that end many networks, what takes the
 // time is reading the weights, of which the transformed ones are more.
 constexpr int64_t kFewestTiles = 36;
+// Results of 256 columns. The kernel copies whole rows of its input for each part of them: on wider
+// images that is more than it wins.
+constexpr int64_t kMostTileColumns = 128;
 
 // Whether the kernel takes the convolution and is faster than OpenVINO's.
 bool is_suited(Convolution& convolution) {
@@ -71,9 +87,11 @@ bool is_suited(Convolution& convolution) {
       if (pad < 0 || pad > 1) return false;
     }
   }
-  const int64_t tiles = (result[2] + 1) / 2 * ((result[3] + 1) / 2);
+  // One row of results leaves half of each tile unused.
+  const int64_t tile_rows = (result[2] + 1) / 2, tile_columns = (result[3] + 1) / 2;
   return input[0] > 0 && input[1] > 0 && input[1] % kWinogradInputBlock == 0 && kernel[0] > 0 &&
-         kernel[0] % kWinogradOutputBlock == 0 && tiles >= kFewestTiles;
+         kernel[0] % kWinogradOutputBlock == 0 && result[2] > 1 &&
+         tile_columns <= kMostTileColumns && tile_rows * tile_columns >= kFewestTiles;
 }
 
 // The operand beside `value` of an addition; none when `value` is both.
@@ -122,7 +140,7 @@ bool set_limits(const ov::Node& node, WinogradConvolution::Attributes* attribute
   return true;
 }
 
-void rewrite(Convolution& convolution) {
+void rewrite(Convolution& convolution, Shared& shared) {
   const Output x = convolution.input_value(0);
   const std::vector<int64_t> kernel = extents(convolution.input_value(1));
   const std::vector<int64_t> result = extents(convolution.output(0));
@@ -158,26 +176,29 @@ void rewrite(Convolution& convolution) {
 
   if (is_gathered(replaced)) return;
 
-  const auto weights =
-      WinogradConvolution::packed_weights(*dense_constant(convolution.input_value(1)));
-  ov::OutputVector inputs = {
-      channels_last(x),
-      convert(weights->output(0), ov::element::f32),
-      f32_vector(bias),
-  };
-  if (residual.get_node() != nullptr) inputs.push_back(channels_last(residual));
+  const ov::op::v0::Constant* const constant = dense_constant(convolution.input_value(1));
+  Output& weights = shared.weights[constant];
+  if (weights.get_node() == nullptr) {
+    weights = convert(WinogradConvolution::packed_weights(*constant)->output(0), ov::element::f32);
+  }
+  ov::OutputVector inputs = {channels_last(x, shared), weights, f32_vector(bias)};
+  if (residual.get_node() != nullptr) inputs.push_back(channels_last(residual, shared));
   const Output node = make<WinogradConvolution>(inputs, attributes);
-  node.get_node()->set_friendly_name(replaced.get_node()->get_friendly_name());
-  replaced.replace(transpose(node, kChannelsSecond));
+  const Output channels_second = transpose(node, kChannelsSecond);
+  const std::string name = replaced.get_node()->get_friendly_name();
+  node.get_node()->set_friendly_name(name);
+  channels_second.get_node()->set_friendly_name(name + "/channels_second");
+  replaced.replace(channels_second);
 }
 
 }  // namespace
 
 void use_winograd_convolutions(const std::shared_ptr<ov::Model>& model) {
   if (winograd_kernel() == nullptr) return;
+  Shared shared;
   for (const std::shared_ptr<ov::Node>& node : model->get_ordered_ops()) {
     auto* const convolution = dynamic_cast<Convolution*>(node.get());
-    if (convolution != nullptr && is_suited(*convolution)) rewrite(*convolution);
+    if (convolution != nullptr && is_suited(*convolution)) rewrite(*convolution, shared);
   }
 }
 

@@ -23,6 +23,7 @@
 #include "openvino/openvino.hpp"
 #include "runtime/engine/portable/graph.h"
 #include "runtime/engine/portable/openvino_core.h"
+#include "runtime/engine/portable/winograd_kernel.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -115,7 +116,14 @@ void expect_same_results(const std::shared_ptr<ov::Model>& model, size_t rewritt
   for (const int32_t threads : {2, 3}) EXPECT_EQ(predict(compile(model, threads)), results);
 }
 
-TEST(WinogradFusionTest, TakesWhatFollowsAConvolution) {
+class WinogradFusionTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (winograd_kernel() == nullptr) GTEST_SKIP() << "this processor has neither AVX2 nor AVX-512";
+  }
+};
+
+TEST_F(WinogradFusionTest, TakesWhatFollowsAConvolution) {
   const auto x = parameter({2, 32, 20, 22}), shortcut = parameter({2, 64, 20, 22});
   const Output sum = add(convolve(x, 32, 64, 1), constant({1, 64, 1, 1}, 2));
   const auto model = std::make_shared<ov::Model>(ov::OutputVector{relu(add(shortcut, sum))},
@@ -126,7 +134,7 @@ TEST(WinogradFusionTest, TakesWhatFollowsAConvolution) {
   EXPECT_EQ(count(model, "Relu"), 0u);
 }
 
-TEST(WinogradFusionTest, LimitsOnBothSides) {
+TEST_F(WinogradFusionTest, LimitsOnBothSides) {
   const auto x = parameter({1, 16, 13, 15});
   const auto model = std::make_shared<ov::Model>(
       ov::OutputVector{make<ov::op::v0::Clamp>(convolve(x, 16, 32, 1), 0.0, 6.0)},
@@ -135,7 +143,7 @@ TEST(WinogradFusionTest, LimitsOnBothSides) {
   EXPECT_EQ(count(model, "Clamp"), 0u);
 }
 
-TEST(WinogradFusionTest, WeightsOfHalfPrecisionAndNoPadding) {
+TEST_F(WinogradFusionTest, WeightsOfHalfPrecisionAndNoPadding) {
   const auto x = parameter({1, 48, 17, 14});
   const auto model = std::make_shared<ov::Model>(
       ov::OutputVector{convolve(x, 48, 96, 1, {.pad = 0}, ov::element::f16)},
@@ -143,7 +151,7 @@ TEST(WinogradFusionTest, WeightsOfHalfPrecisionAndNoPadding) {
   expect_same_results(model, 1);
 }
 
-TEST(WinogradFusionTest, AValueThatIsReadTwiceStaysInTheGraph) {
+TEST_F(WinogradFusionTest, AValueThatIsReadTwiceStaysInTheGraph) {
   const auto x = parameter({1, 16, 16, 16});
   const Output y = convolve(x, 16, 32, 1);
   const auto model =
@@ -153,7 +161,7 @@ TEST(WinogradFusionTest, AValueThatIsReadTwiceStaysInTheGraph) {
   EXPECT_EQ(count(model, "Add"), 1u);
 }
 
-TEST(WinogradFusionTest, NothingIsTransposedBetweenTwoOfThem) {
+TEST_F(WinogradFusionTest, NothingIsTransposedBetweenTwoOfThem) {
   const auto x = parameter({1, 32, 16, 16});
   const Output first = relu(convolve(x, 32, 32, 1));
   const Output second = relu(add(convolve(first, 32, 32, 2), first));
@@ -162,7 +170,43 @@ TEST(WinogradFusionTest, NothingIsTransposedBetweenTwoOfThem) {
   EXPECT_EQ(count(model, "Transpose"), 2u);
 }
 
-TEST(WinogradFusionTest, TheNodeHasTheNameOfTheLastThatItTook) {
+TEST_F(WinogradFusionTest, SharedWeightsAndValuesAreMadeOnce) {
+  const auto x = parameter({1, 32, 16, 16});
+  const Output weights = constant({32, 32, 3, 3}, 5);
+  ov::OutputVector results;
+  for (int i = 0; i < 3; ++i) {
+    results.push_back(
+        relu(make<ov::op::v1::Convolution>(x, weights, ov::Strides{1, 1}, ov::CoordinateDiff{1, 1},
+                                           ov::CoordinateDiff{1, 1}, ov::Strides{1, 1})));
+  }
+  const auto model = std::make_shared<ov::Model>(results, ov::ParameterVector{x});
+  expect_same_results(model, 3);
+  EXPECT_EQ(count(model, "Transpose"), 1u + 3u);
+  size_t packed = 0;
+  for (const auto& node : model->get_ordered_ops()) {
+    packed += node->get_output_size() > 0 &&
+              node->get_output_partial_shape(0) == ov::PartialShape{1, 32, 9, 32};
+  }
+  EXPECT_EQ(packed, 1u);
+}
+
+TEST_F(WinogradFusionTest, SamePaddingAndAResidualThatBroadcasts) {
+  const auto x = parameter({2, 16, 15, 16}), shortcut = parameter({1, 32, 15, 16});
+  for (const auto pad :
+       {ov::op::PadType::SAME_UPPER, ov::op::PadType::SAME_LOWER, ov::op::PadType::VALID}) {
+    const Output y = make<ov::op::v1::Convolution>(
+        x, constant({32, 16, 3, 3}, 5), ov::Strides{1, 1}, ov::CoordinateDiff{0, 0},
+        ov::CoordinateDiff{0, 0}, ov::Strides{1, 1}, pad);
+    const bool fits = pad != ov::op::PadType::VALID;
+    const auto model = std::make_shared<ov::Model>(
+        ov::OutputVector{fits ? add(y, shortcut) : relu(y)},
+        fits ? ov::ParameterVector{x, shortcut} : ov::ParameterVector{x});
+    expect_same_results(model, 1);
+    EXPECT_EQ(count(model, "Add"), fits ? 1u : 0u);
+  }
+}
+
+TEST_F(WinogradFusionTest, TheNodeHasTheNameOfTheLastThatItTook) {
   const auto x = parameter({1, 16, 16, 16});
   const Output y = relu(convolve(x, 16, 32, 1));
   y.get_node()->set_friendly_name("last");
@@ -175,7 +219,7 @@ TEST(WinogradFusionTest, TheNodeHasTheNameOfTheLastThatItTook) {
   EXPECT_EQ(count_rewritten(model), 1u);
 }
 
-TEST(WinogradFusionTest, IsImportedAgain) {
+TEST_F(WinogradFusionTest, IsImportedAgain) {
   const auto x = parameter({1, 16, 16, 16}), shortcut = parameter({1, 32, 16, 16});
   const Output y = make<ov::op::v0::Clamp>(add(convolve(x, 16, 32, 1), shortcut), -0.25, 3.5);
   const auto model =
@@ -219,6 +263,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{.name = "in_channels", .x = {1, 24, 16, 16}, .in = 24},
                     Refused{.name = "out_channels", .out = 48},
                     Refused{.name = "small_result", .x = {1, 16, 7, 7}},
+                    Refused{.name = "wide_result", .x = {1, 16, 16, 257}},
+                    Refused{.name = "one_row", .x = {1, 16, 1, 200}},
                     Refused{.name = "dynamic", .x = {1, 16, -1, 16}},
                     Refused{.name = "dynamic_batch", .x = {-1, 16, 16, 16}}),
     [](const auto& info) { return info.param.name; });

@@ -11,14 +11,15 @@
 // (arXiv:1509.09308), section 4.1. Larger tiles save more products and lose digits. With this one
 // convolutions of 64 and of 256 channels are off by 2.1 and 4.0 units of float32's epsilon
 // (l2-relative, normal values), torch's direct ones by 1.8 and 1.9. What differs in kind: rounding
-// is relative to the largest of the 4x4 inputs of a tile, not of the 3x3 of one result, and an
-// input that is infinite or NaN reaches all four results of its tile.
+// is relative to the largest of the 4x4 inputs of a tile, not of the 3x3 of one result; an input
+// that is infinite or NaN reaches all four results of its tile; and inputs beyond a quarter of
+// float32's largest number, or weights beyond a third, may overflow where their products would not.
 //
 // Layouts, float32 throughout:
 //   x, residual, y  [height, width, channels]
 //   weights         [blocks of 32 output channels][in channels][9][32]
 // The transformed weights are made anew in each call, in scratch memory: that costs a few percent
-// and keeps the weights at rest as small as those of a direct convolution.
+// and keeps the weights in memory as small as those of a direct convolution.
 //
 // Thread rule: functions without state.
 

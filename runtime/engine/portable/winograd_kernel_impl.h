@@ -8,6 +8,12 @@
 
 #include "runtime/engine/portable/winograd_kernel.h"
 
+#if defined(__clang__)
+#define COREML_DELEGATE_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define COREML_DELEGATE_UNROLL
+#endif
+
 namespace coreml_delegate::engine::portable {
 namespace {
 
@@ -157,7 +163,7 @@ class Kernel {
     for (int64_t channel = 0; channel < shape_.in_channels; ++channel) {
       for (int64_t part = 0; part < kOut; part += kLanes) {
         const float* const from = weights + channel * 9 * kOut + part;
-        for (int64_t j = 0; j < 9; ++j) __builtin_prefetch(from + j * kOut + kAhead * 9 * kOut);
+        for (int64_t j = 0; j < 9; ++j) ask_for(from + j * kOut, kAhead * 9 * kOut);
         V w[4][3];
         for (int64_t j = 0; j < 3; ++j) {
           const V g0 = load<V>(from + j * kOut), g1 = load<V>(from + (3 + j) * kOut),
@@ -213,10 +219,10 @@ class Kernel {
                                                     float* c) const {
     V sums[kTiles][2] = {};
     for (int64_t block = 0; block < in_blocks_; ++block) {
-#pragma clang loop unroll(full)
+      COREML_DELEGATE_UNROLL
       for (int k = 0; k < static_cast<int>(kIn); ++k) {
         const V b0 = load<V>(b + k * kOut), b1 = load<V>(b + k * kOut + kLanes);
-#pragma clang loop unroll(full)
+        COREML_DELEGATE_UNROLL
         for (int tile = 0; tile < kTiles; ++tile) {
           const float factor = a[tile * kIn + k];
           sums[tile][0] += factor * b0;
@@ -226,7 +232,7 @@ class Kernel {
       a += kPanel * kIn;
       b += kIn * kOut;
     }
-#pragma clang loop unroll(full)
+    COREML_DELEGATE_UNROLL
     for (int tile = 0; tile < kTiles; ++tile) {
       store(c + tile * kOut, sums[tile][0]);
       store(c + tile * kOut + kLanes, sums[tile][1]);
@@ -272,6 +278,13 @@ class Kernel {
   int64_t tiles_of(int64_t panel) const {
     const int64_t left = tiles_ - panel * kPanel;
     return left < kPanel ? left : kPanel;
+  }
+
+  // Prefetches what lies `elements` after an address, which may be beyond the array.
+  static COREML_DELEGATE_ALWAYS_INLINE void ask_for(const float* from, int64_t elements) {
+    const auto address = reinterpret_cast<uintptr_t>(from);
+    __builtin_prefetch(
+        reinterpret_cast<const void*>(address + static_cast<uintptr_t>(elements) * sizeof(float)));
   }
 
   static COREML_DELEGATE_ALWAYS_INLINE void clear(float* from, int64_t count) {

@@ -164,7 +164,7 @@ class WinogradKernelTest : public testing::TestWithParam<Case> {};
 
 // The largest error seen is 2.2 of the units below, where most of a window is padding.
 TEST_P(WinogradKernelTest, AgreesWithTheDefinitionInAnyDivision) {
-  ASSERT_FALSE(kernels().empty()) << "this processor has neither AVX2 nor AVX-512";
+  if (kernels().empty()) GTEST_SKIP() << "this processor has neither AVX2 nor AVX-512";
   const Problem problem(GetParam().shape, /*seed=*/7);
   const WinogradShape& s = problem.shape;
   const WinogradEpilogue plain = {
@@ -250,8 +250,7 @@ TEST(WinogradKernelSpecialValuesTest, NanAndInfinityReachTheirTilesOnly) {
 }
 
 TEST(WinogradKernelChoiceTest, TakesTheFastestOne) {
-  ASSERT_FALSE(kernels().empty());
-  EXPECT_EQ(winograd_kernel(), kernels().back().kernel);
+  EXPECT_EQ(winograd_kernel(), kernels().empty() ? nullptr : kernels().back().kernel);
 }
 
 }  // namespace
