@@ -37,6 +37,11 @@ _MODELS = flags.DEFINE_list(
 )
 _ROUNDS = flags.DEFINE_integer("rounds", 20, "Interleaved rounds per model.", lower_bound=5)
 _THREADS = flags.DEFINE_list("threads", ["2"], "Numbers of threads, the same for each peer.")
+flags.register_validator(
+    "threads",
+    lambda counts: all(count.isdecimal() and int(count) >= 1 for count in counts),
+    message="--threads takes numbers from 1 on, such as 1,2",
+)
 _CLOCK = flags.DEFINE_enum(
     "clock",
     "wall",
@@ -166,23 +171,32 @@ def set_threads(threads: int) -> None:
     runtime.set_options(threads=threads, numeric_mode="float32")
 
 
+def taken(model: str, makers: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """What the makers give, by their names. A peer that does not take the model is left out, and its reason printed; ours may not."""
+    made = {}
+    for name, make in makers.items():
+        try:
+            made[name] = make()
+        except Exception as error:
+            if name in _PRECISION.value:
+                raise
+            print(f"{model}: {name} does not take it: {type(error).__name__}: {str(error).splitlines()[0][:160]}")
+    return made
+
+
 def loaders(entry: model_zoo.Entry) -> dict[str, Loader]:
-    """By the name of what runs: the precisions of our program, then the peers. One that does not take the model is left out, and its
-    reason printed."""
+    """By the name of what runs: the precisions of our program, then the peers."""
     makers: dict[str, Callable[[], Loader]] = {p: functools.partial(ours, entry, p) for p in _PRECISION.value}
     peers: dict[str, Callable[[model_zoo.Entry], Loader]] = {"openvino": openvino}
     if not _bits():
         peers |= {"torch": torch_eager, "xnnpack": xnnpack, "onnxruntime": onnxruntime}
-    makers |= {peer: functools.partial(make, entry) for peer, make in peers.items()}
-    made: dict[str, Loader] = {}
-    for name, make in makers.items():
-        try:
-            made[name] = make()
-        except Exception as error:  # A peer's exporter may refuse a model; ours may not.
-            if name in _PRECISION.value:
-                raise
-            print(f"{entry.name}: {name} does not take it: {type(error).__name__}: {str(error).splitlines()[0][:160]}")
-    return made
+    return taken(entry.name, makers | {peer: functools.partial(make, entry) for peer, make in peers.items()})
+
+
+def _executed_once(load: Loader, threads: int) -> Runner:
+    runner = load(threads)
+    runner()
+    return runner
 
 
 @dataclasses.dataclass
@@ -230,11 +244,10 @@ def main(argv: list[str]) -> None:
     names = _MODELS.value or [name for name in model_zoo.MODELS if name not in ("sin", "conv_relu")]
     if names == ["all"]:
         names = [name for name in models if name not in ("sin", "conv_relu")]
-    what = f"{{}} package, {_WEIGHTS.value} weights"
     figures = {
         (count, precision): Figures(
-            f"{count} thread{'s' * (count > 1)}, {what.format(precision)}, {_CLOCK.value} time, numeric mode float32, "
-            f"{_ROUNDS.value} rounds"
+            f"{count} thread{'s' * (count > 1)}, {precision} package, {_WEIGHTS.value} weights, {_CLOCK.value} time, "
+            f"numeric mode float32, {_ROUNDS.value} rounds"
         )
         for count in counts
         for precision in _PRECISION.value
@@ -245,7 +258,7 @@ def main(argv: list[str]) -> None:
             made = loaders(models[name])
             for count in counts:
                 set_threads(count)
-                runners = {what: load(count) for what, load in made.items()}
+                runners = taken(name, {peer: functools.partial(_executed_once, load, count) for peer, load in made.items()})
                 seconds = ratios.interleave(runners, rounds=_ROUNDS.value, clock=clock)
                 for precision in _PRECISION.value:
                     figures[count, precision].add(name, seconds, precision)

@@ -14,13 +14,6 @@ cc_library(
 )
 """
 
-_MISSING_BUILD = """load("@rules_cc//cc:defs.bzl", "cc_library")
-
-package(default_visibility = ["//visibility:public"])
-
-cc_library(name = "{library}")
-"""
-
 _EXTRA_BUILD = """
 cc_library(
     name = "{name}",
@@ -47,10 +40,6 @@ def _system_library_impl(repository_ctx):
             repository_ctx.symlink(path, tool)
         else:
             missing.append("program {}".format(tool))
-    if missing and attr.optional:
-        repository_ctx.file("BUILD.bazel", _MISSING_BUILD.format(library = attr.library), executable = False)
-        repository_ctx.file("WORKSPACE", "", executable = False)
-        return
     if missing:
         fail("\n{}: {} not found. Debian: apt-get install {}\n".format(
             attr.library,
@@ -83,7 +72,6 @@ system_library = repository_rule(
         "headers": attr.string_list(mandatory = True, doc = "One header per include folder; the first tells where the library is."),
         "library": attr.string(mandatory = True, doc = "Name of the cc_library."),
         "linkopts": attr.string_list(),
-        "optional": attr.bool(doc = "Whether a machine without the library gets an empty cc_library instead of an error."),
         "more": attr.string_list_dict(doc = "Further cc_libraries on top of it: name and link flags."),
         "tools": attr.string_list(doc = "Programs, exported under their names."),
     },
@@ -134,13 +122,4 @@ def system_repositories():
         headers = ["sqlite3.h", "sqlite3ext.h"],
         library = "sqlite",
         linkopts = ["-lsqlite3"],
-    )
-    system_library(
-        name = "coreml_delegate_tbb",
-        debian_packages = ["libtbb-dev"],
-        # The former only include the latter.
-        headers = ["tbb/parallel_for.h", "oneapi/tbb/parallel_for.h"],
-        library = "tbb",
-        # Without it, runtime/engine/portable/parallel.cc works on one thread.
-        optional = True,
     )

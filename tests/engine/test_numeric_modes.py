@@ -104,3 +104,16 @@ def test_dynamic_shapes_round_too(rng):
         lambda x: mb.cast(x=mb.cast(x=x, dtype="fp16"), dtype="fp32"), {"x": x}, mode="float16", dynamic=["x"], opset=IOS16
     )
     np.testing.assert_array_equal(actual, x.astype(HALF).astype(np.float32))
+
+
+def test_an_infinite_input_of_a_convolution_reaches_the_results_whose_window_holds_it():
+    """Float16 mode shows where a model overflows. Faster ways to convolve mix neighbouring windows."""
+    rng = np.random.default_rng(5)
+    weight = rng.integers(1, 8, (32, 16, 3, 3)).astype(HALF)
+    x = rng.integers(-8, 9, (1, 16, 14, 14)).astype(np.float32)
+    x[0, 3, 6, 9] = 1e6
+    result = in_half(lambda x: mb.conv(x=x, weight=weight, pad_type="same"), "float16", x=x)
+    reached = np.zeros((14, 14), bool)
+    reached[5:8, 8:11] = True
+    np.testing.assert_array_equal(np.isposinf(result[0]), np.broadcast_to(reached, (32, 14, 14)))
+    assert np.isfinite(result[0, :, ~reached]).all()

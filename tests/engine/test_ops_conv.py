@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from op_testing import IOS15, IOS16, IOS17, IOS18, EngineError, check, mb, run
+from op_testing import IOS15, IOS16, IOS17, IOS18, EngineError, _engine, check, mb, run, save_program
 
 CONV = {1: torch.nn.functional.conv1d, 2: torch.nn.functional.conv2d, 3: torch.nn.functional.conv3d}
 CONV_TRANSPOSE = {
@@ -65,6 +65,35 @@ def test_conv_same(rng, pad_type, n, dynamic):
         opset=IOS16,
         dynamic={"x": list(range(2, n + 2))} if dynamic else (),
     )
+
+
+def network_layer(rng):
+    """A 3x3 convolution of the size that networks have, with what follows one: the program, its inputs, and the result."""
+    x = rng.normal(size=(2, 32, 19, 22)).astype(np.float32)
+    shortcut = rng.normal(size=(2, 64, 19, 22)).astype(np.float32)
+    w = rng.normal(size=(64, 32, 3, 3)).astype(np.float32)
+    b = rng.normal(size=64).astype(np.float32)
+
+    def build(x, shortcut):
+        y = mb.conv(x=x, weight=w, bias=b, pad_type="same", name="convolution")
+        return mb.relu(x=mb.add(x=y, y=shortcut, name="sum"), name="activation")
+
+    expected = np.maximum(conv_reference(x, w, b, pads=[(1, 1), (1, 1)]) + shortcut, 0)
+    return build, {"x": x, "shortcut": shortcut}, expected
+
+
+@pytest.mark.parametrize("mode", ["float32", "low_precision"])
+def test_conv_of_a_network(rng, mode):
+    build, inputs, expected = network_layer(rng)
+    check(build, inputs, expected, mode=mode, eps=8)
+
+
+def test_what_follows_a_conv_is_one_operation_of_the_profile(rng, tmp_path):
+    build, inputs, _ = network_layer(rng)
+    model = _engine.load(save_program(build, inputs, tmp_path), threads=1)
+    _, events, _ = model.inspect(inputs, timings=True)
+    operations = {event[1]: event[2] for event in events if event[0] == "operation" and event[2]}
+    assert operations == {"activation": "relu"}
 
 
 def test_conv_defaults(rng):

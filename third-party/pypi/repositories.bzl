@@ -14,6 +14,7 @@ _OVERLAYS = {
     "executorch": Label("//third-party/executorch:wheel.BUILD.bazel"),
     "openvino": Label("//third-party/openvino:wheel.BUILD.bazel"),
     "pybind11": Label("//third-party/pybind11:wheel.BUILD.bazel"),
+    "tbb_devel": Label("//third-party/tbb:wheel.BUILD.bazel"),
 }
 
 _WHEEL_BUILD = """load("@rules_python//python:defs.bzl", "py_library")

@@ -2,8 +2,7 @@
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_PARALLEL_H_
 
 // Threads inside one node of a graph. The node's evaluate() runs in the TBB arena of its request,
-// so that these are OpenVINO's own threads, as many as the model was compiled for. Built on a
-// machine without oneTBB's headers (Debian: libtbb-dev), the calling thread does all the work.
+// so that these are OpenVINO's own threads, as many as the model was compiled for.
 
 #include <cstdint>
 #include <functional>

@@ -21,6 +21,7 @@
 #include "runtime/engine/portable/round_to_half.h"
 #include "runtime/engine/portable/winograd_convolution.h"
 #include "runtime/engine/portable/winograd_fusion.h"
+#include "runtime/engine/portable/winograd_kernel.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -81,7 +82,7 @@ class FunctionTranslator {
     settle_compressed_weights(result.model);
     if (options_.numeric_mode != NumericMode::kFloat16) {
       fuse_attention(result.model);
-      use_winograd_convolutions(result.model);
+      if (winograd_kernel_is_fast()) use_winograd_convolutions(result.model);
     }
     result.origins = std::move(scope_.origins);
     return std::move(translation_);

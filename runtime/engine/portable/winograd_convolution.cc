@@ -144,12 +144,9 @@ bool WinogradConvolution::visit_attributes(ov::AttributeVisitor& visitor) {
   return true;
 }
 
-bool WinogradConvolution::has_evaluate() const { return winograd_kernel() != nullptr; }
-
 bool WinogradConvolution::evaluate(ov::TensorVector& outputs,
                                    const ov::TensorVector& inputs) const {
-  const WinogradKernel* const kernel = winograd_kernel();
-  if (kernel == nullptr) return false;
+  const WinogradKernel& kernel = winograd_kernel();
   const WinogradShape shape = shape_of_call(attributes_, inputs[0].get_shape());
   const int64_t images = static_cast<int64_t>(inputs[0].get_shape()[0]);
   const Division division = divide(shape, images, arena_threads());
@@ -179,8 +176,8 @@ bool WinogradConvolution::evaluate(ov::TensorVector& outputs,
         .lowest = attributes_.has_lowest ? attributes_.lowest : -kInfinity,
         .highest = attributes_.has_highest ? attributes_.highest : kInfinity,
     };
-    kernel->run(shape, part, epilogue, x + image * x_size, inputs[1].data<const float>(),
-                y + image * y_size, thread_scratch(kernel->scratch_size(shape, part)));
+    kernel.run(shape, part, epilogue, x + image * x_size, inputs[1].data<const float>(),
+               y + image * y_size, thread_scratch(kernel.scratch_size(shape, part)));
   });
   return true;
 }

@@ -36,7 +36,7 @@ class WinogradConvolution : public ov::op::Op {
   std::shared_ptr<ov::Node> clone_with_new_inputs(const ov::OutputVector& inputs) const override;
   bool visit_attributes(ov::AttributeVisitor& visitor) override;
   bool evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const override;
-  bool has_evaluate() const override;
+  bool has_evaluate() const override { return true; }
 
   // A constant [out blocks, in channels, 9, 32] of weights [out channels, in channels, 3, 3], of
   // the same type.

@@ -1,5 +1,6 @@
 #include "runtime/engine/portable/winograd_fusion.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -36,19 +37,20 @@ const ov::op::v0::Constant* dense_constant(const Output& value) {
 
 const std::vector<int64_t> kChannelsLast = {0, 2, 3, 1}, kChannelsSecond = {0, 3, 1, 2};
 
+// Whether a value is the transposition of another by `permutation`.
+bool is_transposed(const Output& value, const std::vector<int64_t>& permutation) {
+  return dynamic_cast<const ov::op::v1::Transpose*>(value.get_node()) != nullptr &&
+         fold_integers(value.get_node()->input_value(1)) == permutation;
+}
+
 // What several convolutions of one graph read, made once.
 struct Shared {
   std::map<Output, Output> channels_last;
   std::map<const ov::Node*, Output> weights;  // By the constant that they were packed from.
 };
 
-// [n, height, width, channels] of a value [n, channels, height, width]: the one that it was made
-// of, if there is one. Other transpositions are dropped when the graph is compiled, where the node
-// before or after them keeps its values in that order anyway, as OpenVINO's convolutions do.
+// [n, height, width, channels] of a value [n, channels, height, width].
 Output channels_last(const Output& value, Shared& shared) {
-  if (dynamic_cast<const ov::op::v1::Transpose*>(value.get_node()) != nullptr &&
-      fold_integers(value.get_node()->input_value(1)) == kChannelsSecond)
-    return value.get_node()->input_value(0);
   Output& made = shared.channels_last[value];
   if (made.get_node() == nullptr) {
     made = transpose(value, kChannelsLast);
@@ -57,11 +59,19 @@ Output channels_last(const Output& value, Shared& shared) {
   return made;
 }
 
-bool is_all(const std::vector<size_t>& values, size_t expected) {
-  for (const size_t value : values) {
-    if (value != expected) return false;
+// Takes away what is transposed back and forth, which two of our convolutions in a row do. Other
+// transpositions are dropped when the graph is compiled, where the node before or after them keeps
+// its values in that order anyway, as OpenVINO's convolutions do.
+void cancel_transpositions(Shared& shared) {
+  for (auto& [value, transposed] : shared.channels_last) {
+    const Output source = transposed.get_node()->input_value(0);
+    if (is_transposed(source, kChannelsSecond))
+      transposed.replace(source.get_node()->input_value(0));
   }
-  return true;
+}
+
+bool is_all(const std::vector<size_t>& values, size_t expected) {
+  return std::all_of(values.begin(), values.end(), [&](size_t value) { return value == expected; });
 }
 
 // Results of about 12x12. On smaller ones, such as the 7x7 that end many networks, what takes the
@@ -194,12 +204,12 @@ void rewrite(Convolution& convolution, Shared& shared) {
 }  // namespace
 
 void use_winograd_convolutions(const std::shared_ptr<ov::Model>& model) {
-  if (winograd_kernel() == nullptr) return;
   Shared shared;
   for (const std::shared_ptr<ov::Node>& node : model->get_ordered_ops()) {
     auto* const convolution = dynamic_cast<Convolution*>(node.get());
     if (convolution != nullptr && is_suited(*convolution)) rewrite(*convolution, shared);
   }
+  cancel_transpositions(shared);
 }
 
 }  // namespace coreml_delegate::engine::portable

@@ -2,8 +2,8 @@
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_WINOGRAD_FUSION_H_
 
 // 3x3 convolutions of stride 1 with dense weights become a WinogradConvolution each, together with
-// the bias, the sum and the relu or clamp that follow, where that is faster than OpenVINO's direct
-// convolution on this processor.
+// the bias, the sum and the relu or clamp that follow, where its shape makes that faster than
+// OpenVINO's direct convolution. Whether the processor does is winograd_kernel_is_fast().
 //
 // Thread rule: as for the graph being built.
 

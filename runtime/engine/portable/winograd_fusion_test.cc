@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <random>
 #include <sstream>
 #include <string>
@@ -23,7 +24,7 @@
 #include "openvino/openvino.hpp"
 #include "runtime/engine/portable/graph.h"
 #include "runtime/engine/portable/openvino_core.h"
-#include "runtime/engine/portable/winograd_kernel.h"
+#include "runtime/engine/portable/winograd_convolution.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -116,14 +117,7 @@ void expect_same_results(const std::shared_ptr<ov::Model>& model, size_t rewritt
   for (const int32_t threads : {2, 3}) EXPECT_EQ(predict(compile(model, threads)), results);
 }
 
-class WinogradFusionTest : public testing::Test {
- protected:
-  void SetUp() override {
-    if (winograd_kernel() == nullptr) GTEST_SKIP() << "this processor has neither AVX2 nor AVX-512";
-  }
-};
-
-TEST_F(WinogradFusionTest, TakesWhatFollowsAConvolution) {
+TEST(WinogradFusionTest, TakesWhatFollowsAConvolution) {
   const auto x = parameter({2, 32, 20, 22}), shortcut = parameter({2, 64, 20, 22});
   const Output sum = add(convolve(x, 32, 64, 1), constant({1, 64, 1, 1}, 2));
   const auto model = std::make_shared<ov::Model>(ov::OutputVector{relu(add(shortcut, sum))},
@@ -134,7 +128,7 @@ TEST_F(WinogradFusionTest, TakesWhatFollowsAConvolution) {
   EXPECT_EQ(count(model, "Relu"), 0u);
 }
 
-TEST_F(WinogradFusionTest, LimitsOnBothSides) {
+TEST(WinogradFusionTest, LimitsOnBothSides) {
   const auto x = parameter({1, 16, 13, 15});
   const auto model = std::make_shared<ov::Model>(
       ov::OutputVector{make<ov::op::v0::Clamp>(convolve(x, 16, 32, 1), 0.0, 6.0)},
@@ -143,7 +137,7 @@ TEST_F(WinogradFusionTest, LimitsOnBothSides) {
   EXPECT_EQ(count(model, "Clamp"), 0u);
 }
 
-TEST_F(WinogradFusionTest, WeightsOfHalfPrecisionAndNoPadding) {
+TEST(WinogradFusionTest, WeightsOfHalfPrecisionAndNoPadding) {
   const auto x = parameter({1, 48, 17, 14});
   const auto model = std::make_shared<ov::Model>(
       ov::OutputVector{convolve(x, 48, 96, 1, {.pad = 0}, ov::element::f16)},
@@ -151,7 +145,7 @@ TEST_F(WinogradFusionTest, WeightsOfHalfPrecisionAndNoPadding) {
   expect_same_results(model, 1);
 }
 
-TEST_F(WinogradFusionTest, AValueThatIsReadTwiceStaysInTheGraph) {
+TEST(WinogradFusionTest, AValueThatIsReadTwiceStaysInTheGraph) {
   const auto x = parameter({1, 16, 16, 16});
   const Output y = convolve(x, 16, 32, 1);
   const auto model =
@@ -161,7 +155,7 @@ TEST_F(WinogradFusionTest, AValueThatIsReadTwiceStaysInTheGraph) {
   EXPECT_EQ(count(model, "Add"), 1u);
 }
 
-TEST_F(WinogradFusionTest, NothingIsTransposedBetweenTwoOfThem) {
+TEST(WinogradFusionTest, NothingIsTransposedBetweenTwoOfThem) {
   const auto x = parameter({1, 32, 16, 16});
   const Output first = relu(convolve(x, 32, 32, 1));
   const Output second = relu(add(convolve(first, 32, 32, 2), first));
@@ -170,7 +164,17 @@ TEST_F(WinogradFusionTest, NothingIsTransposedBetweenTwoOfThem) {
   EXPECT_EQ(count(model, "Transpose"), 2u);
 }
 
-TEST_F(WinogradFusionTest, SharedWeightsAndValuesAreMadeOnce) {
+TEST(WinogradFusionTest, TwoOfThemAreSummed) {
+  const auto x = parameter({1, 32, 16, 16});
+  const Output a = add(convolve(x, 32, 32, 1), constant({1, 32, 1, 1}, 3));
+  const Output b = add(convolve(x, 32, 32, 2), constant({1, 32, 1, 1}, 4));
+  const auto model =
+      std::make_shared<ov::Model>(ov::OutputVector{relu(add(a, b))}, ov::ParameterVector{x});
+  expect_same_results(model, 2);
+  EXPECT_EQ(count(model, "Transpose"), 2u);
+}
+
+TEST(WinogradFusionTest, SharedWeightsAndValuesAreMadeOnce) {
   const auto x = parameter({1, 32, 16, 16});
   const Output weights = constant({32, 32, 3, 3}, 5);
   ov::OutputVector results;
@@ -190,7 +194,7 @@ TEST_F(WinogradFusionTest, SharedWeightsAndValuesAreMadeOnce) {
   EXPECT_EQ(packed, 1u);
 }
 
-TEST_F(WinogradFusionTest, SamePaddingAndAResidualThatBroadcasts) {
+TEST(WinogradFusionTest, SamePaddingAndAResidualThatBroadcasts) {
   const auto x = parameter({2, 16, 15, 16}), shortcut = parameter({1, 32, 15, 16});
   for (const auto pad :
        {ov::op::PadType::SAME_UPPER, ov::op::PadType::SAME_LOWER, ov::op::PadType::VALID}) {
@@ -206,7 +210,7 @@ TEST_F(WinogradFusionTest, SamePaddingAndAResidualThatBroadcasts) {
   }
 }
 
-TEST_F(WinogradFusionTest, TheNodeHasTheNameOfTheLastThatItTook) {
+TEST(WinogradFusionTest, TheNodeHasTheNameOfTheLastThatItTook) {
   const auto x = parameter({1, 16, 16, 16});
   const Output y = relu(convolve(x, 16, 32, 1));
   y.get_node()->set_friendly_name("last");
@@ -219,7 +223,7 @@ TEST_F(WinogradFusionTest, TheNodeHasTheNameOfTheLastThatItTook) {
   EXPECT_EQ(count_rewritten(model), 1u);
 }
 
-TEST_F(WinogradFusionTest, IsImportedAgain) {
+TEST(WinogradFusionTest, IsImportedAgain) {
   const auto x = parameter({1, 16, 16, 16}), shortcut = parameter({1, 32, 16, 16});
   const Output y = make<ov::op::v0::Clamp>(add(convolve(x, 16, 32, 1), shortcut), -0.25, 3.5);
   const auto model =
@@ -291,6 +295,50 @@ TEST(WinogradFusionRefusalTest, WhatIsConcatenatedWithSeveralOthers) {
     EXPECT_EQ(count_rewritten(model), others == 1 ? 1u : 0u);
   }
 }
+
+// What a compiled folder may hold that this program did not write: the node is checked when it is
+// read.
+struct Malformed {
+  std::string name;
+  ov::Shape x = {1, 12, 12, 16}, weights = {1, 16, 9, 32}, bias = {32};
+  std::optional<ov::Shape> residual = std::nullopt;
+  std::vector<int64_t> pads_begin = {1, 1};
+  int64_t out_channels = 32;
+};
+
+class WinogradConvolutionCheckTest : public testing::TestWithParam<Malformed> {};
+
+TEST_P(WinogradConvolutionCheckTest, RefusesTheNode) {
+  const Malformed& malformed = GetParam();
+  ov::OutputVector inputs = {parameter(malformed.x), parameter(malformed.weights),
+                             parameter(malformed.bias)};
+  if (malformed.residual) inputs.push_back(parameter(*malformed.residual));
+  WinogradConvolution::Attributes attributes;
+  attributes.out_channels = malformed.out_channels;
+  attributes.pads_begin = malformed.pads_begin;
+  EXPECT_THROW(WinogradConvolution(inputs, attributes), ov::Exception);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Nodes, WinogradConvolutionCheckTest,
+    testing::Values(
+        Malformed{.name = "weights_of_other_channels", .weights = {1, 32, 9, 32}},
+        Malformed{.name = "weights_of_fewer_blocks", .bias = {64}, .out_channels = 64},
+        Malformed{.name = "short_bias", .bias = {16}},
+        Malformed{.name = "channels", .x = {1, 12, 12, 8}, .weights = {1, 8, 9, 32}},
+        Malformed{
+            .name = "out_channels", .weights = {1, 16, 9, 32}, .bias = {48}, .out_channels = 48},
+        Malformed{
+            .name = "no_out_channels", .weights = {0, 16, 9, 32}, .bias = {0}, .out_channels = 0},
+        Malformed{.name = "negative_pads", .pads_begin = {-1, 1}},
+        Malformed{.name = "huge_pads", .pads_begin = {int64_t{1} << 62, 1}},
+        Malformed{.name = "one_pad", .pads_begin = {1}},
+        Malformed{.name = "no_rows", .x = {1, 0, 12, 16}, .pads_begin = {9, 9}},
+        Malformed{.name = "no_images", .x = {0, 12, 12, 16}},
+        Malformed{.name = "huge_width", .x = {1, 1, size_t{1} << 62, 16}},
+        Malformed{.name = "window_does_not_fit", .x = {1, 1, 12, 16}},
+        Malformed{.name = "residual", .residual = ov::Shape{1, 12, 12, 32}}),
+    [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace coreml_delegate::engine::portable

@@ -1,23 +1,29 @@
 #include "runtime/engine/portable/winograd_kernel.h"
 
 namespace coreml_delegate::engine::portable {
+namespace {
 
-const WinogradKernel* winograd_kernel() {
+const WinogradKernel& choose() {
 #if defined(__x86_64__)
-  static const WinogradKernel* const found = [] {
-    __builtin_cpu_init();
-    // Asked first: what is compiled for a set of instructions is only called where there are these.
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq")) {
-      return winograd_kernel_avx512();
-    }
-    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    return has_avx2 ? winograd_kernel_avx2() : nullptr;
-  }();
-  return found;
-#else
-  return nullptr;
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512dq")) {
+    return winograd_kernel_avx512();
+  }
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    return winograd_kernel_avx2();
+  }
 #endif
+  return winograd_kernel_baseline();
 }
+
+}  // namespace
+
+const WinogradKernel& winograd_kernel() {
+  static const WinogradKernel& chosen = choose();
+  return chosen;
+}
+
+bool winograd_kernel_is_fast() { return &winograd_kernel() != &winograd_kernel_baseline(); }
 
 }  // namespace coreml_delegate::engine::portable

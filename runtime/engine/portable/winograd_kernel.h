@@ -87,11 +87,17 @@ struct WinogradKernel {
               float* scratch);
 };
 
-// Null where the file was compiled for another kind of processor.
-const WinogradKernel* winograd_kernel_avx2();
-const WinogradKernel* winograd_kernel_avx512();
-// The fastest one that this processor executes; null when there is none.
-const WinogradKernel* winograd_kernel();
+// For any processor of the architecture.
+const WinogradKernel& winograd_kernel_baseline();
+#if defined(__x86_64__)
+const WinogradKernel& winograd_kernel_avx2();  // And FMA. The same bits as with AVX-512.
+const WinogradKernel& winograd_kernel_avx512();
+#endif
+// The fastest one that this processor executes.
+const WinogradKernel& winograd_kernel();
+// Whether that is one which was measured to be faster than OpenVINO's convolutions: AVX2 or
+// AVX-512.
+bool winograd_kernel_is_fast();
 
 }  // namespace coreml_delegate::engine::portable
 

@@ -1,10 +1,10 @@
 #ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_WINOGRAD_KERNEL_IMPL_H_
 #define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_WINOGRAD_KERNEL_IMPL_H_
 
-// The kernel of winograd_kernel.h for vectors of 8 or 16 floats. Included by one file per
-// instruction set, which is compiled for that set: everything here has internal linkage and calls
-// nothing but built-ins, so that no function compiled for a newer processor can be linked in
-// anybody else's place.
+// The kernel of winograd_kernel.h for vectors of 4, 8 or 16 floats; included by
+// winograd_kernel_variant.cc only. Everything here has internal linkage and calls nothing but
+// built-ins, so that no function compiled for a newer processor can be linked in anybody else's
+// place.
 
 #include "runtime/engine/portable/winograd_kernel.h"
 
@@ -204,7 +204,7 @@ class Kernel {
           multiply_block<12>(a, b, c);
         }
       } else {
-        // 16 registers: 6 tiles x 2 vectors.
+        // 16 registers: 6 tiles x 2 vectors of sums.
         for (int64_t tile = 0; tile < tiles; tile += 6) {
           for (int64_t part = 0; part < kOut; part += 2 * kLanes)
             multiply_block<6>(a + tile * kIn, b + part, c + tile * kOut + part);
