@@ -71,6 +71,7 @@ struct Package::Impl {
   google::protobuf::Arena arena;
   proto::Model* model = google::protobuf::Arena::CreateMessage<proto::Model>(&arena);
   Bytes specification;
+  uint64_t specification_bytes = 0;
   std::string path;
   inmemoryfs::InMemoryFileSystem folder;
   Limits limits;
@@ -87,6 +88,7 @@ Status Package::Impl::parse_specification() {
                       " bytes; the limit is " + std::to_string(limits.max_specification_bytes),
                   path);
   }
+  specification_bytes = specification.size();
   google::protobuf::io::CodedInputStream input(
       reinterpret_cast<const uint8_t*>(specification.data()),
       static_cast<int>(specification.size()));
@@ -224,6 +226,7 @@ Result<Function> Package::read_function(const std::string& requested, bool with_
     ASSIGN_OR_RETURN(auto outputs, output_types(function.inputs, *block));
     RETURN_IF_ERROR(parse_classifier(*block, values, &outputs, &function));
     RETURN_IF_ERROR(parse_features(impl_->features_of(name), outputs, &function));
+    function.stored_bytes = impl_->specification_bytes + values.weight_bytes();
     return function;
   };
   Result<Function> function = parse();

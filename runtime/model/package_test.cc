@@ -47,6 +47,7 @@ TEST(Package, ReadsTheModel) {
   EXPECT_EQ(function->body.operations[0].label(), "y");
   EXPECT_EQ(function->body.operations[0].inputs.at("x")[0].name, "x");
   EXPECT_THAT(function->body.outputs, ElementsAre("y"));
+  EXPECT_EQ(function->stored_bytes, model.SerializeAsString().size());
   EXPECT_EQ(function->input_features[0].tensor.to_string(), "x: float32[2, 3]");
   EXPECT_EQ(function->output_features[0].tensor.to_string(), "y: float32[2, 3]");
 

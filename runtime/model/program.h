@@ -145,6 +145,9 @@ struct Function {
   std::vector<Feature> input_features;  // In the order of the description.
   std::vector<Feature> output_features;
   std::vector<Feature> state_features;
+  // Bytes of the specification and of the weight files that the function refers to: what its
+  // constants are made from.
+  uint64_t stored_bytes = 0;
   // Where the program has a `classify`, which is not in the body: the tensor of the probabilities
   // is an output instead.
   std::optional<Classifier> classifier;

@@ -1,5 +1,6 @@
 #include "runtime/model/value_parser.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <limits>
@@ -16,8 +17,8 @@ namespace {
 constexpr int kMaxTypeDepth = 16;
 constexpr int kMaxRank = 64;
 constexpr std::string_view kModelPath = "@model_path/";
-// What one repeated value may grow to when it stands for a whole tensor.
-constexpr uint64_t kMaxSplatBytes = uint64_t{64} << 20;
+// What the values of one function may grow to where one value stands for a whole tensor.
+constexpr uint64_t kMaxSplatBytes = uint64_t{256} << 20;
 
 Result<int64_t> parse_dimension(const proto::Dimension& dimension) {
   if (!dimension.has_constant()) return kDynamicExtent;
@@ -181,6 +182,16 @@ void store(std::byte* data, int64_t i, int width, uint64_t bits) {
   }
 }
 
+// One element again and again in `size` bytes.
+void store_everywhere(std::byte* data, uint64_t size, int width, uint64_t bits) {
+  // Eight elements end at a byte, whatever their width.
+  std::byte period[64] = {};
+  for (int64_t i = 0; i < 8; ++i) store(period, i, width, bits);
+  for (uint64_t at = 0; at < size; at += static_cast<uint64_t>(width)) {
+    std::memcpy(data + at, period, std::min<uint64_t>(static_cast<uint64_t>(width), size - at));
+  }
+}
+
 // Whether the elements of a repeated field of T are the elements of `type` as they lie in memory.
 template <typename T>
 bool same_layout(ElementType type) {
@@ -198,8 +209,20 @@ Status wrong_count(uint64_t have, const ValueType& type) {
                       type.to_string() + " another number");
 }
 
+// Adds the `size` bytes that one value becomes to those of the others.
+Status count_splat(uint64_t size, const ValueType& type, uint64_t* splat_bytes) {
+  if (size > kMaxSplatBytes - *splat_bytes) {
+    return resource_exhausted(
+        "single values stand for more than the " + std::to_string(kMaxSplatBytes) +
+        " bytes that a function may have of them, the last one for " + type.to_string());
+  }
+  *splat_bytes += size;
+  return {};
+}
+
 template <typename Field>
-Status fill(const Field& values, const std::shared_ptr<const void>& owner, Constant* constant) {
+Status fill(const Field& values, const std::shared_ptr<const void>& owner, Constant* constant,
+            uint64_t* splat_bytes) {
   using T = std::remove_cvref_t<decltype(values.Get(0))>;
   const ValueType& type = constant->type;
   const int64_t count = type.element_count();
@@ -208,10 +231,7 @@ Status fill(const Field& values, const std::shared_ptr<const void>& owner, Const
   const bool splat = values.size() == 1 && count > 1;
   if (!splat && values.size() != count)
     return wrong_count(static_cast<uint64_t>(values.size()), type);
-  if (splat && size > kMaxSplatBytes) {
-    return corrupt_data("one value stands for the " + std::to_string(size) + " bytes of " +
-                        type.to_string() + "; the limit is " + std::to_string(kMaxSplatBytes));
-  }
+  if (splat) RETURN_IF_ERROR(count_splat(size, type, splat_bytes));
   if (!splat && same_layout<T>(type.element)) {
     constant->data =
         Bytes(std::as_bytes(std::span(values.data(), static_cast<size_t>(count))), owner);
@@ -219,20 +239,25 @@ Status fill(const Field& values, const std::shared_ptr<const void>& owner, Const
   }
   std::byte* data;
   constant->data = allocate(size, &data);
-  for (int64_t i = 0; i < count; ++i) {
-    const T value = values.Get(splat ? 0 : static_cast<int>(i));
+  const int width = element_bits(type.element);
+  for (int i = 0; i < values.size(); ++i) {
+    const T value = values.Get(i);
     uint64_t bits;
     if (!encode(value, type.element, &bits)) {
       return corrupt_data("value " + std::to_string(i) + " of a constant, " +
                           std::to_string(value) + ", is none of " + type.to_string());
     }
-    store(data, i, element_bits(type.element), bits);
+    if (splat) {
+      store_everywhere(data, size, width, bits);
+    } else {
+      store(data, i, width, bits);
+    }
   }
   return {};
 }
 
 Status fill_bytes(const std::string& values, const std::shared_ptr<const void>& owner,
-                  Constant* constant) {
+                  Constant* constant, uint64_t* splat_bytes) {
   const ValueType& type = constant->type;
   uint64_t size;
   if (element_bits(type.element) == 0 || !packed_size(type.element, type.element_count(), &size)) {
@@ -243,10 +268,11 @@ Status fill_bytes(const std::string& values, const std::shared_ptr<const void>& 
     return {};
   }
   const size_t width = static_cast<size_t>(element_bits(type.element)) / 8;
-  if (width == 0 || values.size() != width || size > kMaxSplatBytes) {
+  if (width == 0 || values.size() != width) {
     return corrupt_data("a constant has " + std::to_string(values.size()) + " bytes, its type " +
                         type.to_string() + " takes " + std::to_string(size));
   }
+  RETURN_IF_ERROR(count_splat(size, type, splat_bytes));
   std::byte* data;
   constant->data = allocate(size, &data);
   for (uint64_t at = 0; at < size; at += width) std::memcpy(data + at, values.data(), width);
@@ -390,17 +416,17 @@ Status ValueParser::parse_tensor(const proto::TensorValue& value, Constant* cons
   }
   switch (value.value_case()) {
     case proto::TensorValue::kFloats:
-      return fill(value.floats().values(), owner_, constant);
+      return fill(value.floats().values(), owner_, constant, &splat_bytes_);
     case proto::TensorValue::kDoubles:
-      return fill(value.doubles().values(), owner_, constant);
+      return fill(value.doubles().values(), owner_, constant, &splat_bytes_);
     case proto::TensorValue::kInts:
-      return fill(value.ints().values(), owner_, constant);
+      return fill(value.ints().values(), owner_, constant, &splat_bytes_);
     case proto::TensorValue::kLongInts:
-      return fill(value.longints().values(), owner_, constant);
+      return fill(value.longints().values(), owner_, constant, &splat_bytes_);
     case proto::TensorValue::kBools:
-      return fill(value.bools().values(), owner_, constant);
+      return fill(value.bools().values(), owner_, constant, &splat_bytes_);
     case proto::TensorValue::kBytes:
-      return fill_bytes(value.bytes().values(), owner_, constant);
+      return fill_bytes(value.bytes().values(), owner_, constant, &splat_bytes_);
     case proto::TensorValue::kStrings:
       return corrupt_data("a constant of " + type.to_string() + " is given as strings");
     case proto::TensorValue::VALUE_NOT_SET:
@@ -408,6 +434,12 @@ Status ValueParser::parse_tensor(const proto::TensorValue& value, Constant* cons
       return count == 0 ? Status() : wrong_count(0, type);
   }
   return internal_error("unknown form of a tensor value");
+}
+
+uint64_t ValueParser::weight_bytes() const {
+  uint64_t bytes = 0;
+  for (const auto& [name, content] : weight_files_) bytes += content.size();
+  return bytes;
 }
 
 Result<Bytes> ValueParser::read_blob(const proto::Value::BlobFileValue& value,

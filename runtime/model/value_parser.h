@@ -33,6 +33,9 @@ class ValueParser {
 
   Result<ConstantPtr> parse(const proto::Value& value);
 
+  // Bytes of the weight files that values referred to so far.
+  uint64_t weight_bytes() const;
+
  private:
   Result<Constant> parse_value(const proto::Value& value, int depth);
   Status parse_tensor(const proto::TensorValue& value, Constant* constant);
@@ -41,6 +44,7 @@ class ValueParser {
   const inmemoryfs::InMemoryFileSystem& files_;
   std::shared_ptr<const void> owner_;
   std::map<std::string, Bytes> weight_files_;
+  uint64_t splat_bytes_ = 0;
 };
 
 }  // namespace coreml_delegate::model

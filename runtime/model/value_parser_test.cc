@@ -179,13 +179,38 @@ TEST_F(ValueTest, OneValueForAWholeTensor) {
   value = value_of(proto::FLOAT16, {3});
   tensor_of(&value).mutable_bytes()->set_values(std::string("\x00\x3c", 2));
   EXPECT_THAT(numbers(**parse(value)), ElementsAre(1.0, 1.0, 1.0));
+  // Whatever the width of its elements.
+  for (const auto& [type, number] :
+       {std::pair{proto::UINT1, 1}, std::pair{proto::UINT3, 5}, std::pair{proto::INT4, -3},
+        std::pair{proto::UINT6, 42}, std::pair{proto::INT16, -300}}) {
+    value = value_of(type, {19});
+    tensor_of(&value).mutable_ints()->add_values(number);
+    EXPECT_THAT(numbers(**parse(value)),
+                ::testing::AllOf(::testing::SizeIs(19), ::testing::Each(number)));
+  }
   // Not one that would take a terabyte.
   value = value_of(proto::FLOAT32, {1 << 20, 1 << 20});
   tensor_of(&value).mutable_floats()->add_values(0.25f);
-  expect_corrupt(value, "the limit is");
+  EXPECT_EQ(parse(value).status().code(), StatusCode::kResourceExhausted);
   value = value_of(proto::FLOAT16, {1 << 20, 1 << 20});
   tensor_of(&value).mutable_bytes()->set_values(std::string("\x00\x3c", 2));
-  expect_corrupt(value, "has 2 bytes");
+  EXPECT_EQ(parse(value).status().code(), StatusCode::kResourceExhausted);
+}
+
+// A program of a megabyte has room for thousands of them.
+TEST_F(ValueTest, SingleValuesForManyTensorsAreCountedTogether) {
+  ValueParser parser(files_, nullptr);
+  proto::Value value = value_of(proto::UINT1, {int64_t{1} << 29});
+  tensor_of(&value).mutable_ints()->add_values(0);
+  proto::Value bytes = value_of(proto::UINT8, {int64_t{1} << 26});
+  tensor_of(&bytes).mutable_bytes()->set_values("a");
+  std::vector<StatusCode> codes;
+  for (int i = 0; i < 3; ++i) {
+    codes.push_back(parser.parse(i == 0 ? value : bytes).status().code());
+    codes.push_back(parser.parse(bytes).status().code());
+  }
+  EXPECT_THAT(codes, ElementsAre(StatusCode::kOk, StatusCode::kOk, StatusCode::kOk, StatusCode::kOk,
+                                 StatusCode::kResourceExhausted, StatusCode::kResourceExhausted));
 }
 
 TEST_F(ValueTest, EmptyTensors) {

@@ -8,6 +8,7 @@
 #include "openvino/op/util/multi_subgraph_base.hpp"
 #include "runtime/engine/portable/constant_elements.h"
 #include "runtime/engine/portable/op_error.h"
+#include "runtime/engine/portable/translation_budget.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -48,6 +49,7 @@ template <typename T>
 std::vector<T> repeat_rows(const std::vector<T>& values, size_t rows, size_t columns,
                            size_t target) {
   if (rows == target) return values;
+  TranslationBudget::charge(target * columns, sizeof(T));
   std::vector<T> repeated;
   repeated.reserve(target * columns);
   for (size_t row = 0; row < target; ++row) {
@@ -82,6 +84,7 @@ bool has_scales_of_columns(const std::vector<int64_t>& shape, const std::vector<
 // The elements of a [rows, columns] table in the order of [columns, rows].
 template <typename T>
 std::vector<T> transposed_elements(const std::vector<T>& elements, size_t rows, size_t columns) {
+  TranslationBudget::charge(elements.size(), sizeof(T));
   std::vector<T> result(elements.size());
   // In blocks, so that neither side leaves the cache.
   constexpr size_t kBlock = 64;

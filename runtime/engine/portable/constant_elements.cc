@@ -6,6 +6,7 @@
 
 #include "openvino/core/type/float16.hpp"
 #include "runtime/engine/portable/op_error.h"
+#include "runtime/engine/portable/translation_budget.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -32,6 +33,12 @@ size_t unpacked_size(ElementType element) {
 }
 
 std::vector<uint8_t> unpack_bits(ByteSpan packed, int bits, size_t count) {
+  if (bits < 1 || bits > 8 || count > packed.size() * 8 / static_cast<size_t>(bits)) {
+    throw OpError(corrupt_data(std::to_string(packed.size()) + " bytes are not " +
+                               std::to_string(count) + " elements of " + std::to_string(bits) +
+                               " bits"));
+  }
+  TranslationBudget::charge(count);
   std::vector<uint8_t> values(count);
   const auto* bytes = reinterpret_cast<const uint8_t*>(packed.data());
   const uint32_t mask = (1u << bits) - 1u;
@@ -47,8 +54,10 @@ std::vector<uint8_t> unpack_bits(ByteSpan packed, int bits, size_t count) {
 
 std::vector<std::byte> unpack_elements(const model::Constant& constant) {
   const int bits = model::element_bits(constant.type.element);
-  if (bits >= 8)
+  if (bits >= 8) {
+    TranslationBudget::charge(constant.data.size());
     return std::vector<std::byte>(constant.data.span().begin(), constant.data.span().end());
+  }
   const std::vector<uint8_t> values =
       unpack_bits(constant.data.span(), bits, static_cast<size_t>(constant.type.element_count()));
   std::vector<std::byte> unpacked(values.size());
@@ -60,6 +69,7 @@ model::ConstantPtr pack_elements(ElementType element, const std::vector<int64_t>
                                  std::vector<std::byte> unpacked) {
   const int bits = model::element_bits(element);
   if (bits >= 8) return make_constant(element, shape, std::move(unpacked));
+  TranslationBudget::charge(unpacked.size(), 1);
   std::vector<std::byte> packed((unpacked.size() * static_cast<size_t>(bits) + 7) / 8);
   for (size_t i = 0; i < unpacked.size(); ++i) {
     const size_t bit = i * static_cast<size_t>(bits), byte = bit / 8, shift = bit % 8;
@@ -71,6 +81,7 @@ model::ConstantPtr pack_elements(ElementType element, const std::vector<int64_t>
 }
 
 std::vector<float> element_values(const model::Constant& constant) {
+  TranslationBudget::charge(static_cast<uint64_t>(constant.type.element_count()), sizeof(float));
   switch (constant.type.element) {
     case ElementType::kFloat16:
       return numbers<ov::float16>(constant);
@@ -110,6 +121,7 @@ std::vector<float> element_values(const model::Constant& constant) {
 
 model::ConstantPtr make_real_constant(ElementType element, const std::vector<int64_t>& shape,
                                       const std::vector<float>& values) {
+  TranslationBudget::charge(values.size(), sizeof(float));
   if (element == ElementType::kFloat32) {
     std::vector<std::byte> bytes(values.size() * sizeof(float));
     if (!values.empty()) std::memcpy(bytes.data(), values.data(), bytes.size());

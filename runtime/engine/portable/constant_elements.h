@@ -4,6 +4,8 @@
 // Bulk access to the elements of MIL constants: what constexpr_* operations compute with. Constants
 // below 8 bits are packed from the lowest bit, as programs store them.
 //
+// What is allocated here is charged to the translation's budget.
+//
 // Thread rule: free functions on values.
 
 #include <cstddef>
@@ -20,7 +22,8 @@ size_t unpacked_size(model::ElementType element);
 // One element per unpacked_size() bytes. Elements below 8 bits are their bit patterns: not
 // sign-extended.
 std::vector<std::byte> unpack_elements(const model::Constant& constant);
-// The same for `count` elements of `bits` each in plain bytes. Precondition: `packed` has them.
+// The same for `count` elements of `bits` each, 1 to 8, in plain bytes. Fails where `packed` does
+// not have them.
 std::vector<uint8_t> unpack_bits(ByteSpan packed, int bits, size_t count);
 // The inverse of unpack_elements().
 model::ConstantPtr pack_elements(model::ElementType element, const std::vector<int64_t>& shape,

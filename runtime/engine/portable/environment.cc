@@ -18,13 +18,7 @@ constexpr int kMaxBlockDepth = 32;
 constexpr size_t kMaxFoldedCapture = 4096;
 
 // Larger tensors are refused: none that a model means, and folding one would take all memory.
-constexpr double kMaxElements = 2147483648.0;
-
-double element_count(const ov::Shape& shape) {
-  double count = 1;
-  for (size_t extent : shape) count *= static_cast<double>(extent);
-  return count;
-}
+constexpr uint64_t kMaxElements = uint64_t{1} << 31;
 
 std::string describe(const model::Operation& operation, const TranslationScope& scope) {
   return operation.type + " -> " + operation.label() + " (" + scope.function->opset + ")";

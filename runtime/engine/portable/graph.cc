@@ -1,6 +1,8 @@
 #include "runtime/engine/portable/graph.h"
 
+#include <algorithm>
 #include <cstring>
+#include <limits>
 #include <unordered_map>
 
 #include "openvino/core/runtime_attribute.hpp"
@@ -18,6 +20,7 @@
 #include "openvino/op/transpose.hpp"
 #include "openvino/op/unsqueeze.hpp"
 #include "runtime/engine/portable/op_error.h"
+#include "runtime/engine/portable/translation_budget.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -95,6 +98,7 @@ template <typename T, typename Read>
 Output converted_constant(const model::Constant& constant, const ov::element::Type& type,
                           Read read) {
   const size_t count = static_cast<size_t>(constant.type.element_count());
+  TranslationBudget::charge(count, 2 * sizeof(T));  // The values, and the node's copy of them.
   std::vector<T> values(count);
   for (size_t i = 0; i < count; ++i) values[i] = static_cast<T>(read(static_cast<int64_t>(i)));
   return make<ov::op::v0::Constant>(type, static_shape(constant.type.shape),
@@ -269,6 +273,7 @@ model::ConstantPtr program_constant(const ov::op::v0::Constant& constant) {
   };
   for (const auto& [type, element] : kTypes) {
     if (constant.get_element_type() != type) continue;
+    TranslationBudget::charge(constant.get_byte_size());
     const auto* bytes = static_cast<const std::byte*>(constant.get_data_ptr());
     const ov::Shape& shape = constant.get_shape();
     return make_constant(element, std::vector<int64_t>(shape.begin(), shape.end()),
@@ -292,7 +297,7 @@ ov::OutputVector fold_node(ov::Node* node, int depth, size_t max_elements, FoldM
   if (depth == 0) return result;
   for (const Output& output : node->outputs()) {
     if (output.get_partial_shape().rank().is_dynamic()) return result;
-    if (output.get_partial_shape().is_static() && ov::shape_size(output.get_shape()) > max_elements)
+    if (output.get_partial_shape().is_static() && element_count(output.get_shape()) > max_elements)
       return result;
   }
   ov::OutputVector inputs = node->input_values();
@@ -306,6 +311,11 @@ ov::OutputVector fold_node(ov::Node* node, int depth, size_t max_elements, FoldM
     }
   } else if (inputs[0].get_partial_shape().is_dynamic()) {
     return ov::OutputVector();
+  }
+  for (const Output& output : node->outputs()) {
+    if (output.get_partial_shape().is_static())
+      TranslationBudget::charge(element_count(output.get_shape()),
+                                output.get_element_type().size());
   }
   ov::OutputVector values(node->get_output_size());
   if (!node->constant_fold(values, inputs)) return ov::OutputVector();
@@ -327,6 +337,15 @@ std::optional<std::vector<int64_t>> fold_integers(const Output& value) {
   auto constant = fold(value, 4096);
   if (constant == nullptr) return std::nullopt;
   return constant->cast_vector<int64_t>();
+}
+
+uint64_t element_count(const ov::Shape& shape) {
+  if (std::find(shape.begin(), shape.end(), size_t{0}) != shape.end()) return 0;
+  uint64_t count = 1;
+  for (const size_t extent : shape) {
+    if (__builtin_mul_overflow(count, extent, &count)) return std::numeric_limits<uint64_t>::max();
+  }
+  return count;
 }
 
 int64_t rank(const Output& value) {

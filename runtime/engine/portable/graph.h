@@ -73,6 +73,8 @@ std::optional<std::vector<int64_t>> fold_integers(const Output& value);
 
 // fail by throwing when the rank is not known.
 int64_t rank(const Output& value);
+// The product of the extents; the largest number where it does not fit.
+uint64_t element_count(const ov::Shape& shape);
 bool is_static(const Output& value);
 // The extent, or -1 where it is known at run time only.
 int64_t extent(const Output& value, int64_t axis);

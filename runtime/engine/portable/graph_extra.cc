@@ -8,6 +8,7 @@
 #include "openvino/op/divide.hpp"
 #include "openvino/op/reshape.hpp"
 #include "openvino/op/slice.hpp"
+#include "runtime/engine/portable/translation_budget.h"
 
 namespace coreml_delegate::engine::portable {
 
@@ -30,11 +31,13 @@ Output reshape_keeping(const Output& value, const std::vector<int64_t>& shape) {
 }
 
 Output f32_constant(const std::vector<float>& values, const std::vector<int64_t>& shape) {
+  TranslationBudget::charge(values.size(), sizeof(float));
   return make<ov::op::v0::Constant>(ov::element::f32, ov::Shape(shape.begin(), shape.end()),
                                     values);
 }
 
 Output i32_constant(const std::vector<int32_t>& values, const std::vector<int64_t>& shape) {
+  TranslationBudget::charge(values.size(), sizeof(int32_t));
   return make<ov::op::v0::Constant>(ov::element::i32, ov::Shape(shape.begin(), shape.end()),
                                     values);
 }

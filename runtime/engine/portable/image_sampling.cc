@@ -21,8 +21,10 @@
 #include "openvino/op/round.hpp"
 #include "openvino/op/select.hpp"
 #include "openvino/op/sign.hpp"
+#include "runtime/engine/portable/checked_math.h"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/resizing.h"
+#include "runtime/engine/portable/translation_budget.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -223,7 +225,7 @@ OpResults translate_affine(OpContext& op) {
   op.require(rank(matrix) == 2 && (extent(matrix, 1) < 0 || extent(matrix, 1) == 6),
              "transform_matrix must be [D, 6]");
   const int64_t height = op.integer("output_height"), width = op.integer("output_width");
-  op.require(height >= 1 && width >= 1 && height * width <= (int64_t{1} << 28),
+  op.require(height >= 1 && width >= 1 && checked_product(height, width) <= (int64_t{1} << 28),
              "the output's extents are out of range");
   if (lower(op.string("sampling_mode", "bilinear")) != "bilinear")
     op.fail_unsupported("a sampling_mode other than bilinear");
@@ -242,6 +244,7 @@ OpResults translate_affine(OpContext& op) {
                      : static_cast<float>(-1.0 + 2.0 * static_cast<double>(i) /
                                                      static_cast<double>(size - 1));
   };
+  TranslationBudget::charge(static_cast<uint64_t>(height * width), 3 * sizeof(float));
   std::vector<float> points;
   points.reserve(static_cast<size_t>(height * width * 3));
   for (int64_t row = 0; row < height; ++row) {

@@ -2,6 +2,7 @@
 
 #include "runtime/engine/portable/environment.h"
 #include "runtime/engine/portable/op_error.h"
+#include "runtime/engine/portable/translation_budget.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -101,14 +102,32 @@ model::ConstantPtr OpContext::constant(std::string_view name, size_t index) cons
   return found;
 }
 
+model::ConstantPtr OpContext::find_numeric_constant(std::string_view name, size_t index) const {
+  model::ConstantPtr found = find_constant(name, index);
+  if (found != nullptr && (found->type.kind != model::ValueType::Kind::kTensor ||
+                           model::element_bits(found->type.element) == 0)) {
+    fail("the argument \"" + std::string(name) + "\" must be a numeric tensor, it is " +
+         found->type.to_string());
+  }
+  return found;
+}
+
+model::ConstantPtr OpContext::numeric_constant(std::string_view name, size_t index) const {
+  model::ConstantPtr found = find_numeric_constant(name, index);
+  return found != nullptr ? found : constant(name, index);  // Says why there is none.
+}
+
+bool OpContext::is_string(std::string_view name, size_t index) const {
+  const model::ConstantPtr found = find_constant(name, index);
+  return found != nullptr && found->type.kind == model::ValueType::Kind::kTensor &&
+         found->type.element == model::ElementType::kString;
+}
+
 template <typename T, typename Read>
 std::vector<T> OpContext::elements(std::string_view name, Read read) const {
-  model::ConstantPtr known = constant(name);
-  if (known->type.kind != model::ValueType::Kind::kTensor ||
-      known->type.element == model::ElementType::kString) {
-    fail("the argument \"" + std::string(name) + "\" must be a numeric tensor");
-  }
+  const model::ConstantPtr known = numeric_constant(name);
   const int64_t size = known->type.element_count();
+  TranslationBudget::charge(static_cast<uint64_t>(size), sizeof(T));
   std::vector<T> values;
   values.reserve(static_cast<size_t>(size));
   for (int64_t i = 0; i < size; ++i) values.push_back(static_cast<T>(read(*known, i)));
@@ -116,7 +135,7 @@ std::vector<T> OpContext::elements(std::string_view name, Read read) const {
 }
 
 std::vector<int64_t> OpContext::integers(std::string_view name) const {
-  if (model::ConstantPtr known = constant(name); !is_integer(known->type.element)) {
+  if (model::ConstantPtr known = numeric_constant(name); !is_integer(known->type.element)) {
     fail("the argument \"" + std::string(name) + "\" must be of an integer type, it is " +
          known->type.to_string());
   }
@@ -172,7 +191,7 @@ bool OpContext::boolean(std::string_view name, bool default_value) const {
 }
 
 std::string OpContext::string(std::string_view name) const {
-  model::ConstantPtr known = constant(name);
+  model::ConstantPtr known = constant(name, 0);
   if (known->type.element != model::ElementType::kString || known->strings.size() != 1) {
     fail("the argument \"" + std::string(name) + "\" must be a string");
   }

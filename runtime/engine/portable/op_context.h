@@ -75,9 +75,13 @@ class OpContext {
   // computed from such.
 
   bool is_constant(std::string_view name, size_t index = 0) const;
-  // Fails when missing or not known at compile time. The pointer form is null in these cases.
-  model::ConstantPtr constant(std::string_view name, size_t index = 0) const;
-  model::ConstantPtr find_constant(std::string_view name, size_t index = 0) const;
+  // A constant whose elements are numbers, the only way to its bytes. Fails when it is missing, not
+  // known at compile time, or of another kind; the other form is null where it is missing or not
+  // known.
+  model::ConstantPtr numeric_constant(std::string_view name, size_t index = 0) const;
+  model::ConstantPtr find_numeric_constant(std::string_view name, size_t index = 0) const;
+  // Whether the argument is a constant string.
+  bool is_string(std::string_view name, size_t index = 0) const;
   // Scalars: rank 0 or one element; the forms with a default return it when the argument is
   // missing. Fail when it is there but not known, or of another kind.
   int64_t integer(std::string_view name) const;
@@ -129,6 +133,9 @@ class OpContext {
 
  private:
   const model::Argument* find(std::string_view name, size_t index) const;
+  // A constant of any kind: null when missing or not known, or a failure.
+  model::ConstantPtr find_constant(std::string_view name, size_t index) const;
+  model::ConstantPtr constant(std::string_view name, size_t index) const;
   template <typename T, typename Read>
   std::vector<T> elements(std::string_view name, Read read) const;
 

@@ -13,11 +13,13 @@
 
 #include "openvino/op/clamp.hpp"
 #include "openvino/op/round.hpp"
+#include "runtime/engine/portable/checked_math.h"
 #include "runtime/engine/portable/compressed_weights.h"
 #include "runtime/engine/portable/constant_elements.h"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/low_precision.h"
 #include "runtime/engine/portable/op_registry.h"
+#include "runtime/engine/portable/translation_budget.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -111,10 +113,12 @@ AffineWeight weight_along_axis(const OpContext& op, ConstantPtr data, const Cons
   if (zero_point->type.element_count() == 1) {
     const size_t count = weight.scale.size();
     const std::vector<std::byte> one = unpack_elements(*zero_point);
+    TranslationBudget::charge(count, one.size());
     std::vector<std::byte> all;
     for (size_t i = 0; i < count; ++i) all.insert(all.end(), one.begin(), one.end());
     weight.offset = pack_elements(zero_point->type.element, weight.scale_shape, std::move(all));
   } else {
+    TranslationBudget::charge(count_of(*zero_point), sizeof(float));
     weight.scale.assign(count_of(*zero_point), weight.scale.at(0));
     weight.scale_shape = offset_shape;
     weight.offset = reshaped(*zero_point, std::move(offset_shape));
@@ -123,21 +127,21 @@ AffineWeight weight_along_axis(const OpContext& op, ConstantPtr data, const Cons
 }
 
 OpResults translate_affine_dequantize(OpContext& op) {
-  const ConstantPtr zero_point = op.has("zero_point") ? op.constant("zero_point") : nullptr;
-  return affine_result(
-      op, weight_along_axis(op, op.constant("quantized_data"), *op.constant("scale"), zero_point));
+  const ConstantPtr zero_point = op.has("zero_point") ? op.numeric_constant("zero_point") : nullptr;
+  return affine_result(op, weight_along_axis(op, op.numeric_constant("quantized_data"),
+                                             *op.numeric_constant("scale"), zero_point));
 }
 
 OpResults translate_blockwise_shift_scale(OpContext& op) {
   AffineWeight weight;
-  weight.data = op.constant("data");
-  const ConstantPtr scale = op.constant("scale");
+  weight.data = op.numeric_constant("data");
+  const ConstantPtr scale = op.numeric_constant("scale");
   weight.result = real_type(op, *scale);
   check_blocks(op, weight.data->type.shape, scale->type.shape, "scale");
   weight.scale_shape = scale->type.shape;
   weight.scale = element_values(*scale);
   if (op.has("offset")) {
-    weight.offset = op.constant("offset");
+    weight.offset = op.numeric_constant("offset");
     op.require(weight.offset->type.shape == weight.scale_shape, "offset needs the shape of scale");
   }
   return affine_result(op, weight);
@@ -165,7 +169,7 @@ struct Palette {
 };
 
 Palette read_palette(const OpContext& op, const std::vector<int64_t>& indices) {
-  const ConstantPtr lut = op.constant("lut");
+  const ConstantPtr lut = op.numeric_constant("lut");
   const std::vector<int64_t>& shape = lut->type.shape;
   op.require(shape.size() == indices.size() + 2, "lut needs two axes more than the indices");
   Palette palette;
@@ -188,7 +192,7 @@ size_t vector_axis(const OpContext& op, const Palette& palette,
 }
 
 std::vector<int64_t> expanded_shape(std::vector<int64_t> shape, size_t axis, size_t vector) {
-  shape.at(axis) *= static_cast<int64_t>(vector);
+  shape.at(axis) = checked_product(shape.at(axis), static_cast<int64_t>(vector));
   return shape;
 }
 
@@ -197,6 +201,8 @@ std::vector<std::byte> look_up(const OpContext& op, const Palette& palette,
                                const std::vector<uint8_t>& indices,
                                const std::vector<int64_t>& shape, size_t axis) {
   const size_t size = unpacked_size(palette.element);
+  // A palette is at hand with all its bytes, so the last product does not wrap.
+  TranslationBudget::charge(indices.size(), palette.vector * size);
   std::vector<std::byte> dense(indices.size() * palette.vector * size);
   // Elements behind one step of `axis`.
   size_t inner = 1;
@@ -229,14 +235,15 @@ std::vector<uint8_t> unpacked_indices(const OpContext& op, const Constant& indic
   op.require(unpacked_size(indices.type.element) == 1,
              "indices must be unsigned integers of at most 8 bits");
   const std::vector<std::byte> bytes = unpack_elements(indices);
+  TranslationBudget::charge(bytes.size());
   const auto* values = reinterpret_cast<const uint8_t*>(bytes.data());
   return std::vector<uint8_t>(values, values + bytes.size());
 }
 
 OpResults translate_lut_to_dense(OpContext& op) {
-  const ConstantPtr indices = op.constant("indices");
+  const ConstantPtr indices = op.numeric_constant("indices");
   if (op.has("shape")) {  // iOS 16
-    const ConstantPtr lut = op.constant("lut");
+    const ConstantPtr lut = op.numeric_constant("lut");
     Palette palette;
     palette.element = lut->type.element;
     palette.palettes = count_of(*lut);
@@ -271,6 +278,7 @@ std::vector<std::byte> scatter(const OpContext& op, const std::vector<std::byte>
                                const std::vector<uint8_t>& mask, size_t size) {
   op.require(count_set(mask) * size == nonzero.size(),
              "the mask does not have as many bits as there are elements");
+  TranslationBudget::charge(mask.size(), size);
   std::vector<std::byte> dense(mask.size() * size);
   size_t next = 0;
   for (size_t i = 0; i < mask.size(); ++i) {
@@ -284,6 +292,7 @@ std::vector<std::byte> scatter(const OpContext& op, const std::vector<std::byte>
 // The inverse: the elements where the mask is set.
 std::vector<std::byte> collect(const std::vector<std::byte>& dense,
                                const std::vector<uint8_t>& mask, size_t size) {
+  TranslationBudget::charge(count_set(mask), size);
   std::vector<std::byte> nonzero;
   nonzero.reserve(count_set(mask) * size);
   for (size_t i = 0; i < mask.size(); ++i) {
@@ -295,7 +304,8 @@ std::vector<std::byte> collect(const std::vector<std::byte>& dense,
 }
 
 OpResults translate_sparse_to_dense(OpContext& op) {
-  const ConstantPtr nonzero = op.constant("nonzero_data"), mask = op.constant("mask");
+  const ConstantPtr nonzero = op.numeric_constant("nonzero_data"),
+                    mask = op.numeric_constant("mask");
   const size_t size = unpacked_size(nonzero->type.element);
   if (op.has("shape")) {  // iOS 16
     size_t count = 0;
@@ -316,8 +326,8 @@ std::vector<std::byte> as_unpacked(const std::vector<uint8_t>& values) {
 }
 
 OpResults translate_lut_to_sparse(OpContext& op) {
-  const ConstantPtr mask = op.constant("indices_mask"),
-                    nonzero = op.constant("indices_nonzero_data");
+  const ConstantPtr mask = op.numeric_constant("indices_mask"),
+                    nonzero = op.numeric_constant("indices_nonzero_data");
   const std::vector<int64_t>& shape = mask->type.shape;
   const std::vector<uint8_t> mask_bits = unpacked_indices(op, *mask);
   const Palette palette = read_palette(op, shape);
@@ -350,8 +360,9 @@ OpResults translate_lut_to_sparse(OpContext& op) {
 }
 
 OpResults translate_sparse_blockwise_shift_scale(OpContext& op) {
-  const ConstantPtr mask = op.constant("data_mask"), nonzero = op.constant("nonzero_data"),
-                    scale = op.constant("scale");
+  const ConstantPtr mask = op.numeric_constant("data_mask"),
+                    nonzero = op.numeric_constant("nonzero_data"),
+                    scale = op.numeric_constant("scale");
   const std::vector<int64_t>& shape = mask->type.shape;
   const std::vector<uint8_t> mask_bits = unpacked_indices(op, *mask);
   AffineWeight weight;
@@ -363,7 +374,7 @@ OpResults translate_sparse_blockwise_shift_scale(OpContext& op) {
   weight.scale_shape = scale->type.shape;
   weight.scale = element_values(*scale);
   if (op.has("offset")) {
-    weight.offset = op.constant("offset");
+    weight.offset = op.numeric_constant("offset");
     op.require(weight.offset->type.shape == weight.scale_shape, "offset needs the shape of scale");
   }
   const ConstantPtr dense = dequantize(weight);
@@ -394,7 +405,7 @@ Output parameter_along_axis(const OpContext& op, std::string_view name, int64_t 
 
 // The one value of a constant parameter; none where it is missing, a vector, or not known.
 std::optional<float> constant_number(const OpContext& op, std::string_view name) {
-  const ConstantPtr constant = op.find_constant(name);
+  const ConstantPtr constant = op.find_numeric_constant(name);
   if (constant == nullptr || count_of(*constant) != 1) return std::nullopt;
   return static_cast<float>(constant->real_at(0));
 }
@@ -424,9 +435,11 @@ OpResults translate_quantize(OpContext& op) {
 }
 
 OpResults translate_dequantize(OpContext& op) {
-  const ConstantPtr constant = op.find_constant("input"), scale = op.find_constant("scale");
+  const ConstantPtr constant = op.find_numeric_constant("input"),
+                    scale = op.find_numeric_constant("scale");
   if (constant != nullptr && scale != nullptr) {
-    const ConstantPtr zero_point = op.has("zero_point") ? op.constant("zero_point") : nullptr;
+    const ConstantPtr zero_point =
+        op.has("zero_point") ? op.numeric_constant("zero_point") : nullptr;
     return affine_result(op, weight_along_axis(op, constant, *scale, zero_point));
   }
   Output value = convert(op.input("input"), ov::element::f32);

@@ -6,6 +6,7 @@
 
 #include "openvino/op/convolution.hpp"
 #include "openvino/op/group_conv.hpp"
+#include "runtime/engine/portable/checked_math.h"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/op_registry.h"
 
@@ -121,7 +122,7 @@ OpResults translate_conv_transpose(OpContext& op) {
   for (size_t i = 0; i < n; ++i) {
     const int64_t kernel = extent(weight, static_cast<int64_t>(i) + 2);
     op.require(kernel >= 1, "conv_transpose needs a weight of known, non-zero spatial extents");
-    const int64_t reach = (kernel - 1) * window.dilations[i] + 1;
+    const int64_t reach = checked_sum(checked_product(kernel - 1, window.dilations[i]), 1);
     // How much of the full result, (input - 1) * stride + reach, is cut away; negative where rows
     // of zeros are appended. Where the output is not given it does not depend on the input's
     // extent.
@@ -129,7 +130,8 @@ OpResults translate_conv_transpose(OpContext& op) {
     if (!output_shape.empty()) {
       const int64_t input = extent(x, static_cast<int64_t>(i) + 2);
       if (input < 0) op.fail_unsupported("output_shape with an input of unknown spatial extents");
-      cut = (input - 1) * window.strides[i] + reach - output_shape[i + 2];
+      cut = checked_difference(checked_sum(checked_product(input - 1, window.strides[i]), reach),
+                               output_shape[i + 2]);
     } else if (window.pad_type == Window::PadType::kSame ||
                window.pad_type == Window::PadType::kSameLower) {
       cut = reach - window.strides[i];  // The output has input * stride elements.
@@ -144,8 +146,8 @@ OpResults translate_conv_transpose(OpContext& op) {
     } else {
       axis.begin = window.pads_begin[i];
     }
-    axis.end = std::max<int64_t>(cut - axis.begin, 0);
-    axis.append = std::max<int64_t>(axis.begin - cut, 0);
+    axis.end = std::max<int64_t>(checked_difference(cut, axis.begin), 0);
+    axis.append = std::max<int64_t>(checked_difference(axis.begin, cut), 0);
   }
   ov::CoordinateDiff pads_begin, pads_end, append;
   for (const TransposedAxis& axis : axes) {

@@ -8,6 +8,7 @@
 #include "openvino/op/equal.hpp"
 #include "openvino/op/floor.hpp"
 #include "openvino/op/select.hpp"
+#include "runtime/engine/portable/checked_math.h"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/image_sampling.h"
 #include "runtime/engine/portable/non_maximum_suppression.h"
@@ -35,7 +36,7 @@ TargetSize scaled_size(const OpContext& op, const Output& x, int64_t from_end,
   if (static_cast<int64_t>(declared.size()) == rank(x))
     size.extent = declared[static_cast<size_t>(axis)];
   if (size.extent < 0 && in >= 0)
-    size.extent = static_cast<int64_t>(std::floor(static_cast<double>(in) * scale));
+    size.extent = checked_int64(std::floor(static_cast<double>(in) * scale));
   if (size.extent >= 0) {
     op.require(size.extent >= 1 && size.extent <= kMaximumExtent,
                "the target extents are out of range");
@@ -43,7 +44,7 @@ TargetSize scaled_size(const OpContext& op, const Output& x, int64_t from_end,
   }
   const Output dimension = dimension_of(x, axis);
   if (scale == std::floor(scale)) {
-    size.value = multiply(dimension, i64({static_cast<int64_t>(scale)}));
+    size.value = multiply(dimension, i64({checked_int64(scale)}));
   } else {
     const Output product = multiply(convert(dimension, ov::element::f32), f32(scale));
     size.value = convert(make<ov::op::v0::Floor>(product), ov::element::i64);
@@ -156,7 +157,7 @@ OpResults translate_crop(OpContext& op) {
     op.require(crop.size() == 2 && crop[0] >= 0 && crop[1] >= 0,
                std::string(names[i]) + " needs two numbers from 0 on");
     const int64_t axis = rank(x) - 2 + i, in = extent(x, axis);
-    op.require(in < 0 || crop[0] + crop[1] <= in,
+    op.require(in < 0 || checked_sum(crop[0], crop[1]) <= in,
                std::string(names[i]) + " takes away more than there is");
     if (crop[0] == 0 && crop[1] == 0) continue;
     x = slice(x, axis, crop[0], crop[1] == 0 ? std::numeric_limits<int64_t>::max() : -crop[1]);

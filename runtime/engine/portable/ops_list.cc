@@ -46,14 +46,12 @@ OpResults translate_make_list(OpContext& op) {
     parts.push_back(i64({1}));
   }
   for (size_t i = 0; i < op.count("elem_shape"); ++i) {
-    const model::ConstantPtr extent = op.constant("elem_shape", i);
-    op.require(extent->type.kind == model::ValueType::Kind::kTensor,
-               "\"elem_shape\" must be numbers or names");
-    if (extent->type.element == ElementType::kString) {
+    if (op.is_string("elem_shape", i)) {
       list.element_type.shape.push_back(model::kDynamicExtent);
       parts.push_back(i64({0}));
       continue;
     }
+    const model::ConstantPtr extent = op.numeric_constant("elem_shape", i);
     op.require(!model::is_float(extent->type.element), "\"elem_shape\" must be numbers or names");
     for (int64_t k = 0; k < extent->type.element_count(); ++k) {
       const int64_t value = extent->integer_at(k);

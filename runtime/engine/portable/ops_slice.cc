@@ -97,7 +97,9 @@ Output slice_begin(const IndexedSlice& slice, size_t axis) {
 Output slice_end(const IndexedSlice& slice, size_t axis) {
   if (slice.squeeze_mask[axis]) {
     // begin + 1, which for the last element is not 0 but the end.
-    if (!slice.begin.empty()) return i64({slice.begin[axis] == -1 ? kFar : slice.begin[axis] + 1});
+    if (!slice.begin.empty())
+      return i64(
+          {slice.begin[axis] == -1 || slice.begin[axis] >= kFar ? kFar : slice.begin[axis] + 1});
     const Output next = add(element(slice.begin_node, axis), i64({1}));
     return make<ov::op::v1::Select>(make<ov::op::v1::Equal>(next, i64({0})), i64({kFar}), next);
   }

@@ -79,11 +79,8 @@ OpResults translate_reshape_like(OpContext& op) {
                  op.count("end_masks") == count,
              "ref_tensors, begins, ends and end_masks must be equally long");
   auto integer_at = [&](const char* name, size_t i) {
-    const model::ConstantPtr value = op.constant(name, i);
-    op.require(value->type.kind == model::ValueType::Kind::kTensor &&
-                   !model::is_float(value->type.element) &&
-                   value->type.element != model::ElementType::kString &&
-                   value->type.element_count() == 1,
+    const model::ConstantPtr value = op.numeric_constant(name, i);
+    op.require(!model::is_float(value->type.element) && value->type.element_count() == 1,
                "begins, ends and end_masks must be scalars");
     return value->integer_at(0);
   };

@@ -1,7 +1,9 @@
 #include "runtime/engine/portable/resizing.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
+#include <string>
 
 #include "openvino/op/clamp.hpp"
 #include "openvino/op/floor.hpp"
@@ -10,8 +12,10 @@
 #include "openvino/op/maximum.hpp"
 #include "openvino/op/minimum.hpp"
 #include "openvino/op/range.hpp"
+#include "runtime/engine/portable/checked_math.h"
 #include "runtime/engine/portable/exact_arithmetic.h"
 #include "runtime/engine/portable/graph_extra.h"
+#include "runtime/engine/portable/translation_budget.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -285,6 +289,11 @@ Output resize_nearest(const Output& x, const std::vector<TargetSize>& sizes, Nea
     const int64_t in = extent(x, axis), out = sizes[k].extent;
     if (in > 0 && out == in && rule != NearestRule::kOffset) continue;
     if (in > 0 && out > 0) {
+      // Each rule's numerators are below this, and its indices fit 32 bits.
+      checked_product(checked_product(2, checked_sum(out, 1)), checked_sum(in, out));
+      if (in > std::numeric_limits<int32_t>::max())
+        throw OpError(unsupported("an extent of " + std::to_string(in) + " cannot be resized"));
+      TranslationBudget::charge(static_cast<uint64_t>(out), sizeof(int32_t));
       std::vector<int32_t> indices(static_cast<size_t>(out));
       for (int64_t i = 0; i < out; ++i) {
         indices[static_cast<size_t>(i)] =

@@ -1,11 +1,14 @@
 #include "runtime/engine/portable/translator.h"
 
+#include <algorithm>
 #include <new>
+#include <unordered_set>
 #include <utility>
 
 #include "openvino/core/op_extension.hpp"
 #include "openvino/op/parameter.hpp"
 #include "openvino/op/result.hpp"
+#include "openvino/op/util/multi_subgraph_base.hpp"
 #include "runtime/engine/portable/attention_fusion.h"
 #include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/compressed_weights.h"
@@ -19,6 +22,7 @@
 #include "runtime/engine/portable/pass_through.h"
 #include "runtime/engine/portable/random_values.h"
 #include "runtime/engine/portable/round_to_half.h"
+#include "runtime/engine/portable/translation_budget.h"
 #include "runtime/engine/portable/winograd_convolution.h"
 #include "runtime/engine/portable/winograd_fusion.h"
 #include "runtime/engine/portable/winograd_kernel.h"
@@ -62,6 +66,37 @@ ov::PartialShape input_shape(const model::Function& function, const model::Named
   return shape;
 }
 
+// What OpenVINO computes and keeps when it compiles the graph: values that depend on constants and
+// known shapes alone.
+void charge_known_values(const ov::Model& model) {
+  std::unordered_set<const ov::Node*> known;
+  for (const std::shared_ptr<ov::Node>& node : model.get_ordered_ops()) {
+    if (const auto* outer = dynamic_cast<ov::op::util::MultiSubGraphOp*>(node.get())) {
+      for (size_t i = 0; i < outer->get_internal_subgraphs_size(); ++i) {
+        charge_known_values(*outer->get_function(static_cast<int>(i)));
+      }
+      continue;
+    }
+    if (dynamic_cast<const ov::op::v0::Constant*>(node.get()) != nullptr) {
+      known.insert(node.get());
+      continue;
+    }
+    const ov::OutputVector inputs = node->input_values();
+    const bool is_known =
+        !inputs.empty() && std::all_of(inputs.begin(), inputs.end(), [&](const Output& input) {
+          return known.contains(input.get_node());
+        });
+    if (!is_known) continue;
+    known.insert(node.get());
+    for (const Output& output : node->outputs()) {
+      if (output.get_partial_shape().is_static()) {
+        TranslationBudget::charge(element_count(output.get_shape()),
+                                  output.get_element_type().size());
+      }
+    }
+  }
+}
+
 class FunctionTranslator {
  public:
   FunctionTranslator(const model::Function& function, const TranslateOptions& options)
@@ -80,6 +115,7 @@ class FunctionTranslator {
     Translation& result = translation_;
     result.model = std::make_shared<ov::Model>(results_, parameters_, function_.name);
     settle_compressed_weights(result.model);
+    charge_known_values(*result.model);
     if (options_.numeric_mode != NumericMode::kFloat16) {
       fuse_attention(result.model);
       if (winograd_kernel_is_fast()) use_winograd_convolutions(result.model);
@@ -216,6 +252,7 @@ class FunctionTranslator {
 
 Result<Translation> translate(const model::Function& function, const TranslateOptions& options) {
   try {
+    const TranslationBudget budget(TranslationBudget::limit(function.stored_bytes));
     return FunctionTranslator(function, options).run();
   } catch (const OpError& error) {
     return error.status().annotate("cannot translate the function", function.name);

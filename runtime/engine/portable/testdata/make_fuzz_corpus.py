@@ -14,6 +14,7 @@ import coremltools as ct
 import numpy as np
 from coremltools.converters.mil import Builder as mb
 from coremltools.converters.mil.mil import Function, Program, get_new_symbol, types
+from coremltools.proto import MIL_pb2 as mil
 
 IOS15, IOS16, IOS17, IOS18 = ct.target.iOS15, ct.target.iOS16, ct.target.iOS17, ct.target.iOS18
 
@@ -115,6 +116,73 @@ def _quantized(x):
     return mb.dequantize(input=mb.quantize(input=y, scale=np.float32(0.1), output_dtype="int8"), scale=np.float32(0.1))
 
 
+def _palette(x):
+    w = mb.constexpr_lut_to_dense(indices=np.array([0b10110001], np.uint8), lut=np.array([0.5, -0.5], np.float32), shape=np.array([2, 4], np.uint32))
+    sparse = mb.constexpr_sparse_to_dense(
+        nonzero_data=np.array([3.0, 5.0], np.float32), mask=np.array([0b10000001], np.uint8), shape=np.array([2, 4], np.uint32)
+    )
+    affine = mb.constexpr_affine_dequantize(
+        quantized_data=np.arange(8, dtype=np.int8).reshape(2, 4), zero_point=np.int8(1), scale=np.array([0.5, 0.25], np.float32), axis=0
+    )
+    return mb.matmul(x=mb.reshape(x=x, shape=[24, 4]), y=mb.add(x=mb.add(x=w, y=sparse), y=affine), transpose_y=True)
+
+
+def _sampling(x):
+    matrix = np.array([[1, 0, 0.1, 0, 1, -0.1]], np.float32)
+    y = mb.affine(
+        x=x,
+        transform_matrix=matrix,
+        output_height=5,
+        output_width=7,
+        sampling_mode="bilinear",
+        padding_mode="constant",
+        padding_value=0.0,
+        coordinates_mode="normalized_minus_one_to_one",
+        align_corners=True,
+    )
+    y = mb.crop(x=y, crop_height=[1, 1], crop_width=[2, 0])
+    y = mb.resize_nearest_neighbor(x=y, target_size_height=4, target_size_width=3)
+    y = mb.conv_transpose(x=y, weight=_weights(2, 2, 3, 3), output_shape=[1, 2, 6, 5], strides=[1, 1])
+    return mb.slice_by_index(x=y, begin=[0, 0, 1, 2], end=[1, 2, 5, 5], squeeze_mask=[True, False, False, False])
+
+
+def _of_strings(function) -> None:
+    """The lookup table as strings: nothing that a converter writes."""
+    for operation in function.operations:
+        value = operation.attributes.get("lut")
+        if value is not None:
+            value.type.tensorType.dataType = mil.STRING
+            value.immediateValue.tensor.strings.values.extend(["a", "b"])
+
+
+def _of_lists(function) -> None:
+    """The mask as a list of two numbers."""
+    for operation in function.operations:
+        value = operation.attributes.get("mask")
+        if value is not None:
+            number = mil.Value()
+            number.type.tensorType.dataType = mil.INT32
+            number.immediateValue.tensor.ints.values.append(1)
+            value.Clear()
+            value.type.listType.type.CopyFrom(number.type)
+            value.type.listType.length.constant.size = 2
+            value.immediateValue.list.values.extend([number, number])
+
+
+def _of_int64(function) -> None:
+    """Each int32 constant with 64 bits, of which a fuzzer then changes any."""
+    for operation in function.operations:
+        tensors = [value for name, value in operation.attributes.items() if name == "val"]
+        tensors += [argument.value for parameter in operation.inputs.values() for argument in parameter.arguments]
+        for value in tensors:
+            if value.type.tensorType.dataType == mil.INT32 and value.immediateValue.tensor.HasField("ints"):
+                numbers = list(value.immediateValue.tensor.ints.values)
+                value.type.tensorType.dataType = mil.INT64
+                value.immediateValue.tensor.longInts.values.extend(numbers)
+                if operation.type == "const":
+                    operation.outputs[0].type.tensorType.dataType = mil.INT64
+
+
 PROGRAMS = {
     "elementwise": (_elementwise, IOS15),
     "linear": (_linear, IOS15),
@@ -129,7 +197,14 @@ PROGRAMS = {
     "shapes": (_shapes, IOS15),
     "attention": (_attention, IOS18),
     "quantized": (_quantized, IOS18),
+    "palette": (_palette, IOS16),
+    "palette_of_strings": (_palette, IOS16),
+    "mask_of_a_list": (_palette, IOS16),
+    "sampling": (_sampling, IOS16),
 }
+
+# What is changed in a program after it was converted.
+EDITS = {"palette_of_strings": _of_strings, "mask_of_a_list": _of_lists, "sampling": _of_int64}
 
 
 def main() -> None:
@@ -158,6 +233,8 @@ def main() -> None:
         specification.description.metadata.Clear()
         for operation in specification.mlProgram.functions["main"].block_specializations[opset_name(opset)].operations:
             operation.attributes.pop("name", None)
+        if name in EDITS:
+            EDITS[name](specification.mlProgram.functions["main"].block_specializations[opset_name(opset)])
         content = specification.SerializeToString(deterministic=True)
         with tempfile.TemporaryDirectory() as scratch:
             model.save(f"{scratch}/program.mlpackage")
