@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "runtime/assets/asset_store.h"
 #include "runtime/assets/layout.h"
+#include "runtime/delegate/edge.h"
 #include "runtime/delegate/error_map.h"
 #include "runtime/delegate/registration.h"
 #include "runtime/include/coreml_delegate_cache.h"
@@ -31,9 +32,12 @@ EtResult<T> with_stores(const std::string& folder, Use use) {
                      process_stored_models().stores(path));
     return use(stores);
   };
-  Result<T> result = run();
-  if (!result.ok()) return report(result.status().annotate("the cache could not be used", folder));
-  return *std::move(result);
+  return at_the_edge("use the cache", [&]() -> EtResult<T> {
+    Result<T> result = run();
+    if (!result.ok())
+      return report(result.status().annotate("the cache could not be used", folder));
+    return *std::move(result);
+  });
 }
 
 // The same for what does not matter which of them does it.

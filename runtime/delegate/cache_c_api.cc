@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/status.h"
+#include "runtime/delegate/edge.h"
 #include "runtime/delegate/error_map.h"
 #include "runtime/include/coreml_delegate_c.h"
 #include "runtime/include/coreml_delegate_cache.h"
@@ -94,8 +95,10 @@ uint32_t run(std::string_view command, const std::string& folder, const std::str
 }  // namespace coreml_delegate
 
 uint32_t coreml_delegate_cache(const char* command, const char* folder, const char* argument) {
-  return coreml_delegate::run(command ? command : "", folder ? folder : "",
-                              argument ? argument : "");
+  return coreml_delegate::at_the_edge("use the cache", [&] {
+    return coreml_delegate::run(command ? command : "", folder ? folder : "",
+                                argument ? argument : "");
+  });
 }
 
 const char* coreml_delegate_cache_result(void) { return coreml_delegate::last_result.c_str(); }

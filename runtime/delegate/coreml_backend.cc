@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "blob/blob.h"
+#include "runtime/delegate/edge.h"
 #include "runtime/delegate/error_map.h"
 #include "runtime/delegate/program_memory.h"
 #include "runtime/engine/engine.h"
@@ -27,7 +28,10 @@ CoreMLBackend::CoreMLBackend(std::unique_ptr<CompiledModelProvider> provider)
 
 CoreMLBackend::~CoreMLBackend() = default;
 
-bool CoreMLBackend::is_available() const { return !engine::engine_names().empty(); }
+bool CoreMLBackend::is_available() const {
+  return at_the_edge(
+      "list the engines", [] { return !engine::engine_names().empty(); }, false);
+}
 
 Result<std::unique_ptr<DelegateInstance>> CoreMLBackend::create(
     BackendInitContext& context, FreeableBuffer* processed,
@@ -50,62 +54,75 @@ Result<std::unique_ptr<DelegateInstance>> CoreMLBackend::create(
 executorch::runtime::Result<DelegateHandle*> CoreMLBackend::init(
     BackendInitContext& context, FreeableBuffer* processed,
     ArrayRef<CompileSpec> compile_specs) const {
-  Result<std::unique_ptr<DelegateInstance>> instance = create(context, processed, compile_specs);
-  if (!instance.ok()) {
-    const char* method_name = context.get_method_name();
-    return report(instance.status().annotate("a Core ML delegate call could not be loaded",
-                                             method_name ? method_name : ""));
-  }
-  const std::shared_ptr<DelegateInstance> shared = *std::move(instance);
-  const std::lock_guard lock(mutex_);
-  instances_[shared.get()] = shared;
-  return static_cast<DelegateHandle*>(shared.get());
+  using Handle = executorch::runtime::Result<DelegateHandle*>;
+  return at_the_edge("load a Core ML delegate call", [&]() -> Handle {
+    Result<std::unique_ptr<DelegateInstance>> instance = create(context, processed, compile_specs);
+    if (!instance.ok()) {
+      const char* method_name = context.get_method_name();
+      return report(instance.status().annotate("a Core ML delegate call could not be loaded",
+                                               method_name ? method_name : ""));
+    }
+    const std::shared_ptr<DelegateInstance> shared = *std::move(instance);
+    const std::lock_guard lock(mutex_);
+    instances_[shared.get()] = shared;
+    return static_cast<DelegateHandle*>(shared.get());
+  });
 }
 
 Error CoreMLBackend::execute(BackendExecutionContext& context, DelegateHandle* handle,
                              Span<EValue*> args) const {
-  if (handle == nullptr) {
-    return report(failed_precondition("execute() was called without a handle from init()"));
-  }
-  return report(static_cast<DelegateInstance*>(handle)->execute(args, context.event_tracer()));
+  return at_the_edge("execute a Core ML delegate call", [&] {
+    if (handle == nullptr) {
+      return report(failed_precondition("execute() was called without a handle from init()"));
+    }
+    return report(static_cast<DelegateInstance*>(handle)->execute(args, context.event_tracer()));
+  });
 }
 
 void CoreMLBackend::destroy(DelegateHandle* handle) const {
-  std::shared_ptr<DelegateInstance>
-      last;  // Destroyed after the lock is released: an engine may take its time.
-  const std::lock_guard lock(mutex_);
-  const auto found = instances_.find(handle);
-  if (found == instances_.end()) return;
-  last = std::move(found->second);
-  instances_.erase(found);
+  const auto take = [&] {
+    const std::lock_guard lock(mutex_);
+    const auto found = instances_.find(handle);
+    if (found == instances_.end()) return std::shared_ptr<DelegateInstance>();
+    std::shared_ptr<DelegateInstance> last = std::move(found->second);
+    instances_.erase(found);
+    return last;
+  };
+  // Destroyed after the lock is released: an engine may take its time.
+  const std::shared_ptr<DelegateInstance> last =
+      at_the_edge("let a Core ML delegate call go", take, std::shared_ptr<DelegateInstance>());
 }
 
 Error CoreMLBackend::set_option(BackendOptionContext& context, const Span<BackendOption>& options) {
   (void)context;
-  std::optional<std::string> to_reset;
-  {
-    const std::lock_guard lock(mutex_);
-    Result<OptionUpdate> update = parse_option_update(defaults_, options);
-    if (!update.ok()) return report(update.status().annotate("set_option() changed nothing"));
-    if (update->options.engine) {
-      const Result<engine::Engine*> engine = engine::find_engine(*update->options.engine);
-      if (!engine.ok())
-        return report(engine.status().annotate("set_option() changed nothing", "engine"));
+  return at_the_edge("set options", [&] {
+    std::optional<std::string> to_reset;
+    {
+      const std::lock_guard lock(mutex_);
+      Result<OptionUpdate> update = parse_option_update(defaults_, options);
+      if (!update.ok()) return report(update.status().annotate("set_option() changed nothing"));
+      if (update->options.engine) {
+        const Result<engine::Engine*> engine = engine::find_engine(*update->options.engine);
+        if (!engine.ok())
+          return report(engine.status().annotate("set_option() changed nothing", "engine"));
+      }
+      defaults_ = update->options;
+      to_reset = update->reset_states;
     }
-    defaults_ = update->options;
-    to_reset = update->reset_states;
-  }
-  return to_reset ? report(reset_states(*to_reset)) : Error::Ok;
+    return to_reset ? report(reset_states(*to_reset)) : Error::Ok;
+  });
 }
 
 Error CoreMLBackend::get_option(BackendOptionContext& context, Span<BackendOption>& options) {
   (void)context;
-  const std::lock_guard lock(mutex_);
-  for (BackendOption& option : options) {
-    const Status status = read_option(defaults_, option);
-    if (!status.ok()) return report(status);
-  }
-  return Error::Ok;
+  return at_the_edge("read options", [&] {
+    const std::lock_guard lock(mutex_);
+    for (BackendOption& option : options) {
+      const Status status = read_option(defaults_, option);
+      if (!status.ok()) return report(status);
+    }
+    return Error::Ok;
+  });
 }
 
 DelegateOptions CoreMLBackend::defaults() const {

@@ -61,6 +61,31 @@ std::shared_ptr<InProcessModelProvider::Entry> InProcessModelProvider::find_lock
   return nullptr;
 }
 
+// Whoever waits for the entry would wait for ever if an exception left it loading.
+class InProcessModelProvider::Loading {
+ public:
+  Loading(InProcessModelProvider& provider, std::shared_ptr<Entry> entry)
+      : provider_(provider), entry_(std::move(entry)) {}
+  Loading(const Loading&) = delete;
+  Loading& operator=(const Loading&) = delete;
+  ~Loading() {
+    {
+      const std::lock_guard lock(provider_.mutex_);
+      entry_->is_loading = false;
+      if (entry_->model.expired()) provider_.entries_.remove(entry_);
+    }
+    provider_.loaded_.notify_all();
+  }
+  void succeed(const std::shared_ptr<engine::Model>& model) {
+    const std::lock_guard lock(provider_.mutex_);
+    entry_->model = model;
+  }
+
+ private:
+  InProcessModelProvider& provider_;
+  const std::shared_ptr<Entry> entry_;
+};
+
 Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelRequest& request) {
   auto entry = std::make_shared<Entry>();
   entry->key = {request.engine, request.function_name, request.compile, request.threads,
@@ -81,6 +106,7 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
     }
     entries_.push_back(entry);
   }
+  Loading loading(*this, entry);
   const engine::ModelSource source{
       .kind = request.blob->kind == blob::Kind::kCompiled ? engine::ModelKind::kCompiled
                                                           : engine::ModelKind::kPackage,
@@ -88,24 +114,13 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
       .name = describe(request),
   };
   Result<std::shared_ptr<engine::Model>> model = stored_models_.load(request, source);
-  std::shared_ptr<engine::Model> shared;
-  {
-    const std::lock_guard lock(mutex_);
-    entry->is_loading = false;
-    if (model.ok()) {
-      shared = *model;
-      entry->model = shared;
-    } else {
-      entries_.remove(entry);
-    }
-  }
-  loaded_.notify_all();
   if (!model.ok()) {
     return model.status().annotate(
         "the engine " + std::string(request.engine->name()) + " could not load the model",
         source.name);
   }
-  return shared;
+  loading.succeed(*model);
+  return *std::move(model);
 }
 
 size_t InProcessModelProvider::live_models() const {

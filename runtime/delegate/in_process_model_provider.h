@@ -67,6 +67,9 @@ class InProcessModelProvider : public CompiledModelProvider {
 
   static Result<std::vector<Region>> regions_of(const blob::Blob& blob);
   static bool is_same_memory(const std::vector<Region>& loaded, const std::vector<Region>& asked);
+  // The end of an entry's loading, whichever way it ends.
+  class Loading;
+
   // An entry that may serve, loading ones included; drops those nobody uses. Needs mutex_.
   std::shared_ptr<Entry> find_locked(const Entry& wanted);
 

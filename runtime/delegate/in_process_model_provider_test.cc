@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -190,6 +191,18 @@ TEST_F(InProcessModelProviderTest, AThreadThatWaitedForAFailureTriesItself) {
   failing.join();
   waiting.join();
   EXPECT_EQ(loads(), 2);
+}
+
+TEST_F(InProcessModelProviderTest, AnExceptionOfTheEngineDoesNotBlockTheModelForEver) {
+  const blob::Blob blob = open(memory_);
+  ModelRequest request;
+  request.blob = &blob;
+  request.engine = &engine_;
+  engine_.controls().set_hook(FakeStage::kLoad, [] { throw std::bad_alloc(); });
+  EXPECT_THROW((void)provider_.load(request), std::bad_alloc);
+  engine_.controls().set_hook(FakeStage::kLoad, nullptr);
+  EXPECT_EQ(provider_.live_models(), 0u);
+  EXPECT_NE(load(blob), nullptr);
 }
 
 TEST_F(InProcessModelProviderTest, TheKindReachesTheEngine) {

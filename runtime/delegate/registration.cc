@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/logging.h"
+#include "runtime/delegate/edge.h"
 #include "runtime/delegate/error_map.h"
 #include "runtime/delegate/executorch_log.h"
 #include "runtime/delegate/in_process_model_provider.h"
@@ -39,13 +40,15 @@ CoreMLBackend& process_backend() { return *process().backend; }
 StoredModels& process_stored_models() { return process().provider->stored_models(); }
 
 Error register_backend() {
-  // Where ExecuTorch is, its log is where messages belong.
-  set_log_sink(log_to_executorch);
-  CoreMLBackend& backend = process_backend();
-  const auto* registered = executorch::runtime::get_backend_class(kBackendName);
-  if (registered == &backend) return Error::Ok;
-  if (registered != nullptr) return Error::RegistrationAlreadyRegistered;
-  return executorch::runtime::register_backend({kBackendName, &backend});
+  return at_the_edge("register the backend", [] {
+    // Where ExecuTorch is, its log is where messages belong.
+    set_log_sink(log_to_executorch);
+    CoreMLBackend& backend = process_backend();
+    const auto* registered = executorch::runtime::get_backend_class(kBackendName);
+    if (registered == &backend) return Error::Ok;
+    if (registered != nullptr) return Error::RegistrationAlreadyRegistered;
+    return executorch::runtime::register_backend({kBackendName, &backend});
+  });
 }
 
 Diagnostics diagnose() {
@@ -79,7 +82,8 @@ std::string Diagnostics::to_string() const {
 }
 
 Error reset_states(const std::string& method_name) {
-  return report(process_backend().reset_states(method_name));
+  return at_the_edge("reset the states",
+                     [&] { return report(process_backend().reset_states(method_name)); });
 }
 
 std::string last_error() { return last_error_message(); }

@@ -38,6 +38,21 @@ Result<std::shared_ptr<engine::Model>> load_source(const ModelRequest& request,
   return std::shared_ptr<engine::Model>(*std::move(model));
 }
 
+// Whether a failed load says that the folder is not usable, for which it is removed and compiled
+// again. That memory or file handles ran out says nothing about it; nor does a failure of the
+// engine's library with a folder that this process has just written.
+bool may_be_damaged(const Status& failure, bool is_first_use) {
+  switch (failure.code()) {
+    case StatusCode::kCorruptData:
+    case StatusCode::kFailedPrecondition:
+      return true;
+    case StatusCode::kEngineFailure:
+      return !is_first_use;
+    default:
+      return false;
+  }
+}
+
 // The lease is declared first, so that it goes last.
 struct LeasedModel {
   std::shared_ptr<assets::Lease> lease;
@@ -141,7 +156,13 @@ Result<std::shared_ptr<engine::Model>> StoredModels::load_stored(
           std::make_shared<LeasedModel>(LeasedModel{std::move(acquired.lease), *std::move(model)});
       return std::shared_ptr<engine::Model>(leased, leased->model.get());
     }
-    if (model.status().code() == StatusCode::kCancelled) return model.status();
+    const bool is_first_use = acquired.source != assets::Source::kHit;
+    if (!may_be_damaged(model.status(), is_first_use)) {
+      // An engine that fails with what it has just compiled may still run the model itself. For the
+      // rest the store is not to blame, and a compilation needs more than a load.
+      if (model.status().code() == StatusCode::kEngineFailure) break;
+      return model.status();
+    }
     const Status reported = store.report_damaged(std::move(acquired.lease), model.status());
     if (!reported.ok()) break;
   }

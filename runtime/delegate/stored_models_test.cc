@@ -163,6 +163,40 @@ TEST_F(StoredModelsTest, AnEngineThatCannotLoadWhatItCompiledStillRuns) {
   EXPECT_EQ(weight_of(**model), "abcd");
 }
 
+// An entry that is removed is gone for every process, and a compilation needs more of what ran out.
+TEST_F(StoredModelsTest, AnEntryIsKeptWhenMemoryOrFileHandlesRunOut) {
+  EXPECT_TRUE(load(open_blob()).ok());
+  for (const Status& failure :
+       {resource_exhausted("no memory"), io_error("too many open files"), cancelled("stopped"),
+        internal_error("a bug"), unsupported("no such kernel"), invalid_argument("wrong"),
+        not_found("nothing there"), Status(StatusCode::kVersionTooNew, "too new")}) {
+    engine_.controls().fail_next(FakeStage::kLoad, failure);
+    const auto refused = load(open_blob());
+    EXPECT_EQ(refused.status().code(), failure.code()) << refused.status().to_string();
+    EXPECT_EQ(provider_->stored_models().stores(folder_)->front()->stats().damaged, 0u);
+    const auto model = load(open_blob());
+    ASSERT_TRUE(model.ok()) << model.status().to_string();
+    EXPECT_EQ(weight_of(**model), "abcd");
+  }
+  EXPECT_EQ(compilations(), 1);
+}
+
+// Core ML and OpenVINO tell a damaged folder and a busy device alike.
+TEST_F(StoredModelsTest, AnEntryThatTheEngineFailsWithIsCompiledAgainOnce) {
+  EXPECT_TRUE(load(open_blob()).ok());
+  engine_.controls().fail_next(FakeStage::kLoad, engine_failure("cannot import"));
+  EXPECT_TRUE(load(open_blob()).ok());
+  EXPECT_EQ(compilations(), 2);
+  // What it has just compiled is no damage: the entry stays, and the model is loaded without it.
+  EXPECT_TRUE(load(open_blob()).ok());
+  engine_.controls().fail_next(FakeStage::kLoad, engine_failure("cannot import"), 2);
+  EXPECT_TRUE(load(open_blob()).ok());
+  EXPECT_EQ(compilations(), 3);
+  EXPECT_EQ(provider_->stored_models().stores(folder_)->front()->stats().damaged, 1u);
+  EXPECT_TRUE(load(open_blob()).ok());
+  EXPECT_EQ(compilations(), 3);
+}
+
 TEST_F(StoredModelsTest, AFailedCompilationIsToldAsItIs) {
   engine_.controls().fail_next(FakeStage::kCompile, unsupported("no such operation", "op"));
   const auto model = load(open_blob());
@@ -184,6 +218,21 @@ TEST_F(StoredModelsTest, AFolderThatCannotBeUsedIsNoObstacle) {
   ASSERT_TRUE(model.ok()) << model.status().to_string();
   EXPECT_EQ(weight_of(**model), "abcd");
   EXPECT_EQ(compilations(), 0);
+}
+
+// The description of a hostile program promises what it wants.
+TEST_F(StoredModelsTest, WarmUpDoesNotMakeTensorsOfGigabytes) {
+  blob::Blob blob;
+  blob.format = blob::Format::kFlattenedDirectory;
+  const std::string program =
+      "function main\ninput x float32 [1..150000000]\n"
+      "output a float32 [1..150000000] = identity x\n"
+      "output b float32 [1..150000000] = identity x\n";
+  ASSERT_TRUE(blob.files.add_file(engine::kFakeProgramFile, Bytes(as_bytes(program))).ok());
+  const auto model = load(blob);
+  ASSERT_TRUE(model.ok()) << model.status().to_string();
+  EXPECT_EQ(warm_up(**model, {}).code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(engine_.controls().count(FakeStage::kExecute), 0);
 }
 
 TEST_F(StoredModelsTest, WarmUpExecutesOnce) {

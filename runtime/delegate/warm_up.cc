@@ -8,8 +8,8 @@
 namespace coreml_delegate {
 namespace {
 
-// More than any output of a model that fits on a device.
-constexpr uint64_t kMaxBytes = uint64_t{1} << 32;
+// Of all tensors together. More is what a description promises rather than what a model gives.
+constexpr uint64_t kMaxBytes = uint64_t{1} << 30;
 
 struct Tensor {
   std::vector<int64_t> shape;
@@ -17,7 +17,7 @@ struct Tensor {
   std::vector<std::byte> data;
 };
 
-Result<Tensor> make_tensor(const TensorSpec& spec, bool largest) {
+Result<Tensor> make_tensor(const TensorSpec& spec, bool largest, uint64_t* bytes_left) {
   Tensor tensor;
   for (const Dimension& dimension : spec.shape) {
     if (largest && dimension.max == Dimension::kUnbounded) {
@@ -32,12 +32,16 @@ Result<Tensor> make_tensor(const TensorSpec& spec, bool largest) {
   for (size_t i = tensor.shape.size(); i-- > 0;) {
     tensor.strides[i] = stride;
     const auto extent = static_cast<uint64_t>(tensor.shape[i]);
-    if (extent != 0 && bytes > kMaxBytes / extent) {
+    if (extent != 0 && bytes > *bytes_left / extent) {
       return resource_exhausted("the tensor is too large for a warm-up", spec.name);
     }
     bytes *= extent;
     stride *= tensor.shape[i];
   }
+  if (bytes > *bytes_left) {
+    return resource_exhausted("the tensors are too large for a warm-up", spec.name);
+  }
+  *bytes_left -= bytes;
   tensor.data.resize(bytes);
   return tensor;
 }
@@ -50,13 +54,14 @@ Status warm_up(engine::Model& model, std::span<const engine::InitialStateValue> 
   if (!description.states.empty()) {
     ASSIGN_OR_RETURN(state, model.make_state(initial));
   }
+  uint64_t bytes_left = kMaxBytes;
   std::vector<Tensor> tensors;
   for (const TensorSpec& spec : description.inputs) {
-    ASSIGN_OR_RETURN(Tensor tensor, make_tensor(spec, /*largest=*/false));
+    ASSIGN_OR_RETURN(Tensor tensor, make_tensor(spec, /*largest=*/false, &bytes_left));
     tensors.push_back(std::move(tensor));
   }
   for (const TensorSpec& spec : description.outputs) {
-    ASSIGN_OR_RETURN(Tensor tensor, make_tensor(spec, /*largest=*/true));
+    ASSIGN_OR_RETURN(Tensor tensor, make_tensor(spec, /*largest=*/true, &bytes_left));
     tensors.push_back(std::move(tensor));
   }
   std::vector<engine::ConstTensorView> inputs;
