@@ -5,7 +5,8 @@
 
 namespace coreml_delegate::engine::portable {
 
-// A digest of the sources that decide what a compiled folder holds, made by the build: it changes
+// A digest of the sources that decide what a compiled folder holds (how a program is read and
+// translated, comment lines left out), made by the build: it changes
 // whenever they do, so that nobody has to remember to count a version up.
 std::string_view translation_version();
 
