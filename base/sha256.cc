@@ -6,8 +6,9 @@
 
 #if defined(__x86_64__) && (defined(__clang__) || defined(__GNUC__))
 #define COREML_DELEGATE_SHA_NI 1
-#include <cpuid.h>
 #include <immintrin.h>
+
+#include "base/cpu_features.h"
 #endif
 
 namespace coreml_delegate {
@@ -64,15 +65,6 @@ void compress_portable(uint32_t* state, const std::byte* blocks, size_t count) {
 
 #ifdef COREML_DELEGATE_SHA_NI
 
-bool cpu_has_sha() {
-  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return false;
-  const bool sse41 = (ecx & (1u << 19)) != 0;
-  const bool ssse3 = (ecx & (1u << 9)) != 0;
-  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  return sse41 && ssse3 && (ebx & (1u << 29)) != 0;
-}
-
 // Intel's SHA extensions: four rounds per message word group, the state held as ABEF and CDGH.
 __attribute__((target("sha,sse4.1,ssse3"))) void compress_sha_ni(uint32_t* state,
                                                                  const std::byte* blocks,
@@ -126,7 +118,8 @@ using Compress = void (*)(uint32_t*, const std::byte*, size_t);
 
 Compress choose_compress(Sha256::Implementation implementation) {
 #ifdef COREML_DELEGATE_SHA_NI
-  static const bool has_sha = cpu_has_sha();
+  static const bool has_sha =
+      cpu_features().has({CpuFeature::kSha, CpuFeature::kSse41, CpuFeature::kSsse3});
   if (has_sha && implementation == Sha256::Implementation::kFastest) return compress_sha_ni;
 #else
   (void)implementation;
