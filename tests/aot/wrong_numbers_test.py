@@ -18,7 +18,7 @@ import op_patterns
 import pytest
 import torch
 from aot_lowering import call, calls, export, lower, outside
-from executorch.backends.apple.coreml.compiler import correction_table, passes
+from executorch.backends.apple.coreml.compiler import correction_table, corrections_arithmetic, passes
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.partition import constraints, coreml_partitioner
 from executorch.backends.apple.coreml.partition.support import NodeSupport, SkipList
@@ -74,7 +74,7 @@ ROWS = (
     Row(0, "var", correction="var.correction"),
     Row(0, "sin_of_integers", correction="sin"),
     Row(0, "bitwise_and_of_integers", constraint="bitwise_integers"),
-    Row(0, "interpolate_bilinear_antialias", constraint="antialias"),
+    Row(0, "interpolate_bilinear_antialias", correction="_upsample_bilinear2d_aa"),
     Row(0, "attention_groups", constraint="grouped_attention"),
 )
 
@@ -86,7 +86,6 @@ def without(row: Row, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             left = []
             for correction in correction_table.CORRECTIONS:
                 ops = tuple(op for op in correction.ops if op != row.correction)
-                assert correction.until is None
                 left.append(dataclasses.replace(correction, ops=ops))
             assert left != correction_table.CORRECTIONS, f"no correction of {row.correction}"
             patch.setattr(correction_table, "CORRECTIONS", left)
@@ -122,25 +121,27 @@ def test_guard(row: Row, monkeypatch: pytest.MonkeyPatch):
     print(f"without the guard: {wrong[0][:160]}")
 
 
-def test_guard_registry_is_put_back():
-    """Other users of coremltools get coremltools' converters."""
+def test_coremltools_registry_is_not_touched():
+    """Other users of coremltools get coremltools' converters, during a conversion as well."""
     from coremltools.converters.mil.frontend.torch import ops
     from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 
-    lower(lambda x: torch.reciprocal(x), (torch.ones(2),))
-    assert _TORCH_OPS_REGISTRY.get_func("reciprocal") is ops.reciprocal
+    def seen_during_a_conversion(context: Any, node: Any) -> None:
+        seen.append(_TORCH_OPS_REGISTRY.get_func("reciprocal"))
+        corrections_arithmetic.reciprocal(context, node)
 
-    def fail_in_a_conversion() -> None:
-        with correction_table.installed():
-            assert _TORCH_OPS_REGISTRY.get_func("reciprocal") is not ops.reciprocal
-            raise ZeroDivisionError
+    seen: list[Any] = []
+    row = correction_table.Correction(("reciprocal",), seen_during_a_conversion, "", "")
+    correction_table.CORRECTIONS.insert(0, row)
+    before = dict(_TORCH_OPS_REGISTRY.name_to_func_mapping)
+    try:
+        lower(lambda x: torch.reciprocal(x), (torch.ones(2),))
+    finally:
+        correction_table.CORRECTIONS.remove(row)
+    assert seen
+    assert all(converter is ops.reciprocal for converter in seen)
+    assert _TORCH_OPS_REGISTRY.name_to_func_mapping == before
 
-    with pytest.raises(ZeroDivisionError):
-        fail_in_a_conversion()
-    assert _TORCH_OPS_REGISTRY.get_func("reciprocal") is ops.reciprocal
-
-
-@pytest.mark.parametrize("name", ["tril_infinite", "triu_infinite"])
 def test_2771_triangles_of_infinity(name: str, monkeypatch: pytest.MonkeyPatch):
     """ExecuTorch's decomposition selects, where coremltools subtracts infinity from infinity."""
     pattern = PATTERNS[name]

@@ -1,9 +1,8 @@
 """From an edge program to a Core ML model on disk, through coremltools.
 
-This is the one place that touches coremltools' global state: the folder of its temporary files, its registry of converters (corrections.py),
-its passes (passes.py), functions that copy weights (lean_conversion.py) and its progress bars. A lock serialises conversions, because
-coremltools itself keeps names and symbols in module variables. What a user of coremltools in the same process would notice is put back when
-a conversion ends.
+This is the one place that touches coremltools' global state: the folder of its temporary files, its passes (passes.py), functions that copy
+weights (lean_conversion.py) and its progress bars. What a user of coremltools in the same process would notice is put back when a conversion
+ends.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import logging
-import re
 import tempfile
-import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,26 +27,13 @@ from coremltools.proto import Model_pb2
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
-from executorch.backends.apple.coreml.compiler import corrections, lean_conversion, torch_ops, weight_compression  # noqa: F401  torch_ops registers converters
+from executorch.backends.apple.coreml.compiler import coremltools_state, lean_conversion, node_conversion, weight_compression
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.compiler.islands import Float32Islands
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
 from executorch.backends.apple.coreml.compiler.rewrites import rewrite
 
 logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
-
-_LOCK = threading.Lock()
-
-# What the partitioner says for the whole model in one line, and what the delegate makes good: it hands over ExecuTorch's dtypes and shapes.
-_NO_NEWS = re.compile(
-    r"^Core ML only supports fp16 states"
-    r"|^int64 dtype input \S+ down casted"
-    r"|^Saving value type of int64"
-    r"|is of dtype bool\. The Core ML (runtime|I/O) does not support"
-    r"|^Trying to insert a cast op at the beginning of the program"
-    r"|^Core ML does not support scalar input"
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class ConvertedModel:
@@ -77,23 +61,15 @@ class ConvertedModel:
 def exclusive_coremltools(folder: Path) -> Iterator[None]:
     """Holds the conversion lock, and keeps coremltools' temporary files below `folder`, which the caller removes.
 
-    coremltools leaves them behind when it raises, and some until the process ends. Meanwhile the corrections are in its registry.
+    coremltools leaves them behind when it raises, and some until the process ends.
     """
-    with _LOCK, contextlib.ExitStack() as restore:
+    with coremltools_state.exclusive(), contextlib.ExitStack() as restore:
         restore.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
         tempfile.tempdir = str(folder)
-        frontend = logging.getLogger("coremltools")
-        frontend.addFilter(_is_news)
-        restore.callback(frontend.removeFilter, _is_news)
         restore.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", message=r".*of the source model, has been renamed to")
-        restore.enter_context(corrections.installed())
         restore.enter_context(lean_conversion.lean_conversion())
         yield
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    return not _NO_NEWS.search(record.getMessage())
 
 
 def _hide_progress_bars_unless_terminal() -> None:
@@ -172,7 +148,7 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
         ValueError: the options do not go together, or coremltools rejects the program.
         NotImplementedError: coremltools has no conversion for an op.
     """
-    rewrite(program)
+    rewrite(program.graph)
     inputs = None
     if options.enumerated_shapes is not None:
         inputs = options.enumerated_shapes.coreml_inputs(program)
@@ -182,6 +158,8 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
     precision = options.compute_precision
     if options.float32_ops:
         precision = ct.transform.FP16ComputePrecision(op_selector=islands.selector())
+    ranged_inputs, outputs = inputs or _ranged_inputs(program), _requested_outputs(program, options)
+    node_conversion.prepare(program.graph)
     with exclusive_coremltools(folder):
         model = ct.convert(
             model=program,
@@ -192,8 +170,8 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
             compute_precision=precision,
             minimum_deployment_target=options.deployment_target,
             compute_units=options.compute_unit,
-            inputs=inputs or _ranged_inputs(program),
-            outputs=_requested_outputs(program, options),
+            inputs=ranged_inputs,
+            outputs=outputs,
             package_dir=str(package),
         )
         pruned = options.pruner_config is not None

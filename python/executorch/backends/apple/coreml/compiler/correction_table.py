@@ -1,4 +1,4 @@
-"""The table of converters that replace coremltools' own while a partition is converted; corrections.py says why there are any.
+"""The table of converters that run instead of coremltools' own; corrections.py says why there are any.
 
 A converter is handed the torch op's arguments as MIL vars, and must give a var of the MIL dtype that stands for torch's result. The
 helpers below read arguments wherever they stand.
@@ -6,18 +6,19 @@ helpers below read arguments wherever they stand.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import coremltools as ct
 import numpy as np
 import torch
 from coremltools.converters.mil.frontend.torch import ops
 from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
-from coremltools.converters.mil.frontend.torch.utils import TORCH_DTYPE_TO_MIL_DTYPE
+from coremltools.converters.mil.frontend.torch.utils import TORCH_DTYPE_TO_MIL_DTYPE, unify_inplace_and_functional
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
+from packaging.version import Version
 
 Converter = Callable[[Any, Any], None]
 
@@ -27,44 +28,42 @@ CT = "https://github.com/apple/coremltools/issues/"
 @dataclasses.dataclass(frozen=True)
 class Correction:
     """ops: coremltools' canonical names (lower case, no `aten.`, no `.default`, `.tensor`, `.scalar`). reason: what coremltools does
-    instead. reference: the report, if there is one. until: the coremltools version from which the row may go; None while there is none.
+    instead. reference: the report, if there is one. fixed_in: the coremltools version that has it right, from which on the row steps aside;
+    None while there is none. where_missing: the row steps aside for any converter that coremltools has.
     """
 
     ops: tuple[str, ...]
     converter: Converter
     reason: str
     reference: str
-    until: str | None = None
+    fixed_in: str | None = None
+    where_missing: bool = False
 
 
 CORRECTIONS: list[Correction] = []
 
 
-def correction(*names: str, reason: str, reference: str = "") -> Callable[[Converter], Converter]:
+def correction(
+    *names: str, reason: str, reference: str = "", fixed_in: str | None = None, where_missing: bool = False
+) -> Callable[[Converter], Converter]:
     def add(converter: Converter) -> Converter:
-        CORRECTIONS.append(Correction(names, converter, reason, reference))
+        CORRECTIONS.append(Correction(names, converter, reason, reference, fixed_in, where_missing))
         return converter
 
     return add
 
 
-@contextlib.contextmanager
-def installed() -> Iterator[None]:
-    """Puts the corrections into coremltools' registry, and what was there back. Under conversion.py's lock."""
-    registry = _TORCH_OPS_REGISTRY.name_to_func_mapping
-    before = dict(registry)
+def _is_fixed(correction: Correction) -> bool:
+    return correction.fixed_in is not None and Version(ct.__version__) >= Version(correction.fixed_in)
+
+
+def converter_of(kind: str) -> Converter | None:
+    """The converter of an op, by canonical name, that runs instead of coremltools'; None where coremltools' does."""
+    name = unify_inplace_and_functional(kind)
     for correction in CORRECTIONS:
-        registry.update(dict.fromkeys(correction.ops, correction.converter))
-    try:
-        yield
-    finally:
-        registry.clear()
-        registry.update(before)
-
-
-def is_corrected(name: str) -> bool:
-    """Whether an op, by canonical name, has a converter here."""
-    return any(name in correction.ops for correction in CORRECTIONS)
+        if name in correction.ops and not _is_fixed(correction):
+            return None if correction.where_missing and _TORCH_OPS_REGISTRY.get_func(name) is not None else correction.converter
+    return None
 
 
 def arguments(context: Any, node: Any, *names: str) -> list[Any]:
@@ -104,3 +103,11 @@ def as_float(x: Var) -> Var:
 def number(value: float, like: Var) -> np.generic:
     """A constant of a var's dtype."""
     return types.nptype_from_builtin(like.dtype)(value)
+
+
+def axes_of(dim: Any, rank: int) -> list[int]:
+    """The dimensions of a reduction, in order; None and nothing mean all."""
+    if isinstance(dim, Var):
+        dim = dim.val
+    dims = [] if dim is None else [int(d.val) if isinstance(d, Var) else int(d) for d in np.ravel(dim)]
+    return sorted(d % rank for d in dims) if dims else list(range(rank))

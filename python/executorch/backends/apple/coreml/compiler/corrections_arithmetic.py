@@ -76,8 +76,13 @@ def power(context: Any, node: Any) -> None:
     dtype = result_type(node)
     x, y = cast(x, dtype), cast(y, dtype)
     if x.val is not None and np.ndim(x.val) == 0 and float(x.val) == 2.0:
-        y = as_float(y)
-        context.add(cast(mb.exp(x=mb.mul(x=y, y=number(np.log(2.0), y))), dtype, name=node.name))
+        if types.is_float(y.dtype):
+            context.add(mb.exp2(x=y, name=node.name))
+            return
+        # Exact: a float power rounds, and in float16 ends at 2**15. What int32 does not hold is not asked for.
+        powers = np.array([0, *(2**i for i in range(31))], np.int32)
+        index = mb.minimum(x=mb.maximum(x=mb.add(x=y, y=np.int32(1)), y=np.int32(0)), y=np.int32(31))
+        context.add(mb.gather(x=powers, indices=index, axis=0, name=node.name))
         return
     context.add(mb.pow(x=x, y=y, name=node.name))
 

@@ -15,6 +15,7 @@ from executorch.backends.apple.coreml.compiler.correction_table import (
     CT,
     arguments,
     as_float,
+    axes_of,
     cast,
     constant,
     correction,
@@ -92,14 +93,6 @@ def roll(context: Any, node: Any) -> None:
     context.add(mb.identity(x=x, name=node.name))
 
 
-def _axes(dim: Any, rank: int) -> list[int]:
-    """The dimensions of a reduction, in order; None and nothing mean all."""
-    if isinstance(dim, Var):
-        dim = dim.val
-    dims = [] if dim is None else [int(d.val) if isinstance(d, Var) else int(d) for d in np.ravel(dim)]
-    return sorted(d % rank for d in dims) if dims else list(range(rank))
-
-
 @correction("all", "all.dim", "all.dims", "any", "any.dim", "any.dims", reason="coremltools cuts the fractions of floats off")
 def all_or_any(context: Any, node: Any) -> None:
     x, dim, keep = arguments(context, node, "self", "dim", "keepdim")
@@ -108,7 +101,7 @@ def all_or_any(context: Any, node: Any) -> None:
     if not types.is_bool(x.dtype):
         x = mb.not_equal(x=x, y=number(0, x))
     reduce = mb.reduce_min if node.kind.startswith("all") else mb.reduce_max
-    reduced = reduce(x=mb.cast(x=x, dtype="int32"), axes=_axes(dim, x.rank), keep_dims=bool(constant(keep, False)))
+    reduced = reduce(x=mb.cast(x=x, dtype="int32"), axes=axes_of(dim, x.rank), keep_dims=bool(constant(keep, False)))
     context.add(mb.cast(x=reduced, dtype="bool", name=node.name))
 
 
@@ -134,7 +127,7 @@ def _variance(x: Var, axes: list[int], correction_: float, keep: bool) -> Var:
 )
 def variance(context: Any, node: Any) -> None:
     x, dim, correction_, keep = arguments(context, node, "self", "dim", "correction", "keepdim")
-    result = _variance(x, _axes(dim, x.rank), constant(correction_, 1), bool(constant(keep, False)))
+    result = _variance(x, axes_of(dim, x.rank), constant(correction_, 1), bool(constant(keep, False)))
     context.add(mb.sqrt(x=result, name=node.name) if node.kind.startswith("std") else mb.identity(x=result, name=node.name))
 
 
@@ -148,7 +141,7 @@ def unbiased_variance(context: Any, node: Any) -> None:
     dim, unbiased, keep = (
         given.get(name, ops._get_kwinputs(context, node, name, default=[None])[0]) for name in ("dim", "unbiased", "keepdim")
     )
-    result = _variance(x, _axes(dim, x.rank), int(bool(constant(unbiased, True))), bool(constant(keep, False)))
+    result = _variance(x, axes_of(dim, x.rank), int(bool(constant(unbiased, True))), bool(constant(keep, False)))
     context.add(mb.sqrt(x=result, name=node.name) if node.kind.startswith("std") else mb.identity(x=result, name=node.name))
 
 
@@ -165,6 +158,24 @@ def gelu(context: Any, node: Any) -> None:
     context.add(mb.gelu(x=x, mode=mode, name=node.name))
 
 
+def _broadcast(condition: Var, a: Var, b: Var) -> tuple[Var, Var, Var]:
+    """Of flexible extents. MIL's select broadcasts, and takes the type of its result from `a` and `b` alone."""
+    if all(var.rank == condition.rank and var.shape == condition.shape for var in (a, b)):
+        return condition, a, b
+    # False everywhere, in the shape of the three together: no value is multiplied, which could be infinite.
+    nowhere = mb.logical_and(x=condition, y=mb.logical_not(x=condition))
+    for var in (a, b):
+        var = cast(var, "bool")
+        nowhere = mb.logical_and(x=nowhere, y=mb.logical_and(x=var, y=mb.logical_not(x=var)))
+
+    def spread(var: Var) -> Var:
+        if types.is_bool(var.dtype):
+            return mb.logical_or(x=var, y=nowhere)
+        return mb.add(x=var, y=mb.cast(x=nowhere, dtype=types.builtin_to_string(var.dtype)))
+
+    return mb.logical_or(x=condition, y=nowhere), spread(a), spread(b)
+
+
 @correction(
     "where", "where.self", "where.scalarself", "where.scalarother", "where.scalar", reason="coremltools cannot select of scalars"
 )
@@ -173,7 +184,9 @@ def where(context: Any, node: Any) -> None:
     dtype = result_type(node)
     condition, a, b = cast(condition, "bool"), cast(a, dtype), cast(b, dtype)
     shapes = [var.shape for var in (condition, a, b)]
-    if any(len(shape) for shape in shapes) and not any(any_symbolic(shape) for shape in shapes):
+    if any(any_symbolic(shape) for shape in shapes):
+        condition, a, b = _broadcast(condition, a, b)
+    elif any(len(shape) for shape in shapes):
         condition, a, b = pymil_broadcast_tensors([condition, a, b])
     context.add(mb.select(cond=condition, a=a, b=b, name=node.name))
 
@@ -184,24 +197,21 @@ def trunc(context: Any, node: Any) -> None:
     context.add(mb.select(cond=mb.less(x=x, y=number(0, x)), a=mb.ceil(x=x), b=mb.floor(x=x), name=node.name))
 
 
-@correction("isinf", reason="coremltools has no conversion")
-def isinf(context: Any, node: Any) -> None:
-    (x,) = arguments(context, node, "self")
-    context.add(mb.equal(x=mb.abs(x=x), y=number(np.inf, x), name=node.name))
-
-
 @correction("prod", "prod.dim_int", reason="coremltools has no conversion")
 def prod(context: Any, node: Any) -> None:
     x, *rest = ops._get_inputs(context, node)
     dim = constant(rest[0], None) if rest and node.kind == "prod.dim_int" else None
     keep = bool(constant(rest[1], False)) if len(rest) > 1 and node.kind == "prod.dim_int" else False
-    context.add(mb.reduce_prod(x=cast(x, result_type(node)), axes=_axes(dim, x.rank), keep_dims=keep, name=node.name))
+    context.add(mb.reduce_prod(x=cast(x, result_type(node)), axes=axes_of(dim, x.rank), keep_dims=keep, name=node.name))
 
 
 @correction(
     *(
         name
-        for name in ["acos", "asin", "atan", "cos", "cosh", "erf", "exp", "expm1", "sigmoid", "sin", "sinh", "sqrt", "tan", "tanh"]
+        for name in [
+            *("acos", "asin", "atan", "atanh", "cos", "cosh", "erf", "exp", "exp2", "expm1", "log1p", "sigmoid", "sin", "sinh"),
+            *("sqrt", "tan", "tanh"),
+        ]
     ),
     reason="coremltools does not make floats of integers, which MIL's functions do not take",
 )
@@ -210,5 +220,11 @@ def float_function(context: Any, node: Any) -> None:
     if types.is_float(x.dtype):
         getattr(ops, node.kind)(context, node)
         return
-    converted = getattr(mb, node.kind)(x=as_float(x), name=node.name) if node.kind != "expm1" else None
-    context.add(converted if converted is not None else mb.sub(x=mb.exp(x=as_float(x)), y=np.float32(1), name=node.name))
+    x = as_float(x)
+    if node.kind == "expm1":
+        result = mb.sub(x=mb.exp(x=x), y=np.float32(1), name=node.name)
+    elif node.kind == "log1p":
+        result = mb.log(x=mb.add(x=x, y=np.float32(1)), epsilon=np.float32(0), name=node.name)
+    else:
+        result = getattr(mb, node.kind)(x=x, name=node.name)
+    context.add(result)

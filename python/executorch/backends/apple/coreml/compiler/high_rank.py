@@ -5,7 +5,7 @@ Windows, patches and space-to-depth split an image's dimensions, permute the par
     [1, 56, 56, 96] -> view [1, 8, 7, 8, 7, 96] -> permute (0, 1, 3, 2, 4, 5) -> view [64, 49, 96]
 
 The six dimensions are only a way of writing it: dimensions of one element move nothing, and neighbours that stay neighbours move together. What
-is left here is a permutation of [8, 7, 8, 672]. `takes(node)` says of one call whether it is of this kind; `lower_rank(program)` rewrites such
+is left here is a permutation of [8, 7, 8, 672]. `takes(node)` says of one call whether it is of this kind; `lower_rank(graph)` rewrites such
 chains between values that Core ML can hold.
 """
 
@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch.export.exported_program import ExportedProgram
 
 from executorch.exir.dialects._ops import ops as exir_ops
 from executorch.exir.dialects.edge._ops import EdgeOpOverload
@@ -127,11 +126,11 @@ def _permuted(node: torch.fx.Node, source: torch.fx.Node, shape: list[int], orde
     return source
 
 
-def lower_rank(program: ExportedProgram) -> None:
+def lower_rank(graph: torch.fx.Graph) -> None:
     """Rewrites, in place, the chains whose ends have at most five dimensions; others stay as they are."""
     # A value of more than five dimensions -> one of at most five with the same elements in the same order.
     carriers: dict[torch.fx.Node, torch.fx.Node] = {}
-    for node in list(program.graph.nodes):
+    for node in list(graph.nodes):
         source = node.args[0] if node.op == "call_function" and node.args else None
         if not isinstance(source, torch.fx.Node):
             continue
@@ -153,4 +152,4 @@ def lower_rank(program: ExportedProgram) -> None:
             node.target, node.args, node.kwargs = _operator(node, "view_copy"), (carrier, after), {}
     for node in reversed(carriers):
         if not node.users:
-            program.graph.erase_node(node)
+            graph.erase_node(node)

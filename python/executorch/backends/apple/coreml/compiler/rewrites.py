@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-from torch.export.exported_program import ExportedProgram
 
 from executorch.backends.apple.coreml.compiler.high_rank import lower_rank
 from executorch.exir.dialects._ops import ops as exir_ops
@@ -80,9 +79,9 @@ _REWRITES: Mapping[object, Callable[[torch.fx.Node], None]] = {
 }
 
 
-def rewrite(program: ExportedProgram) -> None:
+def rewrite(graph: torch.fx.Graph) -> None:
     """Applies every rewrite, in place."""
-    for node in list(program.graph.nodes):
+    for node in list(graph.nodes):
         if node.op == "call_function" and node.target in _REWRITES:
             _REWRITES[node.target](node)
-    lower_rank(program)
+    lower_rank(graph)

@@ -30,22 +30,28 @@ DTYPES: Mapping[torch.dtype, blob.DataType] = {
 _LARGE = 2**31 - 1
 
 
-def _dimension(extent: Any, ranges: Mapping[Any, Any]) -> blob.Dimension:
-    """A fixed extent, or the range of a symbol or of an expression of symbols."""
+def extent_range(extent: Any, ranges: Mapping[Any, Any]) -> tuple[int, int | None]:
+    """The smallest and the largest number that an extent can be; None where nothing bounds it. `ranges` are those of the symbols."""
     if isinstance(extent, int):
-        return blob.Dimension.fixed(extent)
+        return extent, extent
     bounds = bound_sympy(extent.node.expr, dict(ranges))
     low = max(0, int(bounds.lower)) if math.isfinite(float(bounds.lower)) else 0
     high = float(bounds.upper)
-    return blob.Dimension(low, int(high) if math.isfinite(high) and high < _LARGE else blob.UNBOUNDED)
+    return low, int(high) if math.isfinite(high) and high < _LARGE else None
 
 
-def _ranges(program: ExportedProgram) -> dict[Any, ValueRanges]:
-    """The range of each symbol. torch.export specialises on 0 and 1: a lower bound of 2 means 1 as well (see conversion.py)."""
+def model_ranges(program: ExportedProgram) -> dict[Any, ValueRanges]:
+    """The range of each symbol in the model. torch.export specialises on 0 and 1: a lower bound of 2 means 1 as well (see conversion.py)."""
     return {
         symbol: ValueRanges(1, bounds.upper) if bounds.lower == 2 else bounds
         for symbol, bounds in program.range_constraints.items()
     }
+
+
+def _dimension(extent: Any, ranges: Mapping[Any, Any]) -> blob.Dimension:
+    """A fixed extent, or the range of a symbol or of an expression of symbols."""
+    low, high = extent_range(extent, ranges)
+    return blob.Dimension(low, blob.UNBOUNDED if high is None else high)
 
 
 def _tensor(name: str, fake: torch.Tensor, ranges: Mapping[Any, Any], enumerated: EnumeratedShapes | None) -> blob.Tensor:
@@ -88,7 +94,7 @@ def describe_function(
     outputs = _user_outputs(program)
     _check_count("inputs", input_names, len(inputs))
     _check_count("outputs", output_names, len(outputs))
-    ranges = _ranges(program)
+    ranges = model_ranges(program)
     return blob.Function(
         name=name,
         method=method,

@@ -1,12 +1,10 @@
-"""Converters of torch ops that coremltools 9.0 lacks or has wrong. Importing this module registers them.
-
-Each is registered only where coremltools has none of its own, unless it says why it replaces one.
-"""
+"""Converters of torch ops that coremltools 9.0 lacks: rows of the table that step aside where coremltools has one, unless they say why not."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import coremltools as ct
@@ -14,11 +12,12 @@ import numpy as np
 import torch
 from coremltools.converters.mil.frontend import _utils
 from coremltools.converters.mil.frontend.torch import dim_order_ops, ops
-from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 from coremltools.converters.mil.frontend.torch.utils import NUM_TO_TORCH_DTYPE
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
 from coremltools.converters.mil.mil.block import is_current_opset_version_compatible_with
+
+from executorch.backends.apple.coreml.compiler.correction_table import correction
 
 _IOS18_HINT = (
     "ExecuTorch hint: pass `compile_specs=CoreMLBackend.generate_compile_specs(minimum_deployment_target=ct.target.iOS18)` (or higher) to "
@@ -26,24 +25,13 @@ _IOS18_HINT = (
 )
 
 
-def _register(*names: str, replace: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Registers a converter under canonical op names: lower case, no `aten.`, no `.default`."""
-
-    def register(converter: Callable[..., None]) -> Callable[..., None]:
-        for name in names:
-            if replace or _TORCH_OPS_REGISTRY.get_func(name) is None:
-                _TORCH_OPS_REGISTRY.set_func_by_name(converter, name)
-        return converter
-
-    return register
+_missing = functools.partial(correction, reason="coremltools has no conversion", where_missing=True)
+_missing("split_copy", reference="https://github.com/apple/coremltools/pull/2563")(ops.split)
+_missing("dim_order_ops._to_dim_order_copy")(dim_order_ops._to_dim_order_copy)
+_missing("dim_order_ops._empty_dim_order")(dim_order_ops._empty_dim_order)
 
 
-_register("split_copy")(ops.split)  # coremltools pull request 2563
-_register("dim_order_ops._to_dim_order_copy")(dim_order_ops._to_dim_order_copy)
-_register("dim_order_ops._empty_dim_order")(dim_order_ops._empty_dim_order)
-
-
-@_register("_clone_dim_order", "dim_order_ops::_clone_dim_order", "dim_order_ops._clone_dim_order")
+@_missing("_clone_dim_order", "dim_order_ops::_clone_dim_order", "dim_order_ops._clone_dim_order")
 def _clone_dim_order(context: Any, node: Any) -> None:
     """A clone: Core ML's layout is contiguous, and the constraint table keeps other orders outside."""
     dim_order = ops._get_kwinputs(context, node, "dim_order", default=[None])[0]
@@ -76,8 +64,13 @@ def _integer_type(quant_min: int, quant_max: int) -> Any:
     )
 
 
-# Replaces coremltools 9.0's, which asserts a shape of the zero points that torchao does not produce (pull request 2589).
-@_register("dequantize_affine", "torchao::dequantize_affine", "torchao.dequantize_affine", replace=True)
+@correction(
+    "dequantize_affine",
+    "torchao::dequantize_affine",
+    "torchao.dequantize_affine",
+    reason="coremltools asserts a shape of the zero points that torchao does not produce",
+    reference="https://github.com/apple/coremltools/pull/2589",
+)
 def dequantize_affine(context: Any, node: Any) -> None:
     """torchao.dequantize_affine(weight, block_size, scale, zero_point, input_dtype, quant_min, quant_max[, output_dtype]).
 
@@ -108,7 +101,7 @@ def dequantize_affine(context: Any, node: Any) -> None:
     context.add(output, node.name)
 
 
-@_register("dequantize_codebook", "quant::dequantize_codebook", "quant.dequantize_codebook")
+@_missing("dequantize_codebook", "quant::dequantize_codebook", "quant.dequantize_codebook")
 def dequantize_codebook(context: Any, node: Any) -> None:
     """quant.dequantize_codebook(codes, codebook, nbits, block_size[, output_dtype]).
 
@@ -133,7 +126,7 @@ def dequantize_codebook(context: Any, node: Any) -> None:
     context.add(output, node.name)
 
 
-@_register("lstm.input")
+@_missing("lstm.input")
 def lstm_input(context: Any, node: Any) -> None:
     """aten.lstm.input, which coremltools converts for TorchScript, where each of the three results has a name of its own."""
     parts = copy.copy(node)
@@ -166,7 +159,7 @@ def _gru_direction(x: Var, initial: Var, weights: Sequence[Var], *, reverse: boo
     return (mb.reverse(x=steps, axes=[0]) if reverse else steps), last
 
 
-@_register("gru.input")
+@_missing("gru.input")
 def gru_input(context: Any, node: Any) -> None:
     """aten.gru.input(input, hx, params, has_biases, num_layers, dropout, train, bidirectional, batch_first) -> (output, h_n).
 

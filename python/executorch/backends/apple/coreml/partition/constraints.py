@@ -377,12 +377,6 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         reason="Core ML convolves batches of images only",
     ),
     Constraint(
-        code="antialias",
-        ops=("aten._upsample_bilinear2d_aa", "aten._upsample_bicubic2d_aa"),
-        violated=always,
-        reason="coremltools resizes without the filter",
-    ),
-    Constraint(
         code="circular_padding",
         ops=("aten.pad",),
         violated=lambda view: view.argument("mode") not in (None, "constant", "reflect", "replicate"),

@@ -9,12 +9,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
-from coremltools.converters.mil.frontend.torch.utils import sanitize_op_kind
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.export.exported_program import ExportedProgram
 from torch.fx.passes.operator_support import OperatorSupportBase
 
-from executorch.backends.apple.coreml.compiler import corrections, torch_ops  # noqa: F401  torch_ops registers converters
+from executorch.backends.apple.coreml.compiler import node_conversion, trial
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.partition import constraints
 from executorch.backends.apple.coreml.partition.node_view import NodeView, has_other_dim_order, op_name, tensors
@@ -66,6 +65,26 @@ def constant_nodes(program: ExportedProgram) -> frozenset[torch.fx.Node]:
     return frozenset(node for node in program.graph.nodes if node.op == "placeholder" and node.name in names)
 
 
+def constant_values(program: ExportedProgram) -> dict[torch.fx.Node, torch.Tensor]:
+    """The values of the constant nodes, and of the tensors that are attributes of the graph."""
+    signature = program.graph_signature
+    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers, **signature.inputs_to_lifted_tensor_constants}
+    constants = constant_nodes(program)
+    values = {}
+    for node in program.graph.nodes:
+        value = None
+        if node in constants:
+            value = program.state_dict.get(names[node.name], program.constants.get(names[node.name]))
+        elif node.op == "get_attr":
+            value = getattr(program.graph_module, node.target, None)
+        if isinstance(value, FakeTensor):
+            # A number that ExecuTorch made a tensor of while it traced: the tensor is behind the traced one.
+            value = value.constant
+        if isinstance(value, torch.Tensor):
+            values[node] = value
+    return values
+
+
 def _has_other_layouts(program: ExportedProgram) -> bool:
     """Whether any tensor of a program is meant to be laid out otherwise than contiguously: an input, a weight or the result of a request."""
     for node in program.graph.nodes:
@@ -77,10 +96,6 @@ def _has_other_layouts(program: ExportedProgram) -> bool:
         if order is not None and list(order) != sorted(order):
             return True
     return False
-
-
-def _has_converter(op: str) -> bool:
-    return _TORCH_OPS_REGISTRY.get_func(op) is not None or corrections.is_corrected(sanitize_op_kind(op))
 
 
 class NodeSupport(OperatorSupportBase):
@@ -99,6 +114,7 @@ class NodeSupport(OperatorSupportBase):
         self._skip_list = skip_list
         self._lower_full_graph = lower_full_graph
         self._constants = constant_nodes(program)
+        self._constant_values = constant_values(program)
         self._orders_matter = _has_other_layouts(program)
         self._rejections: dict[torch.fx.Node, Rejection] = {}
         self._accepted: set[torch.fx.Node] = set()
@@ -148,11 +164,14 @@ class NodeSupport(OperatorSupportBase):
         view = NodeView(node, self._options, self._constants, orders_matter=self._orders_matter)
         if view.op in self._skip_list:
             return Rejection(view.op, "skipped", "skip_ops_for_coreml_delegation names it")
-        if not _has_converter(view.op):
+        if node_conversion.converter_of(node_conversion.kind_of(node.target)) is None:
             return Rejection(view.op, "no_converter", "coremltools has no conversion for it")
         broken = constraints.violated(view)
         if broken is not None:
             return Rejection(view.op, broken.code, broken.reason, broken.reference)
+        problem = trial.why_not_converted(node, self._constant_values, self._options.deployment_target)
+        if problem is not None:
+            return Rejection(view.op, "conversion", f"its conversion fails: {problem}")
         return None
 
 
