@@ -21,6 +21,7 @@
 #include "openvino/op/round.hpp"
 #include "openvino/op/select.hpp"
 #include "openvino/op/sign.hpp"
+#include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/checked_math.h"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/resizing.h"
@@ -53,6 +54,7 @@ class Pixels {
   explicit Pixels(const Output& image)
       : height_(convert(dimension_of(image, 2), ov::element::i32)),
         width_(convert(dimension_of(image, 3), ov::element::i32)),
+        image_(image),
         batches_(convert(dimension_of(image, 0), ov::element::i32)) {
     // [batch * height * width, channels]
     const Output channels_last = transpose(image, {0, 2, 3, 1});
@@ -81,12 +83,13 @@ class Pixels {
     };
     const Output b = clamp_between(batch, zero, subtract(batches_, one));
     const Output line = add(multiply(b, height_), index(row, last_row_, height_));
-    return make<ov::op::v8::Gather>(
-        pixels_, add(multiply(line, width_), index(column, last_column_, width_)), i64_scalar(0));
+    const Output indices = add(multiply(line, width_), index(column, last_column_, width_));
+    return make<ov::op::v8::Gather>(pixels_, indices_into(image_, {0, 2, 3}, indices),
+                                    i64_scalar(0));
   }
 
  private:
-  Output height_, width_, batches_, pixels_, last_row_, last_column_;
+  Output height_, width_, image_, batches_, pixels_, last_row_, last_column_;
 };
 
 Output append_axis(const Output& value) { return unsqueeze(value, {rank(value)}); }
@@ -170,7 +173,7 @@ OpResults translate_resample(OpContext& op) {
                                               zeros    ? GridSample::PaddingMode::ZEROS
                                               : mirror ? GridSample::PaddingMode::REFLECTION
                                                        : GridSample::PaddingMode::BORDER);
-      return make<GridSample>(x, coordinates, attributes);
+      return make<GridSample>(x, unless_empty(x, {2, 3}, coordinates), attributes);
     }
   }
 
@@ -263,7 +266,7 @@ OpResults translate_affine(OpContext& op) {
                                        ov::op::BroadcastType::BIDIRECTIONAL);
   }
   using GridSample = ov::op::v9::GridSample;
-  return make<GridSample>(x, grid,
+  return make<GridSample>(x, unless_empty(x, {2, 3}, grid),
                           GridSample::Attributes(true, GridSample::InterpolationMode::BILINEAR,
                                                  GridSample::PaddingMode::ZEROS));
 }

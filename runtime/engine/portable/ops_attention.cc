@@ -3,6 +3,7 @@
 #include <string>
 
 #include "openvino/op/scaled_dot_product_attention.hpp"
+#include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/op_registry.h"
 
@@ -12,11 +13,13 @@ namespace {
 // softmax(query key^T / sqrt(E) + mask) value; a boolean mask is 0 where true and minus infinity
 // where false.
 OpResults translate_scaled_dot_product_attention(OpContext& op) {
-  const Output query = op.input("query"), key = op.input("key"), value = op.input("value");
+  Output query = op.input("query");
+  const Output key = op.input("key"), value = op.input("value");
   const int64_t query_rank = rank(query);
   op.require(query_rank >= 3, "query needs rank 3 or more");
   op.require(rank(key) == query_rank && rank(value) == query_rank,
              "query, key and value need the same rank");
+  query = unless_empty(key, {-2}, query);
   if (!op.has("attn_mask")) {
     return make<ov::op::v13::ScaledDotProductAttention>(query, key, value, /*causal=*/false);
   }

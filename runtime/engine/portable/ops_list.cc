@@ -10,6 +10,7 @@
 #include "openvino/op/reduce_max.hpp"
 #include "openvino/op/scatter_update.hpp"
 #include "openvino/op/subtract.hpp"
+#include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/op_registry.h"
 
 namespace coreml_delegate::engine::portable {
@@ -135,14 +136,16 @@ OpResults translate_list_scatter(OpContext& op) {
 }
 
 OpResults translate_list_read(OpContext& op) {
+  const Output elements = list_of(op).elements;
   const Output index =
       reshape(convert(op.input("index"), ov::element::i32), std::vector<int64_t>{});
-  return make<ov::op::v8::Gather>(list_of(op).elements, index, i64_scalar(0));
+  return make<ov::op::v8::Gather>(elements, indices_into(elements, {0}, index), i64_scalar(0));
 }
 
 OpResults translate_list_gather(OpContext& op) {
+  const Output elements = list_of(op).elements;
   const Output indices = convert(op.input("indices"), ov::element::i32);
-  return make<ov::op::v8::Gather>(list_of(op).elements, indices, i64_scalar(0));
+  return make<ov::op::v8::Gather>(elements, indices_into(elements, {0}, indices), i64_scalar(0));
 }
 
 OpResults translate_list_length(OpContext& op) {

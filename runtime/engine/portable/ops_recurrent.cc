@@ -22,6 +22,7 @@
 #include "openvino/op/shape_of.hpp"
 #include "openvino/op/sigmoid.hpp"
 #include "openvino/op/tanh.hpp"
+#include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/op_registry.h"
 #include "runtime/engine/portable/recurrent_loop.h"
@@ -229,7 +230,7 @@ OpResults translate_lstm(OpContext& op) {
   if (bidirectional) weights.push_back(read_weights(op, x, 4, "_back"));
   const int64_t hidden = weights[0].hidden;
   op.require(weights.back().hidden == hidden, "the two directions differ in their hidden size");
-  const Output h0 = op.input("initial_h"), c0 = op.input("initial_c");
+  const Output h0 = unless_empty(x, {0}, op.input("initial_h")), c0 = op.input("initial_c");
   for (const Output& initial : {h0, c0}) {
     op.require(rank(initial) == 2, "initial_h and initial_c need rank 2");
     op.require(extent(initial, 1) < 0 || extent(initial, 1) == directions * hidden,
@@ -296,7 +297,7 @@ OpResults translate_gru(OpContext& op) {
   const bool reverse = is_reverse(op, op.string("direction", "forward"));
   Weights weights = read_weights(op, x, 3);
   const int64_t hidden = weights.hidden;
-  const Output h0 = op.input("initial_h");
+  const Output h0 = unless_empty(x, {0}, op.input("initial_h"));
   op.require(rank(h0) == 2, "initial_h needs rank 2");
   const Activation gates = read_activation(op, "recurrent_activation", "sigmoid");
   const Activation output = read_activation(op, "activation", "tanh");
@@ -379,7 +380,7 @@ OpResults translate_rnn(OpContext& op) {
   const bool reverse = is_reverse(op, op.string("direction", "forward"));
   const Weights weights = read_weights(op, x, 1);
   const int64_t hidden = weights.hidden;
-  const Output h0 = op.input("initial_h");
+  const Output h0 = unless_empty(x, {0}, op.input("initial_h"));
   op.require(rank(h0) == 2, "initial_h needs rank 2");
   const Activation activation = read_activation(op, "activation", "tanh");
   if (activation == Activation::kTanh || activation == Activation::kRelu ||

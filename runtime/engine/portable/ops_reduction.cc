@@ -1,5 +1,6 @@
 // reduce_*.
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <type_traits>
@@ -18,6 +19,7 @@
 #include "openvino/op/reduce_sum.hpp"
 #include "openvino/op/select.hpp"
 #include "openvino/op/topk.hpp"
+#include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/exact_reduce.h"
 #include "runtime/engine/portable/op_registry.h"
 
@@ -63,6 +65,20 @@ OpResults reduce_extremum(OpContext& op) {
   const Output halved = make<Op>(multiply(x, f32(0.5f)), axes, keeps_dims(op));
   return make<ov::op::v1::Select>(make<ov::op::v1::Equal>(found, f32(kStart)),
                                   multiply(halved, f32(2.0f)), found);
+}
+
+// The mean of nothing is no number; OpenVINO gives 0.
+OpResults translate_reduce_mean(OpContext& op) {
+  const Output x = op.input("x");
+  if (is_integer(x)) return exact(op, x, ReduceKind::kMean);
+  const std::vector<int64_t> axes = reduced_axes(op, x);
+  const Output mean = make<ov::op::v1::ReduceMean>(x, i64(axes), keeps_dims(op));
+  if (std::none_of(axes.begin(), axes.end(), [&](int64_t axis) { return may_be_empty(x, axis); }))
+    return mean;
+  const Output count =
+      make<ov::op::v1::ReduceProd>(pick(shape_of(x), axes), i64({0}), /*keep_dims=*/false);
+  return make<ov::op::v1::Select>(make<ov::op::v1::Equal>(count, i64_scalar(0)),
+                                  f32(std::numeric_limits<float>::quiet_NaN()), mean);
 }
 
 Output sum(OpContext& op, const Output& x) {
@@ -125,7 +141,7 @@ OpTable reduction_ops() {
       {"reduce_log_sum", translate_reduce_log_sum},
       {"reduce_log_sum_exp", translate_reduce_log_sum_exp},
       {"reduce_max", reduce_extremum<ov::op::v1::ReduceMax>, Rounding::kNone},
-      {"reduce_mean", reduce<ov::op::v1::ReduceMean, ReduceKind::kMean>},
+      {"reduce_mean", translate_reduce_mean},
       {"reduce_min", reduce_extremum<ov::op::v1::ReduceMin>, Rounding::kNone},
       {"reduce_prod", reduce<ov::op::v1::ReduceProd, ReduceKind::kProduct>},
       {"reduce_sum", reduce<ov::op::v1::ReduceSum, ReduceKind::kSum>},

@@ -1,6 +1,8 @@
 // gather*, scatter*. Indices outside a tensor never reach memory: OpenVINO's CPU plugin checks them
 // (gather gives zeros, the others end the execution with an error), but for gather_nd, where they
-// are limited here.
+// are limited here. Indices into a tensor that is empty end the execution.
+
+#include <numeric>
 
 #include "openvino/op/broadcast.hpp"
 #include "openvino/op/gather.hpp"
@@ -53,13 +55,20 @@ OpResults translate_gather(OpContext& op) {
   if (batch_dims < 0) batch_dims += rank(indices);
   op.require(batch_dims >= 0 && batch_dims <= axis && batch_dims <= rank(indices),
              "\"batch_dims\" does not fit");
-  return make<ov::op::v8::Gather>(x, indices, i64_scalar(axis), batch_dims);
+  std::vector<int64_t> indexed(static_cast<size_t>(batch_dims));
+  std::iota(indexed.begin(), indexed.end(), 0);
+  indexed.push_back(axis);
+  return make<ov::op::v8::Gather>(x, indices_into(x, indexed, indices), i64_scalar(axis),
+                                  batch_dims);
 }
 
 OpResults translate_gather_along_axis(OpContext& op) {
   const Output x = op.input("x");
   const int64_t axis = op.axis("axis", rank(x), 0);
-  return make<ov::op::v6::GatherElements>(x, indices_of(op, dimension_of(x, axis)), axis);
+  std::vector<int64_t> every(static_cast<size_t>(rank(x)));
+  std::iota(every.begin(), every.end(), 0);
+  const Output indices = indices_of(op, dimension_of(x, axis));
+  return make<ov::op::v6::GatherElements>(x, indices_into(x, every, indices), axis);
 }
 
 // The extents of `data` that the positions of the last axis of `indices` index.
@@ -92,7 +101,10 @@ OpResults translate_gather_nd(OpContext& op) {
   const Output limits = nd_limits(op, x, batch_dims);
   const Output indices = limited(indices_of(op, limits), limits);
   op.require(batch_dims < rank(indices), "\"batch_dims\" does not fit");
-  return make<ov::op::v8::GatherND>(x, indices, static_cast<size_t>(batch_dims));
+  std::vector<int64_t> indexed(static_cast<size_t>(batch_dims + extent(indices, -1)));
+  std::iota(indexed.begin(), indexed.end(), 0);
+  return make<ov::op::v8::GatherND>(x, indices_into(x, indexed, indices),
+                                    static_cast<size_t>(batch_dims));
 }
 
 enum class Mode { kUpdate, kAdd, kSub, kMul, kDiv, kMax, kMin };

@@ -13,6 +13,7 @@
 #include "openvino/op/select.hpp"
 #include "openvino/op/tile.hpp"
 #include "openvino/op/topk.hpp"
+#include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/op_registry.h"
 
 namespace coreml_delegate::engine::portable {
@@ -160,6 +161,17 @@ OpResults translate_tile(OpContext& op) {
   return make<ov::op::v0::Tile>(x, op.index_input("reps"));
 }
 
+// How many of an axis are asked for, checked when the graph runs where it may have fewer:
+// OpenVINO gives as many as it is asked for, whatever lies behind the last.
+Output checked_count(const Output& k, const Output& x, int64_t axis) {
+  const auto known = fold_integers(k);
+  const auto position = static_cast<size_t>(axis);
+  if (known && (*known)[0] <= x.get_partial_shape()[position].get_min_length()) return k;
+  const Output limit = add(dimension_of(x, axis), i64({1}));
+  const Output checked = make<CheckIndices>(convert(reshape(k, {1}), ov::element::i32), limit);
+  return rank_zero(to_i64(checked));
+}
+
 // Values and indices of the k first of an axis in order; of equal ones the earlier comes first.
 ov::OutputVector sorted(const Output& x, const Output& k, int64_t axis, bool ascending) {
   // 8-bit types are not sorted everywhere; 32 bits hold them.
@@ -185,9 +197,10 @@ OpResults translate_topk(OpContext& op) {
     op.require(count >= -1, "\"k\" must not be negative");
     const int64_t length = extent(x, axis);
     op.require(length < 0 || count <= length, "\"k\" is larger than the axis");
-    k = count == -1 ? squeeze(dimension_of(x, axis), {0}) : i64_scalar(count);
+    k = count == -1 ? squeeze(dimension_of(x, axis), {0})
+                    : checked_count(i64_scalar(count), x, axis);
   } else {
-    k = rank_zero(convert(op.input("k"), ov::element::i64));
+    k = checked_count(rank_zero(to_i64(op.input("k"))), x, axis);
   }
   return sorted(x, k, axis, op.boolean("ascending", false));
 }

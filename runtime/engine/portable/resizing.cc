@@ -12,6 +12,7 @@
 #include "openvino/op/maximum.hpp"
 #include "openvino/op/minimum.hpp"
 #include "openvino/op/range.hpp"
+#include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/checked_math.h"
 #include "runtime/engine/portable/exact_arithmetic.h"
 #include "runtime/engine/portable/graph_extra.h"
@@ -97,6 +98,17 @@ Output restore(const Output& y, const Canonical& canonical) {
       concat({pick(shape_of(canonical.original), axes), pick(shape_of(result), resized)}, 0));
 }
 
+// The sizes of the last axes of a canonical value, checked not to be made of nothing.
+Output sizes_from(const Output& value, const std::vector<TargetSize>& sizes) {
+  const Output result = sizes_value(sizes);
+  std::vector<int64_t> axes;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    // An extent that follows the input's is 0 where that is.
+    if (sizes[i].extent > 0) axes.push_back(static_cast<int64_t>(i) + 2);
+  }
+  return unless_empty(value, axes, result);
+}
+
 Output interpolate(const Output& x, const std::vector<TargetSize>& sizes, Mode mode,
                    Coordinates coordinates) {
   const Canonical canonical = canonicalize(x, sizes);
@@ -104,9 +116,9 @@ Output interpolate(const Output& x, const std::vector<TargetSize>& sizes, Mode m
   std::iota(axes.begin(), axes.end(), 2);
   const std::vector<size_t> no_pads(static_cast<size_t>(rank(canonical.value)), 0);
   const Attributes attributes(mode, Shapes::SIZES, no_pads, no_pads, coordinates, Nearest::FLOOR);
-  return restore(
-      make<Interpolate>(canonical.value, sizes_value(canonical.sizes), i64(axes), attributes),
-      canonical);
+  return restore(make<Interpolate>(canonical.value, sizes_from(canonical.value, canonical.sizes),
+                                   i64(axes), attributes),
+                 canonical);
 }
 
 // 0, 1, ... size - 1 as i32.
@@ -177,7 +189,7 @@ Output nearest_indices(NearestRule rule, bool center_single, const Output& in_si
 }
 
 Output gather(const Output& x, const Output& indices, int64_t axis) {
-  return make<ov::op::v8::Gather>(x, indices, i64_scalar(axis));
+  return make<ov::op::v8::Gather>(x, indices_into(x, {axis}, indices), i64_scalar(axis));
 }
 
 // Linear interpolation along one axis at positions that OpenVINO's Interpolate does not have:
