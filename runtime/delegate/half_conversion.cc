@@ -4,8 +4,9 @@
 #include <cmath>
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
+
+#include "base/cpu_features.h"
 #endif
 
 namespace coreml_delegate {
@@ -65,11 +66,7 @@ __attribute__((target("avx,f16c"))) void float_to_half_f16c(const float* source,
 }
 
 bool has_f16c() {
-  static const bool has = [] {
-    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
-    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0 &&
-           __builtin_cpu_supports("avx");  // Which asks the operating system too.
-  }();
+  static const bool has = cpu_features().has({CpuFeature::kAvx, CpuFeature::kF16c});
   return has;
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/engine/portable/low_precision.h"
 
+#include "base/logging.h"
 #include "openvino/op/fake_quantize.hpp"
 
 namespace coreml_delegate::engine::portable {
@@ -14,6 +15,26 @@ bool is_byte(const model::Constant& constant) {
 }
 
 }  // namespace
+
+bool has_exact_integer_kernels(const CpuFeatures& features) {
+  // oneDNN takes each kind of VNNI only together with the vectors of its level.
+  return features.has({CpuFeature::kAvx2, CpuFeature::kAvxVnni}) ||
+         features.has(kAvx512Core | CpuFeatures{CpuFeature::kAvx512Vnni});
+}
+
+NumericMode arithmetic_of(NumericMode mode) {
+  if (mode != NumericMode::kLowPrecision) return mode;
+  static const bool is_exact = [] {
+    const bool result = has_exact_integer_kernels(cpu_features());
+    if (!result) {
+      COREML_DELEGATE_LOG(kInfo,
+                          "low_precision computes as float32 here: without VNNI, OpenVINO's "
+                          "integer kernels saturate (docs/engine.md, Processors)");
+    }
+    return result;
+  }();
+  return is_exact ? mode : NumericMode::kFloat32;
+}
 
 std::optional<Output> low_precision_weight(const AffineWeight& weight) {
   if (!is_byte(*weight.data) || (weight.offset != nullptr && !is_byte(*weight.offset))) {

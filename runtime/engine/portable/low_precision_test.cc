@@ -7,10 +7,13 @@
 
 #include <cmath>
 #include <cstring>
+#include <map>
+#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "openvino/openvino.hpp"
 #include "runtime/engine/portable/openvino_core.h"
 #include "runtime/engine/portable/translator.h"
@@ -18,11 +21,30 @@
 namespace coreml_delegate::engine::portable {
 namespace {
 
+using ::testing::AnyOf;
+using ::testing::StrCaseEq;
+
 using model::ElementType;
 
 constexpr float kInputScale = 0.05f;
 constexpr float kOutputScale = 0.1f;
-constexpr int64_t kChannels = 16;
+constexpr int64_t kExtent = 12;  // Height and width of images, rows of matrices.
+
+// y = dequantize(quantize(relu(layer(dequantize(quantize(x)), w)))), with int8 weights and a scale
+// for each of its output channels.
+struct Layer {
+  std::string name;
+  std::string operation = "conv";  // Or "linear".
+  int64_t channels = 16;
+  int64_t kernel = 3;
+  int64_t groups = 1;
+  int64_t stride = 1;
+  bool is_signed = true;  // The quantized x.
+
+  friend std::ostream& operator<<(std::ostream& out, const Layer& layer) {
+    return out << layer.name;
+  }
+};
 
 model::ValueType tensor(ElementType element, std::vector<int64_t> shape) {
   model::ValueType type;
@@ -46,17 +68,23 @@ model::Argument text(const std::string& value) {
   return {"", result};
 }
 
-// y = dequantize(quantize(relu(conv(dequantize(quantize(x)), w)))), with int8 weights and a scale
-// for each of its output channels.
-model::Function quantized_convolution() {
+model::Function quantized(const Layer& layer) {
+  const bool is_linear = layer.operation == "linear";
+  const std::vector<int64_t> shape = is_linear ? std::vector<int64_t>{kExtent, layer.channels}
+                                               : std::vector{1l, layer.channels, kExtent, kExtent};
+  std::vector<int64_t> weight_shape = {layer.channels, layer.channels / layer.groups};
+  std::vector<int64_t> output_shape = shape;
+  if (!is_linear) {
+    weight_shape.insert(weight_shape.end(), {layer.kernel, layer.kernel});
+    output_shape[2] = output_shape[3] = kExtent / layer.stride;
+  }
   std::mt19937 generator(7);
   std::uniform_int_distribution<int> byte(-127, 127);
-  std::vector<int8_t> weight(kChannels * kChannels * 9);
+  std::vector<int8_t> weight(ov::shape_size(ov::Shape(weight_shape.begin(), weight_shape.end())));
   for (int8_t& value : weight) value = static_cast<int8_t>(byte(generator));
-  std::vector<float> scales(kChannels);
-  for (size_t i = 0; i < scales.size(); ++i) scales[i] = 1e-3f + 1e-4f * static_cast<float>(i);
+  std::vector<float> scales(static_cast<size_t>(layer.channels));
+  for (size_t i = 0; i < scales.size(); ++i) scales[i] = 1e-3f + 1e-4f * static_cast<float>(i % 16);
 
-  const model::ValueType value_type = tensor(ElementType::kFloat32, {1, kChannels, 12, 12});
   const model::Argument input_scale = constant(ElementType::kFloat32, {}, std::vector{kInputScale});
   const model::Argument output_scale =
       constant(ElementType::kFloat32, {}, std::vector{kOutputScale});
@@ -64,43 +92,58 @@ model::Function quantized_convolution() {
   model::Function function;
   function.name = "main";
   function.opset = "CoreML7";
-  function.inputs = {{"x", value_type}};
-  const auto add = [&](const std::string& type, const std::string& output, ElementType element,
+  function.inputs = {{"x", tensor(ElementType::kFloat32, shape)}};
+  const auto add = [&](const std::string& type, const std::string& output,
+                       const model::ValueType& output_type,
                        std::map<std::string, std::vector<model::Argument>> inputs) {
     model::Operation operation;
     operation.type = type;
     operation.inputs = std::move(inputs);
-    model::ValueType output_type = value_type;
-    output_type.element = element;
-    if (type.starts_with("constexpr")) output_type.shape = {kChannels, kChannels, 3, 3};
     operation.outputs = {{output, output_type}};
     function.body.operations.push_back(std::move(operation));
   };
-  add("quantize", "q", ElementType::kInt8,
-      {{"input", {{"x", nullptr}}}, {"scale", {input_scale}}, {"output_dtype", {text("int8")}}});
-  add("dequantize", "d", ElementType::kFloat32,
+  const ElementType byte_type = layer.is_signed ? ElementType::kInt8 : ElementType::kUInt8;
+  add("quantize", "q", tensor(byte_type, shape),
+      {{"input", {{"x", nullptr}}},
+       {"scale", {input_scale}},
+       {"output_dtype", {text(layer.is_signed ? "int8" : "uint8")}}});
+  add("dequantize", "d", tensor(ElementType::kFloat32, shape),
       {{"input", {{"q", nullptr}}}, {"scale", {input_scale}}});
-  add("constexpr_affine_dequantize", "w", ElementType::kFloat32,
-      {{"quantized_data", {constant(ElementType::kInt8, {kChannels, kChannels, 3, 3}, weight)}},
-       {"scale", {constant(ElementType::kFloat32, {kChannels}, scales)}},
+  add("constexpr_affine_dequantize", "w", tensor(ElementType::kFloat32, weight_shape),
+      {{"quantized_data", {constant(ElementType::kInt8, weight_shape, weight)}},
+       {"scale", {constant(ElementType::kFloat32, {layer.channels}, scales)}},
        {"zero_point", {constant(ElementType::kInt8, {}, std::vector<int8_t>{0})}},
        {"axis", {constant(ElementType::kInt32, {}, std::vector<int32_t>{0})}}});
-  add("conv", "c", ElementType::kFloat32,
-      {{"x", {{"d", nullptr}}}, {"weight", {{"w", nullptr}}}, {"pad_type", {text("same")}}});
-  add("relu", "r", ElementType::kFloat32, {{"x", {{"c", nullptr}}}});
-  add("quantize", "p", ElementType::kUInt8,
+  const model::ValueType output_type = tensor(ElementType::kFloat32, output_shape);
+  if (is_linear) {
+    add("linear", "c", output_type, {{"x", {{"d", nullptr}}}, {"weight", {{"w", nullptr}}}});
+  } else {
+    const auto number = [&](int64_t value, const std::vector<int64_t>& number_shape) {
+      const size_t count = number_shape.empty() ? 1 : static_cast<size_t>(number_shape[0]);
+      return constant(ElementType::kInt32, number_shape,
+                      std::vector<int32_t>(count, static_cast<int32_t>(value)));
+    };
+    add("conv", "c", output_type,
+        {{"x", {{"d", nullptr}}},
+         {"weight", {{"w", nullptr}}},
+         {"strides", {number(layer.stride, {2})}},
+         {"groups", {number(layer.groups, {})}},
+         {"pad_type", {text("same")}}});
+  }
+  add("relu", "r", output_type, {{"x", {{"c", nullptr}}}});
+  add("quantize", "p", tensor(ElementType::kUInt8, output_shape),
       {{"input", {{"r", nullptr}}},
        {"scale", {output_scale}},
        {"zero_point", {zero_point}},
        {"output_dtype", {text("uint8")}}});
-  add("dequantize", "y", ElementType::kFloat32,
+  add("dequantize", "y", output_type,
       {{"input", {{"p", nullptr}}}, {"scale", {output_scale}}, {"zero_point", {zero_point}}});
   function.body.outputs = {"y"};
   return function;
 }
 
 struct Execution {
-  std::string convolution_precision;
+  std::string multiplies;
   std::vector<float> output;
 };
 
@@ -115,9 +158,11 @@ Execution run(const model::Function& function, NumericMode mode, const std::vect
   Execution result;
   for (const auto& node : compiled.get_runtime_model()->get_ops()) {
     const ov::AnyMap facts(node->get_rt_info().begin(), node->get_rt_info().end());
-    if (facts.at("layerType").as<std::string>() == "Convolution") {
-      result.convolution_precision = facts.at("runtimePrecision").as<std::string>();
-    }
+    const std::string type = facts.at("layerType").as<std::string>();
+    if (type != "Convolution" && type != "FullyConnected" && type != "MatMul") continue;
+    // "brgconv_avx512_amx_i8": the kernel, and what it multiplies.
+    const std::string kernel = facts.at("primitiveType").as<std::string>();
+    result.multiplies = kernel.substr(kernel.rfind('_') + 1);
   }
   ov::InferRequest request = compiled.create_infer_request();
   std::vector<float> copy = input;
@@ -128,19 +173,40 @@ Execution run(const model::Function& function, NumericMode mode, const std::vect
   return result;
 }
 
-TEST(LowPrecision, QuantizedConvolutionsHaveIntegerKernels) {
-  const model::Function function = quantized_convolution();
+class LowPrecisionLayerTest : public ::testing::TestWithParam<Layer> {};
+
+INSTANTIATE_TEST_SUITE_P(
+    Layers, LowPrecisionLayerTest,
+    ::testing::Values(
+        Layer{.name = "Conv"}, Layer{.name = "ConvOfBytes", .is_signed = false},
+        Layer{.name = "Pointwise", .kernel = 1}, Layer{.name = "Strided", .stride = 2},
+        Layer{.name = "Grouped", .channels = 64, .groups = 4},
+        Layer{.name = "Depthwise", .channels = 32, .groups = 32},
+        Layer{.name = "OddChannels", .channels = 19, .is_signed = false},
+        Layer{.name = "Linear", .operation = "linear", .channels = 96},
+        Layer{.name = "LinearOfBytes", .operation = "linear", .channels = 96, .is_signed = false}),
+    [](const auto& info) { return info.param.name; });
+
+// Integer kernels where their sums are exact, float32 elsewhere: never results that are off by
+// more than a step, on any processor.
+TEST_P(LowPrecisionLayerTest, IsAsExactAsDocumented) {
+  const model::Function function = quantized(GetParam());
   std::mt19937 generator(11);
   std::normal_distribution<float> normal(0, 2);
-  std::vector<float> input(kChannels * 12 * 12);
+  std::vector<float> input(static_cast<size_t>(GetParam().channels * kExtent) *
+                           (GetParam().operation == "linear" ? 1 : kExtent));
   for (float& value : input) value = normal(generator);
 
   const Execution exact = run(function, NumericMode::kFloat32, input);
   const Execution low = run(function, NumericMode::kLowPrecision, input);
-  EXPECT_EQ(exact.convolution_precision, "f32");
-  EXPECT_THAT(low.convolution_precision, ::testing::AnyOf("i8", "u8"));
-
+  EXPECT_THAT(exact.multiplies, StrCaseEq("f32"));
   ASSERT_EQ(exact.output.size(), low.output.size());
+  if (has_exact_integer_kernels(cpu_features())) {
+    EXPECT_THAT(low.multiplies, AnyOf(StrCaseEq("i8"), StrCaseEq("u8")));
+  } else {
+    EXPECT_THAT(low.multiplies, StrCaseEq("f32"));
+    EXPECT_EQ(low.output, exact.output);
+  }
   size_t different = 0;
   float largest = 0;
   for (size_t i = 0; i < exact.output.size(); ++i) {
@@ -152,6 +218,16 @@ TEST(LowPrecision, QuantizedConvolutionsHaveIntegerKernels) {
   }
   EXPECT_LE(different, exact.output.size() / 100);
   EXPECT_GT(largest, 10 * kOutputScale);  // Something was computed.
+}
+
+TEST(LowPrecision, ExactSumsNeedVnniAndTheVectorsOfItsLevel) {
+  using enum CpuFeature;
+  EXPECT_TRUE(has_exact_integer_kernels(kAvx512Core | CpuFeatures{kAvx512Vnni}));
+  EXPECT_TRUE(has_exact_integer_kernels({kAvx2, kAvxVnni}));
+  EXPECT_FALSE(has_exact_integer_kernels({kAvx2, kFma}));
+  EXPECT_FALSE(has_exact_integer_kernels(kAvx512Core));
+  EXPECT_FALSE(has_exact_integer_kernels({kAvx2, kAvx512f, kAvx512Vnni}));
+  EXPECT_FALSE(has_exact_integer_kernels({}));
 }
 
 // Ties between two integers round to the even one in both.

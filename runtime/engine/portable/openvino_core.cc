@@ -4,10 +4,12 @@
 #include <memory>
 #include <utility>
 
+#include "base/cpu_features.h"
 #include "openvino/core/version.hpp"
 #include "openvino/runtime/exception.hpp"
 #include "openvino/runtime/intel_cpu/properties.hpp"
 #include "openvino/runtime/properties.hpp"
+#include "runtime/engine/portable/low_precision.h"
 #include "runtime/engine/portable/translation_version.h"
 #include "runtime/engine/portable/translator.h"
 
@@ -43,7 +45,7 @@ ov::Core& core() {
 constexpr uint64_t kDynamicQuantizationGroup = 32;
 
 ov::AnyMap compile_properties(NumericMode mode, int32_t threads, bool enable_profiling) {
-  const bool is_exact = mode != NumericMode::kLowPrecision;
+  const bool is_exact = arithmetic_of(mode) != NumericMode::kLowPrecision;
   ov::AnyMap properties{
       ov::hint::inference_precision(ov::element::f32),
       ov::hint::execution_mode(is_exact ? ov::hint::ExecutionMode::ACCURACY
@@ -66,28 +68,7 @@ std::string make_fingerprint() {
   text += ";translation=";
   text += translation_version();
   text += ";cpu=";
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const std::pair<const char*, bool> features[] = {
-      {"sse4.2", __builtin_cpu_supports("sse4.2") != 0},
-      {"avx", __builtin_cpu_supports("avx") != 0},
-      {"avx2", __builtin_cpu_supports("avx2") != 0},
-      {"fma", __builtin_cpu_supports("fma") != 0},
-      {"avx512f", __builtin_cpu_supports("avx512f") != 0},
-      {"avx512bw", __builtin_cpu_supports("avx512bw") != 0},
-      {"avx512vl", __builtin_cpu_supports("avx512vl") != 0},
-      {"avx512vnni", __builtin_cpu_supports("avx512vnni") != 0},
-      {"avx512bf16", __builtin_cpu_supports("avx512bf16") != 0},
-  };
-  text += "x86-64";
-  for (const auto& [name, supported] : features) {
-    if (supported) text += std::string("+") + name;
-  }
-#elif defined(__aarch64__)
-  text += "aarch64";
-#else
-  text += "other";
-#endif
+  text += cpu_fingerprint(detect_cpu_features());
   return text;
 }
 

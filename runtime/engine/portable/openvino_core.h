@@ -24,12 +24,13 @@ namespace coreml_delegate::engine::portable {
 ov::Core& core();
 
 // What every model is compiled and imported with: float32 arithmetic pinned (OpenVINO's default
-// differs by CPU), one stream for latency; but in low precision, accuracy over speed where they
-// exclude each other. `threads` 0: OpenVINO's choice. Profiling costs time in every execution.
+// differs by CPU), one stream for latency; but in low-precision arithmetic (arithmetic_of()),
+// accuracy over speed where they exclude each other. `threads` 0: OpenVINO's choice. Profiling
+// costs time in every execution.
 ov::AnyMap compile_properties(NumericMode mode, int32_t threads, bool enable_profiling);
 
-// OpenVINO's version and build, the instruction sets of this CPU that change what it computes, and
-// this translator's version.
+// OpenVINO's version and build, this translator's version, and the features of this CPU with the
+// limit on them that is in force: they change which kernels a graph is prepared for.
 std::string make_fingerprint();
 
 ov::element::Type element_type(DataType dtype);

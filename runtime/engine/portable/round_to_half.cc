@@ -4,8 +4,9 @@
 #include <cstdint>
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
+
+#include "base/cpu_features.h"
 #endif
 
 namespace coreml_delegate::engine::portable {
@@ -34,12 +35,6 @@ float round_one(float value) {
 }
 
 #if defined(__x86_64__)
-bool cpu_has_f16c() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0 &&
-         __builtin_cpu_supports("avx");
-}
-
 __attribute__((target("avx,f16c"))) void round_with_f16c(const float* source, float* destination,
                                                          size_t count) {
   size_t i = 0;
@@ -56,7 +51,7 @@ __attribute__((target("avx,f16c"))) void round_with_f16c(const float* source, fl
 
 void round_to_half(const float* source, float* destination, size_t count) {
 #if defined(__x86_64__)
-  static const bool has_f16c = cpu_has_f16c();
+  static const bool has_f16c = cpu_features().has({CpuFeature::kAvx, CpuFeature::kF16c});
   if (has_f16c) {
     round_with_f16c(source, destination, count);
     return;

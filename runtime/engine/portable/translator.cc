@@ -17,6 +17,7 @@
 #include "runtime/engine/portable/exact_reduce.h"
 #include "runtime/engine/portable/graph.h"
 #include "runtime/engine/portable/integer_matmul.h"
+#include "runtime/engine/portable/low_precision.h"
 #include "runtime/engine/portable/non_maximum_suppression.h"
 #include "runtime/engine/portable/op_error.h"
 #include "runtime/engine/portable/pass_through.h"
@@ -253,7 +254,9 @@ class FunctionTranslator {
 Result<Translation> translate(const model::Function& function, const TranslateOptions& options) {
   try {
     const TranslationBudget budget(TranslationBudget::limit(function.stored_bytes));
-    return FunctionTranslator(function, options).run();
+    TranslateOptions used = options;
+    used.numeric_mode = arithmetic_of(options.numeric_mode);
+    return FunctionTranslator(function, used).run();
   } catch (const OpError& error) {
     return error.status().annotate("cannot translate the function", function.name);
   } catch (const std::bad_alloc&) {

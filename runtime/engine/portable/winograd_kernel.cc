@@ -1,18 +1,16 @@
 #include "runtime/engine/portable/winograd_kernel.h"
 
+#if defined(__x86_64__)
+#include "base/cpu_features.h"
+#endif
+
 namespace coreml_delegate::engine::portable {
 namespace {
 
 const WinogradKernel& choose() {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("avx512dq")) {
-    return winograd_kernel_avx512();
-  }
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return winograd_kernel_avx2();
-  }
+  if (cpu_features().has(kAvx512Core)) return winograd_kernel_avx512();
+  if (cpu_features().has({CpuFeature::kAvx2, CpuFeature::kFma})) return winograd_kernel_avx2();
 #endif
   return winograd_kernel_baseline();
 }

@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include "base/cpu_features.h"
+
 namespace coreml_delegate::engine::portable {
 namespace {
 
@@ -24,16 +26,13 @@ struct NamedKernel {
   const WinogradKernel* kernel;
 };
 
-// Those that this processor executes, the fastest last.
+// Those that this processor executes and the environment allows, the fastest last.
 std::vector<NamedKernel> kernels() {
   std::vector<NamedKernel> found = {{"baseline", &winograd_kernel_baseline()}};
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+  if (cpu_features().has({CpuFeature::kAvx2, CpuFeature::kFma}))
     found.push_back({"avx2", &winograd_kernel_avx2()});
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl"))
-    found.push_back({"avx512", &winograd_kernel_avx512()});
+  if (cpu_features().has(kAvx512Core)) found.push_back({"avx512", &winograd_kernel_avx512()});
 #endif
   return found;
 }
