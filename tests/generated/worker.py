@@ -1,0 +1,69 @@
+"""A process that judges programs: reads one JSON object a line, tells each phase, answers with one line.
+
+Started by workers.py, which replaces it when it dies or does not answer. A request is {"seed": 7}, or {"program": ..., "configurations": [...]}.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import faulthandler
+import json
+import os
+import sys
+import time
+from typing import Any
+
+
+def _answer(request: dict[str, Any], tell: Any) -> dict[str, Any]:
+    import vocabulary
+    from judging import Verdict, configurations_of, judge
+    from program import Program
+
+    started = time.monotonic()
+    if "program" in request:
+        program = Program.from_json(request["program"])
+        return {**dataclasses.asdict(judge(program, configurations_of(request["configurations"]), tell)), "seed": program.seed}
+    seed = request["seed"]
+    verdict = Verdict("not exported")
+    for attempt in range(request.get("attempts", 4)):
+        tell("draw")
+        program = vocabulary.draw_program(seed, attempt=attempt)
+        tell("program " + program.to_json())
+        verdict = judge(program, vocabulary.configurations(seed), tell)
+        if verdict.outcome not in ("not exported", "executorch"):
+            break
+    answer = {**dataclasses.asdict(verdict), "seed": seed, "calls": len(program.calls), "attempt": attempt}
+    answer["seconds"] = round(time.monotonic() - started, 2)
+    if verdict.is_finding:
+        answer["program"] = program.to_json()
+    return answer
+
+
+def main() -> None:
+    # What libraries print must not come between the answers.
+    channel = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    faulthandler.enable()
+
+    def send(kind: str, content: Any) -> None:
+        channel.write(json.dumps({kind: content}) + "\n")
+        channel.flush()
+
+    import judging  # noqa: F401  imports torch, coremltools and ExecuTorch before the clock of a request runs
+    import torch
+    import vocabulary  # noqa: F401
+
+    torch.set_num_threads(1)
+    send("ready", os.getpid())
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            send("answer", _answer(request, lambda phase: send("phase", phase)))
+        except Exception as error:
+            import traceback
+
+            send("answer", {"outcome": "generator", "kind": f"{type(error).__name__}: {error}"[:300], "detail": traceback.format_exc()[-3000:], **request})
+
+
+if __name__ == "__main__":
+    main()
