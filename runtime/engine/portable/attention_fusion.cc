@@ -138,6 +138,8 @@ void rewrite(ov::Node* softmax) {
     guarded = true;
     readers = 2;
   }
+  // Which rows a mask of one number empties cannot be read off its last axis.
+  if (guarded && rank(mask) == 0) return;
   if (users(scores) != readers || extents(weights) != extents(scores)) return;
 
   // reshape(reshape(weights) value)

@@ -14,6 +14,7 @@
 #include "openvino/op/tile.hpp"
 #include "openvino/op/topk.hpp"
 #include "runtime/engine/portable/check_indices.h"
+#include "runtime/engine/portable/cumulative_sum.h"
 #include "runtime/engine/portable/op_registry.h"
 
 namespace coreml_delegate::engine::portable {
@@ -55,8 +56,12 @@ OpResults translate_band_part(OpContext& op) {
 
 OpResults translate_cumsum(OpContext& op) {
   const Output x = op.input("x");
-  return make<ov::op::v0::CumSum>(x, i64_scalar(op.axis("axis", rank(x), 0)),
-                                  op.boolean("exclusive", false), op.boolean("reverse", false));
+  const int64_t axis = op.axis("axis", rank(x), 0);
+  const bool exclusive = op.boolean("exclusive", false), reverse = op.boolean("reverse", false);
+  if (x.get_element_type() == ov::element::f32) {
+    return make<CumulativeSum>(x, axis, exclusive, reverse);
+  }
+  return make<ov::op::v0::CumSum>(x, i64_scalar(axis), exclusive, reverse);
 }
 
 Output fill_value(OpContext& op) {

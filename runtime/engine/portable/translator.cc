@@ -12,6 +12,7 @@
 #include "runtime/engine/portable/attention_fusion.h"
 #include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/compressed_weights.h"
+#include "runtime/engine/portable/cumulative_sum.h"
 #include "runtime/engine/portable/environment.h"
 #include "runtime/engine/portable/exact_arithmetic.h"
 #include "runtime/engine/portable/exact_reduce.h"
@@ -269,6 +270,7 @@ Result<Translation> translate(const model::Function& function, const TranslateOp
 
 std::vector<std::shared_ptr<ov::Extension>> graph_extensions() {
   return {std::make_shared<ov::OpExtension<CheckIndices>>(),
+          std::make_shared<ov::OpExtension<CumulativeSum>>(),
           std::make_shared<ov::OpExtension<ExactArithmetic>>(),
           std::make_shared<ov::OpExtension<ExactReduce>>(),
           std::make_shared<ov::OpExtension<IntegerMatMul>>(),
