@@ -219,7 +219,16 @@ model::ConstantPtr dequantize(const AffineWeight& weight) {
   return make_real_constant(weight.result, shape, values);
 }
 
+bool multiplies_compressed_weights([[maybe_unused]] const CpuFeatures& features) {
+#if defined(__x86_64__)
+  return features.has(CpuFeature::kAvx2);
+#else
+  return true;
+#endif
+}
+
 std::optional<Output> compress(const AffineWeight& weight) {
+  if (!multiplies_compressed_weights(cpu_features())) return std::nullopt;
   const std::vector<int64_t>& shape = weight.data->type.shape;
   if (compressed_type(weight.data->type.element) == ov::element::dynamic || shape.size() != 2 ||
       shape[0] * shape[1] < kMinimumElements)

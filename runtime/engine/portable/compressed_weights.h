@@ -12,6 +12,9 @@
 // transpose_b gets a transposed copy where that has such scales, and every other user a dense
 // constant.
 //
+// On x86-64 that kernel needs AVX2 (measured on 2026.4: without it a model does not load); a
+// processor without has dense weights.
+//
 // Thread rule: as for the graph being built.
 
 #include <cstdint>
@@ -19,6 +22,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "openvino/core/model.hpp"
 #include "runtime/engine/portable/graph.h"
 
@@ -36,6 +40,9 @@ struct AffineWeight {
 // Every element computed in float32 and rounded once to the result type. Throws for data that are
 // not numbers.
 model::ConstantPtr dequantize(const AffineWeight& weight);
+
+// Whether OpenVINO has its kernel for compressed weights on a processor of these features.
+bool multiplies_compressed_weights(const CpuFeatures& features);
 
 // The compressed form, or null where OpenVINO has no kernel for it or it is too small to be worth
 // it.

@@ -394,6 +394,7 @@ OpResults translate_sparse_blockwise_shift_scale(OpContext& op) {
 
 // A scalar or vector parameter as f32 that broadcasts against a value of `value_rank`.
 Output parameter_along_axis(const OpContext& op, std::string_view name, int64_t value_rank) {
+  op.find_numeric_constant(name);  // Refuses a constant that is none.
   const Output value = convert(op.input(name), ov::element::f32);
   if (rank(value) == 0) return value;
   op.require(rank(value) == 1, std::string(name) + " must be a scalar or a vector");

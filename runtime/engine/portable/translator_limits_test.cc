@@ -206,14 +206,18 @@ INSTANTIATE_TEST_SUITE_P(Operations, ConstantOfTheWrongKind, testing::ValuesIn(w
                            return std::string(info.param.name);
                          });
 
-TEST(ConstantOfTheWrongKind, IsRefusedAsTheScaleOfAQuantizationInLowPrecision) {
-  const Status status =
-      translated("quantize",
-                 {{"input", {x()}},
-                  {"scale", {strings({}, {"a"})}},
-                  {"output_dtype", {strings({}, {"int8"})}}},
-                 "CoreML7", tensor(ElementType::kInt8, {1, 2, 4, 4}), NumericMode::kLowPrecision);
-  EXPECT_EQ(status.code(), StatusCode::kCorruptData) << status.to_string();
+// The same words in each mode: which of them reads the scale as a number depends on the processor.
+TEST(ConstantOfTheWrongKind, IsRefusedAsTheScaleOfAQuantization) {
+  for (const NumericMode mode :
+       {NumericMode::kFloat32, NumericMode::kFloat16, NumericMode::kLowPrecision}) {
+    const Status status = translated("quantize",
+                                     {{"input", {x()}},
+                                      {"scale", {strings({}, {"a"})}},
+                                      {"output_dtype", {strings({}, {"int8"})}}},
+                                     "CoreML7", tensor(ElementType::kInt8, {1, 2, 4, 4}), mode);
+    EXPECT_EQ(status.code(), StatusCode::kCorruptData) << status.to_string();
+    EXPECT_THAT(status.to_string(), HasSubstr("must be a numeric tensor"));
+  }
 }
 
 TEST(UnpackBits, RefusesWhatHasNoBits) {
