@@ -15,6 +15,7 @@ from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_O
 from coremltools.converters.mil.frontend.torch.utils import sanitize_op_kind
 
 from executorch.backends.apple.coreml.compiler import corrections, mil_types
+from executorch.backends.apple.coreml.compiler.node_facts import model_line, op_name
 
 _NAME = "coreml_delegate::call"
 # Keys of a node's meta: coremltools' canonical name of the op, and torch's.
@@ -60,14 +61,8 @@ def prepare(graph: torch.fx.Graph) -> None:
     """Hands the conversion of a graph's calls to this module. The graph can only be converted from then on."""
     for node in graph.nodes:
         if node.op == "call_function" and node.target is not _CALL:
-            node.meta = {**node.meta, _KIND: kind_of(node.target), _OP: str(getattr(node.target, "_op", node.target))}
+            node.meta = {**node.meta, _KIND: kind_of(node.target), _OP: op_name(node.target)}
             node.target = _CALL
-
-
-def _source_line(node: Any) -> str:
-    """`file.py:12, in forward`: the innermost line of the model; empty where it is not known."""
-    lines = [line.strip() for line in str(node.meta.get("stack_trace") or "").splitlines() if line.strip().startswith("File ")]
-    return lines[-1].removeprefix("File ") if lines else ""
 
 
 def _convert(context: Any, node: Any) -> None:
@@ -81,7 +76,7 @@ def _convert(context: Any, node: Any) -> None:
         context.process_inplace_op(node)
     wrong = next(mil_types.mismatches(context[node.name], node.meta.get("val")), None)
     if wrong is not None:
-        line = _source_line(node)
+        line = model_line(node)
         raise ConversionError(
             f"The conversion of node {node.name} ({node.meta[_OP]}{', at ' + line if line else ''}) made {wrong}. Keep it outside with "
             f"skip_ops_for_coreml_delegation=[{node.meta[_OP].removesuffix('.default')!r}], and please report it."

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 
 from executorch.backends.apple.coreml.compiler.high_rank import lower_rank
 from executorch.exir.dialects._ops import ops as exir_ops
+from executorch.exir.dialects.edge._ops import EdgeOpOverload
+
+
+def _overload(target: Any) -> torch._ops.OpOverload:
+    return target._op if isinstance(target, EdgeOpOverload) else target
 
 
 def _with_stride(node: torch.fx.Node) -> None:
@@ -18,7 +24,7 @@ def _with_stride(node: torch.fx.Node) -> None:
 
 def _with_defaults(node: torch.fx.Node) -> None:
     """A call without its last arguments: coremltools expects all of them."""
-    schema = getattr(node.target, "_op", node.target)._schema
+    schema = _overload(node.target)._schema
     for argument in schema.arguments[len(node.args) :]:
         if argument.kwarg_only or argument.name in node.kwargs or not argument.has_default_value():
             return
@@ -27,7 +33,7 @@ def _with_defaults(node: torch.fx.Node) -> None:
 
 def _cast_first(node: torch.fx.Node) -> None:
     """A reduction with a dtype, which torch casts its input to: coremltools casts the result instead, or not at all."""
-    schema = getattr(node.target, "_op", node.target)._schema
+    schema = _overload(node.target)._schema
     position = next(index for index, argument in enumerate(schema.arguments) if argument.name == "dtype")
     dtype = node.args[position] if position < len(node.args) else node.kwargs.get("dtype")
     source = node.args[0]

@@ -19,7 +19,6 @@ from typing import Any
 
 import coremltools as ct
 import numpy as np
-import sympy
 import torch
 from coremltools.converters.mil.frontend.torch.converter import TranscriptionContext
 from coremltools.converters.mil.frontend.torch.internal_graph import InternalTorchIRNode
@@ -28,7 +27,7 @@ from coremltools.converters.mil.frontend.torch.utils import TorchFrontend
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Function, get_new_symbol, types
 
-from executorch.backends.apple.coreml.compiler import coremltools_state, node_conversion
+from executorch.backends.apple.coreml.compiler import constants, coremltools_state, node_conversion
 from executorch.backends.apple.coreml.compiler.high_rank import MAXIMUM_RANK
 from executorch.backends.apple.coreml.compiler.mil_types import mil_dtype
 from executorch.backends.apple.coreml.compiler.rewrites import rewrite
@@ -40,7 +39,7 @@ _MOST_CALLS = 64
 _REMEMBERED = 20_000
 
 # Gives the value of a placeholder or of a get_attr node that is known ahead of time, else None.
-Constants = Callable[[torch.fx.Node], torch.Tensor | None]
+_Constants = Callable[[torch.fx.Node], torch.Tensor | None]
 
 
 class _NotTried(Exception):
@@ -50,8 +49,8 @@ class _NotTried(Exception):
 class _Closure:
     """A call with what has to be converted with it: the calls that compute its constants, and extents of its tensors."""
 
-    def __init__(self, node: torch.fx.Node, constants: Constants) -> None:
-        self._constants = constants
+    def __init__(self, node: torch.fx.Node, known: _Constants) -> None:
+        self._value_of = known
         self.calls: dict[torch.fx.Node, None] = {}
         self.inputs: dict[torch.fx.Node, torch.Tensor | None] = {}
         self._known: dict[torch.fx.Node, bool] = {}
@@ -61,7 +60,7 @@ class _Closure:
         """Whether coremltools will know the value of a node when it converts its users."""
         if node not in self._known:
             if node.op in ("placeholder", "get_attr"):
-                self._known[node] = self._constants(node) is not None
+                self._known[node] = self._value_of(node) is not None
             elif len(self._known) > _MOST_CALLS or node.op != "call_function" or not node.all_input_nodes:
                 self._known[node] = False
             else:
@@ -77,7 +76,7 @@ class _Closure:
             if source.op in ("placeholder", "get_attr") or (isinstance(value, torch.Tensor) and not self._is_constant(source)):
                 if not isinstance(value, torch.Tensor):
                     raise _NotTried
-                self.inputs[source] = self._constants(source) if source.op != "call_function" else None
+                self.inputs[source] = self._value_of(source) if source.op != "call_function" else None
             else:
                 self._add_call(source)
         if len(self.calls) >= _MOST_CALLS:
@@ -126,19 +125,18 @@ class _Symbols:
     """MIL's symbols for torch's."""
 
     def __init__(self) -> None:
-        self._made: dict[sympy.Symbol, Any] = {}
+        self._made: dict[str, Any] = {}
 
     def extent(self, extent: int | torch.SymInt) -> Any:
+        """A number, or one symbol for each expression: a partition's inputs have no expressions either."""
         if isinstance(extent, int):
             return extent
         expression = extent.node.expr
-        for symbol in expression.free_symbols:
-            if symbol not in self._made:
-                self._made[symbol] = get_new_symbol()
-        return expression if expression.is_Integer else expression.xreplace(self._made)
+        return int(expression) if expression.is_Integer else self._made.setdefault(str(expression), get_new_symbol())
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
+    """What coremltools is given of a constant: its own values where there are few, else as many of the first."""
     tensor = tensor.detach()
     if tensor.numel() > _SMALL:
         return np.broadcast_to(tensor.reshape(-1)[:1].numpy(), tuple(tensor.shape))
@@ -166,7 +164,8 @@ def _convert(closure: _Closure, target: ct.target) -> None:
             context.add(var if value.dim() else mb.squeeze(x=var), torch_name=name)
         for node, constant in closure.inputs.items():
             if constant is not None:
-                context.add(mb.const(val=_array(constant), name=node.name), torch_name=node.name)
+                user = next(user for user in node.users if user in closure.calls)
+                context.add(mb.const(val=_array(constants.widened(constant, user)), name=node.name), torch_name=node.name)
         for node in graph.nodes:
             if node.op == "call_function":
                 convert_single_node(context, InternalTorchIRNode.from_exir_node(node=node))
@@ -181,19 +180,19 @@ def _first_line(error: Exception) -> str:
     return text if isinstance(error, node_conversion.ConversionError) else f"{type(error).__name__}: {text}"[:200]
 
 
-def why_not_converted(node: torch.fx.Node, constants: Mapping[torch.fx.Node, torch.Tensor], target: ct.target | None) -> str | None:
+def why_not_converted(node: torch.fx.Node, known: Mapping[torch.fx.Node, torch.Tensor], target: ct.target | None) -> str | None:
     """Why the conversion of a call fails, or what else than torch's result it gives, in words; None where it is right.
 
     Args:
         node: a call of an edge or an ATen program, with `meta["val"]`. What cannot be looked at alone is None, too.
-        constants: the placeholders and attributes whose values are known.
+        known: the placeholders and attributes whose values are known.
         target: the deployment target; None is coremltools' default.
     """
     target = target or ct.target.iOS15
     if any(isinstance(value, torch.Tensor) and value.dim() > MAXIMUM_RANK for value in (node.meta.get("val"), *_values(node))):
         return None  # high_rank.py rewrites chains, of which one call says nothing.
     try:
-        closure = _Closure(node, constants.get)
+        closure = _Closure(node, known.get)
         key = _key(closure, target)
     except _NotTried:
         return None

@@ -10,16 +10,8 @@ from typing import Any
 import torch
 
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.compiler.node_facts import op_name
 from executorch.exir.dialects.edge._ops import EdgeOpOverload
-
-
-def op_name(target: Any) -> str:
-    """`aten.add.Tensor`, `dim_order_ops._clone_dim_order.default`; for other callables their own name."""
-    if isinstance(target, EdgeOpOverload):
-        target = target._op
-    if isinstance(target, torch._ops.OpOverload):
-        return f"{target.namespace}.{target._schema.name.partition('::')[2]}.{target._overloadname}"
-    return getattr(target, "__name__", str(target))
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:

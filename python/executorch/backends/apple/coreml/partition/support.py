@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.export.exported_program import ExportedProgram
 from torch.fx.passes.operator_support import OperatorSupportBase
 
-from executorch.backends.apple.coreml.compiler import node_conversion, trial
+from executorch.backends.apple.coreml.compiler import constants, node_conversion, trial
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.partition import constraints
 from executorch.backends.apple.coreml.partition.node_view import NodeView, has_other_dim_order, op_name, tensors
@@ -78,11 +78,33 @@ def constant_values(program: ExportedProgram) -> dict[torch.fx.Node, torch.Tenso
         elif node.op == "get_attr":
             value = getattr(program.graph_module, node.target, None)
         if isinstance(value, FakeTensor):
-            # A number that ExecuTorch made a tensor of while it traced: the tensor is behind the traced one.
-            value = value.constant
+            # ExecuTorch partitions a program without its values, but for numbers that it made tensors of.
+            unknown = torch.ones((), dtype=value.dtype).expand(tuple(value.shape))
+            value = unknown if value.constant is None else value.constant
         if isinstance(value, torch.Tensor):
             values[node] = value
     return values
+
+
+def _beyond_int32(program: ExportedProgram, values: Mapping[torch.fx.Node, torch.Tensor]) -> dict[torch.fx.Node, int]:
+    """The nodes of int64 whose values come from a number that int32 does not hold, and that number.
+
+    The number stays outside, and so does what computes integers with it: the runtime refuses an input that int32 does not hold.
+    """
+    found: dict[torch.fx.Node, int] = {}
+    for node in program.graph.nodes:
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor) or value.dtype != torch.int64:
+            continue
+        if node in values:
+            number = constants.beyond_int32(values[node])
+        else:
+            number = constants.literal_beyond_int32(node)
+            if number is None:
+                number = next((found[source] for source in node.all_input_nodes if source in found), None)
+        if number is not None:
+            found[node] = number
+    return found
 
 
 def _has_other_layouts(program: ExportedProgram) -> bool:
@@ -115,6 +137,7 @@ class NodeSupport(OperatorSupportBase):
         self._lower_full_graph = lower_full_graph
         self._constants = constant_nodes(program)
         self._constant_values = constant_values(program)
+        self._beyond_int32 = _beyond_int32(program, self._constant_values)
         self._orders_matter = _has_other_layouts(program)
         self._rejections: dict[torch.fx.Node, Rejection] = {}
         self._accepted: set[torch.fx.Node] = set()
@@ -169,9 +192,12 @@ class NodeSupport(OperatorSupportBase):
         broken = constraints.violated(view)
         if broken is not None:
             return Rejection(view.op, broken.code, broken.reason, broken.reference)
+        number = next((self._beyond_int32[n] for n in (node, *node.all_input_nodes) if n in self._beyond_int32), None)
+        if number is not None:
+            return Rejection(view.op, "int64_values", f"Core ML has int32 for int64, which does not hold {number}")
         problem = trial.why_not_converted(node, self._constant_values, self._options.deployment_target)
         if problem is not None:
-            return Rejection(view.op, "conversion", f"its conversion fails: {problem}")
+            return Rejection(view.op, "conversion", f"it cannot be converted: {problem}")
         return None
 
 
