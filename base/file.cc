@@ -139,6 +139,11 @@ class PosixFileLock final : public FileLock {
  public:
   PosixFileLock(Descriptor descriptor, std::string path, LockMode mode)
       : descriptor_(std::move(descriptor)), path_(std::move(path)), mode_(mode) {}
+  ~PosixFileLock() override {
+    // A forked child has a descriptor of the same open file: closing this one alone would leave the
+    // lock with it. Ended by the child, it would be lost to the process that took it.
+    if (::getpid() == process_) ::flock(descriptor_.get(), LOCK_UN);
+  }
 
   Status remove_file() override {
     if (mode_ != LockMode::kExclusive) return failed_precondition("the lock is shared", path_);
@@ -147,9 +152,10 @@ class PosixFileLock final : public FileLock {
   }
 
  private:
-  const Descriptor descriptor_;  // Closing it ends the lock.
+  const Descriptor descriptor_;
   const std::string path_;
   const LockMode mode_;
+  const pid_t process_ = ::getpid();
 };
 
 class PosixWritableFile final : public WritableFile {
@@ -444,6 +450,14 @@ void release_pages(const Bytes& bytes) {
 std::string temporary_directory() {
   const char* configured = std::getenv("TMPDIR");
   return configured != nullptr && *configured != '\0' ? configured : "/tmp";
+}
+
+Result<std::string> make_private_directory(const std::string& prefix) {
+  std::string path = join_path(temporary_directory(), prefix + "XXXXXX");
+  if (::mkdtemp(path.data()) == nullptr) {
+    return failure(errno, "make a folder for temporary files", path);
+  }
+  return path;
 }
 
 std::string join_path(const std::string& directory, const std::string& name) {

@@ -57,7 +57,9 @@ enum class LockMode { kShared, kExclusive };
 enum class MissingLock { kCreate, kRefuse };
 
 // An advisory lock, held until it is destroyed or its process ends, however it ends. It belongs to
-// the file, not to its path: it stays when the file, or a folder above it, is renamed.
+// the file, not to its path: it stays when the file, or a folder above it, is renamed. And it
+// belongs to the process that took it: what a forked child does or does not destroy changes
+// nothing.
 class FileLock {
  public:
   virtual ~FileLock() = default;
@@ -118,6 +120,9 @@ void release_pages(const Bytes& bytes);
 
 // The folder for temporary files (TMPDIR, or /tmp).
 std::string temporary_directory();
+// A new folder in it that only this user can enter: models are nobody else's business. `prefix`
+// begins its name; the caller removes it.
+Result<std::string> make_private_directory(const std::string& prefix);
 
 // `directory` and `name` with one `/` between them.
 std::string join_path(const std::string& directory, const std::string& name);

@@ -9,8 +9,7 @@
 namespace coreml_delegate::engine::coreml {
 
 Result<std::shared_ptr<StagedFolder>> StagedFolder::make() {
-  ASSIGN_OR_RETURN(std::string path, real_file_system().make_unique_directory(
-                                         temporary_directory(), "coreml_delegate_model"));
+  ASSIGN_OR_RETURN(std::string path, make_private_directory("coreml_delegate_model"));
   return std::shared_ptr<StagedFolder>(new StagedFolder(std::move(path)));
 }
 

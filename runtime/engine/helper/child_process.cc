@@ -169,7 +169,9 @@ class Child {
   // Kills its group and takes it away: its wait status, or -1 when that is lost.
   int end() {
     if (process_ <= 0) return -1;
-    if (!is_lost_) ::kill(-process_, SIGKILL);
+    // Also where the program itself has been taken away: a group's number stays its own as long as
+    // it has members, and is given out again only after all others where it has none.
+    ::kill(-process_, SIGKILL);
     int status = -1;
     pid_t waited = is_lost_ ? -1 : 0;
     while (waited == 0 || (waited < 0 && !is_lost_ && errno == EINTR)) {

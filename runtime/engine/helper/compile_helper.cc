@@ -1,5 +1,7 @@
 #include "runtime/engine/helper/compile_helper.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -83,7 +85,8 @@ Result<std::string> run_helper(const HelperProcess& process, const Engine& engin
                             .threads = options.threads,
                             // Later than the one here, which has the better message.
                             .timeout_seconds = std::min(timeout_of(process), kLongestTimeout) + 5,
-                            .memory_limit_bytes = process.memory_limit_bytes});
+                            .memory_limit_bytes = process.memory_limit_bytes,
+                            .parent = static_cast<int32_t>(::getpid())});
   command.insert(command.begin(), process.program);
   helper::ChildLimits limits{.timeout = std::chrono::seconds(timeout_of(process)),
                              .longest_output = helper::kLongestAnswer,
@@ -105,7 +108,11 @@ Result<std::string> run_helper(const HelperProcess& process, const Engine& engin
                                 std::to_string(helper::kLongestAnswer) + " bytes",
                             process.program);
     case ChildEnd::kExited:
+      break;
     case ChildEnd::kUnknown:
+      // How it ended is lost where this process ignores SIGCHLD. An answer is written in one go and
+      // is the last thing that it does: one that can be read is whole, and what it says of the
+      // folder is checked when that is loaded.
       break;
   }
   if (run->output.empty()) {

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <thread>
@@ -20,6 +21,7 @@
 #include "base/file.h"
 #include "runtime/engine/event_sink.h"
 #include "runtime/engine/fake/fake_engine.h"
+#include "runtime/engine/helper/helper_command.h"
 
 namespace coreml_delegate::engine {
 namespace {
@@ -94,6 +96,24 @@ class CompileHelperTest : public ::testing::Test {
     EXPECT_EQ(engine_.controls().count(FakeStage::kCompile), 0);
     EXPECT_EQ(engine_.controls().count(FakeStage::kLoad), 0);
     return compiled.to_string();
+  }
+
+  // What "leave_a_process" has started.
+  pid_t left_process() const {
+    pid_t process = 0;
+    std::ifstream(join_path(folder_, "process")) >> process;
+    EXPECT_GT(process, 0);
+    return process;
+  }
+  static void expect_ended(pid_t process) {
+    // Whoever adopts it takes it away in time.
+    for (int i = 0; i < 200 && ::kill(process, 0) == 0; ++i) {
+      std::ifstream state("/proc/" + std::to_string(process) + "/stat");
+      std::string pid, name, letter;
+      if (state >> pid >> name >> letter && letter == "Z") break;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      EXPECT_LT(i, 199) << "the process lives on";
+    }
   }
 
   FakeEngine engine_;
@@ -184,17 +204,7 @@ TEST_F(CompileHelperTest, ProcessesThatItStartedEndWithIt) {
       compile_in_helper({.program = kBadHelper}, engine_, source(), folder_, options);
   EXPECT_THAT(status.to_string(), HasSubstr("a process was left"));
   EXPECT_LT(steady_clock::now() - start, std::chrono::seconds(30));
-  pid_t process = 0;
-  std::ifstream(join_path(folder_, "process")) >> process;
-  ASSERT_GT(process, 0);
-  // Whoever adopts it takes it away in time.
-  for (int i = 0; i < 200 && ::kill(process, 0) == 0; ++i) {
-    std::ifstream state("/proc/" + std::to_string(process) + "/stat");
-    std::string pid, name, letter;
-    if (state >> pid >> name >> letter && letter == "Z") break;
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    EXPECT_LT(i, 199) << "the process lives on";
-  }
+  expect_ended(left_process());
 }
 
 TEST_F(CompileHelperTest, ItHasNoneOfTheCallersFiles) {
@@ -209,6 +219,31 @@ TEST_F(CompileHelperTest, WorksWhereChildrenAreIgnored) {
   EXPECT_THAT(failure("say_nothing", StatusCode::kEngineFailure), HasSubstr("said nothing"));
   EXPECT_THAT(failure("count_files", StatusCode::kUnsupported), HasSubstr("open files"));
   std::signal(SIGCHLD, before);
+}
+
+TEST_F(CompileHelperTest, ProcessesThatItStartedEndWithItWhereChildrenAreIgnored) {
+  const auto before = std::signal(SIGCHLD, SIG_IGN);
+  EXPECT_THAT(failure("leave_a_process", StatusCode::kUnsupported),
+              HasSubstr("a process was left"));
+  std::signal(SIGCHLD, before);
+  expect_ended(left_process());
+}
+
+// A caller that died before the helper asked to be told.
+TEST_F(CompileHelperTest, AHelperOfAnotherParentEndsAtOnce) {
+  const helper::HelperCommand command{.engine = "fake",
+                                      .fingerprint = {},
+                                      .package = folder_,
+                                      .name = {},
+                                      .output = folder_,
+                                      .function = {},
+                                      .compile = {},
+                                      .parent = 1};
+  std::string line = kFakeHelper;
+  for (const std::string& argument : helper::to_arguments(command)) line += " '" + argument + "'";
+  line += " > " + join_path(scratch_, "answer");
+  EXPECT_NE(std::system(line.c_str()), 0);
+  EXPECT_EQ(std::filesystem::file_size(join_path(scratch_, "answer")), 0u);
 }
 
 TEST_F(CompileHelperTest, WorksWhereStandardFilesAreClosed) {

@@ -51,6 +51,7 @@ bool set(std::string_view name, std::string_view value, HelperCommand& command) 
   if (name == "--threads") return set_number(value, command.threads);
   if (name == "--timeout-seconds") return set_number(value, command.timeout_seconds);
   if (name == "--memory-limit-bytes") return set_number(value, command.memory_limit_bytes);
+  if (name == "--parent") return set_number(value, command.parent);
   return false;
 }
 
@@ -67,6 +68,7 @@ std::vector<std::string> to_arguments(const HelperCommand& command) {
   add("--threads", std::to_string(command.threads));
   add("--timeout-seconds", std::to_string(command.timeout_seconds));
   add("--memory-limit-bytes", std::to_string(command.memory_limit_bytes));
+  add("--parent", std::to_string(command.parent));
   return arguments;
 }
 

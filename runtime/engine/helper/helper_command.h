@@ -23,6 +23,7 @@ struct HelperCommand {
   int32_t threads = 0;
   int32_t timeout_seconds = 0;     // After which the helper ends by itself; 0: never.
   int64_t memory_limit_bytes = 0;  // 0: none.
+  int32_t parent = 0;              // The process that waits for the answer; 0: any.
 };
 
 // --engine=portable --package=... and so on.

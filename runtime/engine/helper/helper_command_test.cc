@@ -16,7 +16,8 @@ TEST(HelperCommandTest, ComesAcross) {
                                           .numeric_mode = NumericMode::kFloat16},
                               .threads = 3,
                               .timeout_seconds = 605,
-                              .memory_limit_bytes = int64_t{1} << 40};
+                              .memory_limit_bytes = int64_t{1} << 40,
+                              .parent = 1234};
   const auto parsed = parse_arguments(to_arguments(command));
   ASSERT_TRUE(parsed.ok()) << parsed.status().to_string();
   EXPECT_EQ(parsed->engine, command.engine);
@@ -29,6 +30,7 @@ TEST(HelperCommandTest, ComesAcross) {
   EXPECT_EQ(parsed->threads, 3);
   EXPECT_EQ(parsed->timeout_seconds, 605);
   EXPECT_EQ(parsed->memory_limit_bytes, int64_t{1} << 40);
+  EXPECT_EQ(parsed->parent, 1234);
 }
 
 TEST(HelperCommandTest, EveryModeAndUnitComesAcross) {

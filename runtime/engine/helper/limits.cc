@@ -27,12 +27,14 @@ int64_t data_bytes() {
 
 }  // namespace
 
-void limit_this_process(int32_t timeout_seconds, int64_t memory_limit_bytes) {
+void limit_this_process(int32_t timeout_seconds, int64_t memory_limit_bytes, int32_t parent) {
   const rlimit no_core{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core);
   if (timeout_seconds > 0) ::alarm(static_cast<unsigned>(timeout_seconds));
 #ifdef __linux__
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  // Whoever ended before that sends no signal any more.
+  if (parent != 0 && ::getppid() != parent) ::_exit(1);
   std::ofstream("/proc/self/oom_score_adj") << "1000\n";
   if (memory_limit_bytes > 0) {
     // Not RLIMIT_AS, which counts mapped weights and libraries and what is only reserved.
@@ -45,6 +47,7 @@ void limit_this_process(int32_t timeout_seconds, int64_t memory_limit_bytes) {
   }
 #else
   (void)memory_limit_bytes;
+  if (parent != 0 && ::getppid() != parent) ::_exit(1);
 #endif
 }
 

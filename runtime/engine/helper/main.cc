@@ -88,7 +88,7 @@ Result<std::string> compile(const HelperCommand& command) {
   std::set_new_handler([] { finish(*out_of_memory); });
   const Result<HelperCommand> command = parse_arguments(arguments);
   if (!command.ok()) finish(to_json({.status = command.status(), .function = {}}));
-  limit_this_process(command->timeout_seconds, command->memory_limit_bytes);
+  limit_this_process(command->timeout_seconds, command->memory_limit_bytes, command->parent);
   const Result<std::string> function = compile(*command);
   finish(to_json(function.ok() ? Answer{.status = {}, .function = *function}
                                : Answer{.status = function.status(), .function = {}}));

@@ -1,10 +1,5 @@
 #include "runtime/engine/helper/private_folder.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <memory>
 #include <string_view>
 
@@ -23,13 +18,13 @@ Status write_file(FileSystem& files, const std::string& path, ByteSpan content) 
 }  // namespace
 
 Result<PrivateFolder> PrivateFolder::make() {
-  std::string path = join_path(temporary_directory(), "coreml-compile-XXXXXX");
-  if (::mkdtemp(path.data()) == nullptr) {
-    return io_error(std::string("no folder for temporary files could be made: ") +
-                        std::strerror(errno) + "; set TMPDIR to a folder that can be written to",
-                    path);
+  Result<std::string> path = make_private_directory("coreml-compile-");
+  if (!path.ok()) {
+    return path.status().annotate_as(StatusCode::kIoError,
+                                     "no folder for temporary files could be made; set TMPDIR to a "
+                                     "folder that can be written to");
   }
-  return PrivateFolder(std::move(path));
+  return PrivateFolder(*std::move(path));
 }
 
 PrivateFolder::~PrivateFolder() {

@@ -47,7 +47,7 @@ void allocate_without_end() {
 
 int misbehave(const HelperCommand& command) {
   const std::string& how = command.function;
-  limit_this_process(command.timeout_seconds, command.memory_limit_bytes);
+  limit_this_process(command.timeout_seconds, command.memory_limit_bytes, command.parent);
   if (how == "segfault") die_of(SIGSEGV);
   if (how == "abort") die_of(SIGABRT);
   if (how == "killed") die_of(SIGKILL);
