@@ -85,10 +85,11 @@ Result<CompiledFunction> compile_function(const model::Package& package, const L
   for (const PortBinding& port : translation.intermediates) {
     intermediates.push_back({port.name, port.index});
   }
-  // The graph's constants share the ownership of the bytes they lie in; the compiled model keeps
-  // what it needs of them.
+  // The translated graph goes here. Its constants share the ownership of the bytes they lie in, and
+  // the compiled model has those that it still reads; kept, it would hold on to float16 weights
+  // that were expanded here, beside the kernels' own copies.
   result.graph = std::make_unique<LoadedGraph>(std::move(compiled), std::move(intermediates),
-                                               std::move(translation.model));
+                                               /*keep_alive=*/nullptr);
   return result;
 }
 
