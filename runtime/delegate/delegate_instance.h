@@ -34,7 +34,9 @@ class DelegateInstance {
                                                           executorch::runtime::EventTracer* tracer);
 
   // `args`: the inputs in the blob's order, then the outputs. A failed call leaves the function's
-  // states as they were, so that a caller may try again without applying an update twice.
+  // states as they were, so that a caller may try again without applying an update twice; where the
+  // engine cannot promise that (Core ML with states, once it has begun), the status says that the
+  // states may have changed, and reset_states() is the way on.
   Status execute(executorch::runtime::Span<executorch::runtime::EValue*> args,
                  executorch::runtime::EventTracer* tracer);
 

@@ -2,6 +2,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -87,8 +88,12 @@ void half_to_float(const uint16_t* source, float* destination, size_t count) {
   if (has_f16c()) return half_to_float_f16c(source, destination, count);
   half_to_float_portable(source, destination, count);
 #elif defined(__aarch64__)
-  const auto* halves = reinterpret_cast<const __fp16*>(source);
-  for (size_t i = 0; i < count; ++i) destination[i] = halves[i];
+  // Copied, not cast: an uint16_t must not be read as another type.
+  for (size_t i = 0; i < count; ++i) {
+    __fp16 half;
+    std::memcpy(&half, source + i, sizeof(half));
+    destination[i] = half;
+  }
 #else
   half_to_float_portable(source, destination, count);
 #endif
@@ -99,8 +104,10 @@ void float_to_half(const float* source, uint16_t* destination, size_t count) {
   if (has_f16c()) return float_to_half_f16c(source, destination, count);
   float_to_half_portable(source, destination, count);
 #elif defined(__aarch64__)
-  auto* halves = reinterpret_cast<__fp16*>(destination);
-  for (size_t i = 0; i < count; ++i) halves[i] = static_cast<__fp16>(source[i]);
+  for (size_t i = 0; i < count; ++i) {
+    const __fp16 half = static_cast<__fp16>(source[i]);
+    std::memcpy(destination + i, &half, sizeof(half));
+  }
 #else
   float_to_half_portable(source, destination, count);
 #endif
