@@ -69,9 +69,11 @@ struct OperationEstimate {
 };
 
 // From MLComputePlan, of the folder that compile() made, in the order of execution. Operations that
-// cost nothing (constants) are left out.
-Result<std::vector<OperationEstimate>> estimate_operations(const std::string& folder,
-                                                           const LoadOptions& options);
+// cost nothing (constants) are left out. cancelled, and resource_exhausted after `timeout` (zero:
+// none), return at once; Core ML goes on in the background and its answer is dropped.
+Result<std::vector<OperationEstimate>> estimate_operations(
+    const std::string& folder, const LoadOptions& options,
+    std::chrono::milliseconds timeout = std::chrono::milliseconds(0));
 
 }  // namespace coreml_delegate::engine::coreml
 

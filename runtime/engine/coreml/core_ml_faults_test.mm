@@ -174,6 +174,29 @@ TEST_F(CoreMLFaultsTest, ACompilationThatTakesTooLongFails) {
   EXPECT_TRUE(eventually([&] { return temporary_entries() == before; }));
 }
 
+TEST_F(CoreMLFaultsTest, EstimatesCanBeCancelledAndHaveATimeout) {
+  const TemporaryFolder folder;
+  const inmemoryfs::InMemoryFileSystem package = read_test_model("scalar");
+  ASSERT_TRUE(engine_->compile({ModelKind::kPackage, &package, "scalar"}, folder.path(), {}).ok());
+  core_ml::fail_next(Stage::kComputePlan, Fault::kHang);
+  EXPECT_TRUE(fails_with(
+      estimate_operations(folder.path(), {}, std::chrono::milliseconds(50)).status(),
+      StatusCode::kResourceExhausted, "50 ms"));
+  core_ml::reset_faults();
+  core_ml::fail_next(Stage::kComputePlan, Fault::kHang);
+  CancellationToken token;
+  LoadOptions options;
+  options.cancellation = &token;
+  std::future<Status> estimating = std::async(
+      std::launch::async, [&] { return estimate_operations(folder.path(), options).status(); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  token.cancel();
+  EXPECT_EQ(estimating.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  core_ml::reset_faults();
+  EXPECT_TRUE(fails_with(estimating.get(), StatusCode::kCancelled, "plan"));
+  EXPECT_TRUE(estimate_operations(folder.path(), {}).ok());
+}
+
 TEST_F(CoreMLFaultsTest, NoTemporaryFilesAreLeft) {
   const std::set<std::string> before = temporary_entries();
   {

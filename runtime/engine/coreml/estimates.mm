@@ -2,6 +2,7 @@
 
 #import <CoreML/CoreML.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -28,6 +29,10 @@ std::string device_name(id device) {
   return "unknown";
 }
 
+// How often a cancellation is looked for.
+constexpr std::chrono::milliseconds kPoll{10};
+
+// Shared with the completion handler, which may come after its caller has left.
 struct Pending {
   std::mutex mutex;
   std::condition_variable changed;
@@ -65,10 +70,30 @@ Result<Estimates> read_plan(MLComputePlan* plan, NSError* error, const std::stri
   return estimates;
 }
 
+// The result; a failure when the caller's patience ended first.
+Result<Estimates> wait(Pending& pending, const std::string& folder,
+                       const CancellationToken* cancellation, std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  std::unique_lock<std::mutex> lock(pending.mutex);
+  while (!pending.result.has_value()) {
+    pending.changed.wait_for(lock, kPoll);
+    if (pending.result.has_value()) break;
+    if (cancellation != nullptr && cancellation->is_cancelled())
+      return cancelled("the caller cancelled the plan", folder);
+    if (timeout.count() > 0 && std::chrono::steady_clock::now() >= deadline) {
+      return resource_exhausted(
+          "Core ML did not plan the model within " + std::to_string(timeout.count()) + " ms",
+          folder);
+    }
+  }
+  return *std::move(pending.result);
+}
+
 }  // namespace
 
 Result<std::vector<OperationEstimate>> estimate_operations(const std::string& folder,
-                                                           const LoadOptions& options) {
+                                                           const LoadOptions& options,
+                                                           std::chrono::milliseconds timeout) {
   const std::unique_ptr<Engine> engine = make_core_ml_engine();
   ASSIGN_OR_RETURN(const CompiledFunction function,
                    read_description(real_file_system(), folder, engine->fingerprint()));
@@ -76,22 +101,23 @@ Result<std::vector<OperationEstimate>> estimate_operations(const std::string& fo
   if (@available(macOS 14.4, iOS 17.4, tvOS 17.4, watchOS 10.4, *)) {
     const auto pending = std::make_shared<Pending>();
     RETURN_IF_ERROR(guarded("plan the model", folder, [&]() -> Status {
-      const std::string path = folder;
+      // Copies of this scope's own: a block keeps only a reference to what a lambda refers to.
+      const std::shared_ptr<Pending> shared = pending;
+      const std::string path = folder, planned = name;
       [MLComputePlan
           loadContentsOfURL:folder_url(compiled_model_path(folder))
               configuration:make_configuration({}, options.compile, function.function_to_select)
           completionHandler:^(MLComputePlan* plan, NSError* error) {
             Result<Estimates> result =
-                guarded("plan the model", path, [&] { return read_plan(plan, error, name, path); });
-            const std::lock_guard<std::mutex> lock(pending->mutex);
-            pending->result = std::move(result);
-            pending->changed.notify_all();
+                guarded("plan the model", path,
+                        [&] { return read_plan(plan, error, planned, path); });
+            const std::lock_guard<std::mutex> lock(shared->mutex);
+            shared->result = std::move(result);
+            shared->changed.notify_all();
           }];
       return {};
     }));
-    std::unique_lock<std::mutex> lock(pending->mutex);
-    pending->changed.wait(lock, [&] { return pending->result.has_value(); });
-    return *std::move(pending->result);
+    return wait(*pending, folder, options.cancellation, timeout);
   }
   return unsupported("estimates need macOS 14.4, iOS 17.4, tvOS 17.4 or watchOS 10.4", folder);
 }

@@ -1,5 +1,7 @@
 // The structure of a model's program, and a plan that knows one device.
 
+#include <thread>
+
 #include "runtime/engine/coreml/gnustep/framework.h"
 
 using coreml_delegate::model::Block;
@@ -213,22 +215,33 @@ NSInteger count_operations(MLModelStructureProgramBlock *block) {
 + (void)loadContentsOfURL:(NSURL *)url
             configuration:(MLModelConfiguration *)configuration
         completionHandler:(void (^)(MLComputePlan *, NSError *))handler {
-  const Injected injected = enter(Stage::kComputePlan);
-  if (injected.fails) {
-    handler(nil, injected.error);
-    return;
-  }
-  [MLModelStructure
-      loadContentsOfURL:url
-      completionHandler:^(MLModelStructure *structure, NSError *error) {
-        if (structure == nil) {
-          handler(nil, error);
-          return;
-        }
-        handler([[[MLComputePlan alloc] initWithStructure:structure
-                                                 function:configuration.functionName] autorelease],
-                nil);
-      }];
+  // On a thread of its own, as Core ML does.
+  void (^const kept)(MLComputePlan *, NSError *) = Block_copy(handler);
+  NSString *const function = [configuration.functionName copy];
+  [url retain];
+  std::thread([url, function, kept] {
+    @autoreleasepool {
+      const Injected injected = enter(Stage::kComputePlan);
+      if (injected.fails) {
+        kept(nil, injected.error);
+      } else {
+        [MLModelStructure
+            loadContentsOfURL:url
+            completionHandler:^(MLModelStructure *structure, NSError *error) {
+              if (structure == nil) {
+                kept(nil, error);
+                return;
+              }
+              kept([[[MLComputePlan alloc] initWithStructure:structure
+                                                    function:function] autorelease],
+                   nil);
+            }];
+      }
+      Block_release(kept);
+      [function release];
+      [url release];
+    }
+  }).detach();
 }
 - (MLComputePlanDeviceUsage *)computeDeviceUsageForMLProgramOperation:
     (MLModelStructureProgramOperation *)operation {
