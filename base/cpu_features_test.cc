@@ -137,27 +137,35 @@ TEST_F(CpuEnvironmentTest, TheFingerprintHoldsFeaturesLimitAndHint) {
   EXPECT_EQ(cpu_fingerprint({kAvx2}), "x86-64+avx2;limit=avx2;hint=prefer_ymm");
 }
 
+TEST(CpuFeatures, AreThoseThatTheCompilersRuntimeFinds) {
+  using enum CpuFeature;
+  __builtin_cpu_init();
+  const CpuFeatures detected = detect_cpu_features();
+  EXPECT_EQ(detected.has(kSsse3), __builtin_cpu_supports("ssse3") != 0);
+  EXPECT_EQ(detected.has(kSse41), __builtin_cpu_supports("sse4.1") != 0);
+  EXPECT_EQ(detected.has(kSse42), __builtin_cpu_supports("sse4.2") != 0);
+  EXPECT_EQ(detected.has(kAvx), __builtin_cpu_supports("avx") != 0);
+  EXPECT_EQ(detected.has(kFma), __builtin_cpu_supports("fma") != 0);
+  EXPECT_EQ(detected.has(kAvx2), __builtin_cpu_supports("avx2") != 0);
+  EXPECT_EQ(detected.has(kAvx512f), __builtin_cpu_supports("avx512f") != 0);
+  EXPECT_EQ(detected.has(kAvx512dq), __builtin_cpu_supports("avx512dq") != 0);
+  EXPECT_EQ(detected.has(kAvx512bw), __builtin_cpu_supports("avx512bw") != 0);
+  EXPECT_EQ(detected.has(kAvx512vl), __builtin_cpu_supports("avx512vl") != 0);
+  EXPECT_EQ(detected.has(kAvx512Vnni), __builtin_cpu_supports("avx512vnni") != 0);
+  EXPECT_EQ(detected.has(kAvx512Bf16), __builtin_cpu_supports("avx512bf16") != 0);
+}
+
 #if defined(__linux__)
 
-// The kernel's names for the features; it lists one only where it saves the registers.
-TEST(CpuFeatures, AreThoseThatTheKernelFound) {
+// Those that the compiler has no name for. The kernel lists a feature only where it saves its
+// registers; one that is newer than the kernel it does not list. (qemu's emulation of single
+// programs shows the host's list.)
+TEST(CpuFeatures, HaveWhatTheKernelLists) {
   using enum CpuFeature;
   const std::pair<CpuFeature, const char*> kernels_names[] = {
-      {kSsse3, "ssse3"},
-      {kSse41, "sse4_1"},
-      {kSse42, "sse4_2"},
       {kSha, "sha_ni"},
-      {kAvx, "avx"},
       {kF16c, "f16c"},
-      {kFma, "fma"},
-      {kAvx2, "avx2"},
       {kAvxVnni, "avx_vnni"},
-      {kAvx512f, "avx512f"},
-      {kAvx512dq, "avx512dq"},
-      {kAvx512bw, "avx512bw"},
-      {kAvx512vl, "avx512vl"},
-      {kAvx512Vnni, "avx512_vnni"},
-      {kAvx512Bf16, "avx512_bf16"},
       {kAvx512Fp16, "avx512_fp16"},
       {kAmxTile, "amx_tile"},
       {kAmxInt8, "amx_int8"},
@@ -174,7 +182,7 @@ TEST(CpuFeatures, AreThoseThatTheKernelFound) {
   ASSERT_FALSE(flags.empty());
   const CpuFeatures detected = detect_cpu_features();
   for (const auto& [feature, name] : kernels_names) {
-    EXPECT_EQ(detected.has(feature), flags.contains(name)) << name;
+    EXPECT_TRUE(detected.has(feature) || !flags.contains(name)) << name;
   }
 }
 
