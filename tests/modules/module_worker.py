@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import logging
 import os
@@ -20,6 +21,9 @@ def _serve(answers: TextIO) -> None:
     torch.set_num_threads(1)
     module_outcomes.list_operations_once()
     families = module_cases.families()
+    # coremltools collects garbage in every conversion, which takes a second when it looks at all that was imported.
+    gc.collect()
+    gc.freeze()
     family, cases = "", {}
     for line in sys.stdin:
         job = json.loads(line)

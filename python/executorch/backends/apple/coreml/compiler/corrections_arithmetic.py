@@ -177,6 +177,29 @@ def rsqrt(context: Any, node: Any) -> None:
     context.add(mb.rsqrt(x=x, epsilon=number(0, x), name=node.name))
 
 
+# Below, sums with 1 would lose what is small beside it; sums that a compiler can put together again (1 + x - 1) do not help.
+
+
+@correction("log1p", reason="coremltools computes log(1 + x), which is 0 for small x, and hands integers on")
+def log1p(context: Any, node: Any) -> None:
+    """Near 0 by the inverse hyperbolic tangent: log(1 + x) = 2 atanh(x / (2 + x))."""
+    (x,) = arguments(context, node, "self")
+    x = as_float(x)
+    near = mb.mul(x=mb.atanh(x=mb.real_div(x=x, y=mb.add(x=x, y=number(2, x)))), y=number(2, x))
+    far = mb.log(x=mb.add(x=x, y=number(1, x)), epsilon=number(0, x))
+    is_near = mb.less(x=mb.abs(x=x), y=number(0.5, x))
+    context.add(mb.select(cond=is_near, a=near, b=far, name=node.name))
+
+
+@correction("expm1", reason="coremltools computes exp(x) - 1, which is 0 for small x, and hands integers on")
+def expm1(context: Any, node: Any) -> None:
+    """exp(x) - 1 = tanh(x / 2) (exp(x) + 1)."""
+    (x,) = arguments(context, node, "self")
+    x = as_float(x)
+    half = mb.tanh(x=mb.mul(x=x, y=number(0.5, x)))
+    context.add(mb.mul(x=half, y=mb.add(x=mb.exp(x=x), y=number(1, x)), name=node.name))
+
+
 @correction(
     "remainder",
     reason="MIL's mod has the sign of the dividend on devices, and of the divisor in coremltools",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 from coremltools.converters.mil.frontend._utils import pymil_broadcast_tensors
 from coremltools.converters.mil.frontend.torch import ops
 from coremltools.converters.mil.mil import Builder as mb
@@ -197,6 +198,23 @@ def trunc(context: Any, node: Any) -> None:
     context.add(mb.select(cond=mb.less(x=x, y=number(0, x)), a=mb.ceil(x=x), b=mb.floor(x=x), name=node.name))
 
 
+@correction("rms_norm", reason="coremltools scales its argument by the largest magnitude, and then adds epsilon as it is")
+def rms_norm(context: Any, node: Any) -> None:
+    """Scaled, too, since squares leave float16's range early; so is epsilon, which also bounds the scale from below."""
+    x, shape, weight, epsilon = arguments(context, node, "input", "normalized_shape", "weight", "eps")
+    root = float(np.sqrt(constant(epsilon, torch.finfo(node.meta["val"].dtype).eps)))
+    axes = list(range(-len(shape.val if isinstance(shape, Var) else shape), 0))
+    largest = mb.reduce_max(x=mb.abs(x=x), axes=axes, keep_dims=True)
+    scale = mb.maximum(x=largest, y=number(max(root, 2.0**-12), x))
+    scaled, epsilon_root = mb.real_div(x=x, y=scale), mb.real_div(x=number(root, x), y=scale)
+    square = mb.reduce_mean(x=mb.mul(x=scaled, y=scaled), axes=axes, keep_dims=True)
+    square = mb.add(x=square, y=mb.mul(x=epsilon_root, y=epsilon_root))
+    result = mb.mul(x=scaled, y=mb.rsqrt(x=square, epsilon=number(0, x)))
+    if weight is not None:
+        result = mb.mul(x=result, y=weight)
+    context.add(mb.identity(x=result, name=node.name))
+
+
 @correction("prod", "prod.dim_int", reason="coremltools has no conversion")
 def prod(context: Any, node: Any) -> None:
     x, *rest = ops._get_inputs(context, node)
@@ -209,7 +227,7 @@ def prod(context: Any, node: Any) -> None:
     *(
         name
         for name in [
-            *("acos", "asin", "atan", "atanh", "cos", "cosh", "erf", "exp", "exp2", "expm1", "log1p", "sigmoid", "sin", "sinh"),
+            *("acos", "asin", "atan", "atanh", "cos", "cosh", "erf", "exp", "exp2", "sigmoid", "sin", "sinh"),
             *("sqrt", "tan", "tanh"),
         ]
     ),
@@ -220,11 +238,18 @@ def float_function(context: Any, node: Any) -> None:
     if types.is_float(x.dtype):
         getattr(ops, node.kind)(context, node)
         return
-    x = as_float(x)
-    if node.kind == "expm1":
-        result = mb.sub(x=mb.exp(x=x), y=np.float32(1), name=node.name)
-    elif node.kind == "log1p":
-        result = mb.log(x=mb.add(x=x, y=np.float32(1)), epsilon=np.float32(0), name=node.name)
-    else:
-        result = getattr(mb, node.kind)(x=x, name=node.name)
-    context.add(result)
+    context.add(getattr(mb, node.kind)(x=as_float(x), name=node.name))
+
+
+@correction("rms_norm", reason="coremltools adds eps to a mean square that it has scaled, and divides 0 by 0")
+def rms_norm(context: Any, node: Any) -> None:
+    """x / sqrt(mean(x^2) + eps), of x divided by its largest magnitude where that is above 1, so that no square leaves float16."""
+    x, shape, weight, eps = arguments(context, node, "input", "normalized_shape", "weight", "eps")
+    axes = list(range(x.rank - len(np.atleast_1d(shape.val)), x.rank))
+    limits = np.finfo(types.nptype_from_builtin(x.dtype))
+    scale = mb.maximum(x=mb.reduce_max(x=mb.abs(x=x), axes=axes, keep_dims=True), y=number(1, x))
+    y = mb.real_div(x=x, y=scale)
+    mean = mb.reduce_mean(x=mb.mul(x=y, y=y), axes=axes, keep_dims=True)
+    added = mb.real_div(x=number(constant(eps, limits.eps), x), y=mb.mul(x=scale, y=scale))
+    y = mb.mul(x=y, y=mb.rsqrt(x=mb.add(x=mean, y=added), epsilon=number(0, x)))
+    context.add(mb.identity(x=y, name=node.name) if weight is None else mb.mul(x=y, y=weight, name=node.name))

@@ -183,6 +183,11 @@ def _computed_weights(view: NodeView) -> bool:
     return any(isinstance(weight, torch.fx.Node) and not view.is_constant(weight) for weight in view.argument("params") or ())
 
 
+def _is_more_than_plain_nll(view: NodeView) -> bool:
+    x = view.tensor("self")
+    return x is None or x.dim() != 2 or view.argument("weight") is not None or view.argument("ignore_index") != -100
+
+
 def _below(target: ct.target) -> Callable[[NodeView], bool]:
     return lambda view: not view.options.targets(target)
 
@@ -293,6 +298,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
             "aten.max_pool1d",
             "aten.max_pool2d",
             "aten.max_pool3d",
+            "aten.max_pool1d_with_indices",
             "aten.max_pool2d_with_indices",
             "aten.max_pool3d_with_indices",
         ),
@@ -302,7 +308,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     ),
     Constraint(
         code="pool_indices",
-        ops=("aten.max_pool2d_with_indices", "aten.max_pool3d_with_indices"),
+        ops=("aten.max_pool1d_with_indices", "aten.max_pool2d_with_indices", "aten.max_pool3d_with_indices"),
         violated=lambda view: view.is_used(1),
         reason="Core ML's max pooling gives no indices",
     ),
@@ -351,7 +357,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     ),
     Constraint(
         code="missing_arguments",
-        ops=("aten.rms_norm", "aten.mse_loss", "aten.nll_loss_nd", "aten.hann_window", "aten.cosine_embedding_loss"),
+        ops=("aten.mse_loss", "aten.nll_loss_nd", "aten.hann_window", "aten.cosine_embedding_loss"),
         violated=lambda view: len(view.node.args) < len(view.arguments),
         reason="coremltools wants all arguments of it, of which torch.export leaves out those that have their default",
     ),
@@ -364,6 +370,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
             "aten.avg_pool1d",
             "aten.avg_pool2d",
             "aten.avg_pool3d",
+            "aten.max_pool1d_with_indices",
             "aten.max_pool2d_with_indices",
             "aten.max_pool3d_with_indices",
         ),
@@ -372,9 +379,18 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     ),
     Constraint(
         code="unbatched",
-        ops=("aten.convolution", "aten.conv1d", "aten.conv2d", "aten.conv3d"),
+        ops=(
+            *("aten.convolution", "aten.conv1d", "aten.conv2d", "aten.conv3d"),
+            *("aten.conv_transpose1d", "aten.conv_transpose2d", "aten.conv_transpose3d"),
+        ),
         violated=_convolves_unbatched,
         reason="Core ML convolves batches of images only",
+    ),
+    Constraint(
+        code="loss_options",
+        ops=("aten.nll_loss_nd",),
+        violated=_is_more_than_plain_nll,
+        reason="coremltools takes the classes of the last dimension, and reads neither weight nor ignore_index",
     ),
     Constraint(
         code="circular_padding",
