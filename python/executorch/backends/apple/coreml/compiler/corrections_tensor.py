@@ -239,17 +239,3 @@ def float_function(context: Any, node: Any) -> None:
         getattr(ops, node.kind)(context, node)
         return
     context.add(getattr(mb, node.kind)(x=as_float(x), name=node.name))
-
-
-@correction("rms_norm", reason="coremltools adds eps to a mean square that it has scaled, and divides 0 by 0")
-def rms_norm(context: Any, node: Any) -> None:
-    """x / sqrt(mean(x^2) + eps), of x divided by its largest magnitude where that is above 1, so that no square leaves float16."""
-    x, shape, weight, eps = arguments(context, node, "input", "normalized_shape", "weight", "eps")
-    axes = list(range(x.rank - len(np.atleast_1d(shape.val)), x.rank))
-    limits = np.finfo(types.nptype_from_builtin(x.dtype))
-    scale = mb.maximum(x=mb.reduce_max(x=mb.abs(x=x), axes=axes, keep_dims=True), y=number(1, x))
-    y = mb.real_div(x=x, y=scale)
-    mean = mb.reduce_mean(x=mb.mul(x=y, y=y), axes=axes, keep_dims=True)
-    added = mb.real_div(x=number(constant(eps, limits.eps), x), y=mb.mul(x=scale, y=scale))
-    y = mb.mul(x=y, y=mb.rsqrt(x=mb.add(x=mean, y=added), epsilon=number(0, x)))
-    context.add(mb.identity(x=y, name=node.name) if weight is None else mb.mul(x=y, y=weight, name=node.name))
