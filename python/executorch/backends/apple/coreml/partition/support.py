@@ -17,6 +17,7 @@ from executorch.backends.apple.coreml.compiler import constants, node_conversion
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.partition import constraints
 from executorch.backends.apple.coreml.partition.node_view import NodeView, has_other_dim_order, op_name, tensors
+from executorch.exir.dialects._ops import ops as exir_ops
 
 logger = logging.getLogger("executorch.backends.apple.coreml.partition.coreml_partitioner")
 
@@ -107,6 +108,23 @@ def _beyond_int32(program: ExportedProgram, values: Mapping[torch.fx.Node, torch
     return found
 
 
+def _mixes_dtypes(node: torch.fx.Node) -> bool:
+    """Whether ExecuTorch refuses a call of an ATen program that is kept whole, for the dtypes of its tensors together."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    try:
+        packet = getattr(getattr(exir_ops.edge, target.namespace), target._schema.name.partition("::")[2])
+        schema = getattr(packet, target._overloadname or "default")._schema
+    except (AttributeError, RuntimeError):
+        return False
+    view = NodeView(node, Options.parse([]), frozenset())
+    given = {name: tensor.dtype for name in view.arguments if (tensor := view.tensor(name)) is not None}
+    given |= {f"__ret_{index}": tensor.dtype for index, tensor in enumerate(tensors(node.meta.get("val")))}
+    constraint = getattr(schema, "dtype_constraint", None)
+    return constraint is not None and not constraint.validate(given)
+
+
 def _has_other_layouts(program: ExportedProgram) -> bool:
     """Whether any tensor of a program is meant to be laid out otherwise than contiguously: an input, a weight or the result of a request."""
     for node in program.graph.nodes:
@@ -195,6 +213,8 @@ class NodeSupport(OperatorSupportBase):
         number = next((self._beyond_int32[n] for n in (node, *node.all_input_nodes) if n in self._beyond_int32), None)
         if number is not None:
             return Rejection(view.op, "int64_values", f"Core ML has int32 for int64, which does not hold {number}")
+        if _mixes_dtypes(node):
+            return Rejection(view.op, "mixed_dtypes", "ExecuTorch takes the op whole only for tensors of one dtype")
         problem = trial.why_not_converted(node, self._constant_values, self._options.deployment_target)
         if problem is not None:
             return Rejection(view.op, "conversion", f"it cannot be converted: {problem}")
