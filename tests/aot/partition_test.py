@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import graphlib
 import logging
 import math
+import operator
 import random
 
 import coremltools as ct
@@ -11,7 +13,7 @@ import pytest
 import torch
 from aot_lowering import Unary, call, calls, export, lower, outside
 from executorch.backends.apple.coreml.compiler import CoreMLBackend, high_rank
-from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner, boundary, grouping
 from executorch.backends.apple.coreml.partition.constraints import CONSTRAINTS
 from executorch.exir import to_edge
 from torch import nn
@@ -248,23 +250,104 @@ def test_channels_last_stays_outside():
     assert outside(edge) == ["aten.convolution.default"]
 
 
-def test_derived_dimension_is_cut_elsewhere(caplog):
+def test_a_derived_extent_may_be_an_input():
     dynamic = ({0: Dim("n", max=16)},)
+    edge = lower(lambda x: torch.sin(torch.asinh(torch.cat([x, x]))), (torch.randn(4, 3),), dynamic=dynamic)
+    assert outside(edge) == ["aten.asinh.default"]
+    extents = [lowered.function.inputs[0].shape[0] for lowered in calls(edge)]
+    assert [(extent.min, extent.max) for extent in extents] == [(1, 16), (2, 32)]
+
+
+def test_an_input_that_may_be_empty_is_cut_elsewhere(caplog):
+    dynamic = ({0: Dim("n", min=4, max=16)},)
     with caplog.at_level(logging.INFO, LOGGER):
-        edge = lower(lambda x: torch.sin(torch.asinh(torch.cat([x, x]))), (torch.randn(4, 3),), dynamic=dynamic)
-    assert outside(edge) == ["aten.asinh.default", "aten.sin.default"]
-    assert "an extent is an expression of symbols" in caplog.text
-    call(lower(lambda x: torch.sin(torch.cat([x, x])), (torch.randn(4, 3),), dynamic=dynamic))
+        edge = lower(lambda x: torch.sin(torch.asinh(x[: (x.shape[0] - 4) // 4])), (torch.randn(12, 3),), dynamic=dynamic)
+    assert "aten.sin.default" in outside(edge)
+    assert "cannot be empty" in caplog.text
+
+
+# --- How calls are grouped.
+
+
+def _random_graph(seed: int) -> tuple[torch.fx.Graph, set[torch.fx.Node]]:
+    """A graph of calls with one to three inputs each, and those of them that are taken."""
+    generator = random.Random(seed)
+    graph = torch.fx.Graph()
+    nodes = [graph.placeholder("x")]
+    taken = set()
+    for _ in range(generator.randint(1, 40)):
+        sources = generator.sample(nodes, min(len(nodes), generator.randint(1, 3)))
+        several = generator.random() < 0.2
+        node = graph.call_function(torch.add, tuple(sources))
+        members = [node]
+        if several:
+            members += [graph.call_function(operator.getitem, (node, index)) for index in range(generator.randint(1, 3))]
+        nodes += members[1:] if several else members
+        if generator.random() < 0.6:
+            taken.update(members)
+    graph.output(tuple(generator.sample(nodes, min(len(nodes), 3))))
+    return graph, taken
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_groups_are_complete_acyclic_and_as_few_as_can_be(seed):
+    graph, taken = _random_graph(seed)
+    groups = grouping.group(graph, taken.__contains__)
+    group_of = {node: index for index, calls in enumerate(groups) for node in calls}
+    assert {node for node in group_of if node.op == "call_function"} == taken
+    for node in taken:
+        if node.target is operator.getitem:
+            assert group_of[node] == group_of[node.args[0]]
+    # Each group as one node: an order of them exists.
+    before: dict = {group_of.get(node, node): set() for node in graph.nodes}
+    for node in graph.nodes:
+        for source in node.all_input_nodes:
+            if group_of.get(node, node) != group_of.get(source, source):
+                before[group_of.get(node, node)].add(group_of.get(source, source))
+    list(graphlib.TopologicalSorter(before).static_order())
+    # No grouping can do with fewer than the longest row of calls that alternates between inside and outside.
+    rows: dict[torch.fx.Node, int] = {}
+    for node in graph.nodes:
+        least = 1 if node in taken else 0
+        for source in node.all_input_nodes:
+            fresh = node in taken and source not in taken
+            least = max(least, rows[source] + (1 if fresh else 0))
+        rows[node] = least
+    assert len(groups) <= max(rows.values())
+
+
+def test_what_cannot_be_cut_takes_its_neighbours_along_in_one_pass(monkeypatch):
+    """Below iOS 16 no value of float16 can be handed over, so a call outside leaves all that is behind it outside: once grouped this took a pass for each."""
+    passes = []
+    monkeypatch.setattr(boundary, "group", lambda *arguments: passes.append(1) or grouping.group(*arguments))
+
+    def row(x):
+        y = torch.asinh(x)
+        for _ in range(50):
+            y = torch.sin(y)
+        return y
+
+    edge = lower(row, (X.half(),))
+    assert calls(edge) == []
+    assert len(passes) <= 2
+
+
+def test_every_pass_of_the_cuts_rejects_a_call(monkeypatch):
+    """What has to leave a partition and cannot, such as the attribute that a call reads, ends the search as well."""
+    reasons = iter(range(1000))
+    monkeypatch.setattr(boundary, "_output_problem", lambda value: ("never", f"for the {next(reasons)}th time"))
+    edge = lower(lambda x: torch.topk(torch.sin(x), 2)[0] * 2, (X,))
+    assert calls(edge) == []
 
 
 def test_what_a_cut_leaves_outside_is_decomposed():
-    """Attention over a dimension 2*n cannot be handed to Core ML; kept whole, it could not run anywhere else either."""
+    """Attention over float16 cannot be handed to Core ML below iOS 16; kept whole, it could not run anywhere else either."""
 
     def attend(x):
         y = torch.asinh(torch.cat([x, x], 2))
         return F.scaled_dot_product_attention(y, y, y)
 
-    edge = lower(attend, (torch.randn(1, 2, 4, 8),), dynamic=({2: Dim("n", min=2, max=16)},))
+    edge = lower(attend, (torch.randn(1, 2, 4, 8).half(),), dynamic=({2: Dim("n", min=2, max=16)},))
     assert "aten.scaled_dot_product_attention.default" not in outside(edge)
     edge.to_executorch()
 

@@ -10,7 +10,7 @@ from coremltools.proto import Model_pb2
 from torch.export.exported_program import ExportedProgram
 
 from executorch.backends.apple.coreml import blob
-from executorch.backends.apple.coreml.compiler import delivery, stock_format
+from executorch.backends.apple.coreml.compiler import control_flow, delivery, derived_extents, stock_format
 from executorch.backends.apple.coreml.compiler.compile_specs import BlobFormat, ModelType, Options
 from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, convert
 from executorch.backends.apple.coreml.compiler.progress import stage
@@ -70,7 +70,8 @@ def lower_partition(program: ExportedProgram, options: Options, *, method: str, 
         stock_format.refuse_initial_values(program)
     _log_buffers(program)
     with tempfile.TemporaryDirectory(prefix="coreml_delegate_") as folder:
-        with stage(f"converting {method or 'a partition'} ({len(program.graph.nodes)} nodes)"):
+        with stage(f"converting {method or 'a partition'} ({len(program.graph.nodes)} nodes)"), derived_extents.ranged(program):
+            control_flow.prepare(program.graph_module)
             converted = convert(program, options, folder=Path(folder))
         check_description(converted.spec)
         logger.info(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,11 @@ DTYPES: Mapping[torch.dtype, blob.DataType] = {
 _LARGE = 2**31 - 1
 
 
+def is_expression(extent: Any) -> bool:
+    """Whether an extent is neither a number nor one symbol, such as 2*s0."""
+    return not isinstance(extent, int) and not extent.node.expr.is_Symbol
+
+
 def extent_range(extent: Any, ranges: Mapping[Any, Any]) -> tuple[int, int | None]:
     """The smallest and the largest number that an extent can be; None where nothing bounds it. `ranges` are those of the symbols."""
     if isinstance(extent, int):
@@ -48,18 +53,25 @@ def model_ranges(program: ExportedProgram) -> dict[Any, ValueRanges]:
     }
 
 
-def _dimension(extent: Any, ranges: Mapping[Any, Any]) -> blob.Dimension:
-    """A fixed extent, or the range of a symbol or of an expression of symbols."""
+def input_range(extent: Any, ranges: Mapping[Any, Any]) -> tuple[int, int | None]:
+    """What the extent of an input may be. Expressions start at 1, since a model is handed no empty tensor that its program never makes."""
     low, high = extent_range(extent, ranges)
-    return blob.Dimension(low, blob.UNBOUNDED if high is None else high)
+    return (max(1, low), high) if is_expression(extent) else (low, high)
 
 
-def _tensor(name: str, fake: torch.Tensor, ranges: Mapping[Any, Any], enumerated: EnumeratedShapes | None) -> blob.Tensor:
+def _tensor(
+    name: str,
+    fake: torch.Tensor,
+    ranges: Mapping[Any, Any],
+    range_of: Callable[[Any, Mapping[Any, Any]], tuple[int, int | None]],
+    enumerated: EnumeratedShapes | None = None,
+) -> blob.Tensor:
     shapes = enumerated.of(fake) if enumerated is not None else None
     if shapes:
-        dimensions = tuple(blob.Dimension(min(extents), max(extents)) for extents in zip(*shapes, strict=True))
+        bounds = [(min(extents), max(extents)) for extents in zip(*shapes, strict=True)]
     else:
-        dimensions = tuple(_dimension(extent, ranges) for extent in fake.shape)
+        bounds = [range_of(extent, ranges) for extent in fake.shape]
+    dimensions = tuple(blob.Dimension(low, blob.UNBOUNDED if high is None else high) for low, high in bounds)
     return blob.Tensor(name, DTYPES[fake.dtype], dimensions, shapes or ())
 
 
@@ -98,8 +110,8 @@ def describe_function(
     return blob.Function(
         name=name,
         method=method,
-        inputs=tuple(_tensor(n, f, ranges, enumerated) for n, f in zip(input_names, inputs, strict=True)),
+        inputs=tuple(_tensor(n, f, ranges, input_range, enumerated) for n, f in zip(input_names, inputs, strict=True)),
         # The shape of an enumerated model's output follows from the input's; its range does not say which.
-        outputs=tuple(_tensor(n, f, ranges, None) for n, f in zip(output_names, outputs, strict=True)),
+        outputs=tuple(_tensor(n, f, ranges, extent_range) for n, f in zip(output_names, outputs, strict=True)),
         states=tuple(states),
     )

@@ -9,22 +9,21 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch.export.exported_program import ExportedProgram
-from torch.fx.passes.infra.partitioner import CapabilityBasedPartitioner, Partition
 
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.compiler.compile_specs import COMPILE_SPEC_KEYS, Options
 from executorch.backends.apple.coreml.logging import get_coreml_log_level
-from executorch.backends.apple.coreml.partition import boundary, buffers
+from executorch.backends.apple.coreml.partition import boundary, buffers, control_flow
+from executorch.backends.apple.coreml.partition.grouping import Group
 from executorch.backends.apple.coreml.partition.node_view import computes_no_tensor
 from executorch.backends.apple.coreml.partition.quantization_target import check_quantization_target
 from executorch.backends.apple.coreml.partition.report import PartitionReport, make_report
 from executorch.backends.apple.coreml.partition.support import (
     NodeSupport,
-    Rejection,
     SkipList,
     constant_nodes,
     op_name,
@@ -52,6 +51,13 @@ _DEPRECATION = (
 def _decomposable() -> frozenset[torch._ops.OpOverload]:
     """The ops that ExecuTorch takes apart unless told otherwise. Cached: torch takes a third of a second to list them."""
     return frozenset(torch.export.default_decompositions().keys())
+
+
+def _identity(program: ExportedProgram) -> str:
+    """The same for a method at every stage of its lowering: names and types of its inputs."""
+    inputs = set(program.graph_signature.user_inputs)
+    values = [(node.name, node.meta.get("val")) for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
+    return ", ".join(f"{name}: {v.dtype}{tuple(v.shape)}" if isinstance(v, torch.Tensor) else f"{name}: {v}" for name, v in values)
 
 
 def _is_view(op: torch._ops.OpOverload) -> bool:
@@ -106,7 +112,10 @@ class CoreMLPartitioner(Partitioner):
         self._options = Options.parse(self.delegation_spec.compile_specs)
         self._skip_list = SkipList(self.skip_ops_for_coreml_delegation)
         self._said: set[str] = set()
-        self._decomposed: dict[str, str] = {}
+        # By the inputs of a program: why ExecuTorch takes which ops of it apart. exir asks about all programs of a lowering before it has one partitioned.
+        self._decomposed: dict[str, dict[str, str]] = {}
+        self._to_come: set[str] = set()
+        self._has_partitioned = False
         self.reports: list[PartitionReport] = []
         if any(s.key == COMPILE_SPEC_KEYS.ENUMERATED_SHAPES.value for s in self.delegation_spec.compile_specs):
             assert lower_full_graph, (
@@ -130,9 +139,8 @@ class CoreMLPartitioner(Partitioner):
         if _comes_from_to_backend():
             logger.warning(_DEPRECATION)
         logger.info("CoreMLPartitioner::partition")
-        support = NodeSupport(exported_program, self._options, self._skip_list, lower_full_graph=self.lower_full_graph)
-        partitions = self._propose(exported_program, support)
-        tags = {node: f"tag{index}" for index, partition in enumerate(partitions) for node in partition.nodes}
+        partitions, supports = self._all_partitions(exported_program)
+        tags = {node: f"tag{index}" for index, calls in enumerate(partitions) for node in calls}
         for node, tag in tags.items():
             node.meta["delegation_tag"] = tag
         if self.take_over_constant_data:
@@ -140,16 +148,17 @@ class CoreMLPartitioner(Partitioner):
         states, outside = self._tag_states(exported_program, tags) if self.take_over_mutable_buffer else ([], {})
         self.reports.append(
             make_report(
-                partitions={f"tag{index}": list(partition.nodes) for index, partition in enumerate(partitions)},
-                rejections=support.rejections,
+                partitions={f"tag{index}": list(calls) for index, calls in enumerate(partitions)},
+                rejections=[support.rejections for support in supports],
                 states=states,
                 buffers_outside=outside,
-                decomposed=self._decomposed,
+                decomposed=self._decomposed.get(_identity(exported_program), {}),
                 options=self._options,
                 known=constant_nodes(exported_program),
             )
         )
-        self._decomposed = {}
+        self._has_partitioned = True
+        self._to_come.discard(_identity(exported_program))
         self._say_what_stayed()
         return PartitionResult(
             tagged_exported_program=exported_program,
@@ -165,13 +174,27 @@ class CoreMLPartitioner(Partitioner):
         self, ep: ExportedProgram
     ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
         """The ops of an ATen program that ExecuTorch would decompose and Core ML takes whole, in every call of them."""
-        support = NodeSupport(ep, self._options, self._skip_list)
-        table = _decomposable()
-        if ep.range_constraints:
-            # What the cuts of a dynamic program leave outside must not be kept whole: ExecuTorch has no kernel for it.
-            self._propose(ep, support)
         taken: dict[torch._ops.OpOverload, bool] = {}
-        for node in ep.graph.nodes:
+        decomposed: dict[str, str] = {}
+        self._note_whole_calls(ep, taken, decomposed)
+        if ep.dialect != "EDGE":
+            if self._has_partitioned:  # Another lowering begins.
+                self._decomposed, self._to_come, self._has_partitioned = {}, set(), False
+            self._decomposed.setdefault(_identity(ep), {}).update(decomposed)
+            self._to_come.add(_identity(ep))
+        # ExecuTorch decomposes what is only inside a loop where it is given a function to ask about single calls, and else does not look there.
+        ask = (lambda node: True) if control_flow.has_loop(ep.graph_module) else None
+        return [target for target, always in taken.items() if always], ask
+
+    def _note_whole_calls(
+        self, program: ExportedProgram, taken: dict[torch._ops.OpOverload, bool], decomposed: dict[str, str]
+    ) -> None:
+        support = control_flow.ProgramSupport(program, self._options, self._skip_list)
+        table = _decomposable()
+        if program.range_constraints:
+            # What the cuts of a dynamic program leave outside must not be kept whole: ExecuTorch has no kernel for it.
+            self._partitions(program, support)
+        for node in program.graph.nodes:
             target = node.target
             if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
                 continue
@@ -180,42 +203,42 @@ class CoreMLPartitioner(Partitioner):
             is_supported = support.is_node_supported(None, node)
             taken[target] = taken.get(target, True) and is_supported
             if not is_supported and support.rejections[node].code not in ("no_converter", "skipped"):
-                self._decomposed[op_name(target)] = support.rejections[node].reason
-        return [target for target, always in taken.items() if always], None
+                decomposed[op_name(target)] = support.rejections[node].reason
+        for _, graph in control_flow.partitioned_graphs(program.graph_module):
+            self._note_whole_calls(control_flow.as_program(graph, program), taken, decomposed)
 
-    def _propose(self, program: ExportedProgram, support: NodeSupport) -> list[Partition]:
-        """Partitions none of which has a node that its boundary forbids, in the order of the program."""
-        order = {node: index for index, node in enumerate(program.graph.nodes)}
-        constants = constant_nodes(program) if self.take_over_constant_data else frozenset()
-        while True:
-            partitions = CapabilityBasedPartitioner(
-                program.graph_module, support, allows_single_node_partition=True
-            ).propose_partitions()
-            partitions = [p for p in partitions if any(node.op == "call_function" for node in p.nodes)]
-            partitions.sort(key=lambda partition: min(order[node] for node in partition.nodes))
-            violations: dict[torch.fx.Node, Rejection] = {}
-            for partition in partitions:
-                owned, mutations = self._states_of(program, partition)
-                violations.update(boundary.find_violations(partition.nodes, constants | owned, mutations, self._options))
-            if not violations:
-                return partitions
-            for node, rejection in violations.items():
-                support.reject(node, rejection)
+    def _partitions(self, program: ExportedProgram, support: NodeSupport) -> list[Group]:
+        """The calls of each partition of a program, none of which its boundary forbids, in the order of the program."""
+        mutated = buffers.mutated_placeholders(program) if self.take_over_mutable_buffer else {}
 
-    def _states_of(
-        self, program: ExportedProgram, partition: Partition
-    ) -> tuple[frozenset[torch.fx.Node], frozenset[torch.fx.Node]]:
-        """The buffers that a partition could keep as states, and the nodes whose results only they need."""
-        if not self.take_over_mutable_buffer:
-            return frozenset(), frozenset()
-        tags = dict.fromkeys(partition.nodes, "")
-        owned, mutations = set(), set()
-        for placeholder, (_, written) in buffers.mutated_placeholders(program).items():
-            if buffers.why_not_a_state(placeholder, written, tags, self._options) is None:
-                owned.add(placeholder)
-                if all(user.op == "output" for user in written.users):
-                    mutations.add(written)
-        return frozenset(owned), frozenset(mutations)
+        def owned(partition_of: Mapping[torch.fx.Node, int]) -> boundary.Owned:
+            kept = {
+                placeholder: written
+                for placeholder, (_, written) in mutated.items()
+                if buffers.why_not_a_state(placeholder, written, partition_of, self._options) is None
+            }
+            mutations = (written for written in kept.values() if all(user.op == "output" for user in written.users))
+            return boundary.Owned(frozenset(kept), frozenset(mutations))
+
+        around = boundary.Surroundings(
+            constants=constant_nodes(program) if self.take_over_constant_data else frozenset(),
+            buffers=frozenset(mutated),
+            owned=owned,
+            ranges=program.range_constraints,
+        )
+        return boundary.partitions_of(program.graph, support, self._options, around)
+
+    def _all_partitions(self, program: ExportedProgram) -> tuple[list[Group], list[NodeSupport]]:
+        """The partitions of a program and, behind them, of the graphs inside its calls of control flow that stay outside."""
+        support = control_flow.ProgramSupport(program, self._options, self._skip_list, lower_full_graph=self.lower_full_graph)
+        partitions, supports = self._partitions(program, support), [support]
+        taken = {node for calls in partitions for node in calls}
+        for call, graph in control_flow.partitioned_graphs(program.graph_module):
+            if call not in taken:
+                found, inner = self._all_partitions(control_flow.as_program(graph, program))
+                partitions += found
+                supports += inner
+        return partitions, supports
 
     def _tag_states(self, program: ExportedProgram, tags: dict[torch.fx.Node, str]) -> tuple[list[str], dict[str, str]]:
         """Returns the buffers that become states, and why the others do not."""
@@ -244,8 +267,11 @@ class CoreMLPartitioner(Partitioner):
         return kept, outside
 
     def _say_what_stayed(self) -> None:
+        warnings = self.report.warnings()
         for line in self.report.text().splitlines():
-            self._say(line)
+            self._say(line, logging.WARNING if line in warnings else logging.INFO)
+        if self._to_come:
+            return  # An entry that matches nothing here may match in another method.
         for entry in self._skip_list.unmatched():
             self._say(f"skip_ops_for_coreml_delegation: {entry!r} matches no op of the program.", logging.WARNING)
 

@@ -13,12 +13,13 @@ import torch
 
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.partition import constraints
+from executorch.backends.apple.coreml.partition.executorch_kernels import why_not_executed
 from executorch.backends.apple.coreml.partition.node_view import NodeView, op_name, tensors
 from executorch.backends.apple.coreml.partition.support import Rejection
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \S+\n\s*(?P<code>[^\n]*)')
-# Frames of the libraries are not the user's model.
-_LIBRARIES = re.compile(r"/(torch|executorch/exir)/")
+# Frames of the libraries, and of code that torch generated, are not the user's model.
+_LIBRARIES = re.compile(r"/(torch|executorch/exir)/|^<eval_with_key>")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,10 @@ class SourceLine:
 
 @dataclasses.dataclass(frozen=True)
 class LeftNode:
-    """A node that stays outside. `code` is machine-readable: a constraint's, or as Rejection says. `module` is the path in the model."""
+    """A node that stays outside. `code` is machine-readable: a constraint's, or as Rejection says. `module` is the path in the model.
+
+    not_executed: why ExecuTorch's own kernels do not execute it either; empty where they do.
+    """
 
     name: str
     op: str
@@ -44,6 +48,7 @@ class LeftNode:
     reference: str
     module: str
     source: SourceLine | None
+    not_executed: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +100,19 @@ class PartitionReport:
         counts = Counter((n.op, n.code, n.reason) for n in self.left if n.code != "with_its_source")
         return [(*key, count) for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
 
+    def warnings(self) -> list[str]:
+        """What will not run as it is: calls that neither Core ML nor ExecuTorch takes, one sentence for each op."""
+        lines = {}
+        for node in self.left:
+            if node.not_executed and node.op not in lines:
+                where = f" First at {node.source}" if node.source else ""
+                lines[node.op] = (
+                    f"Neither Core ML nor ExecuTorch takes {node.op}: Core ML does not because {node.reason}, and ExecuTorch does not because {node.not_executed}. "
+                    "to_executorch() or the load of the program fails unless another backend or a kernel of your own takes it. Change what keeps "
+                    f"it outside Core ML, or write the call in other ops.{where}"
+                )
+        return list(lines.values())
+
     def text(self) -> str:
         """A few lines: totals, then what is left with the first line of the model it comes from."""
         total = self.delegated_nodes + len(self.left)
@@ -112,6 +130,7 @@ class PartitionReport:
             lines.append(f"Left outside: {count} x {op}: {reason} [{code}]{reference}.{where}")
         lines += [f"The mutable buffer {name} stays outside: {reason}." for name, reason in sorted(self.buffers_outside.items())]
         lines += [f"Decomposed: {op}: {reason}." for op, reason in sorted(self.decomposed.items())]
+        lines += self.warnings()
         return "\n".join(lines)
 
     def to_json(self) -> str:
@@ -176,7 +195,7 @@ def _needs(
 def make_report(
     *,
     partitions: Mapping[str, Sequence[torch.fx.Node]],
-    rejections: Mapping[torch.fx.Node, Rejection],
+    rejections: Sequence[Mapping[torch.fx.Node, Rejection]],
     states: Sequence[str],
     buffers_outside: Mapping[str, str],
     decomposed: Mapping[str, str],
@@ -187,18 +206,20 @@ def make_report(
 
     Args:
         partitions: tag -> nodes.
-        rejections: of the nodes that stay outside.
+        rejections: of the nodes that stay outside, one mapping for each graph.
         states: the buffers that became states.
         buffers_outside: buffer -> why it is no state.
         decomposed: op -> why it was not kept whole.
         options: the parsed compile specs.
         known: the nodes whose values are constants.
     """
-    first = next(iter(rejections), None)
     left = [
-        LeftNode(node.name, r.op, r.code, r.reason, r.reference, module_path(node), source_line(node))
-        for node in (first.graph.nodes if first is not None else ())
-        if (r := rejections.get(node)) is not None
+        LeftNode(
+            node.name, r.op, r.code, r.reason, r.reference, module_path(node), source_line(node), why_not_executed(node) or ""
+        )
+        for of_graph in rejections
+        for node in (next(iter(of_graph)).graph.nodes if of_graph else ())
+        if (r := of_graph.get(node)) is not None
     ]
     delegated = [node for nodes in partitions.values() for node in nodes if node.op == "call_function"]
     return PartitionReport(
