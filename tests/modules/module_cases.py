@@ -36,6 +36,11 @@ class Case:
     inputs: tuple[torch.Tensor, ...]
 
 
+def _plain(result: Any) -> Any:
+    """Named tuples, for which ExecuTorch has no name, as tuples."""
+    return tuple(result) if isinstance(result, tuple) else result
+
+
 class OfSample(torch.nn.Module):
     """A call with its arguments in place, of which the tensors named by `inputs` come in and the others are buffers."""
 
@@ -62,7 +67,7 @@ class OfSample(torch.nn.Module):
         for index in self._constants:
             leaves[index] = getattr(self, f"constant_{index}")
         args, kwargs = pytree.tree_unflatten(leaves, self._tree)
-        return self.function(*args, **kwargs)
+        return _plain(self.function(*args, **kwargs))
 
 
 def _described(value: Any) -> str:
@@ -140,7 +145,7 @@ class _OfModule(torch.nn.Module):
         for index, tensor in zip(self._inputs, inputs, strict=True):
             leaves[index] = tensor
         args, kwargs = pytree.tree_unflatten(leaves, self._tree)
-        return self.module(*args, **kwargs)
+        return _plain(self.module(*args, **kwargs))
 
 
 def _cases_of_module(info: Any) -> Iterator[Case]:

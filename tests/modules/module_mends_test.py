@@ -64,6 +64,10 @@ ROWS = (
     Row("conv_transpose1d_unbatched", lambda: torch.nn.ConvTranspose1d(4, 5, 3), (normal(4, 3),)),
     Row("conv_transpose2d_unbatched", lambda: torch.nn.ConvTranspose2d(4, 5, 3), (normal(4, 3, 4),)),
     Row("max_pool1d_indices", lambda: torch.nn.MaxPool1d(4, return_indices=True), (normal(2, 10, 4),), ("part", "outside")),
+    # A number has no dimension 0 in MIL.
+    Row("softmax_of_a_number", of(lambda x: torch.softmax(x, 0)), (torch.tensor(0.5),), ("outside",)),
+    Row("log_softmax_of_a_number", of(lambda x: torch.log_softmax(x, 0)), (torch.tensor(0.5),), ("outside",)),
+    Row("flip_of_a_number", of(lambda x: torch.flip(x, (0,))), (torch.tensor(0.5),), ("outside",)),
 )
 
 

@@ -393,6 +393,12 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         reason="coremltools takes the classes of the last dimension, and reads neither weight nor ignore_index",
     ),
     Constraint(
+        code="scalar_dimension",
+        ops=("aten.softmax", "aten._softmax", "aten.log_softmax", "aten._log_softmax", "aten.flip", "aten.argsort"),
+        violated=lambda view: any(tensor.dim() == 0 for tensor in view.inputs[:1]),
+        reason="Core ML's operations along a dimension want one",
+    ),
+    Constraint(
         code="circular_padding",
         ops=("aten.pad",),
         violated=lambda view: view.argument("mode") not in (None, "constant", "reflect", "replicate"),
