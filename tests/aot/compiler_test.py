@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import torch
 from aot_lowering import SPEC_PATH, WEIGHTS_PATH, NoInputs, Unary, call, calls, export, lower, modules, named_data, outside
-from coremltools.converters.mil.backend.mil import helper
+from coremltools.converters.mil.backend.mil import load
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil.passes.defs.quantization import FP16ComputePrecision
 from executorch.backends.apple.coreml import blob, executorchcoreml
-from executorch.backends.apple.coreml.compiler import CoreMLBackend, lean_conversion, lowering
+from executorch.backends.apple.coreml.compiler import CoreMLBackend, cast_passes, coremltools_driver, lowering
 from executorch.backends.apple.coreml.compiler.coreml_preprocess import MULTIMETHOD_WEIGHT_SHARING_STRATEGY
 from executorch.backends.apple.coreml.compiler.progress import stage
 from running import differences
@@ -615,37 +615,23 @@ def test_the_lean_float16_check_answers_as_coremltools_does(value: float, other:
         return mb.add(x=x, y=np.array([[value, 0.5], [other, -0.25]], np.float32))
 
     (op,) = (op for op in program.functions["main"].operations if op.op_type == "add")
-    expected = FP16ComputePrecision.fp16_overflow(op)
-    with lean_conversion.lean_conversion():
-        assert FP16ComputePrecision.fp16_overflow(op) == expected
-    assert FP16ComputePrecision.fp16_overflow is lean_conversion._overflows_float16_by_coremltools
-
-
-class RecordingWriter:
-    """Stands for coremltools' writer of weight files."""
-
-    def __init__(self) -> None:
-        self.written: list[np.ndarray] = []
-
-    def write_fp16_data(self, data: np.ndarray) -> int:
-        assert data.flags.c_contiguous and data.ndim == 1
-        self.written.append(data.copy())
-        return 64
+    assert cast_passes.add_fp16_cast.fp16_overflow(op) == FP16ComputePrecision.fp16_overflow(op)
 
 
 @pytest.mark.parametrize(
-    "value", [np.arange(12, dtype=np.float16).reshape(3, 4), np.arange(12, dtype=np.float16).reshape(3, 4).T, np.float16([0.5])]
+    "value", [np.arange(120, dtype=np.float16).reshape(12, 10), np.arange(120, dtype=np.float16).reshape(12, 10).T]
 )
-def test_the_lean_writer_writes_what_coremltools_writes(value: np.ndarray) -> None:
+def test_the_lean_writer_writes_what_coremltools_writes(value: np.ndarray, tmp_path: Path) -> None:
     """It replaces one that makes two copies of each weight."""
 
-    class Constant:
-        val, dtype = value, ct.converters.mil.mil.types.fp16
+    @mb.program(input_specs=[mb.TensorSpec(shape=value.shape, dtype=ct.converters.mil.mil.types.fp16)], opset_version=ct.target.iOS16)
+    def program(x):
+        return mb.add(x=x, y=value)
 
-    writer = RecordingWriter()
-    assert helper._get_offset_by_writing_data(Constant, writer) == 64
-    with lean_conversion.lean_conversion():
-        assert helper._get_offset_by_writing_data(Constant, writer) == 64
-    first, second = writer.written
-    np.testing.assert_array_equal(first, second, strict=True)
-    assert helper._get_offset_by_writing_data is lean_conversion._write_weight_by_coremltools
+    exported = []
+    for exporter in (load.MILProtoExporter, coremltools_driver._Exporter):
+        folder = tmp_path / exporter.__name__
+        folder.mkdir()
+        exported.append((exporter(program, str(folder), ct.target.iOS16).export(), (folder / "weight.bin").read_bytes()))
+    assert exported[0] == exported[1]
+    assert value.tobytes() in exported[0][1]

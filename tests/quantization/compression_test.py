@@ -58,6 +58,16 @@ def test_compressed_weights_run(name, network):
     assert 1e-4 < relative(lowered.run(*inputs), module(*inputs)) < bound
 
 
+def test_a_weight_that_cannot_be_palettized_stays_as_it_is():
+    """120 channels are no groups of 16. With scales for each channel, coremltools divides the weight before it knows."""
+    torch.manual_seed(0)
+    module, inputs = nn.Linear(128, 120).eval(), (torch.randn(5, 128),)
+    config = {"nbits": 4, "granularity": "per_grouped_channel", "group_size": 16, "enable_per_channel_scale": True}
+    lowered = lower(module, inputs, target=IOS18, specs=[CoreMLBackend.generate_op_palettizer_config_compile_spec(config)])
+    assert not any(op.startswith("constexpr") for op in lowered.ops)
+    assert relative(lowered.run(*inputs), module(*inputs)) < 1e-3
+
+
 def test_pruning_zeroes_the_smallest_weights(network):
     module, inputs = network
     spec = CoreMLBackend.generate_op_pruner_config_compile_spec({"threshold": 0.05, "minimum_sparsity_percentile": 0.1})

@@ -1,39 +1,31 @@
 """From an edge program to a Core ML model on disk, through coremltools.
 
-This is the one place that touches coremltools' global state: the folder of its temporary files, its passes (passes.py), functions that copy
-weights (lean_conversion.py) and its progress bars. What a user of coremltools in the same process would notice is put back when a conversion
-ends.
+coremltools_driver.py has the steps; here is what an option means for them. Nothing of coremltools is changed that a user of it in the same process
+would notice.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
 import logging
-import tempfile
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import coremltools as ct
 import torch
-import tqdm
-from coremltools.converters.mil.frontend.torch import ops as frontend_ops
-from coremltools.converters.mil.mil.passes import pass_pipeline
-from coremltools.optimize.coreml import _quantization_passes
+from coremltools.converters.mil import mil
 from coremltools.proto import Model_pb2
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
-from executorch.backends.apple.coreml.compiler import coremltools_state, lean_conversion, node_conversion, weight_compression
+from executorch.backends.apple.coreml.compiler import border_check, constants, coremltools_driver, node_conversion, weight_compression
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.compiler.islands import Float32Islands
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
 from executorch.backends.apple.coreml.compiler.rewrites import rewrite
 
 logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
+
 
 @dataclasses.dataclass(frozen=True)
 class ConvertedModel:
@@ -55,32 +47,6 @@ class ConvertedModel:
     def write_spec(self) -> None:
         """Brings the package's `model.mlmodel` up to date."""
         (self.package / "Data" / "com.apple.CoreML" / "model.mlmodel").write_bytes(self.spec.SerializeToString(deterministic=True))
-
-
-@contextlib.contextmanager
-def exclusive_coremltools(folder: Path) -> Iterator[None]:
-    """Holds the conversion lock, and keeps coremltools' temporary files below `folder`, which the caller removes.
-
-    coremltools leaves them behind when it raises, and some until the process ends.
-    """
-    with coremltools_state.exclusive(), contextlib.ExitStack() as restore:
-        restore.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
-        tempfile.tempdir = str(folder)
-        restore.enter_context(warnings.catch_warnings())
-        warnings.filterwarnings("ignore", message=r".*of the source model, has been renamed to")
-        restore.enter_context(lean_conversion.lean_conversion())
-        yield
-
-
-def _hide_progress_bars_unless_terminal() -> None:
-    quiet = functools.partial(tqdm.tqdm, disable=None, leave=False)
-    for module in (frontend_ops, pass_pipeline, _quantization_passes):
-        for name in ("_tqdm", "tqdm"):
-            if hasattr(module, name):
-                setattr(module, name, quiet)
-
-
-_hide_progress_bars_unless_terminal()
 
 
 def _requested_outputs(program: ExportedProgram, options: Options) -> list[ct.TensorType] | None:
@@ -128,10 +94,9 @@ def _ranged_inputs(program: ExportedProgram) -> list[ct.TensorType] | None:
     return inputs if changed else None
 
 
-def _debug_map(model: ct.models.MLModel) -> dict[Any, Any] | None:
-    program = model._mil_program
+def _debug_map(program: mil.Program) -> dict[Any, Any] | None:
     source = ct.converters.mil.mil.scope.ScopeSource.EXIR_DEBUG_HANDLE
-    if program is None or any(source not in f._essential_scope_sources for f in program.functions.values()):
+    if any(source not in f._essential_scope_sources for f in program.functions.values()):
         return None
     try:
         mapping = program.construct_debug_handle_to_ops_mapping()
@@ -145,7 +110,7 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
     """Converts a partition, whose graph it may change. Writes `folder/name.mlpackage` and temporary files, all below `folder`.
 
     Raises:
-        ValueError: the options do not go together, or coremltools rejects the program.
+        ValueError: the options do not go together, coremltools rejects the program, or makes a model of other inputs and outputs.
         NotImplementedError: coremltools has no conversion for an op.
     """
     rewrite(program.graph)
@@ -153,37 +118,34 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
     if options.enumerated_shapes is not None:
         inputs = options.enumerated_shapes.coreml_inputs(program)
         _check_enumerated(inputs, options)
-    package = folder / f"{name}.mlpackage"
     islands = Float32Islands(options.float32_ops, program)
-    precision = options.compute_precision
-    if options.float32_ops:
-        precision = ct.transform.FP16ComputePrecision(op_selector=islands.selector())
     ranged_inputs, outputs = inputs or _ranged_inputs(program), _requested_outputs(program, options)
+    constants.widen(program)
     node_conversion.prepare(program.graph)
-    with exclusive_coremltools(folder):
-        model = ct.convert(
-            model=program,
-            source="pytorch",
-            convert_to="mlprogram",
-            pass_pipeline=options.pass_pipeline(),
-            skip_model_load=True,
-            compute_precision=precision,
-            minimum_deployment_target=options.deployment_target,
-            compute_units=options.compute_unit,
+    with coremltools_driver.exclusive():
+        model = coremltools_driver.convert(
+            program,
+            folder / f"{name}.mlpackage",
+            pipeline=options.pass_pipeline(),
+            target=options.deployment_target,
             inputs=ranged_inputs,
             outputs=outputs,
-            package_dir=str(package),
+            in_float16=islands.selector() if options.float32_ops else None,
         )
         pruned = options.pruner_config is not None
         if options.pruner_config is not None:
-            model = weight_compression.prune(model, options.pruner_config)
+            model = weight_compression.prune(model, options.pruner_config, folder / f"{name}_pruned.mlpackage")
         if islands.unmatched():
             logger.info("float32_ops: nothing of this partition is called %s.", ", ".join(map(repr, islands.unmatched())))
         if options.quantizer_config is not None:
             logger.warning("Core ML Backend op_linear_quantizer_config API is experimental")
-            model = weight_compression.quantize(model, options.quantizer_config, pruned=pruned)
+            model = weight_compression.quantize(
+                model, options.quantizer_config, folder / f"{name}_quantized.mlpackage", pruned=pruned
+            )
         if options.palettizer_config is not None:
-            model = weight_compression.palettize(model, options.palettizer_config, pruned=pruned)
-        spec = model._spec
-        make_outputs_distinct(spec)
-        return ConvertedModel(spec=spec, package=Path(model.package_path), debug_map=_debug_map(model))
+            model = weight_compression.palettize(
+                model, options.palettizer_config, folder / f"{name}_palettized.mlpackage", pruned=pruned
+            )
+        make_outputs_distinct(model.spec)
+        border_check.check(program, model.spec)
+        return ConvertedModel(spec=model.spec, package=model.package, debug_map=_debug_map(model.program))

@@ -12,13 +12,13 @@ import coremltools as ct
 from torch.export.exported_program import ExportedProgram
 
 from executorch.backends.apple.coreml import blob
-from executorch.backends.apple.coreml.compiler import delivery, stock_format
+from executorch.backends.apple.coreml.compiler import coremltools_driver, delivery, derived_extents, stock_format
 from executorch.backends.apple.coreml.compiler.compile_specs import (
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
     BlobFormat,
     Options,
 )
-from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, convert, exclusive_coremltools
+from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, convert
 from executorch.backends.apple.coreml.compiler.lowering import check_description, describe, lower_partition
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
 from executorch.backends.apple.coreml.compiler.progress import stage
@@ -126,18 +126,17 @@ def _lower_position(
                 f"Method '{method}' has mutable buffers, and the functions of one Core ML model do not share states between methods. Use no "
                 "MULTIMETHOD_WEIGHT_SHARING_STRATEGY, so that each method keeps its own state, or take_over_mutable_buffer=False."
             )
-    functions, packages = [], {}
+    functions, converted_methods = [], {}
     for index, (method, program) in enumerate(programs.items()):
-        with stage(f"converting {method} ({len(program.graph.nodes)} nodes)"):
+        with stage(f"converting {method} ({len(program.graph.nodes)} nodes)"), derived_extents.ranged(program):
             converted = convert(program, options[method], folder=folder, name=f"method_{index}")
         check_description(converted.spec)
         function, _ = describe(program, converted, options[method], function=method, method=method)
         functions.append(function)
-        converted.write_spec()
-        packages[method] = converted.package
+        converted_methods[method] = converted
     first = next(iter(programs))
-    with stage(f"combining {len(packages)} methods"):
-        combined = _combine(packages, first, folder)
+    with stage(f"combining {len(converted_methods)} methods"):
+        combined = _combine(converted_methods, first, folder)
     named_data = delivery.NamedDataWriter()
     if options[first].blob_format == BlobFormat.INMEMORYFS:
         return _stock_references(combined, functions, options[first], folder, named_data.store)
@@ -158,18 +157,13 @@ def _lower_position(
     }
 
 
-def _combine(packages: Mapping[str, Path], default: str, folder: Path) -> ConvertedModel:
+def _combine(methods: Mapping[str, ConvertedModel], default: str, folder: Path) -> ConvertedModel:
     """A package with one function per method, whose equal constants are stored once."""
-    path = folder / "combined.mlpackage"
-    with exclusive_coremltools(folder):
-        descriptor = ct.utils.MultiFunctionDescriptor()
-        for method, package in packages.items():
-            descriptor.add_function(str(package), src_function_name="main", target_function_name=method)
-        descriptor.default_function_name = default
-        ct.utils.save_multifunction(descriptor, str(path))
-        spec = ct.models.MLModel(str(path), skip_model_load=True)._spec
-    make_outputs_distinct(spec)
-    return ConvertedModel(spec=spec, package=path, debug_map=None)
+    models = {name: (converted.spec, converted.weights) for name, converted in methods.items()}
+    with coremltools_driver.exclusive():
+        combined = coremltools_driver.combine(models, default, folder / "combined.mlpackage")
+    make_outputs_distinct(combined.spec)
+    return ConvertedModel(spec=combined.spec, package=combined.package, debug_map=None)
 
 
 def _stock_references(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import coremltools as ct
 import numpy as np
 from coremltools.converters.mil.mil import Block, Operation, Var
@@ -9,43 +11,50 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass
 from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY, register_pass
 
-from executorch.backends.apple.coreml.compiler import quantization_passes
+from executorch.backends.apple.coreml.compiler import cast_passes, exact_passes, quantization_passes
+from executorch.backends.apple.coreml.compiler.cast_passes import FLOAT16_MAX, is_float32_constant, may_exceed
 
-FLOAT16_MAX = float(np.finfo(np.float16).max)
 # From here on coremltools' cast to float16 makes infinity of a number; below, it keeps the op in float32.
 _SENTINEL = 1e38
 # Ops that hand a constant on as it is: a result beyond float16 becomes infinite as soon as a float16 op reads it.
 _HANDS_ON = {"select": ("a", "b"), "fill": ("value",), "fill_like": ("value",)}
 _BOUND = "executorch::bound_float16_sentinels"
-_CAST = "common::add_fp16_cast"
+CAST = "executorch::add_fp16_cast"
+NARROWING = {CAST, "executorch::add_int16_cast"}
+
+_REPLACEMENTS = (*cast_passes.PASSES, *exact_passes.PASSES, *quantization_passes.PASSES)
+# coremltools' pass -> what runs in its place.
+EXACT = {f"common::{made.__name__}": f"executorch::{made.__name__}" for made in _REPLACEMENTS}
+DROPPED = exact_passes.DROPPED
+
+for made in _REPLACEMENTS:
+    if f"executorch::{made.__name__}" not in PASS_REGISTRY:
+        register_pass(namespace="executorch")(made)
+
+
+def exact(names: Iterable[str]) -> list[str]:
+    """Names of coremltools' passes, or of others, as those that compute what the program says."""
+    return [EXACT.get(name, name) for name in names if name not in DROPPED]
 
 
 def pipeline(names: tuple[str, ...] | None, precision: ct.precision) -> ct.PassPipeline:
     """A new pipeline (conversion changes it): these passes, or coremltools' default ones, and ours where they belong.
 
-    A pass that changes what quantized programs compute runs as ours of the same name.
+    A pass that changes what a program computes runs as ours of the same name.
     """
     made = ct.PassPipeline.DEFAULT if names is None else ct.PassPipeline(list(names), pipeline_name="executorch_user_pipeline")
-    made.passes = [quantization_passes.EXACT.get(name, name) for name in made.passes]
-    if precision == ct.precision.FLOAT16 and _CAST in made.passes:
-        made.insert_pass(made.passes.index(_CAST), _BOUND)
+    made.passes = exact(made.passes)
+    if precision == ct.precision.FLOAT32:
+        made.remove_passes(NARROWING)
+    elif CAST in made.passes:
+        made.insert_pass(made.passes.index(CAST), _BOUND)
     return made
-
-
-def is_float32_constant(var: object) -> bool:
-    is_constant = isinstance(var, Var) and var.op is not None and var.op.op_type == "const"
-    return is_constant and getattr(var.val, "dtype", None) == np.float32
 
 
 def _limit(op: Operation, parameter: str) -> float:
     """The magnitude from which a finite constant of an op is a sentinel."""
     is_returned = any(output in op.enclosing_block.outputs for output in op.outputs)
     return FLOAT16_MAX if parameter in _HANDS_ON.get(op.op_type, ()) and not is_returned else _SENTINEL
-
-
-def may_exceed(value: np.ndarray, limit: float) -> bool:
-    """Whether a magnitude may be above `limit`: False is certain, NaNs make it True. Takes no memory, which for a large weight matters."""
-    return value.size > 0 and not (value.min() >= -limit and value.max() <= limit)
 
 
 def _bounded(value: np.ndarray, limit: float) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 coremltools assumes programs whose quantized ops share their parameters wherever its own quantizer makes them share. Programs of other
 quantizers, and of CoreMLQuantizer with an entry per module, do not: dropping a pair of two scales reads the integers of one by the other.
-The passes are in coremltools' registry as `executorch::` and its own names; `EXACT` says which replaces which. Until coremltools has them.
+passes.py says which replaces which. Until coremltools has them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from coremltools.converters.mil.mil import Operation, Var
 from coremltools.converters.mil.mil.passes.defs import optimize_quantization
-from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY, register_pass
 
 _FLOAT16 = np.finfo(np.float16)
 # The largest distance of an 8-bit integer from its zero point.
@@ -90,11 +89,4 @@ def has_scale_below_float16(op: Operation) -> bool:
     return bool(np.min(np.abs(op.scale.val)) < _FLOAT16.smallest_normal)
 
 
-_PASSES = (int_op_canonicalization, dequantize_quantize_pair_elimination, distributive_quantized_binary_op_scale_normalization)
-
-# coremltools' pass -> what runs in its place.
-EXACT = {f"common::{made.__name__}": f"executorch::{made.__name__}" for made in _PASSES}
-
-for made in _PASSES:
-    if f"executorch::{made.__name__}" not in PASS_REGISTRY:
-        register_pass(namespace="executorch")(made)
+PASSES = (int_op_canonicalization, dequantize_quantize_pair_elimination, distributive_quantized_binary_op_scale_normalization)

@@ -19,7 +19,7 @@ from executorch.backends.apple.coreml import _dependencies as dependencies
 from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.compiler import delivery, package
 from executorch.backends.apple.coreml.compiler.compile_specs import ModelType, Options
-from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel, exclusive_coremltools
+from executorch.backends.apple.coreml.compiler.conversion import ConvertedModel
 from executorch.backends.apple.coreml.compiler.states import initial_value, mutated_buffers
 from executorch.exir.backend.backend_details import PreprocessResult
 
@@ -153,10 +153,9 @@ def pack(converted: ConvertedModel, function: blob.Function, options: Options, f
 
 def pack_model(mlmodel: ct.models.MLModel, model_type: ModelType, folder: Path) -> PreprocessResult:
     """Packs a model that was converted elsewhere; names come from its own description."""
-    with exclusive_coremltools(folder):
-        path = folder / "given.mlpackage"
-        mlmodel.save(str(path))
-        converted = ConvertedModel(spec=mlmodel.get_spec(), package=path, debug_map=None)
+    path = folder / "given.mlpackage"
+    mlmodel.save(str(path))
+    converted = ConvertedModel(spec=mlmodel.get_spec(), package=path, debug_map=None)
     description = converted.spec.description
     root, identifier = write_directory(converted, model_type, folder)
     write_metadata(ModelMetadata([f.name for f in description.input], [f.name for f in description.output], identifier), root)

@@ -16,11 +16,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
 import coremltools as ct
 import coremltools.optimize.coreml as cto
+from coremltools.converters.mil import mil
+from coremltools.converters.mil.mil import Operation
+from coremltools.optimize.coreml import _quantization_passes
+
+from executorch.backends.apple.coreml.compiler.coremltools_driver import Model, compress
 
 PrunerConfig = cto.OpMagnitudePrunerConfig | cto.OpThresholdPrunerConfig
 
@@ -102,29 +108,59 @@ _WEIGHTS: dict[str, tuple[str, ...]] = {
 }
 
 
-def prune(model: ct.models.MLModel, config: PrunerConfig) -> ct.models.MLModel:
-    """Zeroes small weights and stores the others."""
-    return cto.prune_weights(model, _of_weights(model, config, tables=True))
+class _Palettization(_quantization_passes.palettize_weights):
+    """coremltools' pass, which leaves a weight alone that it cannot palettize.
+
+    With scales for each channel it divides the weight in place before it knows: such a weight is put back.
+    """
+
+    def transform_op(self, op: Operation) -> None:
+        config = self.config._get_const_op_config(op)
+        if config is None or not config.enable_per_channel_scale or op.op_type != "const":
+            super().transform_op(op)
+            return
+        value = op.outputs[0].val
+        before = value.copy()
+        super().transform_op(op)
+        if op.enclosing_block is not None:
+            value[...] = before
 
 
-def quantize(model: ct.models.MLModel, config: cto.OpLinearQuantizerConfig, *, pruned: bool) -> ct.models.MLModel:
+def prune(model: Model, config: PrunerConfig, package: Path) -> Model:
+    """Zeroes small weights and stores the others. Each of these writes a package, in the place of the model's."""
+    return compress(model, lambda program: _quantization_passes.prune_weights(_of_weights(program, config, tables=True)), package)
+
+
+def quantize(model: Model, config: cto.OpLinearQuantizerConfig, package: Path, *, pruned: bool) -> Model:
     """Stores weights as integers, tables of embeddings only when they are also the weight of another op."""
-    return cto.linear_quantize_weights(model, _of_weights(model, config, tables=False), joint_compression=pruned)
+
+    def quantization(program: mil.Program) -> _quantization_passes.linear_quantize_weights:
+        made = _quantization_passes.linear_quantize_weights(_of_weights(program, config, tables=False))
+        made.joint_compression = pruned
+        return made
+
+    return compress(model, quantization, package)
 
 
-def palettize(model: ct.models.MLModel, config: cto.OpPalettizerConfig, *, pruned: bool) -> ct.models.MLModel:
+def palettize(model: Model, config: cto.OpPalettizerConfig, package: Path, *, pruned: bool) -> Model:
     """Replaces weights by indices into look-up tables."""
-    return cto.palettize_weights(model, _of_weights(model, config, tables=True), joint_compression=pruned)
+
+    def palettization(program: mil.Program) -> _Palettization:
+        made = _Palettization(_of_weights(program, config, tables=True))
+        made.joint_compression = pruned
+        return made
+
+    return compress(model, palettization, package)
 
 
-def _of_weights(model: ct.models.MLModel, config: Any, *, tables: bool) -> cto.OptimizationConfig:
+def _of_weights(program: mil.Program, config: Any, *, tables: bool) -> cto.OptimizationConfig:
     """`config` for every constant that is a weight, nothing for the others. tables: whether those of embeddings are weights.
 
     By name, since coremltools refuses a constant whose consumers are configured differently. A name that two functions share is compressed in
     both when it is a weight in one.
     """
     weights: dict[str, bool] = {}
-    for block in _blocks(model._mil_program):
+    for block in _blocks(program):
         for op in block.operations:
             if op.op_type == "const":
                 weights[op.name] = weights.get(op.name, False) or _is_weight(op.outputs[0], tables)

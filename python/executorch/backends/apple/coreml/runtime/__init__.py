@@ -7,23 +7,26 @@
     outputs = method.execute([torch.ones(2, 3)])
 
 The import loads libcoremldelegate into the process and registers the backend `CoreMLBackend`; on Linux the portable engine executes
-the models. The functions here set the backend's options for methods loaded afterwards, reset the states of loaded methods, and say
-what is there and what went wrong. ExecuTorch's Python runtime has no way to pass options to one load, so they are the process's.
+the models. Methods of programs that are loaded from bytes hold these from then on, which ExecuTorch leaves to the caller. The functions here
+set the backend's options for methods loaded afterwards, reset the states of loaded methods, and say what is there and what went wrong.
+ExecuTorch's Python runtime has no way to pass options to one load, so they are the process's.
 
 Thread rule: everything may be called from several threads at once; last_error() is the calling thread's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import json
 import os
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from executorch.backends.apple.coreml.runtime import _compile_helper, _library, cache
+from executorch.backends.apple.coreml.runtime import _compile_helper, _library, _lifetime, cache
 
 __all__ = [
     "DelegateError",
@@ -34,6 +37,7 @@ __all__ = [
     "diagnose",
     "enable_coremltools",
     "last_error",
+    "options",
     "prewarm",
     "registered_backends",
     "reset_states",
@@ -41,8 +45,7 @@ __all__ = [
 ]
 
 _LIBRARY = _library.load()
-# What `warm_up` is set to; prewarm() puts it back.
-_warm_up = False
+_lifetime.install()
 
 # Imported when they are asked for: they need more than running delegates does.
 _ELSEWHERE = {"MLModel": "ml_model", "enable_coremltools": "coremltools_support"}
@@ -144,30 +147,66 @@ def set_options(
         DelegateError: for an engine or value that does not exist. Options before it, in the order above, are set.
         FileNotFoundError: if compile_helper is True and there is no such program.
     """
-    strings = {"engine": engine, "compute_unit": compute_unit, "numeric_mode": numeric_mode}
-    for key, value in strings.items():
-        if value is not None:
-            _check(_LIBRARY.coreml_delegate_set_string_option(key.encode(), value.encode()))
-    if threads is not None:
-        _check(_LIBRARY.coreml_delegate_set_int_option(b"threads", threads))
-    if share_models is not None:
-        _check(_LIBRARY.coreml_delegate_set_bool_option(b"share_models", int(share_models)))
-    if cache_dir is not None:
-        _check(_LIBRARY.coreml_delegate_set_string_option(b"cache_dir", os.fsencode(cache_dir)))
-    if cache_budget_mb is not None:
-        _check(_LIBRARY.coreml_delegate_set_int_option(b"cache_budget_mb", cache_budget_mb))
-    if cache_verification is not None:
-        _check(_LIBRARY.coreml_delegate_set_string_option(b"cache_verification", cache_verification.encode()))
-    if warm_up is not None:
-        _check(_LIBRARY.coreml_delegate_set_bool_option(b"warm_up", int(warm_up)))
-        global _warm_up
-        _warm_up = warm_up
-    if compile_helper is not None:
-        _check(_LIBRARY.coreml_delegate_set_string_option(b"compile_helper", os.fsencode(_compile_helper.program(compile_helper))))
-    if compile_helper_timeout_s is not None:
-        _check(_LIBRARY.coreml_delegate_set_int_option(b"compile_helper_timeout_s", compile_helper_timeout_s))
-    if compile_helper_memory_mb is not None:
-        _check(_LIBRARY.coreml_delegate_set_int_option(b"compile_helper_memory_mb", compile_helper_memory_mb))
+    given = {name: value for name, value in locals().items() if value is not None}
+    with _options_lock:
+        for name in _DEFAULTS:
+            if name in given:
+                _set_option(name, given[name])
+
+
+# Options in the order in which they are set, with the values that stand for the defaults.
+_DEFAULTS: dict[str, Any] = {
+    "engine": "",
+    "compute_unit": "",
+    "numeric_mode": "",
+    "threads": 0,
+    "share_models": False,
+    "cache_dir": "",
+    "cache_budget_mb": 0,
+    "cache_verification": "",
+    "warm_up": False,
+    "compile_helper": False,
+    "compile_helper_timeout_s": 0,
+    "compile_helper_memory_mb": 0,
+}
+# What was set here, and the lock for changing it. Whoever holds the lock may load methods with options of its own.
+_options: dict[str, Any] = dict(_DEFAULTS)
+_options_lock = threading.RLock()
+
+
+def _set_option(name: str, value: Any) -> None:
+    if name == "compile_helper":
+        text: bytes | None = os.fsencode(_compile_helper.program(value))
+    else:
+        text = os.fsencode(value) if isinstance(_DEFAULTS[name], str) else None
+    if text is not None:
+        _check(_LIBRARY.coreml_delegate_set_string_option(name.encode(), text))
+    elif isinstance(_DEFAULTS[name], bool):
+        _check(_LIBRARY.coreml_delegate_set_bool_option(name.encode(), int(value)))
+    else:
+        _check(_LIBRARY.coreml_delegate_set_int_option(name.encode(), value))
+    _options[name] = value
+
+
+@contextlib.contextmanager
+def options(**values: Any) -> Iterator[None]:
+    """Within it, methods are loaded with these options of set_options(); then the options are as they were, also after an exception.
+
+    They are the process's: other threads that call set_options() or options() meanwhile wait, and methods that they load have these.
+
+    Raises:
+        DelegateError, FileNotFoundError: as set_options().
+        TypeError: for a name that is no option.
+    """
+    with _options_lock:
+        before = dict(_options)
+        try:
+            set_options(**values)
+            yield
+        finally:
+            for name in values:
+                if name in before:
+                    _set_option(name, before[name])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,10 +249,7 @@ def prewarm(
     if missing:
         raise ValueError(f"{os.fspath(path)} has no methods {missing}; it has {sorted(program.method_names)}")
     seconds = {}
-    wanted = _warm_up
-    if run:
-        set_options(warm_up=True)
-    try:
+    with options(warm_up=True) if run else contextlib.nullcontext():
         for name in names:
             start = time.perf_counter()
             try:
@@ -223,8 +259,6 @@ def prewarm(
             if method is None:
                 raise DelegateError(f"prewarm of method {name} of {os.fspath(path)}: {last_error()}", 0)
             seconds[name] = time.perf_counter() - start
-    finally:
-        set_options(warm_up=wanted)
     after = cache.stats()
     return Prewarmed(seconds=seconds, compilations=after.compilations - before.compilations, hits=after.hits - before.hits)
 

@@ -124,8 +124,7 @@ def _program(
     from executorch.exir.schema import ScalarType
     from executorch.runtime import Runtime, Verification
 
-    with _refused(path, RuntimeError):
-        runtime.set_options(threads=threads, numeric_mode=numeric_mode)
+    options = {"threads": threads, "numeric_mode": numeric_mode}
     dtypes = {
         ScalarType.FLOAT: torch.float32,
         ScalarType.HALF: torch.float16,
@@ -154,14 +153,16 @@ def _program(
     if traced:
         from executorch.extension.pybindings import portable_lib
 
-        with _refused(path, RuntimeError, runtime.last_error):
+        with _refused(path, RuntimeError, runtime.last_error), runtime.options(**options):
             module = portable_lib._load_for_executorch(str(path), enable_etdump=True)
 
         def execute() -> Sequence[Any]:
-            return module.run_method(method_name, tensors)
+            # The first run loads the method.
+            with runtime.options(**options):
+                return module.run_method(method_name, tensors)
     else:
         module = None
-        with _refused(path, RuntimeError, runtime.last_error):
+        with _refused(path, RuntimeError, runtime.last_error), runtime.options(**options):
             # The file stays mapped as long as the program lives.
             program_in_use = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
             loaded = program_in_use.load_method(method_name)
