@@ -26,21 +26,22 @@ def _linear(mode: str, align: bool, antialias: bool = False) -> _Kernel:
         scales = (scale, None if scale is None else 1.0)
         if antialias:
             op = torch.ops.aten._upsample_bilinear2d_aa if mode == "bilinear" else torch.ops.aten._upsample_bicubic2d_aa
-            return op(units, [extent, 1], align, *scales)
-        op = torch.ops.aten.upsample_bilinear2d if mode == "bilinear" else torch.ops.aten.upsample_bicubic2d
-        return op(units, [extent, 1], align, *scales)
+        else:
+            op = torch.ops.aten.upsample_bilinear2d if mode == "bilinear" else torch.ops.aten.upsample_bicubic2d
+        return op(units, [extent, units.shape[3]], align, *scales)
 
     return resize
 
 
 def _nearest(units: torch.Tensor, extent: int, scale: float | None) -> torch.Tensor:
-    return torch.ops.aten.upsample_nearest2d(units, [extent, 1], scale, None if scale is None else 1.0)
+    return torch.ops.aten.upsample_nearest2d(units, [extent, units.shape[3]], scale, None if scale is None else 1.0)
 
 
 def _matrix(kernel: _Kernel, before: int, after: int, scale: float | None) -> np.ndarray:
     """[after, before]: what each element of the result takes of each of the image, along one dimension."""
-    units = torch.eye(before, dtype=torch.float64).reshape(before, 1, before, 1)
-    return kernel(units, after, scale).reshape(before, after).T.contiguous().numpy()
+    # Columns of two elements: torch's filters against aliasing misread images that are one element wide.
+    units = torch.eye(before, dtype=torch.float64).reshape(before, 1, before, 1).expand(before, 1, before, 2).contiguous()
+    return kernel(units, after, scale)[:, 0, :, 0].T.contiguous().numpy()
 
 
 def _resized(x: Var, axis: int, matrix: np.ndarray, *, gathers: bool) -> Var:
