@@ -247,6 +247,11 @@ std::optional<CpuLimit> find_cpu_limit(std::string_view value) {
   return std::nullopt;
 }
 
+bool cpu_limit_allows(const CpuFeatures& features) {
+  static const std::optional<CpuLimit> limit = cpu_limit_from_environment();
+  return !limit.has_value() || limit->allowed.has(features);
+}
+
 std::optional<CpuLimit> cpu_limit_from_environment() {
   return find_cpu_limit(read_variable("MAX_CPU_ISA"));
 }

@@ -109,7 +109,11 @@ struct CpuLimit {
 // Of a value of the variable; none for one that limits nothing.
 std::optional<CpuLimit> find_cpu_limit(std::string_view value);
 
-// Reads the variables anew. none where nothing is limited.
+// Whether the limit in force, if there is one, allows all of `features`; they may be missing all
+// the same.
+bool cpu_limit_allows(const CpuFeatures& features);
+
+// Reads the variables anew. None where nothing is limited.
 std::optional<CpuLimit> cpu_limit_from_environment();
 
 // Everything about the processor and the environment that decides which kernels OpenVINO chooses:

@@ -195,9 +195,13 @@ TEST(CpuFeatures, InForceAreThoseThatTheLimitAllows) {
   const CpuFeatures detected = detect_cpu_features();
   const std::optional<CpuLimit> limit = cpu_limit_from_environment();
   EXPECT_EQ(cpu_features(), limit.has_value() ? detected & limit->allowed : detected);
+  EXPECT_TRUE(cpu_limit_allows(cpu_features()));
   if (limit.has_value()) {
+    EXPECT_TRUE(cpu_limit_allows(limit->allowed));
+    EXPECT_FALSE(cpu_limit_allows({CpuFeature::kSme}));  // Of no level.
     EXPECT_THAT(cpu_fingerprint(detected), HasSubstr(";limit=" + limit->name));
   } else {
+    EXPECT_TRUE(cpu_limit_allows({CpuFeature::kSme}));
     EXPECT_THAT(cpu_fingerprint(detected), Not(HasSubstr(";limit=")));
   }
 }
