@@ -9,6 +9,7 @@
 #include "runtime/engine/portable/translator.h"
 #include "runtime/model/package.h"
 #include "runtime/model/testing_fuzz.h"
+#include "runtime/model/testing_mutator.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -48,4 +49,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     convert(*function, engine::NumericMode::kLowPrecision, false);
   }
   return 0;
+}
+
+// libFuzzer's, where this is not linked into a replay of the corpus.
+extern "C" __attribute__((weak)) size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max);
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max, unsigned seed) {
+  if (seed % 4 != 0) {
+    const size_t changed = coreml_delegate::model::testing::mutate_package(data, size, max, seed);
+    if (changed != 0) return changed;
+  }
+  return LLVMFuzzerMutate == nullptr ? size : LLVMFuzzerMutate(data, size, max);
 }
