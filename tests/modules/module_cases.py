@@ -92,7 +92,10 @@ def _settled(args: Any) -> Any:
     """The arguments without gradients, each tensor with memory of its own."""
 
     def copy(leaf: Any) -> Any:
-        return leaf.detach().clone() if isinstance(leaf, torch.Tensor) else leaf
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        # ExecuTorch's inputs are contiguous.
+        return leaf.detach().clone(memory_format=torch.contiguous_format if leaf.layout == torch.strided else torch.preserve_format)
 
     return pytree.tree_map(copy, args)
 
