@@ -8,6 +8,7 @@
 #include <cmath>
 #include <set>
 
+#include "base/cpu_features.h"
 #include "runtime/engine/cts/engine_cts.h"
 #include "runtime/engine/event_sink.h"
 
@@ -35,7 +36,8 @@ TEST_F(PortableEngineTest, FingerprintHoldsWhatCompiledFoldersDependOn) {
   const std::string fingerprint = engine_->fingerprint();
   EXPECT_THAT(fingerprint, HasSubstr("openvino=2026."));
   EXPECT_THAT(fingerprint, HasSubstr("translation="));
-  EXPECT_THAT(fingerprint, HasSubstr("cpu="));
+  // With the limit in force: what was compiled under one is not served under another.
+  EXPECT_THAT(fingerprint, HasSubstr(";cpu=" + cpu_fingerprint(detect_cpu_features())));
 }
 
 TEST_F(PortableEngineTest, CompiledModelsOfCoreMlAreUnsupported) {
