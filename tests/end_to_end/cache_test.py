@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -76,6 +77,19 @@ def test_prewarm_leaves_warm_up_as_it_was(tmp_path: pathlib.Path, monkeypatch: p
         assert recorder.warm_up == [1, int(wanted)]
     finally:
         runtime.set_options(warm_up=False)
+
+
+def test_prewarm_of_two_threads_leaves_warm_up_as_it_was(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second may not take the first one's setting for the user's."""
+    runtime.set_options(cache_dir=tmp_path)
+    recorder = Recorder(runtime._LIBRARY)
+    monkeypatch.setattr(runtime, "_LIBRARY", recorder)
+    threads = [threading.Thread(target=runtime.prewarm, args=(SIN,), kwargs={"run": True}) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert recorder.warm_up == [1, 0] * 8
 
 
 def test_prewarm_takes_all_methods_or_those_named(tmp_path: pathlib.Path) -> None:

@@ -146,6 +146,53 @@ def test_the_numeric_mode_is_the_options() -> None:
     assert float((results["float32"] - results["float16"]).abs().max()) <= 2**-10 + 2**-11
 
 
+def test_options_are_put_back() -> None:
+    data = lower(Sin(), (torch.ones(1000),), precision=ct.precision.FLOAT16)
+    x = torch.linspace(-3, 3, 1000)
+
+    def run() -> torch.Tensor:
+        return Runtime.get().load_program(data).load_method("forward").execute([x])[0]
+
+    runtime.set_options(threads=1)
+    before = run()
+    with runtime.options(numeric_mode="float16", threads=2):
+        assert torch.equal(run(), run().half().float())
+        with pytest.raises(runtime.DelegateError), runtime.options(numeric_mode="bfloat16"):
+            pass
+        assert torch.equal(run(), run().half().float())
+    assert torch.equal(run(), before)
+    assert (runtime._options["numeric_mode"], runtime._options["threads"]) == ("", 1)
+    with pytest.raises(TypeError, match="numeric_modes"), runtime.options(numeric_modes="float16"):
+        pass
+
+
+def test_a_method_holds_the_bytes_of_its_program(tmp_path: pathlib.Path) -> None:
+    """Programs from bytes that nobody else holds: ExecuTorch's methods read freed memory, and crash."""
+    path = tmp_path / "sin.pte"
+    path.write_bytes(lower(Sin(), (torch.ones(2, 3),)))
+    done = subprocess.run([sys.executable, "-c", _CHAINED, path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+_CHAINED = """
+import gc, io, pathlib, sys
+import torch
+import executorch.backends.apple.coreml.runtime
+from executorch.runtime import Runtime
+
+path = pathlib.Path(sys.argv[1])
+x = torch.full((2, 3), 0.5)
+for make in (path.read_bytes, lambda: bytearray(path.read_bytes()), lambda: io.BytesIO(path.read_bytes()), lambda: path):
+    for _ in range(5):
+        method = Runtime.get().load_program(make()).load_method("forward")
+        gc.collect()
+        rubbish = [bytes([255]) * size for size in range(1000, 40_000, 200)]
+        assert method.metadata.num_inputs() == 1
+        torch.testing.assert_close(method.execute([x])[0], torch.sin(x))
+        del method, rubbish
+"""
+
+
 @pytest.mark.parametrize(
     "options,message",
     [

@@ -5,6 +5,8 @@ The messages silenced are exactly these, and only while this module imports them
 - coremltools: libcoremlpython is missing (it exists on macOS only); scikit-learn and torch are newer than it has tested.
 - torchao: its CUDA extensions do not load; an enumeration of its is registered in a way torch deprecates.
 
+One warning is silenced for good: torch's own way of copying a program, which exir and the delegate use, calls what torch deprecates.
+
 What replaces them is one line when an installed version is not in the tested matrix. Every module of the ahead-of-time side that
 imports one of the four imports this one before.
 """
@@ -14,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import logging
+import warnings
 
 from executorch.backends.apple.coreml._quiet_imports import quiet
 
@@ -50,6 +53,8 @@ def installed_versions() -> dict[str, str]:
             found[name] = _public(importlib.metadata.version(name))
     return found
 
+
+warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning, module="copyreg")
 
 with quiet():
     import coremltools  # noqa: F401

@@ -13,7 +13,6 @@ import collections
 import hashlib
 import operator
 import threading
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -201,8 +200,7 @@ def why_not_converted(node: torch.fx.Node, known: Mapping[torch.fx.Node, torch.T
             _results.move_to_end(key)
             return _results[key]
     result = None
-    with coremltools_state.exclusive(trying=True), np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with coremltools_state.exclusive(trying=True), np.errstate(all="ignore"):
         try:
             _convert(closure, target)
         except _NotTried:

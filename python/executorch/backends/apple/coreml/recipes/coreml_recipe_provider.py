@@ -16,6 +16,9 @@ from executorch.exir import EdgeCompileConfig
 from executorch.exir._warnings import ExperimentalWarning
 from executorch.export import BackendRecipeProvider, ExportRecipe, LoweringRecipe, RecipeType
 
+# That recipes are experimental is for whoever calls them to hear, once, not from here.
+warnings.filterwarnings("ignore", category=ExperimentalWarning, module=__name__.replace(".", r"\."))
+
 
 class CoreMLRecipeProvider(BackendRecipeProvider):
     """Makes the recipes of `CoreMLRecipeType`.
@@ -43,14 +46,11 @@ class CoreMLRecipeProvider(BackendRecipeProvider):
         if not isinstance(recipe_type, CoreMLRecipeType):
             return None
         check_arguments(recipe_type, kwargs)
-        with warnings.catch_warnings():
-            # That recipes are experimental is for whoever calls them to hear, once, not from here.
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            return ExportRecipe(
-                name=recipe_type.value,
-                quantization_recipe=RECIPES[recipe_type].quantization(kwargs),
-                lowering_recipe=_lowering(RECIPES[recipe_type].precision, deployment_target(recipe_type, kwargs), kwargs),
-            )
+        return ExportRecipe(
+            name=recipe_type.value,
+            quantization_recipe=RECIPES[recipe_type].quantization(kwargs),
+            lowering_recipe=_lowering(RECIPES[recipe_type].precision, deployment_target(recipe_type, kwargs), kwargs),
+        )
 
 
 def _lowering(precision: ct.precision, target: ct.target | None, arguments: Arguments) -> LoweringRecipe:

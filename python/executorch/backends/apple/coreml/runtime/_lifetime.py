@@ -9,17 +9,22 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from executorch.runtime import Method, Program
+from executorch.backends.apple.coreml._quiet_imports import quiet
+from executorch.backends.apple.coreml.runtime import _quiet_threadpool
 
 
 def install() -> None:
     """From now on, each method of `executorch.runtime` holds the bytes of its program. Installing twice changes nothing more."""
+    with quiet():
+        from executorch.runtime import Method, Program
+
     load_method = Program.load_method
     if getattr(load_method, "_holds_bytes", False):
         return
 
     @functools.wraps(load_method)
     def holding(self: Program, name: str) -> Method | None:
+        _quiet_threadpool.start()
         method = load_method(self, name)
         if method is not None:
             # Not the Program, which holds its methods.

@@ -1,0 +1,135 @@
+"""While one thread lowers, others find the process as it was: their temporary files, Python's warnings, coremltools, NumPy."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import coremltools as ct
+import numpy as np
+import torch
+import tqdm
+from aot_lowering import call, export, lower
+from coremltools.converters.mil.backend.mil import helper
+from coremltools.converters.mil.frontend.torch.ops import _TORCH_OPS_REGISTRY
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil.passes import pass_pipeline
+from coremltools.converters.mil.mil.passes.defs.quantization import FP16ComputePrecision
+from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.exir import to_edge
+
+
+class Deep(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(*(torch.nn.Linear(64, 64) for _ in range(12)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+# Not k-means: scikit-learn's checks change Python's warnings.
+PALETTES = {"mode": "uniform", "nbits": 4}
+
+
+def lower_deep() -> None:
+    options: dict[str, Any] = {"minimum_deployment_target": ct.target.iOS18, "op_palettizer_config": PALETTES}
+    assert call(lower(Deep(), (torch.randn(2, 64),), **options)).mil_ops.count("linear") == 12
+
+
+def compile_deep() -> Callable[[], Any]:
+    """Only what the delegate does: torch's export and exir's passes change Python's warnings themselves."""
+    program = to_edge(export(Deep(), (torch.randn(2, 64),))).exported_program()
+    specs = CoreMLBackend.generate_compile_specs(minimum_deployment_target=ct.target.iOS18, op_palettizer_config=PALETTES)
+    return lambda: CoreMLBackend.preprocess(CoreMLBackend.copy_exported_program_for_preprocess(program, specs), specs)
+
+
+def watched(look: Callable[[], Any], work: Callable[[], Any] = lower_deep) -> list[Any]:
+    """What `look` gives in this thread, again and again, while another works."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    lowering = threading.Thread(target=run)
+    lowering.start()
+    seen = []
+    while lowering.is_alive():
+        seen.append(look())
+        lowering.join(0.002)
+    if failures:
+        raise failures[0]
+    assert len(seen) > 20
+    return seen
+
+
+def test_temporary_folders_of_other_threads_stay(tmp_path: pathlib.Path) -> None:
+    """A conversion that points tempfile at a folder of its own removes what others made meanwhile."""
+    before = tempfile.tempdir
+    made = watched(lambda: (pathlib.Path(tempfile.mkdtemp(prefix="other_thread_")), tempfile.tempdir))
+    try:
+        assert all(folder.is_dir() for folder, _ in made)
+        assert {folder.parent for folder, _ in made} == {pathlib.Path(tempfile.gettempdir())}
+        assert {directory for _, directory in made} == {before}
+    finally:
+        for folder, _ in made:
+            folder.rmdir()
+
+
+def _what_others_share() -> tuple[Any, ...]:
+    return (
+        list(warnings.filters),
+        warnings.showwarning,
+        FP16ComputePrecision.fp16_overflow,
+        FP16ComputePrecision._check_underflow_to_zero,
+        helper._get_offset_by_writing_data,
+        pass_pipeline.tqdm,
+        dict(_TORCH_OPS_REGISTRY.name_to_func_mapping),
+        ct.PassPipeline.DEFAULT.passes,
+        np.geterr(),
+    )
+
+
+def test_nothing_is_replaced_for_other_threads() -> None:
+    compile_deep()()  # Imports of its own.
+    work = compile_deep()
+    before = _what_others_share()
+    for seen in watched(_what_others_share, work):
+        for index, (now, was) in enumerate(zip(seen, before)):
+            assert now == was, f"number {index}"
+    assert pass_pipeline.tqdm is tqdm.tqdm
+
+
+def test_coremltools_own_conversions_still_show_their_bars(capsys: Any) -> None:
+    @mb.program(input_specs=[mb.TensorSpec(shape=(2, 2))])
+    def program(x):
+        return mb.relu(x=x)
+
+    lower_deep()
+    capsys.readouterr()
+    ct.convert(program, convert_to="milinternal")
+    assert "Running MIL default pipeline" in capsys.readouterr().err
+
+
+def test_a_conversion_that_fails_leaves_no_folder(tmp_path: pathlib.Path, monkeypatch: Any) -> None:
+    from executorch.backends.apple.coreml.compiler import coremltools_driver
+
+    def fails(*arguments: Any, **options: Any) -> None:
+        raise ValueError("no such model")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(coremltools_driver, "_write", fails)
+    try:
+        lower_deep()
+    except ValueError as error:
+        assert str(error) == "no such model"
+    else:
+        raise AssertionError("the conversion did not fail")
+    assert list(tmp_path.iterdir()) == []
