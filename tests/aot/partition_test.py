@@ -13,11 +13,13 @@ import pytest
 import torch
 from aot_lowering import Unary, call, calls, export, lower, outside
 from executorch.backends.apple.coreml.compiler import CoreMLBackend, high_rank
+from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner, boundary, grouping
 from executorch.backends.apple.coreml.partition.constraints import CONSTRAINTS
 from executorch.exir import to_edge
 from torch import nn
 from torch.export import Dim
+from torch.utils._sympy.value_ranges import ValueRanges
 
 LOGGER = "executorch.backends.apple.coreml.partition.coreml_partitioner"
 X = torch.randn(2, 3)
@@ -254,16 +256,17 @@ def test_a_derived_extent_may_be_an_input():
     dynamic = ({0: Dim("n", max=16)},)
     edge = lower(lambda x: torch.sin(torch.asinh(torch.cat([x, x]))), (torch.randn(4, 3),), dynamic=dynamic)
     assert outside(edge) == ["aten.asinh.default"]
-    extents = [lowered.function.inputs[0].shape[0] for lowered in calls(edge)]
+    extents = [lowered.function.inputs[0].dimensions[0] for lowered in calls(edge)]
     assert [(extent.min, extent.max) for extent in extents] == [(1, 16), (2, 32)]
 
 
-def test_an_input_that_may_be_empty_is_cut_elsewhere(caplog):
-    dynamic = ({0: Dim("n", min=4, max=16)},)
-    with caplog.at_level(logging.INFO, LOGGER):
-        edge = lower(lambda x: torch.sin(torch.asinh(x[: (x.shape[0] - 4) // 4])), (torch.randn(12, 3),), dynamic=dynamic)
-    assert "aten.sin.default" in outside(edge)
-    assert "cannot be empty" in caplog.text
+@pytest.mark.parametrize(("least", "code"), [(4, None), (2, "derived_dimension")])
+def test_an_input_that_may_be_empty_is_cut_elsewhere(least, code):
+    program = export(lambda x: torch.sin(x[3:]), (torch.randn(12, 3),), ({0: Dim("n", min=6, max=16)},))
+    value = next(node.meta["val"] for node in program.graph.nodes if node.op == "call_function")
+    ranges = {symbol: ValueRanges(least, 16) for symbol in program.range_constraints}
+    problem = boundary._input_problem(value, Options.parse([]), ranges)
+    assert (problem and problem[0]) == code
 
 
 # --- How calls are grouped.

@@ -100,3 +100,47 @@ def test_report_says_what_was_decomposed():
     report, _ = report_of(nn.GRU(8, 8), (torch.randn(4, 1, 8),))
     assert "iOS18" in report.decomposed["aten.gru.input"]
     assert "Decomposed: aten.gru.input: " in report.text()
+
+
+class Step(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sin(x) + 1
+
+
+def test_each_method_has_its_own_reasons():
+    programs = {"recurrent": export(nn.GRU(8, 8), (torch.randn(4, 1, 8),)), "step": export(Step(), (X,))}
+    partitioner = CoreMLPartitioner()
+    to_edge_transform_and_lower(programs, partitioner=[partitioner])
+    assert ["aten.gru.input" in report.decomposed for report in partitioner.reports] == [True, False]
+    # Used again, a partitioner has forgotten the programs before.
+    to_edge_transform_and_lower({"step": programs["step"]}, partitioner=[partitioner])
+    assert partitioner.report.decomposed == {}
+
+
+def test_an_entry_for_a_later_method_is_no_mistake(caplog):
+    programs = {"first": export(nn.ReLU(), (X,)), "second": export(Step(), (torch.randn(3, 8),))}
+    with caplog.at_level(logging.WARNING):
+        to_edge_transform_and_lower(programs, partitioner=[CoreMLPartitioner(skip_ops_for_coreml_delegation=["sin", "conv3d"])])
+    said = [record.getMessage() for record in caplog.records if "skip_ops" in record.getMessage()]
+    assert said == ["skip_ops_for_coreml_delegation: 'conv3d' matches no op of the program."]
+
+
+def test_report_says_what_nothing_executes(caplog):
+    @torch.library.custom_op("coreml_report_test::twice", mutates_args=())
+    def twice(x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+    twice.register_fake(torch.empty_like)
+
+    class Custom(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.asinh(twice(torch.sin(x)))
+
+    with caplog.at_level(logging.WARNING):
+        report, _ = report_of(Custom(), (X,))
+    left = {node.op: node.not_executed for node in report.left}
+    assert left == {"coreml_report_test.twice.default": "it has no out variant", "aten.asinh.default": ""}
+    assert len(report.warnings()) == 1
+    assert "takes coreml_report_test.twice.default: Core ML does not because coremltools has no conversion" in report.warnings()[0]
+    assert report.warnings()[0] in report.text()
+    assert report.warnings()[0] in caplog.text

@@ -8,7 +8,6 @@ the blocks, too.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -161,9 +160,7 @@ def _input(value: torch.Tensor, symbol_of: Callable[[Any], Any]) -> Any:
     return mb.placeholder(shape or [1], dtype=types.string_to_builtin(mil_dtype(value.dtype)))
 
 
-def why_not_converted(
-    call: torch.fx.Node, known: Mapping[torch.fx.Node, torch.Tensor], target: ct.target | None
-) -> str | None:
+def why_not_converted(call: torch.fx.Node, known: Mapping[torch.fx.Node, torch.Tensor], target: ct.target | None) -> str | None:
     """Why a call of `torch.cond` or `torch.while_loop` cannot be converted, in words; None where it can.
 
     Args:
@@ -183,8 +180,7 @@ def why_not_converted(
     copied = module.graph.node_copy(call, lambda source: copies[source])
     module.graph.output(copied)
     symbols: dict[str, Any] = {}
-    with coremltools_state.exclusive(trying=True), np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with coremltools_state.exclusive(trying=True), np.errstate(all="ignore"):
         try:
             prepare(module)
             node_conversion.prepare(module.graph)

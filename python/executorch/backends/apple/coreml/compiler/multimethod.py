@@ -12,7 +12,7 @@ import coremltools as ct
 from torch.export.exported_program import ExportedProgram
 
 from executorch.backends.apple.coreml import blob
-from executorch.backends.apple.coreml.compiler import coremltools_driver, delivery, derived_extents, stock_format
+from executorch.backends.apple.coreml.compiler import control_flow, coremltools_driver, delivery, derived_extents, stock_format
 from executorch.backends.apple.coreml.compiler.compile_specs import (
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
     BlobFormat,
@@ -129,6 +129,7 @@ def _lower_position(
     functions, converted_methods = [], {}
     for index, (method, program) in enumerate(programs.items()):
         with stage(f"converting {method} ({len(program.graph.nodes)} nodes)"), derived_extents.ranged(program):
+            control_flow.prepare(program.graph_module)
             converted = convert(program, options[method], folder=folder, name=f"method_{index}")
         check_description(converted.spec)
         function, _ = describe(program, converted, options[method], function=method, method=method)

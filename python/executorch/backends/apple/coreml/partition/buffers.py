@@ -5,10 +5,11 @@ A buffer that stays outside is an input and an output of the delegate, and Execu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import coremltools as ct
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.export.exported_program import ExportedProgram
 
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
@@ -24,10 +25,31 @@ def mutated_placeholders(program: ExportedProgram) -> dict[torch.fx.Node, tuple[
     return {nodes[name]: (buffer, written[buffer]) for name, buffer in signature.inputs_to_buffers.items() if buffer in written}
 
 
+def names_of_zeros(program: ExportedProgram) -> list[str]:
+    """The mutable buffers whose initial values are known to be zero."""
+    mutable = set(program.graph_signature.buffers_to_mutate.values())
+    return [
+        name
+        for name, value in program.named_buffers()
+        if name in mutable and not isinstance(value, FakeTensor) and not bool(torch.any(value != 0))
+    ]
+
+
+def keep_initial_values(program: ExportedProgram, *, but: Collection[str]) -> None:
+    """Has ExecuTorch write the initial values of mutable buffers into its program, which otherwise start from fresh memory.
+
+    Args:
+        but: Those that need none: they are states of Core ML, or start as zeros.
+    """
+    for placeholder, (name, _) in mutated_placeholders(program).items():
+        if name not in but:
+            placeholder.meta["et_init_buffer"] = True
+
+
 def why_not_a_state(
     placeholder: torch.fx.Node,
     written: torch.fx.Node,
-    tags: Mapping[torch.fx.Node, str],
+    tags: Mapping[torch.fx.Node, object],
     options: Options,
 ) -> str | None:
     """Why a buffer cannot become a state; None when it can.

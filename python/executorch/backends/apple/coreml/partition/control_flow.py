@@ -19,7 +19,8 @@ from executorch.backends.apple.coreml.compiler import control_flow
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.compiler.high_rank import MAXIMUM_RANK
 from executorch.backends.apple.coreml.compiler.mil_types import mil_dtype
-from executorch.backends.apple.coreml.partition.node_view import op_name, tensors
+from executorch.backends.apple.coreml.compiler.node_facts import op_name
+from executorch.backends.apple.coreml.partition.node_view import tensors
 from executorch.backends.apple.coreml.partition.support import NodeSupport, Rejection, SkipList
 from executorch.exir.graph_module import get_control_flow_submodules
 

@@ -54,10 +54,10 @@ def _decomposable() -> frozenset[torch._ops.OpOverload]:
 
 
 def _identity(program: ExportedProgram) -> str:
-    """The same for a method at every stage of its lowering: names and types of its inputs."""
+    """The same for a method at every stage of its lowering: the types of its inputs, whose names change."""
     inputs = set(program.graph_signature.user_inputs)
-    values = [(node.name, node.meta.get("val")) for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
-    return ", ".join(f"{name}: {v.dtype}{tuple(v.shape)}" if isinstance(v, torch.Tensor) else f"{name}: {v}" for name, v in values)
+    values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in inputs]
+    return ", ".join(f"{value.dtype}{tuple(value.shape)}" if isinstance(value, torch.Tensor) else str(value) for value in values)
 
 
 def _is_view(op: torch._ops.OpOverload) -> bool:
@@ -114,6 +114,8 @@ class CoreMLPartitioner(Partitioner):
         self._said: set[str] = set()
         # By the inputs of a program: why ExecuTorch takes which ops of it apart. exir asks about all programs of a lowering before it has one partitioned.
         self._decomposed: dict[str, dict[str, str]] = {}
+        # Of each method, the mutable buffers that start as zeros.
+        self._zeros: dict[str, list[str]] = {}
         self._to_come: set[str] = set()
         self._has_partitioned = False
         self.reports: list[PartitionReport] = []
@@ -146,6 +148,7 @@ class CoreMLPartitioner(Partitioner):
         if self.take_over_constant_data:
             tag_constant_data(exported_program)
         states, outside = self._tag_states(exported_program, tags) if self.take_over_mutable_buffer else ([], {})
+        buffers.keep_initial_values(exported_program, but=[*states, *self._zeros.get(_identity(exported_program), ())])
         self.reports.append(
             make_report(
                 partitions={f"tag{index}": list(calls) for index, calls in enumerate(partitions)},
@@ -182,6 +185,7 @@ class CoreMLPartitioner(Partitioner):
                 self._decomposed, self._to_come, self._has_partitioned = {}, set(), False
             self._decomposed.setdefault(_identity(ep), {}).update(decomposed)
             self._to_come.add(_identity(ep))
+            self._zeros[_identity(ep)] = buffers.names_of_zeros(ep)
         # ExecuTorch decomposes what is only inside a loop where it is given a function to ask about single calls, and else does not look there.
         ask = (lambda node: True) if control_flow.has_loop(ep.graph_module) else None
         return [target for target, always in taken.items() if always], ask
@@ -256,8 +260,7 @@ class CoreMLPartitioner(Partitioner):
                 )
             outside[name] = reason
             self._say(
-                f"The mutable buffer {name} stays outside Core ML because {reason}. ExecuTorch keeps it, and keeps its initial value only "
-                "when to_executorch() runs InitializedMutableBufferPass for it."
+                f"The mutable buffer {name} stays outside Core ML because {reason}. ExecuTorch keeps it, and copies what is written to it."
             )
         if kept:
             self._say(

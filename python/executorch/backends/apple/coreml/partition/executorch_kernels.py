@@ -22,9 +22,7 @@ _LISTS = ("portable/functions.yaml", "portable/custom_ops.yaml", "portable/et_co
 _ENTRY = re.compile(r"^- (?:op|func): ([\w:.]+)", re.MULTILINE)
 # Namespaces whose kernels ExecuTorch brings along itself. Whoever has other ops brings their kernels.
 _OWN = ("aten", "dim_order_ops", "quantized_decomposed")
-_EXECUTED = frozenset(
-    getattr(torch.ops.higher_order, name) for name in ("cond", "map_impl", "scan", "executorch_call_delegate")
-)
+_EXECUTED = frozenset(getattr(torch.ops.higher_order, name) for name in ("cond", "map_impl", "scan", "executorch_call_delegate"))
 
 
 @functools.cache

@@ -12,9 +12,10 @@ import coremltools as ct
 import torch
 
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.compiler.node_facts import op_name
 from executorch.backends.apple.coreml.partition import constraints
 from executorch.backends.apple.coreml.partition.executorch_kernels import why_not_executed
-from executorch.backends.apple.coreml.partition.node_view import NodeView, op_name, tensors
+from executorch.backends.apple.coreml.partition.node_view import NodeView, tensors
 from executorch.backends.apple.coreml.partition.support import Rejection
 
 _FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \S+\n\s*(?P<code>[^\n]*)')
@@ -214,9 +215,7 @@ def make_report(
         known: the nodes whose values are constants.
     """
     left = [
-        LeftNode(
-            node.name, r.op, r.code, r.reason, r.reference, module_path(node), source_line(node), why_not_executed(node) or ""
-        )
+        LeftNode(node.name, r.op, r.code, r.reason, r.reference, module_path(node), source_line(node), why_not_executed(node) or "")
         for of_graph in rejections
         for node in (next(iter(of_graph)).graph.nodes if of_graph else ())
         if (r := of_graph.get(node)) is not None
