@@ -182,14 +182,20 @@ void store(std::byte* data, int64_t i, int width, uint64_t bits) {
   }
 }
 
+// The first `period` bytes again and again in all `size` of them.
+void repeat(std::byte* data, uint64_t size, uint64_t period) {
+  for (uint64_t done = period; done < size; done *= 2)
+    std::memcpy(data + done, data, std::min(done, size - done));
+}
+
 // One element again and again in `size` bytes.
 void store_everywhere(std::byte* data, uint64_t size, int width, uint64_t bits) {
   // Eight elements end at a byte, whatever their width.
   std::byte period[64] = {};
   for (int64_t i = 0; i < 8; ++i) store(period, i, width, bits);
-  for (uint64_t at = 0; at < size; at += static_cast<uint64_t>(width)) {
-    std::memcpy(data + at, period, std::min<uint64_t>(static_cast<uint64_t>(width), size - at));
-  }
+  const auto period_bytes = static_cast<uint64_t>(width);
+  std::memcpy(data, period, std::min(period_bytes, size));
+  repeat(data, size, period_bytes);
 }
 
 // Whether the elements of a repeated field of T are the elements of `type` as they lie in memory.
@@ -275,7 +281,9 @@ Status fill_bytes(const std::string& values, const std::shared_ptr<const void>& 
   RETURN_IF_ERROR(count_splat(size, type, splat_bytes));
   std::byte* data;
   constant->data = allocate(size, &data);
-  for (uint64_t at = 0; at < size; at += width) std::memcpy(data + at, values.data(), width);
+  if (size == 0) return {};
+  std::memcpy(data, values.data(), width);
+  repeat(data, size, width);
   return {};
 }
 
