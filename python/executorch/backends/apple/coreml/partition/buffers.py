@@ -25,14 +25,12 @@ def mutated_placeholders(program: ExportedProgram) -> dict[torch.fx.Node, tuple[
     return {nodes[name]: (buffer, written[buffer]) for name, buffer in signature.inputs_to_buffers.items() if buffer in written}
 
 
-def names_of_zeros(program: ExportedProgram) -> list[str]:
-    """The mutable buffers whose initial values are known to be zero."""
+def by_initial_value(program: ExportedProgram) -> tuple[set[str], set[str]]:
+    """The mutable buffers that start as zeros, and those that do not, or of which it is not known."""
     mutable = set(program.graph_signature.buffers_to_mutate.values())
-    return [
-        name
-        for name, value in program.named_buffers()
-        if name in mutable and not isinstance(value, FakeTensor) and not bool(torch.any(value != 0))
-    ]
+    values = {name: value for name, value in program.named_buffers() if name in mutable}
+    zeros = {name for name, value in values.items() if not isinstance(value, FakeTensor) and not bool(torch.any(value != 0))}
+    return zeros, mutable - zeros
 
 
 def keep_initial_values(program: ExportedProgram, *, but: Collection[str]) -> None:

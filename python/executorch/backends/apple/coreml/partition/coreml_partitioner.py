@@ -114,8 +114,9 @@ class CoreMLPartitioner(Partitioner):
         self._said: set[str] = set()
         # By the inputs of a program: why ExecuTorch takes which ops of it apart. exir asks about all programs of a lowering before it has one partitioned.
         self._decomposed: dict[str, dict[str, str]] = {}
-        # Of each method, the mutable buffers that start as zeros.
-        self._zeros: dict[str, list[str]] = {}
+        # Names of mutable buffers that start as zeros, and of those that do not, in any method.
+        self._zeros: set[str] = set()
+        self._not_zeros: set[str] = set()
         self._to_come: set[str] = set()
         self._has_partitioned = False
         self.reports: list[PartitionReport] = []
@@ -148,7 +149,8 @@ class CoreMLPartitioner(Partitioner):
         if self.take_over_constant_data:
             tag_constant_data(exported_program)
         states, outside = self._tag_states(exported_program, tags) if self.take_over_mutable_buffer else ([], {})
-        buffers.keep_initial_values(exported_program, but=[*states, *self._zeros.get(_identity(exported_program), ())])
+        zeros = self._zeros - self._not_zeros if _identity(exported_program) in self._to_come else frozenset()
+        buffers.keep_initial_values(exported_program, but={*states, *zeros})
         self.reports.append(
             make_report(
                 partitions={f"tag{index}": list(calls) for index, calls in enumerate(partitions)},
@@ -185,7 +187,9 @@ class CoreMLPartitioner(Partitioner):
                 self._decomposed, self._to_come, self._has_partitioned = {}, set(), False
             self._decomposed.setdefault(_identity(ep), {}).update(decomposed)
             self._to_come.add(_identity(ep))
-            self._zeros[_identity(ep)] = buffers.names_of_zeros(ep)
+            zeros, others = buffers.by_initial_value(ep)
+            self._zeros |= zeros
+            self._not_zeros |= others
         # ExecuTorch decomposes what is only inside a loop where it is given a function to ask about single calls, and else does not look there.
         ask = (lambda node: True) if control_flow.has_loop(ep.graph_module) else None
         return [target for target, always in taken.items() if always], ask
