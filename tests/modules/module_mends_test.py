@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,8 +42,17 @@ def of(function: Callable[..., Any]) -> Callable[[], torch.nn.Module]:
     return lambda: Function(function)
 
 
+def instance_norm(is_tracked: bool) -> torch.nn.Module:
+    module = torch.nn.InstanceNorm2d(3, eps=1e-3, affine=True, track_running_stats=is_tracked)
+    if is_tracked:
+        module.running_mean.copy_(torch.tensor([0.5, -1.0, 2.0]))
+        module.running_var.copy_(torch.tensor([0.1, 1.0, 4.0]))
+    return module
+
+
 # Where float16 itself holds no square.
 FLOAT32 = ("ios15-float32", "ios18-float32")
+COSINE = torch.nn.CosineSimilarity(dim=-1)
 SMALL = torch.tensor([-20.0, -3.0, -0.4, -1e-3, -1e-6, 0.0, 1e-6, 1e-3, 0.3, 0.7, 4.0, 30.0])
 BELOW = SMALL.clamp(min=-0.99)
 ROWS = (
@@ -60,6 +70,22 @@ ROWS = (
     Row("log1p", of(torch.log1p), (BELOW,)),
     Row("expm1", of(torch.expm1), (SMALL.clamp(max=9.0),)),
     Row("log_sigmoid", of(torch.nn.functional.logsigmoid), (SMALL,)),
+    Row("log_softmax_far_below", of(lambda x: torch.log_softmax(x, -1)), (torch.tensor([-200.0, -30.0, -3.0, 0.0, 100.0]),)),
+    Row("log_softmax_of_masked", of(lambda x: torch.log_softmax(x, 0)), (torch.tensor([-math.inf, 0.0, 1.0]),)),
+    # The statistics were the input's.
+    Row("instance_norm_running", lambda: instance_norm(True), (normal(4, 3, 6, 6),)),
+    Row("instance_norm_running_unbatched", lambda: instance_norm(True), (normal(3, 6, 6),)),
+    Row("instance_norm_of_input", lambda: instance_norm(False), (normal(4, 3, 6, 6),)),
+    # Lengths below 0.016 were too long in float16.
+    Row("cosine_similarity_small", of(COSINE), (normal(3, 8) * 1e-3, normal(3, 8).flip(1) * 1e-3), ("whole", "inconclusive")),
+    Row("cosine_similarity", of(COSINE), (normal(3, 8), normal(3, 8).flip(1))),
+    Row(
+        "cosine_similarity_of_zeros",
+        of(COSINE),
+        (torch.stack([torch.zeros(4), normal(4)]), normal(2, 4)),
+        ("whole", "inconclusive"),
+    ),
+    Row("cosine_similarity_spread", of(torch.nn.functional.cosine_similarity), (normal(3, 4, 5), normal(4, 5))),
     # Accepted, and raised or did not load.
     Row("conv_transpose1d_unbatched", lambda: torch.nn.ConvTranspose1d(4, 5, 3), (normal(4, 3),)),
     Row("conv_transpose2d_unbatched", lambda: torch.nn.ConvTranspose2d(4, 5, 3), (normal(4, 3, 4),)),

@@ -38,7 +38,7 @@ class _Failed(Exception):
         inner = frames[-1] if frames else None
         self.at = f"{inner.filename.rpartition('site-packages/')[2][-80:]}:{inner.lineno}" if inner else ""
         self.is_sentence = (
-            bool(inner)
+            inner is not None
             and _OURS in inner.filename
             and type(error).__name__ != "ConversionError"
             and isinstance(error, (ValueError, NotImplementedError))
@@ -139,17 +139,17 @@ def _outcome(subject: Subject, exported: torch.export.ExportedProgram, configura
     wanted = subject.expected(precision)
     share = 0.0
     for mode, outputs in actual.items():
-        text, more = module_judge.difference(outputs, wanted, precision)
+        wrong, more = module_judge.difference(outputs, wanted, precision)
         share = max(share, more)
-        if text is None:
+        if wrong is None:
             continue
         if not taken:
-            return Outcome(case.name, configuration, "executorch", case.text, text, reasons)
+            return Outcome(case.name, configuration, "executorch", case.text, wrong, reasons)
         if reasons:
             alone, failure = _alone(exported, case.inputs)
             if alone is None or module_judge.difference(alone, wanted, precision)[0] is not None:
-                return Outcome(case.name, configuration, "executorch", case.text, f"{text}; alone: {failure or 'wrong'}", reasons)
-        return Outcome(case.name, configuration, "wrong", case.text, f"numeric_mode {mode}: {text}", reasons)
+                return Outcome(case.name, configuration, "executorch", case.text, f"{wrong}; alone: {failure or 'wrong'}", reasons)
+        return Outcome(case.name, configuration, "wrong", case.text, f"numeric_mode {mode}: {wrong}", reasons)
     if not taken:
         return Outcome(case.name, configuration, "outside", case.text, "", reasons)
     if module_judge.is_inconclusive(share, precision):

@@ -239,3 +239,64 @@ def float_function(context: Any, node: Any) -> None:
         getattr(ops, node.kind)(context, node)
         return
     context.add(getattr(mb, node.kind)(x=as_float(x), name=node.name))
+
+
+@correction(
+    "log_softmax", "_log_softmax", reason="coremltools takes the logarithm of the softmax, which is 0 far below the largest"
+)
+def log_softmax(context: Any, node: Any) -> None:
+    x, dim = arguments(context, node, "self", "dim")
+    x, axes = cast(x, result_type(node)), [int(constant(dim, 0)) % x.rank]
+    below = mb.sub(x=x, y=mb.reduce_max(x=x, axes=axes, keep_dims=True))
+    total = mb.reduce_sum(x=mb.exp(x=below), axes=axes, keep_dims=True)
+    context.add(mb.sub(x=below, y=mb.log(x=total, epsilon=number(0, x)), name=node.name))
+
+
+@correction("instance_norm", reason="coremltools normalizes by the statistics of the input, also where torch does by running ones")
+def instance_norm(context: Any, node: Any) -> None:
+    names = ("input", "weight", "bias", "running_mean", "running_var", "use_input_stats", "momentum", "eps")
+    x, weight, bias, mean, variance, of_input, _, epsilon = arguments(context, node, *names)
+    if constant(of_input, True):
+        ops.instance_norm(context, node)
+        return
+
+    def of_channels(var: Var) -> Var:
+        return mb.reshape(x=var, shape=[1, -1, *[1] * (x.rank - 2)])
+
+    deviation = mb.sqrt(x=mb.add(x=variance, y=number(constant(epsilon, 1e-5), variance)))
+    x = mb.real_div(x=mb.sub(x=x, y=of_channels(mean)), y=of_channels(deviation))
+    x = x if weight is None else mb.mul(x=x, y=of_channels(weight))
+    x = x if bias is None else mb.add(x=x, y=of_channels(bias))
+    context.add(mb.identity(x=x, name=node.name))
+
+
+# Vectors are scaled by their largest magnitude, but not by less than this: its inverse is finite in float16.
+_SMALLEST_SCALE = 2.0**-14
+
+
+@correction(
+    "cosine_similarity", reason="coremltools bounds the product of squares by the square of epsilon, which float16 rounds up"
+)
+def cosine_similarity(context: Any, node: Any) -> None:
+    x, y, dim, epsilon = arguments(context, node, "x1", "x2", "dim", "eps")
+    rank = node.meta["val"].dim() + 1
+    if x.shape != y.shape:
+        if any_symbolic(x.shape) or any_symbolic(y.shape):
+            raise NotImplementedError("vectors of different flexible extents are not spread over each other")
+        x, y = pymil_broadcast_tensors([x, y])
+    axes = [int(constant(dim, 1)) % rank]
+
+    def scaled(var: Var) -> tuple[Var, Var]:
+        """The vectors, none of whose squares leaves float16, and their lengths, epsilon at least."""
+        scale = mb.reduce_max(x=mb.abs(x=var), axes=axes, keep_dims=True)
+        scale = mb.maximum(x=scale, y=number(_SMALLEST_SCALE, var))
+        var = mb.real_div(x=var, y=scale)
+        length = mb.sqrt(x=mb.reduce_sum(x=mb.mul(x=var, y=var), axes=axes, keep_dims=True))
+        least = mb.real_div(
+            x=number(constant(epsilon, 1e-8) / _SMALLEST_SCALE, var), y=mb.mul(x=scale, y=number(1 / _SMALLEST_SCALE, var))
+        )
+        return var, mb.maximum(x=length, y=least)
+
+    (x, length_x), (y, length_y) = scaled(x), scaled(y)
+    product = mb.mul(x=mb.real_div(x=x, y=length_x), y=mb.real_div(x=y, y=length_y))
+    context.add(mb.reduce_sum(x=product, axes=axes, keep_dims=False, name=node.name))
