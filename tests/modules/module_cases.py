@@ -95,7 +95,7 @@ def _settled(args: Any) -> Any:
         if not isinstance(leaf, torch.Tensor):
             return leaf
         # ExecuTorch's inputs are contiguous.
-        return leaf.detach().clone(memory_format=torch.contiguous_format if leaf.layout == torch.strided else torch.preserve_format)
+        return leaf.detach().clone(memory_format=torch.contiguous_format) if leaf.layout == torch.strided else leaf.detach().clone()
 
     return pytree.tree_map(copy, args)
 

@@ -145,6 +145,10 @@ def _outcome(subject: Subject, exported: torch.export.ExportedProgram, configura
             continue
         if not taken:
             return Outcome(case.name, configuration, "executorch", case.text, wrong, reasons)
+        with torch.no_grad():
+            said = module_judge.results(exported.module()(*(i.clone() for i in case.inputs)))
+        if module_judge.difference(said, wanted, precision)[0] is not None:
+            return Outcome(case.name, configuration, "unexported", case.text, f"torch.export's own program: {wrong}", reasons)
         if reasons:
             alone, failure = _alone(exported, case.inputs)
             if alone is None or module_judge.difference(alone, wanted, precision)[0] is not None:
