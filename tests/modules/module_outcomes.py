@@ -149,10 +149,10 @@ def _outcome(subject: Subject, exported: torch.export.ExportedProgram, configura
             said = module_judge.results(exported.module()(*(i.clone() for i in case.inputs)))
         if module_judge.difference(said, wanted, precision)[0] is not None:
             return Outcome(case.name, configuration, "unexported", case.text, f"torch.export's own program: {wrong}", reasons)
-        if reasons:
-            alone, failure = _alone(exported, case.inputs)
-            if alone is None or module_judge.difference(alone, wanted, precision)[0] is not None:
-                return Outcome(case.name, configuration, "executorch", case.text, f"{wrong}; alone: {failure or 'wrong'}", reasons)
+        alone, failure = _alone(exported, case.inputs)
+        said_alone = None if alone is None else module_judge.difference(alone, wanted, precision)[0]
+        if said_alone == wrong or (reasons and (alone is None or said_alone is not None)):
+            return Outcome(case.name, configuration, "executorch", case.text, f"{wrong}; alone: {failure or 'wrong'}", reasons)
         return Outcome(case.name, configuration, "wrong", case.text, f"numeric_mode {mode}: {wrong}", reasons)
     if not taken:
         return Outcome(case.name, configuration, "outside", case.text, "", reasons)
