@@ -14,6 +14,7 @@
 #include "openvino/op/sqrt.hpp"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/op_registry.h"
+#include "runtime/engine/portable/translation_budget.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -132,6 +133,8 @@ OpResults translate_local_response_norm(OpContext& op) {
   const Output squares = multiply(x, x);
   const Output padded = make<ov::op::v1::Pad>(squares, i64(before), i64(after),
                                               scalar_like(squares, 0.0), ov::op::PadMode::CONSTANT);
+  // Two nodes and their constants for each: some kilobytes for one number of the program.
+  TranslationBudget::charge(static_cast<uint64_t>(size), 16 << 10);
   Output sum;
   for (int64_t offset = 0; offset < size; ++offset) {
     const Output part = slice(padded, 1, offset, offset + channels);

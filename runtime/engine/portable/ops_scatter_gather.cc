@@ -75,7 +75,7 @@ OpResults translate_gather_along_axis(OpContext& op) {
 Output nd_limits(OpContext& op, const Output& data, int64_t batch_dims) {
   const int64_t depth = extent(op.input("indices"), -1);
   op.require(depth >= 0, "the last extent of \"indices\" must be known");
-  op.require(batch_dims >= 0 && batch_dims + depth <= rank(data),
+  op.require(batch_dims >= 0 && batch_dims <= rank(data) - depth,
              "\"indices\" index more axes than there are");
   std::vector<int64_t> axes;
   for (int64_t i = 0; i < depth; ++i) axes.push_back(batch_dims + i);

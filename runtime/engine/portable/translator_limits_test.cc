@@ -269,6 +269,16 @@ TEST(TranslationBudget, CountsWhatOpenVinoComputesWhenItCompiles) {
   EXPECT_TRUE(filled(uint64_t{16} << 20).ok()) << filled(uint64_t{16} << 20).to_string();
 }
 
+// Each channel of the window is nodes of the graph.
+TEST(TranslationBudget, CountsNodesThatANumberStandsFor) {
+  const auto normalized = [](int64_t size) {
+    return translated("local_response_norm", {{"x", {x()}}, {"size", {integer(size)}}}, "CoreML6",
+                      tensor(ElementType::kFloat32, {1, 2, 4, 4}));
+  };
+  EXPECT_TRUE(normalized(5).ok()) << normalized(5).to_string();
+  EXPECT_EQ(normalized(1 << 16).code(), StatusCode::kResourceExhausted);
+}
+
 // --- Numbers out of range ---
 
 struct OutOfRange {
@@ -339,6 +349,12 @@ std::vector<OutOfRange> out_of_range() {
         {"output_shape", {integers({1, 2, 5, 5})}}},
        any,
        {1, 2, int64_t{1} << 50, 4}},
+      {"GatherWithBatchAxesOutOfRange",
+       "gather_nd",
+       {{"x", {x()}},
+        {"indices", {constant(ElementType::kInt32, {1, 2}, std::vector<int32_t>{0, 0})}},
+        {"batch_dims", {integer(kLargest)}}},
+       any},
       {"NearestNeighborOfAnEndlessAxis",
        "resize_nearest_neighbor",
        {{"x", {x()}},
