@@ -24,6 +24,8 @@ FLOAT32, FLOAT16 = ct.precision.FLOAT32, ct.precision.FLOAT16
 INF = float("inf")
 LARGE = np.array([70000, 3, 16777217, -100000], np.int32)
 REALS = np.array([1.0, -2.0, 3.0, 0.5], np.float32)
+WEIGHT = np.array([[1, 2], [3, 4], [5, 6], [7, 8]], np.float32)
+BIAS = np.array([10, 20], np.float32)
 TINY = np.concatenate([np.zeros(150, np.float32), np.full(50, 1e-13, np.float32)])
 
 
@@ -125,6 +127,20 @@ ROWS = (
     Row("sum times 1.25e-6", lambda x: mean_or_not(x, 1.25e-6), (np.ones(2_000_000, np.float32),), exact_passes.fuse_reduce_mean),
     Row("constants that differ by 2e-13", tiny_constants, (np.ones(200, np.float32),), exact_passes.const_deduplication),
     Row("prelu with -0.9995", lambda x: prelu(x, -0.9995), (np.linspace(-9, 9, 8, dtype=np.float32).reshape(1, 2, 2, 2),), exact_passes.fuse_prelu),
+    Row("a bias minus a product", lambda x: mb.sub(x=BIAS, y=mb.matmul(x=x, y=WEIGHT)), (REALS[None],), exact_passes.fuse_matmul_weight_bias),
+    Row("a bias of three dimensions", lambda x: mb.add(x=mb.matmul(x=x, y=WEIGHT), y=BIAS[None, None]), (REALS[None],), exact_passes.fuse_matmul_weight_bias),
+    Row(
+        "a linear and a bias of three dimensions",
+        lambda x: mb.add(x=mb.linear(x=x, weight=WEIGHT.T.copy()), y=BIAS[None, None]),
+        (REALS[None],),
+        exact_passes.fuse_linear_bias,
+    ),
+    Row(
+        "a number divided by a convolution",
+        lambda x: mb.relu(x=mb.real_div(x=np.float32(2), y=mb.conv(x=x, weight=np.full((2, 1, 1), 4, np.float32)))),
+        (REALS[None, None],),
+        exact_passes.fuse_conv_scale,
+    ),
     Row("leaky relu of integers", lambda x: mb.maximum(x=mb.mul(x=x, y=np.int32(0)), y=x), (LARGE,), exact_passes.fuse_leaky_relu),
     Row("split of which a half is read", stack_half, (REALS, 2 * REALS), exact_passes.fuse_stack_split),
     Row("a padding that is a result", two_paddings, (REALS[None],), exact_passes.merge_consecutive_paddings),
@@ -214,6 +230,8 @@ def test_the_pipeline_of_coremltools_does_not(row: Row, tmp_path: Path) -> None:
 FUSED = {
     "gelu_exact": (lambda x: gelu_exact(x, 2**0.5), (REALS,), "gelu"),
     "gelu_tanh": (lambda x: gelu_tanh(x, 0.044715), (REALS[None, None],), "gelu"),
+    "linear": (lambda x: mb.sub(x=mb.matmul(x=x, y=WEIGHT), y=BIAS), (REALS[None],), "linear"),
+    "conv": (lambda x: mb.real_div(x=mb.conv(x=x, weight=np.ones((2, 1, 1), np.float32)), y=3.0), (REALS[None, None],), "conv"),
     "reduce_mean": (lambda x: mean_or_not(x, 1 / 1000), (np.ones(1000, np.float32),), "reduce_mean"),
     "prelu": (lambda x: prelu(x, -1.0), (np.ones((1, 2, 2, 2), np.float32),), "prelu"),
     "division by 4": (lambda x: mb.real_div(x=x, y=4.0), (REALS,), "mul"),

@@ -15,7 +15,9 @@ from coremltools.converters.mil.mil import Block, ListVar, Operation, Program, V
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil.passes.defs import (
     optimize_activation,
+    optimize_conv,
     optimize_elementwise_binary,
+    optimize_linear,
     optimize_repeat_ops,
     optimize_state,
     optimize_tensor_operation,
@@ -140,6 +142,43 @@ class fuse_reduce_mean(reduce_mean):
         if count == 0 or not (_is(scaled.y, count) if scaled.op_type == "real_div" else _has(scaled, 1 / count)):
             return False
         return bool(reduce_mean._try_to_transform(reduce_sum_op, block))
+
+
+class fuse_matmul_weight_bias(optimize_linear.fuse_matmul_weight_bias):
+    """A product with a weight, plus or minus a bias, is a linear.
+
+    Given:  sub(bias, matmul(x, weight)), and add(matmul(x, weight), bias) with a bias of more dimensions than the product
+    Result: the same. coremltools subtracts the bias, and loses the dimensions.
+    """
+
+    def _try_to_transform(self, matmul_op: Operation, add_op: Operation, block: Block) -> bool:
+        if matmul_op.x.val is not None or _operand(add_op) is None or (add_op.op_type == "sub" and add_op.x.val is not None):
+            return False
+        return bool(super()._try_to_transform(matmul_op, add_op, block))
+
+
+class fuse_linear_bias(optimize_linear.fuse_linear_bias):
+    """A linear plus or minus a constant is a linear, where the constant leaves the type. coremltools loses the constant's dimensions."""
+
+    @staticmethod
+    def _try_to_transform(linear_op: Operation, add_or_sub_op: Operation, block: Block) -> bool:
+        if _operand(add_or_sub_op) is None:
+            return False
+        return bool(optimize_linear.fuse_linear_bias._try_to_transform(linear_op, add_or_sub_op, block))
+
+
+class fuse_conv_scale(optimize_conv.fuse_conv_scale):
+    """A convolution times or by a constant is a convolution.
+
+    Given:  real_div(2, conv(x))
+    Result: the same. coremltools takes it for a division by 2.
+    """
+
+    @staticmethod
+    def _try_to_transform(conv_op: Operation, scale_op: Operation) -> bool:
+        if _operand(scale_op) is None or (scale_op.op_type == "real_div" and scale_op.y.val is None):
+            return False
+        return bool(optimize_conv.fuse_conv_scale._try_to_transform(conv_op, scale_op))
 
 
 class fuse_gelu_exact(optimize_activation.fuse_gelu_exact):
@@ -304,10 +343,13 @@ PASSES = (
     canonicalize_inplace_pattern,
     const_deduplication,
     divide_to_multiply,
+    fuse_conv_scale,
     fuse_elementwise_to_batchnorm,
     fuse_gelu_exact,
     fuse_gelu_tanh_approximation,
     fuse_leaky_relu,
+    fuse_linear_bias,
+    fuse_matmul_weight_bias,
     fuse_prelu,
     fuse_reduce_mean,
     fuse_stack_split,
