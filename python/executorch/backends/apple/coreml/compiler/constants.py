@@ -5,9 +5,11 @@ A model casts them before it computes with them, which gives the same numbers fr
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 from torch.export.exported_program import ExportedProgram
-from torch.export.graph_signature import InputKind
+from torch.export.graph_signature import InputKind, InputSpec
 
 from executorch.exir.dialects.edge._ops import EdgeOpOverload
 
@@ -48,6 +50,27 @@ def widen(program: ExportedProgram) -> None:
             if isinstance(value, torch.Tensor) and value.dtype in _WIDER and users and not any(map(_is_quantization, users)):
                 values[spec.target] = widened(value, users[0])
     program._state_dict, program._constants = state, constants
+
+
+def separate(program: ExportedProgram) -> None:
+    """Gives every placeholder of a constant buffer a constant of its own.
+
+    Where a buffer is read in a partition and elsewhere, ExecuTorch makes a placeholder for each reader, all with the name of the one buffer,
+    and coremltools looks a buffer up once.
+    """
+    signature = program.graph_signature
+    mutated = set(signature.buffers_to_mutate.values())
+    readers = Counter(spec.target for spec in signature.input_specs if spec.kind == InputKind.BUFFER)
+    values = dict(program.constants)
+    specs = []
+    for spec in signature.input_specs:
+        if spec.kind == InputKind.BUFFER and spec.target not in mutated and readers[spec.target] > 1:
+            value = program.state_dict.get(spec.target, program.constants.get(spec.target))
+            spec = InputSpec(InputKind.CONSTANT_TENSOR, spec.arg, spec.arg.name)
+            values[spec.target] = value
+        specs.append(spec)
+    signature.input_specs = specs
+    program._constants = values
 
 
 def beyond_int32(value: torch.Tensor) -> int | None:

@@ -18,7 +18,13 @@ from coremltools.proto import Model_pb2
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
-from executorch.backends.apple.coreml.compiler import border_check, constants, coremltools_driver, node_conversion, weight_compression
+from executorch.backends.apple.coreml.compiler import (
+    border_check,
+    constants,
+    coremltools_driver,
+    node_conversion,
+    weight_compression,
+)
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
 from executorch.backends.apple.coreml.compiler.islands import Float32Islands
 from executorch.backends.apple.coreml.compiler.outputs import make_outputs_distinct
@@ -113,6 +119,7 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
         ValueError: the options do not go together, coremltools rejects the program, or makes a model of other inputs and outputs.
         NotImplementedError: coremltools has no conversion for an op.
     """
+    constants.separate(program)
     rewrite(program.graph)
     inputs = None
     if options.enumerated_shapes is not None:

@@ -115,9 +115,11 @@ def pad(context: Any, node: Any) -> None:
     mode = constant(given.get("mode"), "constant")
     if mode != "constant" or not isinstance(pads, Var) or pads.val is None:
         raise NotImplementedError(f"integers are padded by constant amounts and with a constant, not with mode {mode!r}")
+    # As it is written: coremltools makes a float32 of a number, which integers beyond 2**24 do not survive.
+    value = node.inputs[len(names) - 1] if len(node.inputs) == len(names) else constant(given.get("value"), 0)
     dtype = result_type(node)
     x = cast(x, "int32")
-    padded = _pad_integers(x, [int(extent) for extent in pads.val], np.int32(constant(given.get("value"), 0)))
+    padded = _pad_integers(x, [int(extent) for extent in pads.val], np.int32(value or 0))
     context.add(mb.identity(x=padded, name=node.name) if dtype == "int32" else mb.cast(x=padded, dtype=dtype, name=node.name))
 
 

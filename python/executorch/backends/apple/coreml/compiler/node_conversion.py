@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_OPS_REGISTRY
 from coremltools.converters.mil.frontend.torch.utils import sanitize_op_kind
+from coremltools.converters.mil.mil import Builder as mb
+from coremltools.converters.mil.mil import Var
 
 from executorch.backends.apple.coreml.compiler import corrections, mil_types
 from executorch.backends.apple.coreml.compiler.node_facts import model_line, op_name
@@ -74,6 +76,10 @@ def _convert(context: Any, node: Any) -> None:
     converter(context, node)
     if _TORCH_OPS_REGISTRY.is_inplace_op(kind):
         context.process_inplace_op(node)
+    result = context[node.name]
+    if isinstance(result, Var) and result.op is None:
+        # An input as it is. Were it an output of the partition too, both would have one name.
+        context.add(mb.identity(x=result, name=node.name), torch_name=node.name, override=True)
     wrong = next(mil_types.mismatches(context[node.name], node.meta.get("val")), None)
     if wrong is not None:
         line = model_line(node)

@@ -22,6 +22,7 @@ from executorch.backends.apple.coreml.partition.grouping import Group
 from executorch.backends.apple.coreml.partition.node_view import computes_no_tensor
 from executorch.backends.apple.coreml.partition.quantization_target import check_quantization_target
 from executorch.backends.apple.coreml.partition.report import PartitionReport, make_report
+from executorch.backends.apple.coreml.partition.shared_constants import tag_constants
 from executorch.backends.apple.coreml.partition.support import (
     NodeSupport,
     SkipList,
@@ -30,7 +31,6 @@ from executorch.backends.apple.coreml.partition.support import (
 )
 from executorch.exir.backend.compile_spec_schema import CompileSpec
 from executorch.exir.backend.partitioner import DelegationSpec, Partitioner, PartitionResult
-from executorch.exir.backend.utils import tag_constant_data
 
 logger = logging.getLogger(__name__)
 logger.setLevel(get_coreml_log_level(default_level=logging.INFO))
@@ -147,7 +147,7 @@ class CoreMLPartitioner(Partitioner):
         for node, tag in tags.items():
             node.meta["delegation_tag"] = tag
         if self.take_over_constant_data:
-            tag_constant_data(exported_program)
+            tag_constants(exported_program)
         states, outside = self._tag_states(exported_program, tags) if self.take_over_mutable_buffer else ([], {})
         zeros = self._zeros - self._not_zeros if _identity(exported_program) in self._to_come else frozenset()
         buffers.keep_initial_values(exported_program, but={*states, *zeros})

@@ -118,9 +118,15 @@ def _mixes_dtypes(node: torch.fx.Node) -> bool:
         schema = getattr(packet, target._overloadname or "default")._schema
     except (AttributeError, RuntimeError):
         return False
-    view = NodeView(node, Options.parse([]), frozenset())
-    given = {name: tensor.dtype for name in view.arguments if (tensor := view.tensor(name)) is not None}
-    given |= {f"__ret_{index}": tensor.dtype for index, tensor in enumerate(tensors(node.meta.get("val")))}
+    given: dict[str, torch.dtype] = {}
+    for position, argument in enumerate(target._schema.arguments):
+        value = node.args[position] if position < len(node.args) else node.kwargs.get(argument.name)
+        first = next((n for n in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(n, torch.fx.Node)), None)
+        tensor = next(tensors(first.meta.get("val")), None) if first is not None else None
+        if tensor is not None:
+            given[argument.name] = tensor.dtype
+    results = zip(target._schema.returns, tensors(node.meta.get("val")), strict=False)
+    given |= {returned.name or f"__ret_{index}": tensor.dtype for index, (returned, tensor) in enumerate(results)}
     constraint = getattr(schema, "dtype_constraint", None)
     return constraint is not None and not constraint.validate(given)
 
