@@ -67,17 +67,21 @@ def run(options: argparse.Namespace) -> None:
     seeds = [seed for seed in range(options.first, options.first + options.count) if seed not in known]
     ends = time.monotonic() + options.minutes * 60 if options.minutes else None
     version = options.commit or commit()
+    # One program of each kind is shrunk; wrong numbers say what kind they are only when they are.
+    shrunk = {answer["kind"] for answer in known.values() if "shrunk" in answer}
     with path.open("a") as file:
         for answer in judge_all(
             ({"seed": seed} for seed in seeds), options.workers, lambda: ends is not None and time.monotonic() > ends, timeout_s=options.timeout
         ):
-            if answer["outcome"] in FINDINGS and options.shrink and "program" in answer:
+            is_new = answer["outcome"] == "wrong" or answer.get("kind") not in shrunk
+            if answer["outcome"] in FINDINGS and options.shrink and "program" in answer and is_new:
                 from shrinking import Shrinker, kind_of
 
                 shrinker = Shrinker(answer, seconds=options.shrink)
                 smallest = shrinker.shrink()
                 answer["shrunk"], answer["shrunk_kind"] = smallest.to_json(), kind_of(smallest, shrinker.answer)
                 answer["shrunk_detail"] = shrinker.answer.get("detail", "")
+                shrunk.add(answer["kind"])
             answer["commit"] = version
             file.write(json.dumps(answer) + "\n")
             file.flush()

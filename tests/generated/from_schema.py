@@ -23,7 +23,7 @@ _LEFT_OUT = (
     "matrix_power det logdet slogdet view.dtype _unsafe _saturate _lazy _reshape_alias _conj _neg_view _fill_mem _spsolve sym_size vdot "
     "from_file _print unflatten.Dimname .Dimname .names grid_sampler_2d_cpu slow_conv thnn _slow rrelu erfinv igamma mvlgamma polygamma "
     "digamma lgamma zeta hypot_ nextafter frexp ldexp_ copysign_ dist. fbgemm dense_tensors choose_qparams nuclear chalf gradient special_psi "
-    "gamma i0 smm kthvalue mode. nll_loss margin_loss quantile renorm fractional unpool ndtr log_softmax_backward resolve_ unsafe_".split()
+    "native_batch_norm batch_norm.default gamma i0 smm kthvalue mode. nll_loss margin_loss quantile renorm fractional unpool ndtr log_softmax_backward resolve_ unsafe_".split()
 )
 _CORE_WEIGHT = 6
 

@@ -20,7 +20,12 @@ def some(draw: Draw, dtypes: tuple[torch.dtype, ...], least_rank: int = 0) -> st
             return draw.pick(lambda t: t.dtype in dtypes and t.dim() >= least_rank)
     except Unfit:
         pass
-    return draw.leaf(draw.rng.choice(dtypes), draw.new_shape(tuple(r for r in (0, 1, 2, 2, 3, 4) if r >= least_rank)) if not draw.example else None)
+    # Of a shape that the draw chooses where extents are dynamic.
+    shape = None if draw.example else draw.new_shape(tuple(rank for rank in (0, 1, 2, 2, 3, 4) if rank >= least_rank))
+    made = draw.leaf(draw.rng.choice(dtypes), shape)
+    if draw.value(made).dim() < least_rank:
+        raise Unfit
+    return made
 
 
 def size(draw: Draw, name: str, dim: int) -> Any:
@@ -80,6 +85,11 @@ def masked_fill(draw: Draw) -> None:
 
 def casts(draw: Draw) -> None:
     name = some(draw, (torch.float32, torch.int64, torch.int32, torch.bool, torch.float16))
+    if draw.rng.random() < 0.2:
+        for dtype in (draw.rng.choice(INTEGERS), torch.bool, any_dtype(draw)):
+            name = draw.emit(".to", name, dtype)
+        draw.emit(draw.rng.choice("*+-"), name, draw.number(draw.dtype(name)))
+        return
     for _ in range(draw.rng.choice((1, 2, 2, 3))):
         name = draw.emit(".to", name, any_dtype(draw))
     if draw.rng.random() < 0.6:
@@ -265,7 +275,11 @@ def reductions(draw: Draw) -> None:
 def counted(draw: Draw) -> None:
     """How many there are, and what stands there: the pooling of the last token."""
     rng = draw.rng
-    name = some(draw, (torch.int64, torch.int32), 1)
+    if rng.random() < 0.3:
+        # More than float16 counts to.
+        name = draw.leaf(rng.choice(INTEGERS), [rng.choice((1, 2)), rng.choice((2100, 4100, 6000))], kind="input")
+    else:
+        name = some(draw, INTEGERS, 1)
     condition = draw.emit("!=", name, rng.choice((0, 1)))
     total = draw.emit(".sum", condition, -1) if rng.random() < 0.7 else draw.emit("torch.count_nonzero", condition, -1)
     last = draw.emit("-", total, 1)

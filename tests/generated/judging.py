@@ -104,7 +104,7 @@ def expect(program: Program, extents: dict[str, int], dtype: torch.dtype) -> Exp
             limit = FACTOR * spread + 8 * epsilon * torch.where(finite, value.abs(), 0.0) + 2 * epsilon + 16 * tiny
             if value.numel():
                 limit = limit + spread.max() + (2 * epsilon * largest if dtype is torch.float16 else 0.0)
-                worst = max(worst, float(limit.max()) / max(largest, 1e-3))
+                worst = max(worst, (FACTOR + 1) * float(spread.max()) / max(largest, 1e-3))
             allowed[-1].append(limit)
     return Expected(written, exact, allowed, worst, unstable)
 

@@ -66,6 +66,9 @@ class Shrinker:
 
     def _fewer_results(self) -> Iterator[Program]:
         names = list(dict.fromkeys(self.program.results))
+        if len(names) > 3:
+            yield self._with(results=names[: len(names) // 2])
+            yield self._with(results=names[len(names) // 2 :])
         if len(self.program.results) > 1:
             for name in names:
                 yield self._with(results=[name])

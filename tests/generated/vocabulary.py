@@ -19,7 +19,7 @@ ALL_IN = 20
 
 # How often a family is drawn.
 _WEIGHTS = {
-    "schema": 16,
+    "schema": 40,
     "samples": 16,
     "masks": 8,
     "casts": 5,
@@ -40,7 +40,7 @@ _WEIGHTS = {
     "recurrent": 2,
     "products": 4,
     "einsum": 2,
-    "waves": 0.4,
+    "waves": 0.6,
     "control flow": 1.2,
 }
 _FAMILIES = {

@@ -19,21 +19,31 @@ def _answer(request: dict[str, Any], tell: Any) -> dict[str, Any]:
     from judging import Verdict, configurations_of, judge
     from program import Program
 
-    started = time.monotonic()
+    spent: dict[str, float] = {}
+    last = ["", time.process_time()]
+
+    def timed(phase: str) -> None:
+        now = time.process_time()
+        spent[last[0]] = round(spent.get(last[0], 0.0) + now - last[1], 2)
+        last[0], last[1] = phase.split(" ")[0], now
+        tell(phase)
+
     if "program" in request:
         program = Program.from_json(request["program"])
         return {**dataclasses.asdict(judge(program, configurations_of(request["configurations"]), tell)), "seed": program.seed}
     seed = request["seed"]
     verdict = Verdict("not exported")
     for attempt in range(request.get("attempts", 4)):
-        tell("draw")
+        timed("draw")
         program = vocabulary.draw_program(seed, attempt=attempt)
-        tell("program " + program.to_json())
-        verdict = judge(program, vocabulary.configurations(seed), tell)
+        timed("program " + program.to_json())
+        verdict = judge(program, vocabulary.configurations(seed), timed)
         if verdict.outcome not in ("not exported", "executorch"):
             break
     answer = {**dataclasses.asdict(verdict), "seed": seed, "calls": len(program.calls), "attempt": attempt}
-    answer["seconds"] = round(time.monotonic() - started, 2)
+    timed("end")
+    # Of the processor's time, by phase.
+    answer["seconds"] = {phase: seconds for phase, seconds in spent.items() if seconds >= 0.01 and phase}
     if verdict.is_finding:
         answer["program"] = program.to_json()
     return answer
