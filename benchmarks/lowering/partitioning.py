@@ -2,13 +2,14 @@
 
     tools/bazel run -c opt //benchmarks/lowering:partitioning -- [--nodes 100 1000 10000] [--programs chain alternating]
 
-Each program is an edge program of about so many calls: `CoreMLPartitioner.partition` is timed on it, conversion is not.
+Each program is an edge program of about so many calls: `CoreMLPartitioner.partition` is timed on it, export and conversion are not. A few calls are
+exported, and repeated in the graph, since torch.export takes minutes for 10,000.
 
     chain         elementwise calls in a row: one partition
     alternating   every tenth call has no conversion: many partitions
     derived       behind a call that has no conversion, and whose result has an extent that is an expression of symbols
-    halves        the same with float16 below iOS 16, where no cut can be made: every call stays outside
-    wide          100 chains side by side, each of which is cut once
+    halves        float16 below iOS 16, where no cut can be made: every call behind one outside stays outside
+    side_by_side  branches of one value with a call outside in each, which are summed up
 """
 
 from __future__ import annotations
@@ -22,56 +23,64 @@ import torch
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.exir import EdgeCompileConfig, to_edge
 from torch.export import Dim
+from torch.export.exported_program import ExportedProgram
 
-FUNCTIONS = (torch.sin, torch.tanh, torch.abs, torch.cos)
-
-
-def _row(x: torch.Tensor, nodes: int) -> torch.Tensor:
-    for index in range(nodes):
-        x = FUNCTIONS[index % len(FUNCTIONS)](x)
-    return x
+Function = Callable[[torch.Tensor], torch.Tensor]
+Repeated = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def _alternating(x: torch.Tensor, nodes: int) -> torch.Tensor:
-    for index in range(nodes):
-        x = torch.asinh(x) if index % 10 == 9 else FUNCTIONS[index % len(FUNCTIONS)](x)
-    return x
+def _five(x: torch.Tensor) -> torch.Tensor:
+    return torch.cos(torch.abs(torch.tanh(torch.sin(torch.cos(x)))))
 
 
-def _wide(x: torch.Tensor, nodes: int) -> torch.Tensor:
-    length = max(1, nodes // 200)
-    return torch.stack([_row(torch.asinh(_row(x + index, length)), length) for index in range(100)])
-
-
-PROGRAMS: dict[str, tuple[Callable[[torch.Tensor, int], torch.Tensor], torch.dtype, bool]] = {
-    "chain": (_row, torch.float32, False),
-    "alternating": (_alternating, torch.float32, False),
-    "derived": (lambda x, nodes: _row(torch.asinh(torch.cat([x, x])), nodes), torch.float32, True),
-    "halves": (lambda x, nodes: _row(torch.asinh(x), nodes), torch.float16, False),
-    "wide": (_wide, torch.float32, False),
+# What is done first, what is repeated with the first value and the last, dtype, whether the first extent is dynamic.
+PROGRAMS: dict[str, tuple[Function, Repeated, torch.dtype, bool]] = {
+    "chain": (torch.sin, lambda first, last: _five(last), torch.float32, False),
+    "alternating": (torch.sin, lambda first, last: _five(torch.asinh(torch.sin(torch.tanh(last)))), torch.float32, False),
+    "derived": (lambda x: torch.asinh(torch.cat([x, x])), lambda first, last: _five(last), torch.float32, True),
+    "halves": (torch.asinh, lambda first, last: _five(last), torch.float16, False),
+    "side_by_side": (torch.sin, lambda first, last: last + torch.tanh(torch.asinh(torch.cos(first))), torch.float32, False),
 }
 
 
 class _Program(torch.nn.Module):
-    def __init__(self, function: Callable[[torch.Tensor, int], torch.Tensor], nodes: int) -> None:
+    def __init__(self, first: Function, repeated: Repeated) -> None:
         super().__init__()
-        self.function, self.nodes = function, nodes
+        self.first, self.repeated = first, repeated
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(x, self.nodes)
+        first = self.first(x)
+        return self.repeated(first, torch.neg(first))
 
 
-def measure(name: str, nodes: int) -> str:
-    function, dtype, dynamic = PROGRAMS[name]
+def program_of(name: str, calls: int) -> ExportedProgram:
+    first, repeated, dtype, dynamic = PROGRAMS[name]
     shapes = ({0: Dim("n", max=16)},) if dynamic else None
-    program = torch.export.export(_Program(function, nodes), (torch.ones(4, 3, dtype=dtype),), dynamic_shapes=shapes)
-    edge = to_edge(program, compile_config=EdgeCompileConfig(_check_ir_validity=False)).exported_program()
+    exported = torch.export.export(_Program(first, repeated), (torch.ones(4, 3, dtype=dtype),), dynamic_shapes=shapes)
+    program = to_edge(exported, compile_config=EdgeCompileConfig(_check_ir_validity=False)).exported_program()
+    graph = program.graph
+    nodes = list(graph.nodes)
+    start = next(index for index, node in enumerate(nodes) if "neg" in str(node.target))
+    period, output = nodes[start + 1 : -1], nodes[-1]
+    last = period[-1]
+    with graph.inserting_before(output):
+        for _ in range(calls // len(period) - 1):
+            copies = {nodes[start]: last}
+            for node in period:
+                copies[node] = graph.node_copy(node, lambda source, copies=copies: copies.get(source, source))
+            last = copies[period[-1]]
+    output.args = ((last,),)
+    return program
+
+
+def measure(name: str, calls: int) -> str:
+    program = program_of(name, calls)
     partitioner = CoreMLPartitioner()
     start = time.monotonic()
-    partitioner.partition(edge)
+    partitioner.partition(program)
     seconds = time.monotonic() - start
     report = partitioner.report
-    return f"{name:<12}{nodes:>8}{seconds:>10.2f}{len(report.partitions):>12}{report.delegated_nodes:>11}{len(report.left):>9}"
+    return f"{name:<14}{calls:>8}{seconds:>10.2f}{len(report.partitions):>12}{report.delegated_nodes:>11}{len(report.left):>9}"
 
 
 def main() -> None:
@@ -80,10 +89,10 @@ def main() -> None:
     parser.add_argument("--programs", nargs="+", default=list(PROGRAMS), choices=PROGRAMS)
     options = parser.parse_args()
     logging.disable(logging.ERROR)
-    print(f"{'program':<12}{'nodes':>8}{'seconds':>10}{'partitions':>12}{'delegated':>11}{'outside':>9}")
+    print(f"{'program':<14}{'calls':>8}{'seconds':>10}{'partitions':>12}{'delegated':>11}{'outside':>9}")
     for name in options.programs:
-        for nodes in options.nodes:
-            print(measure(name, nodes), flush=True)
+        for calls in options.nodes:
+            print(measure(name, calls), flush=True)
 
 
 if __name__ == "__main__":

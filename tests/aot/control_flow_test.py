@@ -15,6 +15,7 @@ from executorch.runtime import Runtime
 from running import difference, execute, flat, module_of
 from torch._higher_order_ops import associative_scan, scan, while_loop
 from torch._higher_order_ops import map as map_rows
+from torch.export import Dim
 
 X = torch.tensor([[0.3, -1.2, 2.5], [0.7, 1.9, -0.4]])
 YES, NO = torch.tensor([True]), torch.tensor([False])
@@ -167,6 +168,58 @@ def test_the_older_workflow_takes_control_flow():
     edge, report = lowered(halves, CHOICES[0], old_workflow=True, compute_precision=ct.precision.FLOAT32)
     assert report.left == ()
     check(edge, halves, CHOICES[0])
+
+
+def test_branches_of_dynamic_extents():
+    def function(x, p):
+        return torch.cond(p.any(), lambda x: torch.sin(x) * 2, lambda x: torch.cat([x, x])[: x.shape[0]] + 1, (x,))
+
+    program = torch.export.export(module_of(function, 2), CHOICES[0], dynamic_shapes=({0: Dim("n", max=8)}, None))
+    specs = CoreMLBackend.generate_compile_specs(compute_precision=ct.precision.FLOAT32)
+    edge = to_edge_transform_and_lower(program, partitioner=[CoreMLPartitioner(compile_specs=specs)])
+    call(edge)
+    loaded = Runtime.get().load_program(bytes(edge.to_executorch().buffer))
+    method = loaded.load_method("forward")
+    for rows in (1, 5):
+        for choice in (YES, NO):
+            x = torch.randn(rows, 3)
+            assert difference(method.execute([x, choice])[0], function(x, choice)) is None
+
+
+def test_a_choice_by_an_extent_stays_outside():
+    def function(x):
+        return torch.cond(x.shape[0] > 4, lambda x: torch.sin(x) * 2, lambda x: x * 3, (x,))
+
+    program = torch.export.export(module_of(function, 1), (X,), dynamic_shapes=({0: Dim("n", max=8)},))
+    specs = CoreMLBackend.generate_compile_specs(compute_precision=ct.precision.FLOAT32)
+    partitioner = CoreMLPartitioner(compile_specs=specs)
+    edge = to_edge_transform_and_lower(program, partitioner=[partitioner])
+    assert "a tensor of one bool" in next(node.reason for node in partitioner.report.left if node.op == "cond")
+    loaded = Runtime.get().load_program(bytes(edge.to_executorch().buffer))
+    method = loaded.load_method("forward")
+    for rows in (2, 5):
+        x = torch.randn(rows, 3)
+        assert difference(method.execute([x])[0], function(x)) is None
+
+
+def test_methods_that_share_weights_have_control_flow():
+    class Shared(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(3, 3)
+
+        def forward(self, x, p):
+            return torch.cond(p.any(), lambda x: self.linear(x), lambda x: self.linear(x) * 2, (x,))
+
+    module, inputs = Shared(), {"one": X, "two": torch.randn(5, 3)}
+    specs = CoreMLBackend.generate_compile_specs(minimum_deployment_target=ct.target.iOS18, compute_precision=ct.precision.FLOAT32)
+    programs = {method: export(module, (x, YES)) for method, x in inputs.items()}
+    edge = to_edge_transform_and_lower(programs, partitioner=[CoreMLPartitioner(compile_specs=specs)])
+    loaded = Runtime.get().load_program(bytes(edge.to_executorch().buffer))
+    for name, x in inputs.items():
+        method = loaded.load_method(name)
+        for choice in (YES, NO):
+            assert difference(method.execute([x, choice])[0], module(x, choice).detach()) is None
 
 
 def test_lower_full_graph_says_what_is_inside():
