@@ -51,7 +51,8 @@ namespace ov {
     return answer(original, {__VA_ARGS__});                       \
   }
 
-COREML_DELEGATE_ANSWER(with_cpu_x86_sse42, CpuFeature::kSse42)
+// OpenVINO's lowest level, for which it makes oneDNN's SSE41 kernels.
+COREML_DELEGATE_ANSWER(with_cpu_x86_sse42, CpuFeature::kSse41)
 COREML_DELEGATE_ANSWER(with_cpu_x86_avx, CpuFeature::kAvx)
 COREML_DELEGATE_ANSWER(with_cpu_x86_avx2, CpuFeature::kAvx2)
 COREML_DELEGATE_ANSWER(with_cpu_x86_avx2_vnni, CpuFeature::kAvxVnni)

@@ -55,7 +55,7 @@ std::shared_ptr<ov::op::v0::Parameter> image() {
 TEST(OpenvinoCpu, AnswersAsTheLimitSays) {
   ASSERT_EQ(kLimited, 0);
   ASSERT_TRUE(cpu_limit_from_environment().has_value());
-  EXPECT_EQ(ov::with_cpu_x86_sse42(), cpu_features().has(CpuFeature::kSse42));
+  EXPECT_EQ(ov::with_cpu_x86_sse42(), cpu_features().has(CpuFeature::kSse41));
   EXPECT_EQ(ov::with_cpu_x86_avx2(), cpu_features().has(CpuFeature::kAvx2));
   EXPECT_EQ(ov::with_cpu_x86_avx512_core(), cpu_features().has(kAvx512Core));
   EXPECT_EQ(ov::with_cpu_x86_avx512_core_amx_int8(), cpu_features().has(CpuFeature::kAmxInt8));
