@@ -31,7 +31,9 @@ namespace coreml_delegate::engine::portable {
 namespace {
 
 // Before anything asks: the variable is read once. Nothing where the whole run has a limit already.
-const int kLimited = setenv("ONEDNN_MAX_CPU_ISA", "AVX2", /*overwrite=*/0);
+const int kLimited = cpu_limit_from_environment().has_value()
+                         ? 0
+                         : setenv("ONEDNN_MAX_CPU_ISA", "AVX2", /*overwrite=*/1);
 
 std::vector<float> run(const std::shared_ptr<ov::Node>& node,
                        const std::shared_ptr<ov::op::v0::Parameter>& x) {
