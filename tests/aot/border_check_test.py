@@ -59,8 +59,14 @@ class Other(torch.nn.Module):
 
 
 WRONG = {
-    "a real that should be an integer": (lambda x, i, b: ((x + 1).int(), i * 2, ~b, (x > 0).sum(), x.half()), "where PyTorch has int32[2, 3]"),
-    "an integer that should be a real": (lambda x, i, b: (x + 1, i * 2.0, ~b, (x > 0).sum(), x.half()), "is int32[2, 3], where PyTorch has float32[2, 3]"),
+    "a real that should be an integer": (
+        lambda x, i, b: ((x + 1).int(), i * 2, ~b, (x > 0).sum(), x.half()),
+        "where PyTorch has int32[2, 3]",
+    ),
+    "an integer that should be a real": (
+        lambda x, i, b: (x + 1, i * 2.0, ~b, (x > 0).sum(), x.half()),
+        "is int32[2, 3], where PyTorch has float32[2, 3]",
+    ),
     "another rank": (lambda x, i, b: (x + 1, i * 2, ~b, (x > 0).sum(0), x.half()), "is int32[], where PyTorch has int64[3]"),
     "another extent": (lambda x, i, b: (x + 1, i[:1] * 2, ~b, (x > 0).sum(), x.half()), "where PyTorch has int64[1, 3]"),
     "another order": (lambda x, i, b: (i * 2, x + 1, ~b, (x > 0).sum(), x.half()), "output 0 "),

@@ -621,10 +621,12 @@ def test_the_lean_float16_check_answers_as_coremltools_does(value: float, other:
 @pytest.mark.parametrize(
     "value", [np.arange(120, dtype=np.float16).reshape(12, 10), np.arange(120, dtype=np.float16).reshape(12, 10).T]
 )
-def test_the_lean_writer_writes_what_coremltools_writes(value: np.ndarray, tmp_path: Path) -> None:
+def test_the_lean_writer_writes_what_coremltools_writes(value: np.ndarray, tmp_path: pathlib.Path) -> None:
     """It replaces one that makes two copies of each weight."""
 
-    @mb.program(input_specs=[mb.TensorSpec(shape=value.shape, dtype=ct.converters.mil.mil.types.fp16)], opset_version=ct.target.iOS16)
+    @mb.program(
+        input_specs=[mb.TensorSpec(shape=value.shape, dtype=ct.converters.mil.mil.types.fp16)], opset_version=ct.target.iOS16
+    )
     def program(x):
         return mb.add(x=x, y=value)
 

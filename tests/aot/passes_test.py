@@ -108,8 +108,16 @@ def masked(x):
 
 ROWS = (
     Row("int to bool to int", casts("int32", "bool", "int32"), (REALS,), cast_passes.cast_optimization),
-    Row("gather of large integers", lambda x: mb.gather(x=x, indices=[2, 0], axis=0), (LARGE,), cast_passes.add_int16_cast, FLOAT16),
-    Row("gather by computed indices", lambda x, i: mb.gather(x=x, indices=i, axis=0), (LARGE, np.int32([2, 0])), cast_passes.add_int16_cast, FLOAT16),
+    Row(
+        "gather of large integers", lambda x: mb.gather(x=x, indices=[2, 0], axis=0), (LARGE,), cast_passes.add_int16_cast, FLOAT16
+    ),
+    Row(
+        "gather by computed indices",
+        lambda x, i: mb.gather(x=x, indices=i, axis=0),
+        (LARGE, np.int32([2, 0])),
+        cast_passes.add_int16_cast,
+        FLOAT16,
+    ),
     Row(
         "gather_along_axis of large integers",
         lambda x: mb.gather_along_axis(x=x, indices=[2, 0, 1, 1], axis=0),
@@ -117,18 +125,45 @@ ROWS = (
         cast_passes.add_int16_cast,
         FLOAT16,
     ),
-    Row("gather_nd of large integers", lambda x: mb.gather_nd(x=x, indices=[[2], [0]]), (LARGE,), cast_passes.add_int16_cast, FLOAT16),
+    Row(
+        "gather_nd of large integers",
+        lambda x: mb.gather_nd(x=x, indices=[[2], [0]]),
+        (LARGE,),
+        cast_passes.add_int16_cast,
+        FLOAT16,
+    ),
     Row("squeeze of large integers", lambda x: mb.squeeze(x=x, axes=[0]), (LARGE[None],), cast_passes.add_int16_cast, FLOAT16),
     Row("topk of large integers", topk_of, (LARGE,), cast_passes.add_int16_cast, FLOAT16),
-    Row("division by 49", lambda x: mb.floor(x=mb.real_div(x=x, y=49.0)), (49 * np.arange(40, dtype=np.float32),), exact_passes.divide_to_multiply, FLOAT16),
+    Row(
+        "division by 49",
+        lambda x: mb.floor(x=mb.real_div(x=x, y=49.0)),
+        (49 * np.arange(40, dtype=np.float32),),
+        exact_passes.divide_to_multiply,
+        FLOAT16,
+    ),
     Row("division by a million", lambda x: mb.real_div(x=x, y=1e6), (60000 * REALS,), exact_passes.divide_to_multiply, FLOAT16),
     Row("constant mask of infinities", masked, (np.array([-INF, 1.0, np.nan, 2.0], np.float32),), exact_passes.select_optimization),
     Row("sum times 0.0010009", lambda x: mean_or_not(x, 0.0010009), (np.ones(1000, np.float32),), exact_passes.fuse_reduce_mean),
     Row("sum times 1.25e-6", lambda x: mean_or_not(x, 1.25e-6), (np.ones(2_000_000, np.float32),), exact_passes.fuse_reduce_mean),
     Row("constants that differ by 2e-13", tiny_constants, (np.ones(200, np.float32),), exact_passes.const_deduplication),
-    Row("prelu with -0.9995", lambda x: prelu(x, -0.9995), (np.linspace(-9, 9, 8, dtype=np.float32).reshape(1, 2, 2, 2),), exact_passes.fuse_prelu),
-    Row("a bias minus a product", lambda x: mb.sub(x=BIAS, y=mb.matmul(x=x, y=WEIGHT)), (REALS[None],), exact_passes.fuse_matmul_weight_bias),
-    Row("a bias of three dimensions", lambda x: mb.add(x=mb.matmul(x=x, y=WEIGHT), y=BIAS[None, None]), (REALS[None],), exact_passes.fuse_matmul_weight_bias),
+    Row(
+        "prelu with -0.9995",
+        lambda x: prelu(x, -0.9995),
+        (np.linspace(-9, 9, 8, dtype=np.float32).reshape(1, 2, 2, 2),),
+        exact_passes.fuse_prelu,
+    ),
+    Row(
+        "a bias minus a product",
+        lambda x: mb.sub(x=BIAS, y=mb.matmul(x=x, y=WEIGHT)),
+        (REALS[None],),
+        exact_passes.fuse_matmul_weight_bias,
+    ),
+    Row(
+        "a bias of three dimensions",
+        lambda x: mb.add(x=mb.matmul(x=x, y=WEIGHT), y=BIAS[None, None]),
+        (REALS[None],),
+        exact_passes.fuse_matmul_weight_bias,
+    ),
     Row(
         "a linear and a bias of three dimensions",
         lambda x: mb.add(x=mb.linear(x=x, weight=WEIGHT.T.copy()), y=BIAS[None, None]),
@@ -144,7 +179,12 @@ ROWS = (
     Row("leaky relu of integers", lambda x: mb.maximum(x=mb.mul(x=x, y=np.int32(0)), y=x), (LARGE,), exact_passes.fuse_leaky_relu),
     Row("split of which a half is read", stack_half, (REALS, 2 * REALS), exact_passes.fuse_stack_split),
     Row("a padding that is a result", two_paddings, (REALS[None],), exact_passes.merge_consecutive_paddings),
-    Row("norm of integers", norm_of_integers, (np.arange(24, dtype=np.int32).reshape(2, 3, 2, 2),), exact_passes.fuse_elementwise_to_batchnorm),
+    Row(
+        "norm of integers",
+        norm_of_integers,
+        (np.arange(24, dtype=np.int32).reshape(2, 3, 2, 2),),
+        exact_passes.fuse_elementwise_to_batchnorm,
+    ),
     Row("root of a square", lambda x: mb.add(x=mb.sqrt(x=mb.pow(x=x, y=2.0)), y=1.0), (REALS,), "mil_backend::fuse_pow2_sqrt"),
     Row("a stack that is a result", stacked, (REALS, 2 * REALS), "common::replace_stack_reshape"),
     Row(
@@ -155,7 +195,10 @@ ROWS = (
     ),
     Row(
         "one_hot of what is outside",
-        lambda i: mb.matmul(x=mb.one_hot(indices=i, one_hot_vector_size=4, on_value=np.float32(1), off_value=np.float32(0)), y=np.eye(4, dtype=np.float32)),
+        lambda i: mb.matmul(
+            x=mb.one_hot(indices=i, one_hot_vector_size=4, on_value=np.float32(1), off_value=np.float32(0)),
+            y=np.eye(4, dtype=np.float32),
+        ),
         (np.int32([0, 3, -2]),),
         "common::fuse_onehot_matmul_to_gather",
     ),
@@ -301,4 +344,4 @@ def test_every_pass_that_is_replaced_is_in_coremltools_pipelines() -> None:
         for name in ct.PassPipeline.get_pipeline(pipeline).passes
     }
     assert set(passes.EXACT) <= theirs
-    assert passes.DROPPED <= theirs
+    assert theirs >= passes.DROPPED

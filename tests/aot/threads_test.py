@@ -11,6 +11,7 @@ from typing import Any
 
 import coremltools as ct
 import numpy as np
+import pytest
 import torch
 import tqdm
 from aot_lowering import call, export, lower
@@ -126,10 +127,6 @@ def test_a_conversion_that_fails_leaves_no_folder(tmp_path: pathlib.Path, monkey
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(coremltools_driver, "_write", fails)
-    try:
+    with pytest.raises(ValueError, match="no such model"):
         lower_deep()
-    except ValueError as error:
-        assert str(error) == "no such model"
-    else:
-        raise AssertionError("the conversion did not fail")
     assert list(tmp_path.iterdir()) == []

@@ -29,7 +29,18 @@ _WIDER = {
 _ALIKE = {("int32", "fp32", "fp16"), ("int32", "fp32", "bool"), ("int32", "fp16", "bool")}
 _RANGES = {"bool": (0, 1), "int8": (-(2**7), 2**7 - 1), "uint8": (0, 2**8 - 1), "int16": _INT16, "uint16": _UINT16}
 # Operations whose results are some of the values of their `x`.
-_SELECTS = ("expand_dims", "gather", "gather_along_axis", "gather_nd", "identity", "reshape", "reverse", "slice_by_index", "squeeze", "transpose")
+_SELECTS = (
+    "expand_dims",
+    "gather",
+    "gather_along_axis",
+    "gather_nd",
+    "identity",
+    "reshape",
+    "reverse",
+    "slice_by_index",
+    "squeeze",
+    "transpose",
+)
 
 
 def is_float32_constant(var: object) -> bool:
@@ -96,7 +107,9 @@ def _index_bounds(op: Operation) -> tuple[int, int] | None:
     """What indices that are right are between: the extents that they count in. None where an extent is not known."""
     if op.op_type == "gather_nd":
         depth = op.indices.shape[-1]
-        first = int(op.batch_dims.val) if op.batch_dims is not None else 0
+        # Operations for iOS 15 have none.
+        batch_dims = op.inputs.get("batch_dims")
+        first = int(batch_dims.val) if batch_dims is not None else 0
         extents = () if is_symbolic(depth) else op.x.shape[first : first + int(depth)]
     else:
         extents = (op.x.shape[op.axis.val],)

@@ -102,7 +102,9 @@ def _run(program: mil.Program, title: str, names: Iterable[str], options: Mappin
         try:
             graph_pass(program)
         except Exception as error:
-            error.add_note(f"This came from the MIL pass {name}; pass_names, of CoreMLBackend.generate_compile_specs, chooses passes.")
+            error.add_note(
+                f"This came from the MIL pass {name}; pass_names, of CoreMLBackend.generate_compile_specs, chooses passes."
+            )
             raise
         program.validate(check_essential_scope=name == "common::dead_code_elimination")
 
@@ -111,7 +113,9 @@ def _stages(frontend: str, chosen: ct.PassPipeline | None) -> tuple[list[str], l
     """The passes before and after those chosen. What the chosen leave out of coremltools' default runs in neither."""
     default = passes.exact(ct.PassPipeline.DEFAULT.passes)
     left_out = set() if chosen is None else set(default) - set(chosen.passes) - passes.NARROWING
-    before, after = (passes.exact(ct.PassPipeline.get_pipeline(name).passes) for name in (f"frontend_{frontend}", "backend_mlprogram"))
+    before, after = (
+        passes.exact(ct.PassPipeline.get_pipeline(name).passes) for name in (f"frontend_{frontend}", "backend_mlprogram")
+    )
     return [name for name in before if name not in left_out], [name for name in after if name not in left_out]
 
 
@@ -145,7 +149,14 @@ def _write(
     exported = _Exporter(program, str(weights), target).export()
     if description is None:
         exporter = backend.CoreMLProtoExporter(
-            program, exported, None, None, classifier_config=None, convert_to="mlprogram", convert_from=source, specification_version=target
+            program,
+            exported,
+            None,
+            None,
+            classifier_config=None,
+            convert_to="mlprogram",
+            convert_from=source,
+            specification_version=target,
         )
         spec = exporter.export(target)
     else:
@@ -198,7 +209,9 @@ def convert(
     model = _write(made, package, version, description=None, source="pytorch")
     for described in model.spec.description.input:
         if any(extent.upperBound == -1 for extent in described.type.multiArrayType.shapeRange.sizeRanges):
-            raise ValueError(f"The input {described.name} has an extent without an upper bound: give torch.export Dim(..., max=...)")
+            raise ValueError(
+                f"The input {described.name} has an extent without an upper bound: give torch.export Dim(..., max=...)"
+            )
     if target is not None:
         check_deployment_compatibility(spec=model.spec, representation="mlprogram", deployment_target=target)
     return model

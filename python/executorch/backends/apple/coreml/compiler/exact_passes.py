@@ -232,7 +232,11 @@ class fuse_prelu(optimize_activation.fuse_prelu):
 
             def is_prelu(found: Pattern, pattern: type = pattern) -> bool:
                 ops = (found.neg, found.alpha_mul)
-                return _has(found.neg, -1) and all(_operand(op) is not None for op in ops) and pattern.is_var_constraint_satisifed(found)
+                return (
+                    _has(found.neg, -1)
+                    and all(_operand(op) is not None for op in ops)
+                    and pattern.is_var_constraint_satisifed(found)
+                )
 
             fuse_all_blocks(
                 ops_arrangement=pattern.get_prelu_pattern(),
