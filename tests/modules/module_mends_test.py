@@ -52,6 +52,7 @@ def instance_norm(is_tracked: bool) -> torch.nn.Module:
 
 # Where float16 itself holds no square.
 FLOAT32 = ("ios15-float32", "ios18-float32")
+interpolate = torch.nn.functional.interpolate
 COSINE = torch.nn.CosineSimilarity(dim=-1)
 SMALL = torch.tensor([-20.0, -3.0, -0.4, -1e-3, -1e-6, 0.0, 1e-6, 1e-3, 0.3, 0.7, 4.0, 30.0])
 BELOW = SMALL.clamp(min=-0.99)
@@ -86,6 +87,12 @@ ROWS = (
         ("whole", "inconclusive"),
     ),
     Row("cosine_similarity_spread", of(torch.nn.functional.cosine_similarity), (normal(3, 4, 5), normal(4, 5))),
+    # Coordinates were computed in float16.
+    Row("nearest_exact", of(lambda x: interpolate(x, (3, 3), mode="nearest-exact")), (normal(2, 3, 4, 4),)),
+    Row("nearest_exact_1d", of(lambda x: interpolate(x, scale_factor=1.7, mode="nearest-exact")), (normal(2, 3, 9),)),
+    Row("nearest_exact_3d", of(lambda x: interpolate(x, (3, 5, 2), mode="nearest-exact")), (normal(1, 2, 4, 4, 4),)),
+    # The pass that narrows indices asked operations for iOS 15 for what they do not have.
+    Row("gather_nd", of(lambda x, i, j: x[i, j]), (normal(3, 4), torch.tensor([0, 2, 1]), torch.tensor([1, 3, 0]))),
     # Accepted, and raised or did not load.
     Row("conv_transpose1d_unbatched", lambda: torch.nn.ConvTranspose1d(4, 5, 3), (normal(4, 3),)),
     Row("conv_transpose2d_unbatched", lambda: torch.nn.ConvTranspose2d(4, 5, 3), (normal(4, 3, 4),)),

@@ -37,10 +37,15 @@ def _nearest(units: torch.Tensor, extent: int, scale: float | None) -> torch.Ten
     return torch.ops.aten.upsample_nearest2d(units, [extent, units.shape[3]], scale, None if scale is None else 1.0)
 
 
-def _matrix(kernel: _Kernel, before: int, after: int, scale: float | None) -> np.ndarray:
+def _nearest_exact(units: torch.Tensor, extent: int, scale: float | None) -> torch.Tensor:
+    return torch.ops.aten._upsample_nearest_exact2d(units, [extent, units.shape[3]], scale, None if scale is None else 1.0)
+
+
+def _matrix(kernel: _Kernel, before: int, after: int, scale: float | None, *, dtype: torch.dtype, channels: int) -> np.ndarray:
     """[after, before]: what each element of the result takes of each of the image, along one dimension."""
-    # Columns of two elements: torch's filters against aliasing misread images that are one element wide.
-    units = torch.eye(before, dtype=torch.float64).reshape(before, 1, before, 1).expand(before, 1, before, 2).contiguous()
+    # Columns of two elements: torch's filters against aliasing misread images that are one element wide. It has kernels of its own, which
+    # round coordinates otherwise, for images of one channel.
+    units = torch.eye(before, dtype=dtype).reshape(before, 1, before, 1).expand(before, channels, before, 2).contiguous()
     return kernel(units, after, scale)[:, 0, :, 0].T.contiguous().numpy()
 
 
@@ -59,8 +64,10 @@ def _is_exact(before: int, after: int, scale: float | None) -> bool:
 
 
 def _scales(value: Any, count: int) -> list[float | None]:
+    """Scale factors as torch is given them: coremltools makes float32 of them, whose shortest decimal is what most were written as."""
     values = [None] * count if value is None else list(value.val if isinstance(value, Var) else value)
-    return [None if v is None else float(v.val if isinstance(v, Var) else v) for v in values]
+    numbers = [v.val if isinstance(v, Var) else v for v in values]
+    return [None if n is None else float(str(np.float32(n))) for n in numbers]
 
 
 _BY_MODE = {
@@ -71,16 +78,21 @@ _BY_MODE = {
     "_upsample_bicubic2d_aa": "bicubic",
     "upsample_nearest1d": "nearest",
     "upsample_nearest2d": "nearest",
+    # Taken apart, these compute coordinates, which float16 rounds to those of other elements.
+    "_upsample_nearest_exact1d": "nearest_exact",
+    "_upsample_nearest_exact2d": "nearest_exact",
+    "_upsample_nearest_exact3d": "nearest_exact",
 }
 _KINDS = tuple(f"{name}{suffix}" for name in _BY_MODE for suffix in ("", ".vec"))
 
 
 @correction(
-    *_KINDS, reason="coremltools takes the extents of a scale factor, where torch takes the factor, and has no filters against aliasing"
+    *_KINDS,
+    reason="coremltools takes the extents of a scale factor, where torch takes the factor, and has no filters against aliasing",
 )
 def resize(context: Any, node: Any) -> None:
     name = node.kind.removesuffix(".vec")
-    mode, is_nearest = _BY_MODE[name], _BY_MODE[name] == "nearest"
+    mode, is_nearest = _BY_MODE[name], _BY_MODE[name].startswith("nearest")
     x, _, *rest = ops._get_inputs(context, node)
     align = False
     if not is_nearest:
@@ -100,9 +112,13 @@ def resize(context: Any, node: Any) -> None:
             raise NotImplementedError("an image of flexible extents is resized without filters and by whole factors only")
         theirs(context, node)
         return
-    kernel = _nearest if is_nearest else _linear(mode, align, name.endswith("_aa"))
+    nearest = _nearest if mode == "nearest" else _nearest_exact
+    kernel = nearest if is_nearest else _linear(mode, align, name.endswith("_aa"))
+    # The nearest element is found in the image's dtype, weights are computed in more.
+    dtype, channels = (torch.float32, min(int(x.shape[1]), 2)) if is_nearest else (torch.float64, 1)
     for position, (after, scale) in enumerate(zip(extents, scales, strict=True)):
         before = int(x.shape[2 + position])
         if before != after or not _is_exact(before, after, scale):
-            x = _resized(x, 2 + position, _matrix(kernel, before, after, scale), gathers=is_nearest)
+            matrix = _matrix(kernel, before, after, scale, dtype=dtype, channels=channels)
+            x = _resized(x, 2 + position, matrix, gathers=is_nearest)
     context.add(mb.identity(x=x, name=node.name))
