@@ -13,6 +13,7 @@ import verify_models
 import verify_mutations
 from coremltools.optimize.torch.quantization import LinearQuantizerConfig
 from coremltools.proto import Model_pb2
+from executorch.backends.apple.coreml import runtime
 from executorch.backends.apple.coreml.quantizer import CoreMLQuantizer
 from executorch.backends.apple.coreml.sdk import blame_mapping, command_line, running, verify_reference
 from executorch.backends.apple.coreml.sdk.audit import audit
@@ -31,6 +32,17 @@ STOCK_INPUT = np.linspace(-3, 3, 6, dtype=np.float32).reshape(2, 3)
 class Sin(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.sin(x)
+
+
+def test_the_process_s_options_are_as_before() -> None:
+    """Programs loaded after verify() are not computed in its last numeric mode."""
+    reference = torch.export.export(Sin(), (torch.from_numpy(STOCK_INPUT),))
+    runtime.set_options(threads=1, numeric_mode="")
+    try:
+        assert verify(STOCK, reference, numeric_modes=["float32", "float16"], threads=2).modes
+        assert (runtime._options["threads"], runtime._options["numeric_mode"]) == (1, "")
+    finally:
+        runtime.set_options(threads=0)
 
 
 class Overflowing(torch.nn.Module):

@@ -1,6 +1,6 @@
 """What lowering is doing, for someone who waits for it: a line for each stage on a terminal, and nothing anywhere else.
 
-coremltools shows its own bars (operations converted, MIL passes) on a terminal; conversion.py hides them elsewhere.
+coremltools shows its own bars (operations converted, MIL passes) on a terminal; coremltools_driver.py hides them elsewhere.
 """
 
 from __future__ import annotations
