@@ -1,10 +1,10 @@
 """Campaigns of generated programs, by hand:
 
-    campaign.py run RESULTS.jsonl --first 0 --count 10000 --workers 2   # resumable: seeds that are in the file are not run again
-    campaign.py show RESULTS.jsonl                                      # totals, and findings by kind
-    campaign.py shrink SEED [--case NAME]                               # the smallest program, as a script; as a case of the tree
-    campaign.py print SEED                                              # the program of a seed
-    campaign.py report RESULTS.jsonl... > tests/results/generated.md    # the last campaign of each commit
+campaign.py run RESULTS.jsonl --first 0 --count 10000 --workers 2   # resumable: seeds that are in the file are not run again
+campaign.py show RESULTS.jsonl                                      # totals, and findings by kind
+campaign.py shrink SEED [--case NAME]                               # the smallest program, as a script; as a case of the tree
+campaign.py print SEED                                              # the program of a seed
+campaign.py report RESULTS.jsonl... > tests/results/generated.md    # the last campaign of each commit
 """
 
 from __future__ import annotations
@@ -71,7 +71,10 @@ def run(options: argparse.Namespace) -> None:
     shrunk = {answer["kind"] for answer in known.values() if "shrunk" in answer}
     with path.open("a") as file:
         for answer in judge_all(
-            ({"seed": seed} for seed in seeds), options.workers, lambda: ends is not None and time.monotonic() > ends, timeout_s=options.timeout
+            ({"seed": seed} for seed in seeds),
+            options.workers,
+            lambda: ends is not None and time.monotonic() > ends,
+            timeout_s=options.timeout,
         ):
             is_new = answer["outcome"] == "wrong" or answer.get("kind") not in shrunk
             if answer["outcome"] in FINDINGS and options.shrink and "program" in answer and is_new:
@@ -94,8 +97,12 @@ def show(options: argparse.Namespace) -> None:
     answers = read([pathlib.Path(path) for path in options.results])
     print("\n".join(summary(answers)))
     for kind, found in findings(answers):
-        print(f"{len(found):4d} x {kind}\n       seeds {[answer['seed'] for answer in found][:8]}; {found[0].get('shrunk_detail') or found[0]['detail'][:200]}")
-    others = Counter((a["outcome"], a["kind"]) for a in answers.values() if a["outcome"] in ("refused", "executorch", "not exported"))
+        print(
+            f"{len(found):4d} x {kind}\n       seeds {[answer['seed'] for answer in found][:8]}; {found[0].get('shrunk_detail') or found[0]['detail'][:200]}"
+        )
+    others = Counter(
+        (a["outcome"], a["kind"]) for a in answers.values() if a["outcome"] in ("refused", "executorch", "not exported")
+    )
     for (outcome, kind), count in others.most_common(15):
         print(f"{count:4d} {outcome}: {kind[:150]}")
 

@@ -11,13 +11,14 @@ from from_schema import take_apart
 from torch.testing._internal.common_methods_invocations import op_db
 from worlds import namespace
 
-_LEFT_OUT = (
-    "rand normal bernoulli multinomial dropout empty fft linalg. complex sparse _unique jiterator nonzero allclose equal item geometric "
-    "cauchy exponential log_normal uniform masked. special. signal. torch.ops svd qr lu cholesky eig geqrf ormqr stft istft resize "
-    "histogram histc polygamma to_sparse real imag conj angle polar unique view_as_ native_dropout alpha_dropout ctc_loss "
-    "rrelu lstsq inverse pinverse det triangular_solve pca as_strided bincount argwhere tensor_split masked_select igamma _chunk "
-    "digamma lgamma mvlgamma erfinv nextafter frexp matrix_exp matrix_power randint gradient backward gumbel sgn".split()
-)
+_LEFT_OUT_TEXT = """
+    rand normal bernoulli multinomial dropout empty fft linalg. complex sparse _unique jiterator nonzero allclose equal item
+    geometric cauchy exponential log_normal uniform masked. special. signal. torch.ops svd qr lu cholesky eig geqrf ormqr stft
+    istft resize histogram histc polygamma to_sparse real imag conj angle polar unique view_as_ native_dropout alpha_dropout
+    ctc_loss rrelu lstsq inverse pinverse det triangular_solve pca as_strided bincount argwhere tensor_split masked_select
+    igamma _chunk digamma lgamma mvlgamma erfinv nextafter frexp matrix_exp matrix_power randint gradient backward gumbel sgn
+"""
+_LEFT_OUT = _LEFT_OUT_TEXT.split()
 _DTYPES = (torch.float32, torch.float32, torch.float32, torch.float32, torch.int64, torch.int32, torch.bool, torch.float16)
 
 
@@ -104,10 +105,8 @@ def fitted(draw: Draw, dtype: torch.dtype, shape: list[int]) -> str:
         return draw.rng.choice(same)
     name = draw.pick(lambda t: t.numel() > 0 and t.dim() > 0)
     if draw.dtype(name) is not dtype:
-        if dtype is torch.bool and draw.rng.random() < 0.7:
-            name = draw.emit(">", name, 0)
-        else:
-            name = draw.emit(".to", name, dtype)
+        is_compared = dtype is torch.bool and draw.rng.random() < 0.7
+        name = draw.emit(">", name, 0) if is_compared else draw.emit(".to", name, dtype)
     wanted, has = 1, draw.value(name).numel()
     for extent in shape:
         wanted *= extent

@@ -9,22 +9,25 @@ import torch
 from drawing import Draw, Unfit
 
 # Not functions of their arguments' values, or not for users.
-_LEFT_OUT = (
-    "backward rand bernoulli normal multinomial poisson dropout empty resize as_strided set_ nested sparse quantize fake_quant cudnn miopen "
-    "mkldnn _foreach _fused _assert _test _efficient _flash _cslt fft complex conj imag real angle polar item nonzero unique masked_select "
-    "_jagged record_stream rename align refine names _weight_norm _make _sobol special_airy special_bessel special_modified _linalg linalg_ "
-    "_cufft _coalesce coalesce to_dense crow ccol col_indices row_indices pin_memory is_pinned lstsq ormqr geqrf lu_ svd qr cholesky inverse "
-    "_use_ triangular_solve symeig istft stft _debug _sym sym_ _dim output_nr retain_grad requires_grad _version _fw_primal _backward "
-    "gru_cell rnn_ lstm_ quantized_ _thnn _ctc ctc_ _cdist _pdist pdist _embedding_bag embedding_bag _nnpack _shape_as _has_ _cast _local "
-    "_choose _to_cpu _pack _pad_packed _validate lift hspmm sspaddmm _mixed_dtypes _int_mm _scaled_ _grouped _wrapped dequantize int_repr "
-    "q_scale q_zero q_per _spdiags _convert _chunk_cat _nested _transformer _triton _native_multi _addmm_activation data detach _foobar "
-    "infinitely _mps _is_ is_ histogram histc allclose equal kaiser hann hamming blackman bartlett window logspace gcd lcm _standard_gamma "
-    "_dirichlet binomial _sample cartesian combinations tril_indices triu_indices range trapz trapezoid cov corrcoef matrix_exp pinverse "
-    "matrix_power det logdet slogdet view.dtype _unsafe _saturate _lazy _reshape_alias _conj _neg_view _fill_mem _spsolve sym_size vdot "
-    "from_file _print unflatten.Dimname .Dimname .names grid_sampler_2d_cpu slow_conv thnn _slow rrelu erfinv igamma mvlgamma polygamma "
-    "digamma lgamma zeta hypot_ nextafter frexp ldexp_ copysign_ dist. fbgemm dense_tensors choose_qparams nuclear chalf gradient special_psi "
-    "native_batch_norm batch_norm.default gamma i0 smm kthvalue mode. nll_loss margin_loss quantile renorm fractional unpool ndtr log_softmax_backward resolve_ unsafe_".split()
-)
+_LEFT_OUT_TEXT = """
+    backward rand bernoulli normal multinomial poisson dropout empty resize as_strided set_ nested sparse quantize fake_quant
+    cudnn miopen mkldnn _foreach _fused _assert _test _efficient _flash _cslt fft complex conj imag real angle polar item
+    nonzero unique masked_select _jagged record_stream rename align refine names _weight_norm _make _sobol special_airy
+    special_bessel special_modified _linalg linalg_ _cufft _coalesce coalesce to_dense crow ccol col_indices row_indices
+    pin_memory is_pinned lstsq ormqr geqrf lu_ svd qr cholesky inverse _use_ triangular_solve symeig istft stft _debug _sym sym_
+    _dim output_nr retain_grad requires_grad _version _fw_primal _backward gru_cell rnn_ lstm_ quantized_ _thnn _ctc ctc_ _cdist
+    _pdist pdist _embedding_bag embedding_bag _nnpack _shape_as _has_ _cast _local _choose _to_cpu _pack _pad_packed _validate
+    lift hspmm sspaddmm _mixed_dtypes _int_mm _scaled_ _grouped _wrapped dequantize int_repr q_scale q_zero q_per _spdiags
+    _convert _chunk_cat _nested _transformer _triton _native_multi _addmm_activation data detach _foobar infinitely _mps _is_
+    is_ histogram histc allclose equal kaiser hann hamming blackman bartlett window logspace gcd lcm _standard_gamma _dirichlet
+    binomial _sample cartesian combinations tril_indices triu_indices range trapz trapezoid cov corrcoef matrix_exp pinverse
+    matrix_power det logdet slogdet view.dtype _unsafe _saturate _lazy _reshape_alias _conj _neg_view _fill_mem _spsolve
+    sym_size vdot from_file _print unflatten.Dimname .Dimname .names grid_sampler_2d_cpu slow_conv thnn _slow rrelu erfinv
+    igamma mvlgamma polygamma digamma lgamma zeta hypot_ nextafter frexp ldexp_ copysign_ dist. fbgemm dense_tensors
+    choose_qparams nuclear chalf gradient special_psi native_batch_norm batch_norm.default gamma i0 smm kthvalue mode. nll_loss
+    margin_loss quantile renorm fractional unpool ndtr log_softmax_backward resolve_ unsafe_
+"""
+_LEFT_OUT = _LEFT_OUT_TEXT.split()
 _CORE_WEIGHT = 6
 
 
@@ -121,7 +124,9 @@ def another(draw: Draw, first: str) -> str:
     if roll < 0.3:
         return draw.pick(lambda t: list(t.shape) == shape)
     if roll < 0.45:
-        return draw.pick(lambda t: t.dim() <= len(shape) and all(a in (1, b) for a, b in zip(t.shape[::-1], shape[::-1], strict=False)))
+        return draw.pick(
+            lambda t: t.dim() <= len(shape) and all(a in (1, b) for a, b in zip(t.shape[::-1], shape[::-1], strict=False))
+        )
     if roll < 0.5:
         return draw.pick()
     extents = [1 if rng.random() < 0.2 else extent for extent in shape[rng.choice((0, 0, 0, min(1, len(shape)), len(shape))) :]]
@@ -132,7 +137,18 @@ def another(draw: Draw, first: str) -> str:
 
 def any_dtype(draw: Draw) -> torch.dtype:
     made: torch.dtype = draw.rng.choices(
-        (torch.float32, torch.int64, torch.int32, torch.bool, torch.float16, torch.bfloat16, torch.int8, torch.uint8, torch.int16, torch.float64),
+        (
+            torch.float32,
+            torch.int64,
+            torch.int32,
+            torch.bool,
+            torch.float16,
+            torch.bfloat16,
+            torch.int8,
+            torch.uint8,
+            torch.int16,
+            torch.float64,
+        ),
         (40, 15, 12, 12, 7, 3, 2, 2, 2, 1),
     )[0]
     return made
@@ -227,7 +243,9 @@ def _tensor(draw: Draw, name: str, first: list[str]) -> str:
         shape = draw.shape(first[0])
         channels = shape[1] if len(shape) > 1 else 1
         if name == "weight" and len(shape) >= 3 and rng.random() < 0.7:
-            return draw.constant(torch.float32, [rng.choice((1, 2, 4)), channels, *(rng.choice((1, 2, 3)) for _ in shape[2:])], scale=0.3)
+            return draw.constant(
+                torch.float32, [rng.choice((1, 2, 4)), channels, *(rng.choice((1, 2, 3)) for _ in shape[2:])], scale=0.3
+            )
         if name == "bias" and len(first) > 1:
             return draw.constant(torch.float32, [draw.shape(first[1])[0]] if draw.shape(first[1]) else [1], scale=0.3)
         return draw.constant(torch.float32, [rng.choice((channels, shape[-1] if shape else 1))], scale=0.3)

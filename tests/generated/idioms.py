@@ -57,7 +57,12 @@ def filled_mask(draw: Draw) -> None:
     kept = some(draw, (torch.bool, torch.bool, torch.int64, torch.int32, torch.float32), 1)
     base = draw.emit(rng.choice(("torch.zeros_like", "torch.zeros_like", "torch.ones_like")), kept, dtype=rng.choice(FLOATS))
     condition = kept if draw.dtype(kept) is torch.bool else draw.emit(rng.choice(("==", "!=")), kept, 0)
-    made = draw.emit(rng.choice((".masked_fill", "torch.masked_fill")), base, condition, rng.choice((float("-inf"), float("-inf"), LOWEST, -1e4, float("inf"))))
+    made = draw.emit(
+        rng.choice((".masked_fill", "torch.masked_fill")),
+        base,
+        condition,
+        rng.choice((float("-inf"), float("-inf"), LOWEST, -1e4, float("inf"))),
+    )
     if rng.random() < 0.5:
         scores = some(draw, (draw.dtype(made),), 1)
         total = draw.emit("+", scores, made)
@@ -70,7 +75,9 @@ def where(draw: Draw) -> None:
     condition = mask_of(draw, base)
     roll = rng.random()
     if roll < 0.3:
-        draw.emit("torch.where", condition, rng.choice((0.0, 1.0, float("-inf"), 5)), rng.choice((LOWEST, float("-inf"), 2.5, 0, True)))
+        draw.emit(
+            "torch.where", condition, rng.choice((0.0, 1.0, float("-inf"), 5)), rng.choice((LOWEST, float("-inf"), 2.5, 0, True))
+        )
     elif roll < 0.6:
         draw.emit("torch.where", condition, another(draw, base), rng.choice((0.0, 1, float("-inf"), 70000)))
     else:
@@ -162,7 +169,13 @@ def gathered(draw: Draw, name: str | None = None) -> None:
         draw.emit("[]", pair, 1)
     else:
         source = draw.leaf(draw.dtype(name), shape)
-        draw.emit(rng.choice(("torch.scatter", "torch.scatter_add")), name, dim, draw.leaf(torch.int64, shape, low=0, high=shape[dim]), source)
+        draw.emit(
+            rng.choice(("torch.scatter", "torch.scatter_add")),
+            name,
+            dim,
+            draw.leaf(torch.int64, shape, low=0, high=shape[dim]),
+            source,
+        )
 
 
 def put(draw: Draw) -> None:
@@ -210,7 +223,9 @@ def view(draw: Draw, name: str | None = None) -> str:
     name = name or draw.pick(lambda t: t.dim() > 0)
     shape = draw.shape(name)
     rank = len(shape)
-    roll = rng.choice(("t", "permute", "unsqueeze", "squeeze", "slice", "select", "flatten", "expand", "reshape", "chunk", "diagonal", "unfold"))
+    roll = rng.choice(
+        ("t", "permute", "unsqueeze", "squeeze", "slice", "select", "flatten", "expand", "reshape", "chunk", "diagonal", "unfold")
+    )
     if roll == "t" and rank > 1:
         return draw.emit(".transpose", name, *rng.sample(range(rank), 2))
     if roll == "permute" and rank > 1:
@@ -257,13 +272,38 @@ def reductions(draw: Draw) -> None:
     if rng.random() < 0.25:
         name = mask_of(draw, name)
     rank = draw.value(name).dim()
-    function = rng.choice(("sum", "mean", "amax", "amin", "prod", "any", "all", "var", "std", "argmax", "argmin", "cumsum", "logsumexp", "norm", "count_nonzero", "cumprod", "max", "min", "median", "softmax"))
+    function = rng.choice(
+        (
+            "sum",
+            "mean",
+            "amax",
+            "amin",
+            "prod",
+            "any",
+            "all",
+            "var",
+            "std",
+            "argmax",
+            "argmin",
+            "cumsum",
+            "logsumexp",
+            "norm",
+            "count_nonzero",
+            "cumprod",
+            "max",
+            "min",
+            "median",
+            "softmax",
+        )
+    )
     if function in ("sum", "mean", "cumsum", "prod", "cumprod") and rng.random() < 0.35:
         draw.emit(f"torch.{function}", name, rng.randrange(-rank, rank) if rank else 0, dtype=any_dtype(draw))
         return
     if function in ("cumsum", "logsumexp", "cumprod", "softmax") or rng.random() < 0.6:
         dim = rng.randrange(-rank, rank) if rank else 0
-        options = {"keepdim": True} if rng.random() < 0.3 and function not in ("cumsum", "cumprod", "softmax", "count_nonzero") else {}
+        options = (
+            {"keepdim": True} if rng.random() < 0.3 and function not in ("cumsum", "cumprod", "softmax", "count_nonzero") else {}
+        )
         made = draw.emit(f"torch.{function}", name, dim, **options)
         if isinstance(draw.value(made), tuple):
             draw.emit("[]", made, 0)
@@ -297,7 +337,11 @@ def joined(draw: Draw) -> None:
         extents = [size(draw, first, d) for d in range(draw.value(first).dim())]
         extents[dim] = rng.choice((0, 1, 2))
         second = draw.emit(rng.choice((".new_zeros", ".new_ones")), first, extents)
-    made = draw.emit("torch.cat", [first, second] if rng.random() < 0.8 else [first, second, first], dim) if roll < 0.75 else draw.emit("torch.stack", [first, second], dim)
+    made = (
+        draw.emit("torch.cat", [first, second] if rng.random() < 0.8 else [first, second, first], dim)
+        if roll < 0.75
+        else draw.emit("torch.stack", [first, second], dim)
+    )
     if rng.random() < 0.4:
         draw.emit("torch.cumsum", made, dim)
 
@@ -344,10 +388,18 @@ def lengths_to_mask(draw: Draw) -> None:
     rng = draw.rng
     name = some(draw, FLOATS, 2)
     extent = size(draw, name, 1)
-    lengths = draw.leaf(rng.choice(INTEGERS), [draw.shape(name)[0]], kind="input", low=1, high=max(2, draw.shape(name)[1] + 1)) if not draw.example else draw.emit("[]", draw.emit(".to", draw.emit("torch.abs", name), torch.int64), slice(None), 0)
-    made = draw.emit("<", draw.emit("[]", draw.emit("torch.arange", extent), None, slice(None)), draw.emit("[]", lengths, slice(None), None))
+    lengths = (
+        draw.leaf(rng.choice(INTEGERS), [draw.shape(name)[0]], kind="input", low=1, high=max(2, draw.shape(name)[1] + 1))
+        if not draw.example
+        else draw.emit("[]", draw.emit(".to", draw.emit("torch.abs", name), torch.int64), slice(None), 0)
+    )
+    made = draw.emit(
+        "<", draw.emit("[]", draw.emit("torch.arange", extent), None, slice(None)), draw.emit("[]", lengths, slice(None), None)
+    )
     if len(draw.shape(name)) == 2:
-        draw.emit("*", name, made) if rng.random() < 0.5 else draw.emit(".masked_fill", name, draw.emit("~", made), rng.choice((0.0, float("-inf"), -1e4)))
+        draw.emit("*", name, made) if rng.random() < 0.5 else draw.emit(
+            ".masked_fill", name, draw.emit("~", made), rng.choice((0.0, float("-inf"), -1e4))
+        )
 
 
 def mixed_constants(draw: Draw) -> None:
@@ -368,7 +420,11 @@ def state(draw: Draw) -> None:
         raise Unfit
     dtype = rng.choice((torch.float32, torch.float32, torch.float32, torch.int64, torch.int32, torch.float16))
     existing = [leaf.name for leaf in draw.program.leaves if leaf.kind == "mutable"]
-    name = rng.choice(existing) if existing and rng.random() < 0.5 else draw.leaf(dtype, kind="mutable", **({"high": 9, "low": 0} if not dtype.is_floating_point else {"scale": 1.0}))
+    name = (
+        rng.choice(existing)
+        if existing and rng.random() < 0.5
+        else draw.leaf(dtype, kind="mutable", **({"high": 9, "low": 0} if not dtype.is_floating_point else {"scale": 1.0}))
+    )
     dtype, shape = draw.dtype(name), draw.shape(name)
     before = draw.emit("*", name, 1) if rng.random() < 0.6 else ""
     source = draw.leaf(dtype, shape, kind="input", **({"high": 9, "low": 0} if not dtype.is_floating_point else {"scale": 1.0}))

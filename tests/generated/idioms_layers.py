@@ -38,7 +38,9 @@ def convolution(draw: Draw) -> None:
     kernel = [rng.choice((1, 2, 3)) for _ in range(rank - 2)]
     transposed = rng.random() < 0.25
     out = groups * rng.choice((1, 2))
-    weight = draw.constant(dtype, [channels, out // groups, *kernel] if transposed else [out, channels // groups, *kernel], scale=0.3)
+    weight = draw.constant(
+        dtype, [channels, out // groups, *kernel] if transposed else [out, channels // groups, *kernel], scale=0.3
+    )
     bias = draw.constant(dtype, [out], scale=0.3) if rng.random() < 0.6 else None
     options: dict[str, Any] = {"stride": rng.choice((1, 1, 2, [2])), "padding": rng.choice((0, 1, [1])), "groups": groups}
     if rng.random() < 0.2 and not transposed:
@@ -57,7 +59,13 @@ def pooling(draw: Draw) -> None:
 
     def extents(*choices: int) -> Any:
         roll = rng.random()
-        return rng.choice(choices) if roll < 0.4 else [rng.choice(choices)] if roll < 0.6 else [rng.choice(choices) for _ in range(dims)]
+        return (
+            rng.choice(choices)
+            if roll < 0.4
+            else [rng.choice(choices)]
+            if roll < 0.6
+            else [rng.choice(choices) for _ in range(dims)]
+        )
 
     roll = rng.choice(("max", "max", "avg", "avg", "adaptive_avg", "adaptive_max", "lp"))
     if roll == "max":
@@ -109,7 +117,13 @@ def resizing(draw: Draw) -> None:
     rng = draw.rng
     rank = rng.choice((3, 4, 4, 4, 5))
     name = image(draw, rank)
-    mode = rng.choice({3: ("nearest", "linear", "area"), 4: ("nearest", "bilinear", "bilinear", "bicubic", "area", "nearest-exact"), 5: ("nearest", "trilinear")}[rank])
+    mode = rng.choice(
+        {
+            3: ("nearest", "linear", "area"),
+            4: ("nearest", "bilinear", "bilinear", "bicubic", "area", "nearest-exact"),
+            5: ("nearest", "trilinear"),
+        }[rank]
+    )
     options: dict[str, Any] = {"mode": mode}
     if rng.random() < 0.6:
         options["scale_factor"] = rng.choice((2, 2.0, 0.5, 0.7, 1.5, 3, 1.0))
@@ -160,7 +174,14 @@ def attention(draw: Draw) -> None:
             zeros = draw.emit("torch.zeros_like", kept, dtype=dtype)
             options["attn_mask"] = draw.emit(".masked_fill", zeros, kept, rng.choice((float("-inf"), -1e4)))
     elif roll == "long":
-        ids = draw.leaf(rng.choice(INTEGERS), [length, length] if not dims else [1, length], kind="input", low=0, high=3, dims={"1": dims["2"]} if dims else None)
+        ids = draw.leaf(
+            rng.choice(INTEGERS),
+            [length, length] if not dims else [1, length],
+            kind="input",
+            low=0,
+            high=3,
+            dims={"1": dims["2"]} if dims else None,
+        )
         zeros = draw.emit("torch.zeros_like", ids, dtype=dtype)
         options["attn_mask"] = draw.emit(".masked_fill", zeros, draw.emit("==", ids, 0), float("-inf"))
     if rng.random() < 0.2:
@@ -195,10 +216,20 @@ def transformer(draw: Draw) -> None:
 def recurrent(draw: Draw) -> None:
     rng = draw.rng
     kind = rng.choice(("LSTM", "LSTM", "GRU", "RNN"))
-    width, hidden, layers, length, batch = rng.choice((2, 5)), rng.choice((3, 4)), rng.choice((1, 1, 2)), rng.choice((1, 3, 6)), rng.choice((1, 2))
+    width, hidden, layers, length, batch = (
+        rng.choice((2, 5)),
+        rng.choice((3, 4)),
+        rng.choice((1, 1, 2)),
+        rng.choice((1, 3, 6)),
+        rng.choice((1, 2)),
+    )
     both, projected = rng.random() < 0.3, kind == "LSTM" and rng.random() < 0.25
     text = f"torch.nn.{kind}({width}, {hidden}, {layers}, batch_first=True"
-    text += (", bidirectional=True" if both else "") + (", proj_size=2" if projected else "") + (", bias=False" if rng.random() < 0.15 else "")
+    text += (
+        (", bidirectional=True" if both else "")
+        + (", proj_size=2" if projected else "")
+        + (", bias=False" if rng.random() < 0.15 else "")
+    )
     module = draw.module(text + ")")
     dims = {"1": rng.choice(list(draw.example))} if draw.example else {}
     length = draw.example[dims["1"]] if dims else length
@@ -231,18 +262,44 @@ def products(draw: Draw) -> None:
     roll = rng.choice(("linear", "linear", "matmul", "matmul", "vector", "addmm", "batch"))
     if roll == "linear":
         out = rng.choice((1, 2, 3, 8))
-        draw.emit("F.linear", first, draw.constant(dtype, [out, inner], **options), draw.constant(dtype, [out], **options) if rng.random() < 0.5 else None)
+        draw.emit(
+            "F.linear",
+            first,
+            draw.constant(dtype, [out, inner], **options),
+            draw.constant(dtype, [out], **options) if rng.random() < 0.5 else None,
+        )
     elif roll == "matmul":
         draw.emit("@", first, draw.leaf(dtype, [inner, rng.choice((1, 2, 3))], **options))
     elif roll == "vector":
         draw.emit("torch.matmul", first, draw.leaf(dtype, [inner], **options))
     elif roll == "addmm" and len(shape) == 2:
-        draw.emit("torch.addmm", draw.leaf(dtype, [3], **options), first, draw.leaf(dtype, [inner, 3], **options), beta=rng.choice((1, 2, 0)), alpha=rng.choice((1, 3)))
+        draw.emit(
+            "torch.addmm",
+            draw.leaf(dtype, [3], **options),
+            first,
+            draw.leaf(dtype, [inner, 3], **options),
+            beta=rng.choice((1, 2, 0)),
+            alpha=rng.choice((1, 3)),
+        )
     else:
         draw.emit("torch.matmul", first, draw.emit(".transpose", first, -1, -2))
 
 
-_EINSUMS = ("ij,jk->ik", "bij,bjk->bik", "ii->", "ii->i", "ij->ji", "i,j->ij", "...f,f->...f", "bhqd,bhkd->bhqk", "ij->", "ij,ij->", "... f, f -> ... f", "i,i->", "bn,anm,bm->ba")
+_EINSUMS = (
+    "ij,jk->ik",
+    "bij,bjk->bik",
+    "ii->",
+    "ii->i",
+    "ij->ji",
+    "i,j->ij",
+    "...f,f->...f",
+    "bhqd,bhkd->bhqk",
+    "ij->",
+    "ij,ij->",
+    "... f, f -> ... f",
+    "i,i->",
+    "bn,anm,bm->ba",
+)
 
 
 def einsum(draw: Draw) -> None:
@@ -257,8 +314,16 @@ def einsum(draw: Draw) -> None:
     draw.emit("torch.einsum", equation, *operands)
 
 
-_ACTIVATIONS = "relu gelu silu sigmoid tanh softplus elu leaky_relu hardswish hardsigmoid mish selu celu logsigmoid relu6 softsign tanhshrink hardtanh softshrink hardshrink glu".split()
-_FUNCTIONS = "abs neg exp log sqrt rsqrt reciprocal sin cos tan asin acos atan sinh cosh asinh acosh atanh floor ceil round trunc frac sign erf expm1 log1p log2 log10 square exp2 isnan isinf isfinite signbit logical_not bitwise_not sinc nan_to_num deg2rad".split()
+_ACTIVATIONS_TEXT = """
+    relu gelu silu sigmoid tanh softplus elu leaky_relu hardswish hardsigmoid mish selu celu logsigmoid relu6 softsign
+    tanhshrink hardtanh softshrink hardshrink glu
+"""
+_ACTIVATIONS = _ACTIVATIONS_TEXT.split()
+_FUNCTIONS_TEXT = """
+    abs neg exp log sqrt rsqrt reciprocal sin cos tan asin acos atan sinh cosh asinh acosh atanh floor ceil round trunc frac
+    sign erf expm1 log1p log2 log10 square exp2 isnan isinf isfinite signbit logical_not bitwise_not sinc nan_to_num deg2rad
+"""
+_FUNCTIONS = _FUNCTIONS_TEXT.split()
 
 
 def elementwise(draw: Draw) -> None:
@@ -282,7 +347,9 @@ def _branch(draw: Draw, name: str, sign: str) -> dict[str, Any]:
     value: Any = draw.rng.choice((1.5, 2.0, 0.5)) if draw.dtype(name).is_floating_point else draw.rng.choice((1, 2, 3))
     calls = [{"out": "w0", "function": draw.rng.choice("+*-"), "args": [{"v": "a"}, value], "kwargs": {}}]
     if draw.rng.random() < 0.5 and draw.dtype(name).is_floating_point:
-        calls.append({"out": "w1", "function": draw.rng.choice(("torch.sin", "F.relu", "torch.tanh")), "args": [{"v": "w0"}], "kwargs": {}})
+        calls.append(
+            {"out": "w1", "function": draw.rng.choice(("torch.sin", "F.relu", "torch.tanh")), "args": [{"v": "w0"}], "kwargs": {}}
+        )
     return {"def": {"name": sign, "parameters": ["a"], "calls": calls, "result": [{"v": calls[-1]["out"]}]}}
 
 

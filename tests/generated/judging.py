@@ -43,6 +43,8 @@ NUMERIC_MODES = ("float32", "float16")
 # How much further than the disturbed worlds a right result may be: an op of torch is up to a few of Core ML's, each of which rounds.
 FACTOR = 10.0
 _OURS = "/backends/apple/coreml/"
+# What the runtime says of an input that no tensor of Core ML can hold.
+_BEYOND_INT32 = re.compile(r"the int64 value -?\d+ at index \S+( \S+)* does not fit int32")
 
 
 @dataclasses.dataclass
@@ -142,8 +144,7 @@ def compare(actual: list[torch.Tensor], expected: Expected, step: int, *, half: 
 
 def _where(error: BaseException) -> tuple[str, bool]:
     """(The innermost frames that tell where an error comes from, whether it was raised by this project)."""
-    frames = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in frames if not frame.filename.startswith("<")]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     if not frames:
         return "", False
     last = frames[-1]
@@ -164,7 +165,11 @@ def normalized(message: str) -> str:
 
 def _sentence(error: BaseException) -> bool:
     """Whether an error of ours reads as a refusal rather than as a broken assumption."""
-    return isinstance(error, (ValueError, NotImplementedError, RuntimeError)) and str(error).rstrip().endswith(".") and len(str(error)) > 30
+    return (
+        isinstance(error, (ValueError, NotImplementedError, RuntimeError))
+        and str(error).rstrip().endswith(".")
+        and len(str(error)) > 30
+    )
 
 
 class Raised(Exception):
@@ -298,7 +303,7 @@ def _judge_one(
             wrong = _differences(buffer, flat, steps, expected, half=half)
         except Raised as failure:
             message = str(failure)
-            if "int32" in message and "fit" in message and failure.stage == "run":
+            if failure.stage == "run" and _BEYOND_INT32.search(message):
                 return verdict("refused", "beyond int32", normalized(message), mode)
             if not delegated or alone():
                 return verdict("executorch", f"{failure.stage}: {normalized(message)}", message[:300])
@@ -312,12 +317,14 @@ def _judge_one(
 
 
 def _differences(buffer: bytes, flat: list[list[torch.Tensor]], steps: int, expected: list[Expected], *, half: bool) -> str:
-    position = 0
-    for made in execute(buffer, flat, steps):
+    for position, made in enumerate(execute(buffer, flat, steps)):
         wrong = compare(made, expected[position // steps], position % steps, half=half)
         if wrong:
-            return wrong + (f" (step {position % steps})" if steps > 1 else "") + (f" (extents {position // steps})" if len(flat) > 1 else "")
-        position += 1
+            return (
+                wrong
+                + (f" (step {position % steps})" if steps > 1 else "")
+                + (f" (extents {position // steps})" if len(flat) > 1 else "")
+            )
     return ""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64")
 
 # What every printed program starts with.
-PRELUDE = '''\
+PRELUDE = """\
 import torch
 import torch.nn.functional as F
 from torch import cond
@@ -29,7 +29,7 @@ def normal(shape, seed, scale=1.0, dtype=torch.float32):
 
 def integers(shape, seed, low, high, dtype=torch.int64):
     return torch.randint(low, high, shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
-'''
+"""
 
 
 @dataclasses.dataclass

@@ -108,7 +108,7 @@ class Shrinker:
         for index in range(len(self.program.calls) - 1, -1, -1):
             call = self.program.calls[index]
             tensor = values.get(call.out)
-            if tensor is None or call.out in self.program.results and len(self.program.calls) == 1:
+            if tensor is None or (call.out in self.program.results and len(self.program.calls) == 1):
                 continue
             if call.writes or tensor.numel() > 4000:
                 continue

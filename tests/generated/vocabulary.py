@@ -66,7 +66,10 @@ def draw_program(seed: int, *, attempt: int = 0) -> Program:
     draw.program.seed = seed
     wanted = rng.choice((3, 4, 5, 6, 8, 8, 10, 12, 16, 20, 28, 40))
     for _ in range(rng.choice((1, 2, 2, 3))):
-        draw.leaf(rng.choice((torch.float32, torch.float32, torch.float32, torch.int64, torch.int32, torch.bool, torch.float16)), kind="input")
+        draw.leaf(
+            rng.choice((torch.float32, torch.float32, torch.float32, torch.int64, torch.int32, torch.bool, torch.float16)),
+            kind="input",
+        )
     names = list(_WEIGHTS)
     # A program has a few families that it prefers, so that the calls of one meet.
     weights = [_WEIGHTS[name] * rng.choice((0.2, 1, 1, 4)) for name in names]

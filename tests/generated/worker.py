@@ -20,12 +20,13 @@ def _answer(request: dict[str, Any], tell: Any) -> dict[str, Any]:
     from program import Program
 
     spent: dict[str, float] = {}
-    last = ["", time.process_time()]
+    current, since = "", time.process_time()
 
     def timed(phase: str) -> None:
+        nonlocal current, since
         now = time.process_time()
-        spent[last[0]] = round(spent.get(last[0], 0.0) + now - last[1], 2)
-        last[0], last[1] = phase.split(" ")[0], now
+        spent[current] = round(spent.get(current, 0.0) + now - since, 2)
+        current, since = phase.split(" ")[0], now
         tell(phase)
 
     if "program" in request:
@@ -72,7 +73,15 @@ def main() -> None:
         except Exception as error:
             import traceback
 
-            send("answer", {"outcome": "generator", "kind": f"{type(error).__name__}: {error}"[:300], "detail": traceback.format_exc()[-3000:], **request})
+            send(
+                "answer",
+                {
+                    "outcome": "generator",
+                    "kind": f"{type(error).__name__}: {error}"[:300],
+                    "detail": traceback.format_exc()[-3000:],
+                    **request,
+                },
+            )
 
 
 if __name__ == "__main__":

@@ -29,16 +29,17 @@ EPSILON = {torch.float16: 2.0**-11, torch.bfloat16: 2.0**-8, torch.float32: 2.0*
 TINY = {torch.float16: 2.0**-25, torch.bfloat16: 2.0**-130, torch.float32: 2.0**-130, torch.float64: 2.0**-130}
 
 # Ops whose results are numbers that were there before: they do not round.
-_EXACT = set(
-    """_to_copy abs alias amax amin as_strided bitwise_and bitwise_not bitwise_or bitwise_xor cat ceil chunk clamp clamp_max clamp_min
-    clone col2im constant_pad_nd copy cummax cummin detach diag_embed diagonal dropout embedding empty eq expand eye fill flip floor full
-    full_like gather hardtanh im2col index index_copy index_fill index_put index_select lift_fresh_copy masked_fill masked_scatter
-    masked_select max max_pool2d_with_indices max_pool3d_with_indices maximum median min minimum narrow neg new_full new_ones new_zeros
-    ones ones_like pad permute pixel_shuffle put reflection_pad1d reflection_pad2d reflection_pad3d relu repeat replication_pad1d
-    replication_pad2d replication_pad3d reshape roll rot90 round scalar_tensor scatter select select_scatter sgn sign slice slice_scatter sort
-    split squeeze stack t take threshold topk transpose tril triu trunc unbind unfold unsqueeze upsample_nearest1d upsample_nearest2d
-    upsample_nearest3d view where zeros zeros_like""".split()
-)
+_EXACT_TEXT = """
+    _to_copy abs alias amax amin as_strided bitwise_and bitwise_not bitwise_or bitwise_xor cat ceil chunk clamp clamp_max
+    clamp_min clone col2im constant_pad_nd copy cummax cummin detach diag_embed diagonal dropout embedding empty eq expand eye
+    fill flip floor full full_like gather hardtanh im2col index index_copy index_fill index_put index_select lift_fresh_copy
+    masked_fill masked_scatter masked_select max max_pool2d_with_indices max_pool3d_with_indices maximum median min minimum
+    narrow neg new_full new_ones new_zeros ones ones_like pad permute pixel_shuffle put reflection_pad1d reflection_pad2d
+    reflection_pad3d relu repeat replication_pad1d replication_pad2d replication_pad3d reshape roll rot90 round scalar_tensor
+    scatter select select_scatter sgn sign slice slice_scatter sort split squeeze stack t take threshold topk transpose tril
+    triu trunc unbind unfold unsqueeze upsample_nearest1d upsample_nearest2d upsample_nearest3d view where zeros zeros_like
+"""
+_EXACT = frozenset(_EXACT_TEXT.split())
 
 
 def wide(tensor: torch.Tensor) -> torch.Tensor:
@@ -160,7 +161,7 @@ def build(program: Program, *, eager: bool) -> tuple[torch.nn.Module, dict[str, 
 
 
 def flat_results(value: Any) -> list[Any]:
-    return tree_leaves(value)
+    return list(tree_leaves(value))
 
 
 def run_program(program: Program, world: World, extents: dict[str, int], steps: int) -> list[list[torch.Tensor]]:
@@ -173,7 +174,9 @@ def run_program(program: Program, world: World, extents: dict[str, int], steps: 
     for _ in range(steps):
         with world.entered():
             results = module(*tree_map(lambda t: t.clone() if isinstance(t, torch.Tensor) else t, inputs))
-        made.append([result.clone() if isinstance(result, torch.Tensor) else torch.tensor(result) for result in flat_results(results)])
+        made.append(
+            [result.clone() if isinstance(result, torch.Tensor) else torch.tensor(result) for result in flat_results(results)]
+        )
     return made
 
 
@@ -193,7 +196,8 @@ def dtypes_of(program: Program) -> set[torch.dtype]:
     module, names = build(program, eager=True)
     with torch.no_grad(), _Dtypes() as mode:
         module(*names["inputs"](**program.extents()[0]))
-    return mode.seen
+    seen: set[torch.dtype] = mode.seen
+    return seen
 
 
 __all__ = ["World", "build", "dtypes_of", "flat_results", "leaf_tensor", "namespace", "run_program", "wide"]
