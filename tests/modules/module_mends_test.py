@@ -97,6 +97,18 @@ ROWS = (
     Row("conv_transpose1d_unbatched", lambda: torch.nn.ConvTranspose1d(4, 5, 3), (normal(4, 3),)),
     Row("conv_transpose2d_unbatched", lambda: torch.nn.ConvTranspose2d(4, 5, 3), (normal(4, 3, 4),)),
     Row("max_pool1d_indices", lambda: torch.nn.MaxPool1d(4, return_indices=True), (normal(2, 10, 4),), ("part", "outside")),
+    Row(
+        "group_norm_statistics",
+        of(lambda x: torch.native_group_norm(x, None, None, 2, 6, 9, 3, 1e-3)),
+        (normal(2, 6, 9),),
+        ("outside",),
+    ),
+    Row(
+        "layer_norm_statistics",
+        of(lambda x: torch.native_layer_norm(x, [9], None, None, 1e-3)),
+        (normal(2, 9),),
+        ("part", "outside"),
+    ),
     # A number has no dimension 0 in MIL.
     Row("softmax_of_a_number", of(lambda x: torch.softmax(x, 0)), (torch.tensor(0.5),), ("outside",)),
     Row("log_softmax_of_a_number", of(lambda x: torch.log_softmax(x, 0)), (torch.tensor(0.5),), ("outside",)),

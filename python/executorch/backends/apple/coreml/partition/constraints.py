@@ -313,6 +313,15 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         reason="Core ML's max pooling gives no indices",
     ),
     Constraint(
+        code="statistics",
+        ops=(
+            *("aten.native_layer_norm", "aten.native_group_norm", "aten.native_batch_norm", "aten._native_batch_norm_legit"),
+            *("aten._native_batch_norm_legit_no_training", "aten._native_batch_norm_legit_functional"),
+        ),
+        violated=lambda view: view.is_used(1) or view.is_used(2),
+        reason="Core ML's normalizations give no mean and deviation",
+    ),
+    Constraint(
         code="pool_indices",
         ops=("aten.adaptive_max_pool1d", "aten.adaptive_max_pool2d", "aten.adaptive_max_pool3d"),
         violated=lambda view: view.is_used(1),
