@@ -12,6 +12,9 @@ from executorch.export import ExportRecipe, StageType, export
 from quantized_lowering import FULL, lower, relative
 from torch import nn
 
+# ExecuTorch says of its recipes that they are experimental.
+pytestmark = pytest.mark.filterwarnings("ignore::executorch.exir._warnings.ExperimentalWarning")
+
 IOS16, IOS17, IOS18 = ct.target.iOS16, ct.target.iOS17, ct.target.iOS18
 
 
