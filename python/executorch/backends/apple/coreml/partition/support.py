@@ -144,6 +144,16 @@ def _has_other_layouts(program: ExportedProgram) -> bool:
     return False
 
 
+def _is_made_outside_in_other_layout(node: torch.fx.Node) -> bool:
+    """Whether a node is a result, laid out otherwise than contiguously, of an op that Core ML never takes, as a decomposition of a matrix is."""
+    if node.op != "call_function" or not any(has_other_dim_order(tensor) for tensor in tensors(node.meta.get("val"))):
+        return False
+    maker = node.args[0] if node.target is operator.getitem else node
+    if not isinstance(maker, torch.fx.Node) or maker.op != "call_function":
+        return False
+    return node_conversion.converter_of(node_conversion.kind_of(maker.target)) is None
+
+
 class NodeSupport(OperatorSupportBase):
     """Decides node by node; remembers why it rejected. One per program."""
 
@@ -213,6 +223,8 @@ class NodeSupport(OperatorSupportBase):
             return Rejection(view.op, "skipped", "skip_ops_for_coreml_delegation names it")
         if node_conversion.converter_of(node_conversion.kind_of(node.target)) is None:
             return Rejection(view.op, "no_converter", "coremltools has no conversion for it")
+        if any(_is_made_outside_in_other_layout(source) for source in node.all_input_nodes):
+            return Rejection(view.op, "memory_format", "an operation that stays outside gives it a tensor that is not contiguous")
         broken = constraints.violated(view)
         if broken is not None:
             return Rejection(view.op, broken.code, broken.reason, broken.reference)
