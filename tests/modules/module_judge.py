@@ -23,6 +23,8 @@ TOLERANCE_IN_EPSILONS = {"float32": 64.0, "float16": 8.0}
 _TIMES_TORCHS_ERROR = 2.0
 # Runs of the program with other roundings.
 _ROUNDINGS = 8
+# Where numbers decide about integers, such as the places of a sort, the roundings that turn one over must be met.
+_ROUNDINGS_OF_DECISIONS = 48
 # Tolerances beyond this share of the result show nothing.
 _INCONCLUSIVE = {"float32": 1e-2, "float16": 1e-1}
 # Bits of the significand, exponent of the smallest number, largest number.
@@ -280,7 +282,8 @@ def expected(module: torch.nn.Module, inputs: Sequence[torch.Tensor], precision:
         wide, wide_inputs = module, list(inputs)
     exact = [e.double() if o.is_floating_point() else e for e, o in zip(exact, own, strict=True)]
     spread = [torch.zeros(e.shape, dtype=torch.float64) for e in exact]
-    for seed in range(_ROUNDINGS):
+    decides = any(not o.is_floating_point() for o in own) and any(i.is_floating_point() for i in inputs)
+    for seed in range(_ROUNDINGS_OF_DECISIONS if decides else _ROUNDINGS):
         mode = _Rounding(precision, seed)
         given = [mode.round(i.clone()) for i in wide_inputs]
         rounded_module = copy.deepcopy(wide)

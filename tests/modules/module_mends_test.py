@@ -73,6 +73,7 @@ ROWS = (
     Row("log_sigmoid", of(torch.nn.functional.logsigmoid), (SMALL,)),
     Row("log_softmax_far_below", of(lambda x: torch.log_softmax(x, -1)), (torch.tensor([-200.0, -30.0, -3.0, 0.0, 100.0]),)),
     Row("log_softmax_of_masked", of(lambda x: torch.log_softmax(x, 0)), (torch.tensor([-math.inf, 0.0, 1.0]),)),
+    Row("logcumsumexp_large", of(lambda x: torch.logcumsumexp(x, 1)), (normal(3, 5) * 300,)),
     # The statistics were the input's.
     Row("instance_norm_running", lambda: instance_norm(True), (normal(4, 3, 6, 6),)),
     Row("instance_norm_running_unbatched", lambda: instance_norm(True), (normal(3, 6, 6),)),

@@ -300,3 +300,20 @@ def cosine_similarity(context: Any, node: Any) -> None:
     (x, length_x), (y, length_y) = scaled(x), scaled(y)
     product = mb.mul(x=mb.real_div(x=x, y=length_x), y=mb.real_div(x=y, y=length_y))
     context.add(mb.reduce_sum(x=product, axes=axes, keep_dims=False, name=node.name))
+
+
+@correction("logcumsumexp", reason="coremltools sums exponentials as they are, which are infinite early")
+def logcumsumexp(context: Any, node: Any) -> None:
+    """Each result from its own largest, of a square of terms: those behind a place are minus infinity for it."""
+    x, dim = arguments(context, node, "self", "dim")
+    axis, rank = int(constant(dim, 0)) % max(x.rank, 1), x.rank
+    if rank == 0 or rank > 4 or any_symbolic([x.shape[axis]]):
+        raise NotImplementedError("sums of exponentials are taken along a fixed extent of at most four dimensions")
+    order = [*(a for a in range(rank) if a != axis), axis]
+    terms = mb.expand_dims(x=mb.transpose(x=x, perm=order), axes=[rank - 1])
+    behind = np.triu(np.full((x.shape[axis],) * 2, -np.inf, types.nptype_from_builtin(x.dtype)), 1)
+    terms = mb.add(x=terms, y=behind.reshape((1,) * (rank - 1) + behind.shape))
+    largest = mb.reduce_max(x=terms, axes=[-1], keep_dims=True)
+    total = mb.reduce_sum(x=mb.exp(x=mb.sub(x=terms, y=largest)), axes=[-1], keep_dims=False)
+    result = mb.add(x=mb.log(x=total, epsilon=number(0, x)), y=mb.squeeze(x=largest, axes=[-1]))
+    context.add(mb.transpose(x=result, perm=[order.index(a) for a in range(rank)], name=node.name))
