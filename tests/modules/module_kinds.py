@@ -11,6 +11,8 @@ CONFIGURATIONS = {
     "ios18-float16": ("iOS18", "float16"),
     "ios18-float32": ("iOS18", "float32"),
 }
+# In place of a configuration: without Core ML.
+ALONE = "alone"
 
 KINDS = {
     "whole": "right, everything in Core ML",

@@ -16,7 +16,7 @@ from executorch.exir import EdgeCompileConfig, EdgeProgramManager, to_edge_trans
 from executorch.exir.error import InternalError
 from executorch.runtime import Runtime
 from module_cases import Case, quiet_warnings
-from module_kinds import CONFIGURATIONS, Outcome
+from module_kinds import ALONE, CONFIGURATIONS, Outcome
 from torch._export.verifier import SpecViolationError
 
 _OURS = "/executorch/backends/apple/coreml/"
@@ -178,6 +178,9 @@ def outcomes(case: Case, configurations: tuple[str, ...] = tuple(CONFIGURATIONS)
             return [Outcome(case.name, configuration, "unexported", case.text, text) for configuration in configurations]
         found = []
         for configuration in configurations:
+            if configuration == ALONE:
+                found.append(Outcome(case.name, ALONE, "outside", case.text, _alone(exported, case.inputs)[1]))
+                continue
             try:
                 found.append(_outcome(subject, exported, configuration))
             except Exception as error:

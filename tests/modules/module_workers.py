@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from module_kinds import Job, Outcome
+from module_kinds import ALONE, Job, Outcome
 
 # Seconds for one case in all its configurations, on a machine with other work; and for the first, when libraries are imported.
 TIMEOUT_S = 150.0
@@ -50,7 +50,11 @@ class Worker:
         self.close()
         if len(job.configurations) > 1:
             return [outcome for c in job.configurations for outcome in self.outcomes(Job(job.case, (c,)))]
-        return [Outcome(job.case, job.configurations[0], kind, text=text)]
+        if job.configurations == (ALONE,):
+            return [Outcome(job.case, ALONE, kind, text=text)]
+        # The same without Core ML: then it is ExecuTorch that ends the process.
+        alone = self.outcomes(Job(job.case, (ALONE,)))[0]
+        return [Outcome(job.case, job.configurations[0], "executorch" if alone.kind == kind else kind, text=text)]
 
     def close(self) -> None:
         process, self._process = self._process, None
