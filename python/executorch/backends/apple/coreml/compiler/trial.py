@@ -60,7 +60,7 @@ class _Closure:
         if node not in self._known:
             if node.op in ("placeholder", "get_attr"):
                 self._known[node] = self._value_of(node) is not None
-            elif len(self._known) > _MOST_CALLS or node.op != "call_function" or not node.all_input_nodes:
+            elif len(self._known) > _MOST_CALLS or node.op != "call_function":
                 self._known[node] = False
             else:
                 self._known[node] = False  # Ends the walk through a cycle, which a graph does not have.
