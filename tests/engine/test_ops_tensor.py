@@ -86,6 +86,17 @@ def test_transpose_negative_axes(perm, dtype):
     exact(lambda x: mb.transpose(x=x, perm=perm), {"x": x}, x.transpose(perm), dynamic=["x"])
 
 
+def test_projections_of_an_attention_are_split_at_a_flexible_length(rng):
+    """[length, batch, 3 x features] -> [3, length, batch, features], as torch.nn.MultiheadAttention does it."""
+    x = rng.standard_normal((7, 2, 48)).astype(np.float32)
+
+    def split(x):
+        parts = mb.expand_dims(x=mb.reshape(x=x, shape=[-1, 2, 3, 16]), axes=[0])
+        return mb.squeeze(x=mb.transpose(x=parts, perm=[3, 1, 2, 0, 4]), axes=[3])
+
+    exact(split, {"x": x}, x.reshape(7, 2, 3, 16).transpose(2, 0, 1, 3), dynamic={"x": [0]})
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_concat(axis, dynamic):

@@ -135,11 +135,31 @@ OpResults translate_squeeze(OpContext& op) {
   return squeeze(x, known);
 }
 
+// The transposition of an x whose first extent is 1, without it: it is put where the permutation has
+// it afterwards.
+Output transpose_without_first(const Output& x, const std::vector<int64_t>& permutation) {
+  std::vector<int64_t> rest;
+  int64_t position = 0;
+  for (size_t i = 0; i < permutation.size(); ++i) {
+    if (permutation[i] == 0) {
+      position = static_cast<int64_t>(i);
+    } else {
+      rest.push_back(permutation[i] - 1);
+    }
+  }
+  return unsqueeze(transpose(squeeze(x, {0}), rest), {position});
+}
+
 OpResults translate_transpose(OpContext& op) {
   const Output x = op.input("x");
   const std::vector<int64_t> permutation = op.axes("perm", rank(x));
   op.require(static_cast<int64_t>(permutation.size()) == rank(x),
              "\"perm\" must name every axis of x");
+  // OpenVINO 2026.4's ShuffleChannelsFusion throws at a reshape, transposition and reshape of
+  // [1, unknown, ...], which is how torch splits the projections of an attention.
+  if ((rank(x) == 4 || rank(x) == 5) && extent(x, 0) == 1 && extent(x, 1) < 0) {
+    return transpose_without_first(x, permutation);
+  }
   return transpose(x, permutation);
 }
 
