@@ -272,7 +272,7 @@ def _judge_one(
         return Verdict(outcome, kind, detail, chosen, delegated, left)
 
     def alone() -> str:
-        """What ExecuTorch alone makes of the program: how it fails, or differs; empty where it is right."""
+        """What ExecuTorch alone makes of the program: how it fails ("run: ..."), or differs; empty where it is right."""
         tell("ExecuTorch alone")
         try:
             buffer = finish(to_edge(exported), program)
@@ -305,12 +305,13 @@ def _judge_one(
             message = str(failure)
             if failure.stage == "run" and _BEYOND_INT32.search(message):
                 return verdict("refused", "beyond int32", normalized(message), mode)
-            if not delegated or alone():
+            if not delegated or alone().startswith(("load: ", "run: ")):
                 return verdict("executorch", f"{failure.stage}: {normalized(message)}", message[:300])
             outcome = "not loaded" if failure.stage == "load" else "failed"
             return verdict(outcome, f"{outcome}: {normalized(message)}", message[:600], mode)
         if wrong:
-            if not delegated or alone():
+            # Of the same result.
+            if not delegated or alone().split(",")[0] == wrong.split(",")[0]:
                 return verdict("executorch", "wrong in ExecuTorch alone", wrong)
             return verdict("wrong", "wrong", wrong, mode)
     return verdict("right")
