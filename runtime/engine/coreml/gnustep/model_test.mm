@@ -4,6 +4,7 @@
 #import <CoreML/CoreML.h>
 
 #include <condition_variable>
+#include <future>
 #include <mutex>
 
 #include "base/file.h"
@@ -342,11 +343,13 @@ TEST_F(ModelTest, FunctionsOfAnAsset) {
 TEST_F(ModelTest, APlanHasEstimatesThatAddUpToOne) {
   __block double sum = 0;
   __block int without = 0;
+  std::promise<void> answered;
+  std::promise<void> *const answer = &answered;
   [MLComputePlan
       loadContentsOfURL:compiled("scalar")
           configuration:[[[MLModelConfiguration alloc] init] autorelease]
       completionHandler:^(MLComputePlan *plan, NSError *error) {
-        ASSERT_NE(plan, nil) << [[error localizedDescription] UTF8String];
+        EXPECT_NE(plan, nil) << [[error localizedDescription] UTF8String];
         MLModelStructureProgramFunction *main =
             [plan.modelStructure.program.functions objectForKey:@"main"];
         for (MLModelStructureProgramOperation *operation in main.block.operations) {
@@ -358,7 +361,9 @@ TEST_F(ModelTest, APlanHasEstimatesThatAddUpToOne) {
               [[plan computeDeviceUsageForMLProgramOperation:operation].preferredComputeDevice
                   isKindOfClass:[MLCPUComputeDevice class]]);
         }
+        answer->set_value();
       }];
+  answered.get_future().wait();  // The handler is called on another thread.
   EXPECT_NEAR(sum, 1, 1e-9);
   EXPECT_GT(without, 0) << "constants";
 }
