@@ -7,6 +7,7 @@ import pytest
 import torch
 from aot_lowering import Unary, export
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.compiler import passes as passes_of_ours
 from executorch.backends.apple.coreml.compiler.coreml_preprocess import (
     COMPILE_SPEC_KEYS,
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
@@ -75,12 +76,14 @@ def test_defaults():
         assert options.enumerated_shapes is None
         assert options.weight_sharing is None
         passes = options.pass_pipeline().passes
-        # coremltools' own, of which three run as ours of the same name.
+        # coremltools' own, of which some run as ours of the same name, and some nowhere.
         own = [name for name in passes if name != "executorch::bound_float16_sentinels"]
         assert [
             f"common::{name.partition('::')[2]}" if "executorch" in name else name for name in own
-        ] == ct.PassPipeline.DEFAULT.passes
-        assert sum(name.startswith("executorch::") for name in own) == 3
+        ] == [name for name in ct.PassPipeline.DEFAULT.passes if name not in passes_of_ours.DROPPED]
+        assert sum(name.startswith("executorch::") for name in own) == sum(
+            name in passes_of_ours.EXACT for name in ct.PassPipeline.DEFAULT.passes
+        )
         # Just before the cast that it is about.
         assert passes[passes.index("executorch::bound_float16_sentinels") + 1] == "common::add_fp16_cast"
     assert [spec.key for spec in CoreMLBackend.generate_compile_specs()] == [

@@ -152,19 +152,22 @@ def _placeholder(tensor: torch.Tensor, symbols: _Symbols) -> Any:
 
 def _convert(closure: _Closure, target: ct.target) -> None:
     graph = _graph(closure)
+    # By the names of the copies: torch.fx gives no node the name of something in Python, such as `input`.
+    placeholders = [node.name for node in graph.nodes if node.op == "placeholder"]
+    given = list(zip(placeholders, closure.inputs.items(), strict=True))
     rewrite(graph)
     node_conversion.prepare(graph)
     symbols = _Symbols()
-    computed = {node.name: node.meta["val"] for node, constant in closure.inputs.items() if constant is None}
+    computed = {name: node.meta["val"] for name, (node, constant) in given if constant is None}
     context = TranscriptionContext(frontend=TorchFrontend.EXECUTORCH)
     with Function({name: _placeholder(value, symbols) for name, value in computed.items()}, opset_version=target) as function:
         for name, value in computed.items():
             var = function.inputs[name]
             context.add(var if value.dim() else mb.squeeze(x=var), torch_name=name)
-        for node, constant in closure.inputs.items():
+        for name, (source, constant) in given:
             if constant is not None:
-                user = next(user for user in node.users if user in closure.calls)
-                context.add(mb.const(val=_array(constants.widened(constant, user)), name=node.name), torch_name=node.name)
+                user = next(user for user in source.users if user in closure.calls)
+                context.add(mb.const(val=_array(constants.widened(constant, user)), name=name), torch_name=name)
         for node in graph.nodes:
             if node.op == "call_function":
                 convert_single_node(context, InternalTorchIRNode.from_exir_node(node=node))
