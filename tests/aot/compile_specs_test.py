@@ -85,7 +85,7 @@ def test_defaults():
             name in passes_of_ours.EXACT for name in ct.PassPipeline.DEFAULT.passes
         )
         # Just before the cast that it is about.
-        assert passes[passes.index("executorch::bound_float16_sentinels") + 1] == "common::add_fp16_cast"
+        assert passes[passes.index("executorch::bound_float16_sentinels") + 1] == "executorch::add_fp16_cast"
     assert [spec.key for spec in CoreMLBackend.generate_compile_specs()] == [
         "compute_units",
         "min_deployment_target",
