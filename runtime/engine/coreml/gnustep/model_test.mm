@@ -3,9 +3,11 @@
 
 #import <CoreML/CoreML.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <future>
 #include <mutex>
+#include <thread>
 
 #include "base/file.h"
 #include "gtest/gtest.h"
@@ -47,6 +49,9 @@ class ModelTest : public ::testing::Test {
     core_ml::reset_faults();
     core_ml::ignore_backings(false);
     [pool_ release];
+    // What a handler was given goes with the pool of its thread, shortly after the handler returned.
+    for (int i = 0; i < 500 && core_ml::live_objects() != before_; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     EXPECT_EQ(core_ml::live_objects(), before_) << "objects leaked";
   }
 
