@@ -108,6 +108,14 @@ PROGRAMS: dict[str, Program] = {
     "bias_of_token_ids_in_attention": Program(_masked_attention, (torch.tensor([[0, 1, 2, 3]]), normal(1, 1, 4, 8))),
     "attention_with_padding": Program(lambda x, m: ATTENTION(x, x, x, key_padding_mask=m, need_weights=False)[0], (X, MASK)),
     "attention_with_padding_and_weights": Program(lambda x, m: ATTENTION(x, x, x, key_padding_mask=m), (X, MASK)),
+    "attention_whose_rows_see_no_key": Program(
+        lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=torch.zeros(2, 1, 1, 4).masked_fill(m[:, None, None], -INFINITY)),
+        (normal(2, 3, 4, 8), torch.tensor([[True] * 4, [False, False, False, True]])),
+    ),
+    "attention_whose_bool_rows_see_no_key": Program(
+        lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=~m[:, None, None]),
+        (normal(2, 3, 4, 8), torch.tensor([[True] * 4, [False, False, False, True]])),
+    ),
     "encoder_layer_with_padding": Program(lambda x, m: LAYER(x, src_key_padding_mask=m), (X, MASK), conditioning=4),
     "encoder_layer_with_padding_dynamic": Program(
         lambda x, m: LAYER(x, src_key_padding_mask=m), (X, MASK), ({1: STEPS}, {1: STEPS}), conditioning=4

@@ -317,3 +317,25 @@ def logcumsumexp(context: Any, node: Any) -> None:
     total = mb.reduce_sum(x=mb.exp(x=mb.sub(x=terms, y=largest)), axes=[-1], keep_dims=False)
     result = mb.add(x=mb.log(x=total, epsilon=number(0, x)), y=mb.squeeze(x=largest, axes=[-1]))
     context.add(mb.transpose(x=result, perm=[order.index(a) for a in range(rank)], name=node.name))
+
+
+@correction(
+    "scaled_dot_product_attention",
+    reason="the softmax of a row whose keys are all masked is NaN, where torch's attention is 0",
+)
+def attention(context: Any, node: Any) -> None:
+    mask = arguments(context, node, "query", "key", "value", "attn_mask")[3]
+    ops.scaled_dot_product_attention(context, node)
+    if mask is None:
+        return
+    if types.is_bool(mask.dtype):
+        sees = mb.reduce_max(x=mb.cast(x=mask, dtype="int32"), axes=[-1], keep_dims=True)
+        sees = mb.greater(x=sees, y=np.int32(0))
+    else:
+        sees = mb.reduce_max(x=mask, axes=[-1], keep_dims=True)
+        sees = mb.not_equal(x=sees, y=number(-np.inf, sees))
+    if sees.val is not None and np.all(sees.val):
+        return
+    result = context[node.name]
+    nothing = mb.mul(x=mb.cast(x=mb.not_equal(x=result, y=result), dtype=types.builtin_to_string(result.dtype)), y=number(0, result))
+    context.add(mb.select(cond=sees, a=result, b=nothing), torch_name=node.name, override=True)
