@@ -95,6 +95,12 @@ def _masked_attention(ids: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
     return F.scaled_dot_product_attention(q, q, q, attn_mask=bias)
 
 
+def _write_a_computed_number(x: torch.Tensor, n: torch.Tensor) -> torch.Tensor:
+    written = x.clone()
+    written[:, :1] = n.float().mean()
+    return written
+
+
 def _last_token(hidden: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
     return hidden[0, (ids != 0).sum(1) - 1]
 
@@ -120,6 +126,7 @@ PROGRAMS: dict[str, Program] = {
     "encoder_layer_with_padding_dynamic": Program(
         lambda x, m: LAYER(x, src_key_padding_mask=m), (X, MASK), ({1: STEPS}, {1: STEPS}), conditioning=4
     ),
+    "computed_number_written_into_a_view": Program(_write_a_computed_number, (IMAGE, torch.tensor([3, 7]))),
     # Integers stay integers.
     "clamp_from_below": Program(lambda i: i.clamp(min=0), (IDS,)),
     "clamp_from_above": Program(lambda i: i.clamp(max=50001), (IDS,)),
@@ -186,6 +193,9 @@ PROGRAMS: dict[str, Program] = {
         lambda x: F.avg_pool2d(x, 3, 1, padding=[0], ceil_mode=True), (IMAGE,), outside=frozenset({"aten.avg_pool2d.default"})
     ),
     "resize_by_a_fraction": Program(lambda x: F.interpolate(x, scale_factor=0.7, mode="bilinear"), (IMAGE,)),
+    "resize_by_factors_that_divide": Program(
+        lambda x: F.interpolate(x, scale_factor=[1.5, 0.6], mode="bilinear"), (IMAGE,)
+    ),
     "resize_nearest_by_a_fraction": Program(lambda x: F.interpolate(x, scale_factor=0.7), (IMAGE,)),
     "resize_cubic_and_filtered": Program(lambda x: F.interpolate(x, size=(5, 3), mode="bicubic", antialias=True), (IMAGE,)),
     "lstm_with_its_own_state": Program(

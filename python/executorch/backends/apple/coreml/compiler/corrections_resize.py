@@ -108,7 +108,8 @@ def resize(context: Any, node: Any) -> None:
         and not name.endswith("_aa")
         and all(_is_exact(int(before), after, scale) for before, after, scale in zip(x.shape[2:], extents, scales, strict=True))
     ):
-        if theirs is None or name.endswith("_aa") or any(scale is not None and scale % 1 for scale in scales):
+        by_fractions = any(scale is not None and scale % 1 for scale in scales)
+        if extents is None and (theirs is None or name.endswith("_aa") or by_fractions):
             raise NotImplementedError("an image of flexible extents is resized without filters and by whole factors only")
         theirs(context, node)
         return

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from coremltools.converters.mil.frontend._utils import pymil_broadcast_to
 from coremltools.converters.mil.frontend.torch import ops
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
@@ -156,3 +157,13 @@ def scalar_tensor(context: Any, node: Any) -> None:
         context.add(mb.const(val=types.nptype_from_builtin(types.string_to_builtin(dtype))(x.val), name=node.name))
     else:
         context.add(mb.cast(x=x, dtype=dtype, name=node.name))
+
+
+@correction("copy", "fill", reason="coremltools keeps the dtype of what is copied, and fills with 0 where the number is computed")
+def overwrite(context: Any, node: Any) -> None:
+    target, source = arguments(context, node, "self", "src" if node.kind == "copy" else "value")
+    source = cast(source, result_type(node))
+    if source.rank == target.rank and not any_symbolic(source.shape) and source.shape == target.shape:
+        context.add(mb.identity(x=source, name=node.name))
+        return
+    context.add(pymil_broadcast_to(source, mb.shape(x=target), node.name))
