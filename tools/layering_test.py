@@ -12,7 +12,7 @@ import pytest
 from tools import source_tree
 
 ROOT = source_tree.root()
-PYTHON = "python/executorch/backends/apple/coreml/"
+PYTHON = "python/executorch_coreml/"
 
 # From the bottom up. A folder belongs to the longest entry that it starts with.
 LAYERS = [
@@ -91,8 +91,9 @@ def imports(path: pathlib.Path) -> list[str]:
         else:
             continue
         for name in names:
-            if name.startswith("executorch.backends.apple.coreml."):
-                found.add(PYTHON + name.split(".")[4])
+            for package in ("executorch.backends.apple.coreml.", "executorch_coreml."):
+                if name.startswith(package):
+                    found.add(PYTHON + name.removeprefix(package).partition(".")[0])
     return sorted(found)
 
 

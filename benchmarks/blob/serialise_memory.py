@@ -23,9 +23,11 @@ RESULT = "result: "
 
 def load(which: str) -> types.ModuleType:
     """The extension module: ours, or the one of the executorch wheel."""
-    pattern = "executorchcoreml.so" if which == "ours" else "executorchcoreml.cpython-*.so"
+    pattern = "executorch_coreml/executorchcoreml.so"
+    if which != "ours":
+        pattern = "executorch/backends/apple/coreml/executorchcoreml.cpython-*.so"
     for folder in sys.path:
-        for path in pathlib.Path(folder).glob(f"executorch/backends/apple/coreml/{pattern}"):
+        for path in pathlib.Path(folder).glob(pattern):
             loader = importlib.machinery.ExtensionFileLoader("executorchcoreml", str(path))
             spec = importlib.util.spec_from_loader("executorchcoreml", loader)
             assert spec is not None

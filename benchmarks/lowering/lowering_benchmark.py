@@ -22,9 +22,9 @@ MODELS = ("mobilenet_v2", "bert_base", "lstm_50_steps", "mlp_200m")
 
 
 def search_path(*, ours: bool) -> str:
-    """sys.path, for theirs without the folders whose executorch.backends.apple.coreml is ours."""
+    """sys.path, for theirs without the folders that hold this project's package."""
     kept = [
-        p for p in sys.path if p and (ours or not (Path(p) / "executorch/backends/apple/coreml/partition/constraints.py").exists())
+        p for p in sys.path if p and (ours or not (Path(p) / "executorch_coreml").exists())
     ]
     return os.pathsep.join(kept)
 

@@ -56,7 +56,7 @@ def annotate(name: str, rounds: int) -> dict[str, float]:
 
 def in_a_process(name: str, *, stock: bool, rounds: int) -> dict[str, float]:
     def is_ours(folder: str) -> bool:
-        return (Path(folder) / "executorch/backends/apple/coreml/quantizer/patterns.py").exists()
+        return (Path(folder) / "executorch_coreml").exists()
 
     path = [folder for folder in sys.path if folder and not (stock and is_ours(folder))]
     found = subprocess.run(

@@ -12,8 +12,7 @@ import tracemalloc
 import pytest
 from executorch.backends.apple.coreml import blob
 from executorch.backends.apple.coreml.blob import flatbuffer_verifier
-
-from schema import coreml_blob_generated as fb
+from executorch_coreml.blob import coreml_blob_generated as fb
 
 TESTDATA = pathlib.Path("blob/testdata")
 GOLDEN_ID = "0767e3d82767fccdb4f4ac2dc9a8ca5914f80ac9f7481d33a0ff5f8b6df94804"

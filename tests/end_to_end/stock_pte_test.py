@@ -39,8 +39,8 @@ CASES = {
 
 
 def path_without_this_project() -> list[str]:
-    """sys.path without the folders whose executorch.backends.apple.coreml is ours."""
-    return [p for p in sys.path if p and not (pathlib.Path(p) / "executorch/backends/apple/coreml/runtime/__init__.py").exists()]
+    """sys.path without the folders that hold this project's package."""
+    return [p for p in sys.path if p and not (pathlib.Path(p) / "executorch_coreml").exists()]
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ STEPS = 3
 NUMERIC_MODES = ("float32", "float16")
 # How much further than the disturbed worlds a right result may be: an op of torch is up to a few of Core ML's, each of which rounds.
 FACTOR = 10.0
-_OURS = "/backends/apple/coreml/"
+_OURS = "/executorch_coreml/"
 # What the runtime says of an input that no tensor of Core ML can hold.
 _BEYOND_INT32 = re.compile(r"the int64 value -?\d+ at index \S+( \S+)* does not fit int32")
 

@@ -19,7 +19,7 @@ from module_cases import Case, quiet_warnings
 from module_kinds import ALONE, CONFIGURATIONS, Outcome
 from torch._export.verifier import SpecViolationError
 
-_OURS = "/executorch/backends/apple/coreml/"
+_OURS = "/executorch_coreml/"
 
 
 def list_operations_once() -> None:

@@ -1,6 +1,0 @@
-"""The Core ML delegate: ahead-of-time lowering of PyTorch programs, and what runs them from Python.
-
-Part of a package whose other parts lie elsewhere on sys.path, in the executorch wheel: what is here shadows its namesakes there.
-"""
-
-__path__ = __import__("pkgutil").extend_path(__path__, __name__)

@@ -1,0 +1,189 @@
+"""Several methods of one program, and what their partitions share."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import coremltools as ct
+from executorch.exir._serialize._named_data_store import NamedDataStore
+from executorch.exir.backend.backend_details import PreprocessResult
+from torch.export.exported_program import ExportedProgram
+
+from executorch_coreml import blob
+from executorch_coreml.compiler import control_flow, coremltools_driver, delivery, derived_extents, stock_format
+from executorch_coreml.compiler.compile_specs import (
+    MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
+    BlobFormat,
+    Options,
+)
+from executorch_coreml.compiler.conversion import ConvertedModel, convert
+from executorch_coreml.compiler.lowering import check_description, describe, lower_partition
+from executorch_coreml.compiler.outputs import make_outputs_distinct
+from executorch_coreml.compiler.progress import stage
+from executorch_coreml.compiler.states import mutated_buffers
+
+logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
+
+_STOCK_REFERENCE_MAGIC = b"CMJR"
+
+Programs = Mapping[str, Sequence[ExportedProgram]]
+Results = dict[str, list[PreprocessResult]]
+
+
+def lower_methods(programs: Programs, options: Mapping[str, Sequence[Options]]) -> Results:
+    """Lowers every partition of every method; see MULTIMETHOD_WEIGHT_SHARING_STRATEGY for what is shared."""
+    methods = [method for method in programs if programs[method]]
+    strategy = options[methods[0]][0].weight_sharing if methods else None
+    if len(programs) > 1 and strategy == MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL:
+        _warn_of_raised_target(options)
+        return _lower_positionally(programs, options)
+    separate = strategy == MULTIMETHOD_WEIGHT_SHARING_STRATEGY.DISABLED
+    results = {
+        method: [
+            lower_partition(program, option, method=method, inline_weights=separate)
+            for program, option in zip(programs[method], options[method], strict=True)
+        ]
+        for method in programs
+    }
+    _log_shared(results, separate=separate)
+    return results
+
+
+def describe_sharing(results: Results) -> str:
+    """What the partitions share, in one line. Weights are shared as whole files, when they are equal to the last byte."""
+    sizes: dict[str, int] = {}
+    users: dict[str, list[str]] = {}
+    for method, partitions in results.items():
+        for result in partitions:
+            if result.data_store_output is None:
+                continue
+            for key, entry in result.data_store_output.pte_data.items():
+                sizes[key] = len(result.data_store_output.buffers[entry.buffer_index])
+                users.setdefault(key, []).append(method)
+    shared = {key: methods for key, methods in users.items() if len(methods) > 1}
+    if not shared:
+        return f"Weight sharing: none of {len(users)} large weight files is equal to another, so nothing is shared."
+    saved = sum(sizes[key] * (len(methods) - 1) for key, methods in shared.items())
+    by = sorted({method for methods in shared.values() for method in methods})
+    return f"Weight sharing: {len(shared)} of {len(users)} weight files serve several partitions of {', '.join(by)}, which saves {saved / 1e6:.1f} MB."
+
+
+def _log_shared(results: Results, *, separate: bool) -> None:
+    if sum(len(partitions) for partitions in results.values()) < 2:
+        return
+    logger.info("%s", "Weight sharing: disabled, every partition has its own weights." if separate else describe_sharing(results))
+
+
+def _warn_of_raised_target(options: Mapping[str, Sequence[Options]]) -> None:
+    below = sorted(m for m, given in options.items() if any(not option.targets(ct.target.iOS18) for option in given))
+    if below:
+        logger.warning(
+            "POSITIONAL weight sharing makes multi-function models, which run from iOS 18 on: the methods %s, lowered for less, need it too. "
+            "Without a strategy equal weight files are shared at any deployment target.",
+            ", ".join(below),
+        )
+
+
+def _check_positions(programs: Programs) -> int:
+    first, *others = programs
+    count = len(programs[first])
+    for method in others:
+        if len(programs[method]) != count:
+            raise ValueError(
+                f"Method '{method}' has {len(programs[method])} partitions, but '{first}' has {count}. POSITIONAL weight sharing "
+                "strategy requires all methods to have the same number of partitions. Use "
+                "MULTIMETHOD_WEIGHT_SHARING_STRATEGY.DISABLED if methods should be processed independently, or no strategy: equal "
+                "weight files are then shared all the same."
+            )
+    return count
+
+
+def _lower_positionally(programs: Programs, options: Mapping[str, Sequence[Options]]) -> Results:
+    results: Results = {method: [] for method in programs}
+    for position in range(_check_positions(programs)):
+        with tempfile.TemporaryDirectory(prefix="coreml_delegate_") as folder:
+            combined = _lower_position(
+                {method: programs[method][position] for method in programs},
+                {method: options[method][position] for method in programs},
+                Path(folder),
+            )
+        for method, result in combined.items():
+            results[method].append(result)
+    return results
+
+
+def _lower_position(
+    programs: Mapping[str, ExportedProgram], options: Mapping[str, Options], folder: Path
+) -> dict[str, PreprocessResult]:
+    """One multi-function model out of one partition of every method; each result refers to it by a key of the named data."""
+    for method, program in programs.items():
+        if mutated_buffers(program):
+            raise ValueError(
+                f"Method '{method}' has mutable buffers, and the functions of one Core ML model do not share states between methods. Use no "
+                "MULTIMETHOD_WEIGHT_SHARING_STRATEGY, so that each method keeps its own state, or take_over_mutable_buffer=False."
+            )
+    functions, converted_methods = [], {}
+    for index, (method, program) in enumerate(programs.items()):
+        with stage(f"converting {method} ({len(program.graph.nodes)} nodes)"), derived_extents.ranged(program):
+            control_flow.prepare(program.graph_module)
+            converted = convert(program, options[method], folder=folder, name=f"method_{index}")
+        check_description(converted.spec)
+        function, _ = describe(program, converted, options[method], function=method, method=method)
+        functions.append(function)
+        converted_methods[method] = converted
+    first = next(iter(programs))
+    with stage(f"combining {len(converted_methods)} methods"):
+        combined = _combine(converted_methods, first, folder)
+    named_data = delivery.NamedDataWriter()
+    if options[first].blob_format == BlobFormat.INMEMORYFS:
+        return _stock_references(combined, functions, options[first], folder, named_data.store)
+    content = delivery.make_blob(
+        combined,
+        functions=functions,
+        state_files=[],
+        options=options[first],
+        named_data=named_data,
+    )
+    key = named_data.blob(content)
+    return {
+        method: PreprocessResult(
+            processed_bytes=blob.reference_to_bytes(blob.Reference(key, method)),
+            data_store_output=named_data.output(),
+        )
+        for method in programs
+    }
+
+
+def _combine(methods: Mapping[str, ConvertedModel], default: str, folder: Path) -> ConvertedModel:
+    """A package with one function per method, whose equal constants are stored once."""
+    models = {name: (converted.spec, converted.weights) for name, converted in methods.items()}
+    with coremltools_driver.exclusive():
+        combined = coremltools_driver.combine(models, default, folder / "combined.mlpackage")
+    make_outputs_distinct(combined.spec)
+    return ConvertedModel(spec=combined.spec, package=combined.package, debug_map=None)
+
+
+def _stock_references(
+    combined: ConvertedModel,
+    functions: Sequence[blob.Function],
+    options: Options,
+    folder: Path,
+    store: NamedDataStore,
+) -> dict[str, PreprocessResult]:
+    """The stock exporter's form: the flattened directory as named data, and `CMJR` with JSON as processed bytes."""
+    root, identifier = stock_format.write_directory(combined, options.model_type, folder)
+    methods = {f.name: stock_format.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions}
+    stock_format.write_metadata(stock_format.MultifunctionModelMetadata(identifier, methods), root)
+    key = f"coreml_{identifier}"
+    store.add_named_data(key, stock_format.flatten(root))
+    return {
+        function.name: PreprocessResult(
+            processed_bytes=_STOCK_REFERENCE_MAGIC + json.dumps({"version": 1, "key": key, "functionName": function.name}).encode(),
+            data_store_output=store.get_named_data_store_output(),
+        )
+        for function in functions
+    }

@@ -1,0 +1,55 @@
+"""What ExecuTorch can execute of what stays outside Core ML.
+
+ExecuTorch says so itself, but only in `to_executorch()`, which ends with "Missing out variants", or when a program is loaded. The partitioner knows it
+earlier, and why the call is outside at all.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import Any
+
+import executorch.exir
+import torch
+from executorch.exir.dialects.edge._ops import EdgeOpOverload
+from executorch.exir.operator.convert import to_out_variant
+
+from executorch_coreml.partition.node_view import computes_no_tensor
+
+_LISTS = ("portable/functions.yaml", "portable/custom_ops.yaml", "portable/et_copy_ops.yaml", "quantized/quantized.yaml")
+_ENTRY = re.compile(r"^- (?:op|func): ([\w:.]+)", re.MULTILINE)
+# Namespaces whose kernels ExecuTorch brings along itself. Whoever has other ops brings their kernels.
+_OWN = ("aten", "dim_order_ops", "quantized_decomposed")
+_EXECUTED = frozenset(getattr(torch.ops.higher_order, name) for name in ("cond", "map_impl", "scan", "executorch_call_delegate"))
+
+
+@functools.cache
+def _kernels() -> frozenset[str]:
+    """The kernels that come with ExecuTorch, such as `aten::add.out`; empty where it does not say."""
+    folder = Path(executorch.exir.__file__).parent.parent / "kernels"
+    names = [name for path in _LISTS if (folder / path).exists() for name in _ENTRY.findall((folder / path).read_text())]
+    return frozenset(name if "::" in name else f"aten::{name}" for name in names)
+
+
+@functools.cache
+def _why_not(op: torch._ops.OpOverload) -> str | None:
+    try:
+        out, _ = to_out_variant(op)
+    except (RuntimeError, AssertionError):
+        return "it has no out variant"
+    kernel = f"{out._schema.name}.{out._schema.overload_name}"
+    if op.namespace in _OWN and _kernels() and kernel not in _kernels():
+        return f"it has no kernel {kernel}"
+    return None
+
+
+def why_not_executed(node: torch.fx.Node) -> str | None:
+    """Why ExecuTorch's own kernels cannot execute a call of an edge program, in words; None where they can, or it is not known."""
+    target: Any = node.target._op if isinstance(node.target, EdgeOpOverload) else node.target
+    if isinstance(target, torch._ops.HigherOrderOperator):
+        return None if target in _EXECUTED else "it has no such control flow"
+    if not isinstance(target, torch._ops.OpOverload) or computes_no_tensor(node):
+        return None
+    return _why_not(target)

@@ -1,0 +1,289 @@
+"""Runs Core ML delegates in ExecuTorch's Python runtime. Importing this package is all it takes:
+
+    import executorch_coreml.runtime
+    from executorch.runtime import Runtime
+
+    method = Runtime.get().load_program("model.pte").load_method("forward")
+    outputs = method.execute([torch.ones(2, 3)])
+
+The import loads libcoremldelegate into the process and registers the backend `CoreMLBackend`; on Linux the portable engine executes
+the models. Methods of programs that are loaded from bytes hold these from then on, which ExecuTorch leaves to the caller. The functions here
+set the backend's options for methods loaded afterwards, reset the states of loaded methods, and say what is there and what went wrong.
+ExecuTorch's Python runtime has no way to pass options to one load, so they are the process's.
+
+Thread rule: everything may be called from several threads at once; last_error() is the calling thread's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from executorch_coreml.runtime import _compile_helper, _library, _lifetime, cache
+
+__all__ = [
+    "DelegateError",
+    "Diagnostics",
+    "MLModel",
+    "Prewarmed",
+    "cache",
+    "diagnose",
+    "enable_coremltools",
+    "last_error",
+    "options",
+    "prewarm",
+    "registered_backends",
+    "reset_states",
+    "set_options",
+]
+
+_LIBRARY = _library.load()
+_lifetime.install()
+
+# Imported when they are asked for: they need more than running delegates does.
+_ELSEWHERE = {"MLModel": "ml_model", "enable_coremltools": "coremltools_support"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ELSEWHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+
+
+class DelegateError(RuntimeError):
+    """A call of this package failed.
+
+    str() says what failed, why and what to do; `error` is ExecuTorch's number of it (docs/errors.md has the table).
+    """
+
+    def __init__(self, message: str, error: int) -> None:
+        super().__init__(message)
+        self.error = error
+
+
+@dataclasses.dataclass(frozen=True)
+class Diagnostics:
+    """What the process has to run Core ML delegates with."""
+
+    version: str
+    registered_backends: list[str]
+    # Whether the backend `CoreMLBackend` is this library's.
+    is_registered: bool
+    # Name -> its version and that of what it computes with.
+    engines: dict[str, str]
+    # The engine of a method loaded without the option `engine`; empty when there is none.
+    default_engine: str
+    # The shared library that was loaded.
+    library: str
+
+
+def diagnose() -> Diagnostics:
+    """Everything that decides whether and how a Core ML delegate runs in this process."""
+    found = json.loads(_LIBRARY.coreml_delegate_diagnose())
+    return Diagnostics(
+        version=found["version"],
+        registered_backends=found["registered_backends"],
+        is_registered=found["is_registered"],
+        engines={engine["name"]: engine["fingerprint"] for engine in found["engines"]},
+        default_engine=found["default_engine"],
+        library=_LIBRARY._name,
+    )
+
+
+def registered_backends() -> list[str]:
+    """The names of every backend that ExecuTorch knows in this process."""
+    return diagnose().registered_backends
+
+
+def set_options(
+    *,
+    engine: str | None = None,
+    compute_unit: str | None = None,
+    numeric_mode: str | None = None,
+    threads: int | None = None,
+    share_models: bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    cache_budget_mb: int | None = None,
+    cache_verification: str | None = None,
+    warm_up: bool | None = None,
+    compile_helper: bool | str | os.PathLike[str] | None = None,
+    compile_helper_timeout_s: int | None = None,
+    compile_helper_memory_mb: int | None = None,
+) -> None:
+    """Sets options for the methods loaded from now on, in the whole process; what is None stays as it is.
+
+    They win over what a program asks for.
+
+    Args:
+        engine: The name of an engine that diagnose() lists; "" for the platform's default.
+        compute_unit: "all", "cpu_only", "cpu_and_gpu" or "cpu_and_ne"; "" for what the program asks for. Off Apple platforms
+            everything runs on the CPU.
+        numeric_mode: "float32" (float16 values are computed in float32), "float16" (rounded to float16 after each operation) or
+            "low_precision" (what the program quantizes is computed in integers); "" for the default, "float32". docs/engine.md says what
+            that means for results.
+        threads: Threads of one execution; 0 for the engine's choice.
+        share_models: Whether programs of equal content share a compiled model. Each load then hashes its content, and a
+            program loaded from bytes must live as long as any method that shares its model.
+        cache_dir: The folder in which compiled models are kept from process to process (docs/assets.md), at most 254 bytes; "" to keep
+            nothing on disk, the default.
+        cache_budget_mb: Megabytes (10^6 bytes) they may take together; 0 for the default, 10 GiB.
+        cache_verification: When the checksums of a kept model are compared: "first_use" (in each process), "sampled", "full" (at every
+            load) or "none"; "" for the default, "first_use".
+        warm_up: Whether a method is executed once, with zeros, when it is loaded.
+        compile_helper: For programs that nobody vouches for: compile their models in a process of its own, so that what they do to the
+            compiler happens there (docs/engine.md). True, or the path of the program //runtime:coreml_compile_helper, at most 254
+            bytes; False for this process, the default.
+        compile_helper_timeout_s: Seconds that it may take for a model; 0 for the default, 600.
+        compile_helper_memory_mb: Megabytes (10^6 bytes) of memory that it may take; 0 for no limit, the default. Linux only.
+
+    Raises:
+        DelegateError: for an engine or value that does not exist. Options before it, in the order above, are set.
+        FileNotFoundError: if compile_helper is True and there is no such program.
+    """
+    given = {name: value for name, value in locals().items() if value is not None}
+    with _options_lock:
+        for name in _DEFAULTS:
+            if name in given:
+                _set_option(name, given[name])
+
+
+# Options in the order in which they are set, with the values that stand for the defaults.
+_DEFAULTS: dict[str, Any] = {
+    "engine": "",
+    "compute_unit": "",
+    "numeric_mode": "",
+    "threads": 0,
+    "share_models": False,
+    "cache_dir": "",
+    "cache_budget_mb": 0,
+    "cache_verification": "",
+    "warm_up": False,
+    "compile_helper": False,
+    "compile_helper_timeout_s": 0,
+    "compile_helper_memory_mb": 0,
+}
+# What was set here, and the lock for changing it. Whoever holds the lock may load methods with options of its own.
+_options: dict[str, Any] = dict(_DEFAULTS)
+_options_lock = threading.RLock()
+
+
+def _set_option(name: str, value: Any) -> None:
+    if name == "compile_helper":
+        text: bytes | None = os.fsencode(_compile_helper.program(value))
+    else:
+        text = os.fsencode(value) if isinstance(_DEFAULTS[name], str) else None
+    if text is not None:
+        _check(_LIBRARY.coreml_delegate_set_string_option(name.encode(), text))
+    elif isinstance(_DEFAULTS[name], bool):
+        _check(_LIBRARY.coreml_delegate_set_bool_option(name.encode(), int(value)))
+    else:
+        _check(_LIBRARY.coreml_delegate_set_int_option(name.encode(), value))
+    _options[name] = value
+
+
+@contextlib.contextmanager
+def options(**values: Any) -> Iterator[None]:
+    """Within it, methods are loaded with these options of set_options(); then the options are as they were, also after an exception.
+
+    They are the process's: other threads that call set_options() or options() meanwhile wait, and methods that they load have these.
+
+    Raises:
+        DelegateError, FileNotFoundError: as set_options().
+        TypeError: for a name that is no option.
+    """
+    with _options_lock:
+        before = dict(_options)
+        try:
+            set_options(**values)
+            yield
+        finally:
+            for name in values:
+                if name in before:
+                    _set_option(name, before[name])
+
+
+@dataclasses.dataclass(frozen=True)
+class Prewarmed:
+    """What prewarm() did."""
+
+    # The methods that were loaded, each with the seconds it took.
+    seconds: dict[str, float]
+    # Functions that were compiled now, and those that were there already.
+    compilations: int
+    hits: int
+
+
+def prewarm(
+    path: str | os.PathLike[str],
+    *,
+    methods: Iterable[str] | None = None,
+    run: bool = False,
+) -> Prewarmed:
+    """Compiles a program's Core ML delegates into the cache, so that later processes load them.
+
+    The option `cache_dir` must be set (set_options), and the other options as later processes will have them: an entry is for one
+    engine, compute unit and numeric mode.
+
+    Args:
+        path: The .pte file.
+        methods: Names of the methods to prepare; None for all.
+        run: Whether to execute each once, with zeros.
+
+    Raises:
+        DelegateError: if no cache_dir is set, or a delegate cannot be compiled.
+        ValueError: if the program has no method of a name.
+    """
+    from executorch.runtime import Runtime
+
+    before = cache.stats()
+    program = Runtime.get().load_program(os.fspath(path))
+    names = sorted(program.method_names) if methods is None else list(methods)
+    missing = [name for name in names if name not in program.method_names]
+    if missing:
+        raise ValueError(f"{os.fspath(path)} has no methods {missing}; it has {sorted(program.method_names)}")
+    seconds = {}
+    with options(warm_up=True) if run else contextlib.nullcontext():
+        for name in names:
+            start = time.perf_counter()
+            try:
+                method = program.load_method(name)
+            except RuntimeError as error:
+                raise DelegateError(f"prewarm of method {name} of {os.fspath(path)}: {error}; {last_error()}", 0) from error
+            if method is None:
+                raise DelegateError(f"prewarm of method {name} of {os.fspath(path)}: {last_error()}", 0)
+            seconds[name] = time.perf_counter() - start
+    after = cache.stats()
+    return Prewarmed(seconds=seconds, compilations=after.compilations - before.compilations, hits=after.hits - before.hits)
+
+
+def reset_states(method: str = "") -> None:
+    """Puts the states (a decoder's cache) of loaded methods back to their initial values, waiting for executions under way.
+
+    Args:
+        method: The methods' name; empty for all.
+
+    Raises:
+        DelegateError: if no method of that name with a Core ML delegate is loaded.
+    """
+    _check(_LIBRARY.coreml_delegate_reset_states(method.encode()))
+
+
+def last_error() -> str:
+    """What the delegate last failed with on this thread, in full; "" if nothing failed.
+
+    ExecuTorch's own exceptions carry a number only.
+    """
+    message: bytes = _LIBRARY.coreml_delegate_last_error()
+    return message.decode(errors="replace")
+
+
+def _check(error: int) -> None:
+    if error:
+        raise DelegateError(last_error(), error)

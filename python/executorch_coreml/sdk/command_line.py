@@ -1,0 +1,101 @@
+"""The program `coreml`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import io
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from executorch_coreml.sdk.errors import ToolError
+
+# Command -> what it is for; the module of that name has the rest.
+COMMANDS = {
+    "inspect": "what is in a .pte, a blob or a model package",
+    "extract": "the model packages inside a .pte, as folders",
+    "run": "execute a .pte or a model package once",
+    "bench": "how long one execution takes here",
+    "profile": "where the time of an execution goes, by operation",
+    "verify": "does a program compute what its PyTorch model does, and if not, where it starts",
+    "report": "one page on a program: what runs where, time, error and range of each operation",
+    "convert": "the other form of the Core ML models inside a .pte: stock directories to blobs, and back",
+    "cache": "what is in a folder of compiled models, and clearing it",
+}
+
+
+# As shells count a program that Ctrl-C ended.
+INTERRUPTED = 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="coreml",
+        description="Looks into ExecuTorch programs with Core ML delegates and into Core ML model packages, and runs them: on any machine.",
+        epilog="coreml COMMAND --help has examples. Everything runs on the CPU off Apple platforms; agreement with Apple's own runtime "
+        "is not established by it.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, purpose in COMMANDS.items():
+        module = importlib.import_module(f"executorch_coreml.sdk.commands.{name}")
+        command = commands.add_parser(
+            name,
+            help=purpose,
+            description=f"{purpose[0].upper()}{purpose[1:]}.",
+            epilog=f"examples:\n{module.EXAMPLES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        command.add_argument("--json", action="store_true", help="print one JSON value instead of tables")
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. 0 or what the command says, or 1 after an error, which is one sentence on standard error, INTERRUPTED after Ctrl-C;
+    argparse exits with 2 for a wrong usage."""
+    command = "coreml"
+    try:
+        # File names may be in any encoding, and the terminal in another.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        parsed = make_parser().parse_args(arguments)
+        command = f"coreml {parsed.command}"
+        from executorch_coreml.sdk.commands.output import Output
+
+        for name in ("coremltools", "torch.utils._pytree", "torchao", "executorch"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        os.environ.setdefault("ET_COREML_LOG_LEVEL", "WARNING")
+        code = parsed.run(parsed, Output(parsed.json)) or 0
+        sys.stdout.flush()
+        return code
+    except ToolError as error:
+        return _fail(command, str(error))
+    except KeyboardInterrupt:
+        _fail(command, "stopped")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()  # Whoever read the output has enough.
+        return 1
+    except MemoryError as error:
+        return _fail(command, f"there is not enough memory: {error}" if str(error) else "there is not enough memory")
+    except OSError as error:
+        _drop_output()
+        return _fail(command, f"the operating system refuses: {error}")
+
+
+def _fail(command: str, why: str) -> int:
+    from executorch_coreml.sdk.commands.output import printable
+
+    print(f"{command}: {printable(' '.join(why.split()))}", file=sys.stderr)
+    return 1
+
+
+def _drop_output() -> None:
+    """What is still kept back for a standard output that takes no more would fail once again when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,168 @@
+"""coreml verify: does a program compute what its PyTorch model does?"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+
+from executorch_coreml.sdk import files, verify_reference
+from executorch_coreml.sdk.commands import run as run_command
+from executorch_coreml.sdk.commands.output import Output
+from executorch_coreml.sdk.errors import ToolError
+
+EXAMPLES = """\
+  coreml verify model.pte --reference model.pt2           with the exported program's example inputs
+  coreml verify model.pte --reference my_models:make --inputs inputs.npz --numeric-mode float16
+  coreml verify model.mlpackage --input x=x.npy --reference outputs.npz
+  coreml verify model.pte --reference model.pt2 --audit   where float16 is too small, and what to keep in float32
+
+The exit code is 3 when an output is outside the tolerance."""
+
+# Neither an error nor a wrong usage: the answer is no.
+OUTSIDE_TOLERANCE = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a .pte or a .mlpackage, of this exporter or another")
+    parser.add_argument("--reference", required=True, help=verify_reference.FORMS)
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        metavar="FILE",
+        help="a .npz with all inputs, by the names of --input or in order (default: the reference's)",
+    )
+    run_command.add_input_arguments(parser)
+    parser.add_argument(
+        "--numeric-mode",
+        choices=("float32", "float16", "both"),
+        default="both",
+        help="whether float16 values are rounded after each operation (default: both)",
+    )
+    parser.add_argument(
+        "--tolerance", type=float, help="of the l2-relative difference (default: four times what rounding does to this model)"
+    )
+    parser.add_argument("--no-blame", action="store_true", help="measures only: do not look for the operation at fault")
+    parser.add_argument(
+        "--audit", action="store_true", help="list values that float16 does not hold, and try which operations to keep in float32"
+    )
+    parser.add_argument(
+        "--memory", type=int, default=1024, metavar="MB", help="for values inside the program, when looking (default: 1024)"
+    )
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    from executorch_coreml.sdk.audit import Audit, audit
+    from executorch_coreml.sdk.verify import NUMERIC_MODES, Verification, verify
+
+    if arguments.tolerance is not None and not 0 <= arguments.tolerance < math.inf:
+        raise ToolError("--tolerance is a number from 0")
+    if arguments.memory < 1:
+        raise ToolError("--memory is at least 1")
+    reference = verify_reference.load(arguments.reference)
+    inputs = _inputs(arguments)
+    found: Verification = verify(
+        arguments.file,
+        reference,
+        inputs,
+        method=arguments.method,
+        numeric_modes=NUMERIC_MODES if arguments.numeric_mode == "both" else (arguments.numeric_mode,),
+        tolerance=arguments.tolerance,
+        seed=arguments.seed,
+        threads=arguments.threads,
+        blame=not arguments.no_blame,
+        memory_budget=arguments.memory * 10**6,
+    )
+    audited: Audit | None = None
+    if arguments.audit:
+        audited = audit(
+            arguments.file,
+            reference,
+            inputs,
+            method=arguments.method,
+            tolerance=arguments.tolerance,
+            seed=arguments.seed,
+            memory_budget=arguments.memory * 10**6,
+        )
+    if output.as_json:
+        output.value({**found.to_json(), "audit": audited.to_json() if audited else None})
+        return 0 if found.passed else OUTSIDE_TOLERANCE
+    output.line(f"{found.path} against {found.reference}")
+    for mode in found.modes:
+        output.line()
+        output.line(f"numeric mode {mode.numeric_mode}: {'every output is right' if mode.passed else 'OUTSIDE THE TOLERANCE'}")
+        output.table(
+            [
+                (
+                    o.name,
+                    f"{o.comparison.dtype}{list(o.comparison.shape)}",
+                    *map(
+                        _number,
+                        (
+                            o.comparison.l2_relative,
+                            o.normal.l2_relative,
+                            o.tolerance,
+                            o.comparison.max_abs,
+                            o.comparison.max_rel,
+                            o.comparison.snr_db,
+                            o.comparison.psnr_db,
+                        ),
+                    ),
+                    f"{o.comparison.cosine:.6f}",
+                    "-" if o.comparison.top1 is None else f"{o.comparison.top1:.1%}",
+                    str(o.comparison.misplaced),
+                    "yes" if o.passed else "NO",
+                )
+                for o in mode.outputs
+            ],
+            header=(
+                "output",
+                "type",
+                "l2-rel",
+                "normal",
+                "allowed",
+                "max abs",
+                "max rel",
+                "SNR dB",
+                "PSNR dB",
+                "cosine",
+                "top-1",
+                "NaN/inf",
+                "right",
+            ),
+            right=tuple(range(2, 12)),
+        )
+        for source in dict.fromkeys(o.normal.source for o in mode.outputs):
+            output.line(f"normal: {source}")
+        if mode.blame is not None:
+            output.line()
+            output.line(str(mode.blame))
+    for remark in found.remarks:
+        output.line()
+        output.line(remark)
+    if audited is not None:
+        output.line()
+        output.line("float16 audit")
+        output.line(str(audited))
+    output.line()
+    output.line("Computed by the engine of this machine: agreement with Apple's own runtime is not established by it.")
+    return 0 if found.passed else OUTSIDE_TOLERANCE
+
+
+def _inputs(arguments: argparse.Namespace) -> dict[str, np.ndarray] | list[np.ndarray] | None:
+    given = run_command.given_inputs(arguments)
+    if arguments.inputs is None:
+        return given or None
+    if given:
+        raise ToolError("give --inputs or --input, not both")
+    arrays = files.read_arrays(arguments.inputs, "the file of inputs")
+    # numpy.savez calls positional arrays arr_0, arr_1, ...
+    if all(name == f"arr_{index}" for index, name in enumerate(arrays)):
+        return list(arrays.values())
+    return arrays
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else str(value)

@@ -1,0 +1,352 @@
+"""Changes the form of the Core ML models inside a .pte: the stock exporter's flattened directories to blobs, and back.
+
+The models' files stay as they are, byte by byte, so the outputs do as well; what changes is what describes them. A blob says more than
+a directory does (types, shapes, states and their initial values), so on the way to a blob it is looked up in the program and in the
+model, and on the way back what a directory cannot say is refused.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from executorch_coreml import blob
+from executorch_coreml.compiler import delivery, package, stock_format
+from executorch_coreml.sdk import payload, program_file
+from executorch_coreml.sdk.errors import ToolError
+from executorch_coreml.sdk.program_file import Delegate, ProgramFile, TensorValue
+
+# As the compile option blob_format names them.
+FORMATS = ("coreml_blob", "inmemoryfs")
+
+_STOCK_REFERENCE = b"CMJR"
+_ALIGNMENT = 64
+
+_DTYPES = {
+    "BOOL": blob.DataType.BOOL,
+    "CHAR": blob.DataType.INT8,
+    "BYTE": blob.DataType.UINT8,
+    "SHORT": blob.DataType.INT16,
+    "INT": blob.DataType.INT32,
+    "LONG": blob.DataType.INT64,
+    "HALF": blob.DataType.FLOAT16,
+    "FLOAT": blob.DataType.FLOAT32,
+    "DOUBLE": blob.DataType.FLOAT64,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvertedDelegate:
+    method: str
+    index: int
+    # As payload.Payload.format; equal where the delegate was in the wanted form already.
+    before: str
+    after: str
+
+
+@dataclasses.dataclass
+class _Conversion:
+    """Processed bytes by delegate, and named data that they need."""
+
+    program: ProgramFile
+    processed: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    named_data: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+def convert(source: Path, target: Path, form: str) -> list[ConvertedDelegate]:
+    """Writes `source` with its Core ML delegates in the form `form`, one of FORMATS, to the new file `target`.
+
+    Raises:
+        ToolError: for what cannot be read, what the form cannot say, or when `target` exists.
+    """
+    if os.path.lexists(target):
+        raise ToolError(f"{target} exists already: give another name, or remove it")
+    file = program_file.read_pte(source)
+    program = program_file.of_pte(file, source, source.stat().st_size)
+    found = {delegate.label: payload.open_payload(program, delegate) for delegate in program.core_ml_delegates()}
+    is_blob = form == "coreml_blob"
+    to_do = [d for d in program.core_ml_delegates() if (found[d.label].blob is not None) != is_blob]
+    conversion = _Conversion(program)
+    if is_blob:
+        _to_blobs(conversion, to_do, found)
+    else:
+        _to_directories(conversion, to_do, found)
+    kept = [d for d in program.core_ml_delegates() if d not in to_do]
+    unused = _keys(program, to_do) - _keys(program, kept)
+    named = {key: data for key, data in program.named_data.items() if key not in unused} | conversion.named_data
+    _replace(file, conversion, named)
+    _write(file, target)
+    after = program_file.open_program(target)
+    return [
+        ConvertedDelegate(d.method, d.index, found[d.label].format, payload.open_payload(after, d).format)
+        for d in after.core_ml_delegates()
+    ]
+
+
+def _replace(file: Any, conversion: _Conversion, named: Mapping[str, bytes]) -> None:
+    """Puts the new processed bytes and named data in place. Delegates may share their processed bytes."""
+    from executorch.exir._serialize._named_data_store import NamedDataStore
+    from executorch.exir.schema import BackendDelegateInlineData
+
+    program = file.program
+    data: list[bytes] = []
+    for plan in program.execution_plan:
+        for index, delegate in enumerate(plan.delegates):
+            before = bytes(program.backend_delegate_data[delegate.processed.index].data)
+            after = conversion.processed.get(f"{plan.name}/{index}", before)
+            if after not in data:
+                data.append(after)
+            delegate.processed.index = data.index(after)
+    program.backend_delegate_data = [BackendDelegateInlineData(data=content) for content in data]
+    store = NamedDataStore()
+    for key, content in named.items():
+        store.add_named_data(key, content, alignment=_ALIGNMENT)
+    file.named_data = store.get_named_data_store_output() if named else None
+
+
+def _write(file: Any, target: Path) -> None:
+    from executorch.exir._serialize._program import serialize_pte_binary
+
+    serialized = serialize_pte_binary(file, extract_delegate_segments=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".convert_") as scratch:
+            staging = Path(scratch) / target.name
+            with staging.open("wb") as sink:
+                serialized.write_to_file(sink)
+            staging.rename(target)
+    except OSError as error:
+        raise ToolError(f"{target} cannot be written: {error}") from error
+
+
+def _keys(program: ProgramFile, delegates: Iterable[Delegate]) -> set[str]:
+    """The named data that the delegates' payloads need."""
+    keys: set[str] = set()
+    for delegate in delegates:
+        if delegate.processed[:4] == _STOCK_REFERENCE:
+            keys.add(_stock_key(delegate))
+        elif delegate.processed.rstrip(b"\0 \t\r\n")[-1:] != b"{":
+            content = blob.read(delegate.processed)
+            if isinstance(content, blob.Reference):
+                keys.add(content.named_data_key)
+                content = blob.read_blob(program.named_data[content.named_data_key])
+            keys.update(file.content.key for file in content.files if isinstance(file.content, blob.NamedData))
+    return keys
+
+
+def _stock_key(delegate: Delegate) -> str:
+    return str(json.loads(delegate.processed[len(_STOCK_REFERENCE) :].rstrip(b"\0"))["key"])
+
+
+# --- To blobs ---
+
+
+def _to_blobs(conversion: _Conversion, delegates: Iterable[Delegate], found: Mapping[str, payload.Payload]) -> None:
+    by_key: dict[str, list[Delegate]] = collections.defaultdict(list)
+    for delegate in delegates:
+        if delegate.processed[:4] == _STOCK_REFERENCE:
+            by_key[_stock_key(delegate)].append(delegate)
+        else:
+            content = _blob_of(conversion, [delegate], found)
+            conversion.processed[delegate.label] = blob.to_bytes(content)
+    for sharing in by_key.values():
+        content = _blob_of(conversion, sharing, found)
+        key = f"coreml_blob_{blob.content_id(content).hex()}"
+        conversion.named_data[key] = blob.to_bytes(content)
+        for delegate in sharing:
+            reference = blob.Reference(key, found[delegate.label].function)
+            conversion.processed[delegate.label] = blob.reference_to_bytes(reference)
+
+
+def _blob_of(conversion: _Conversion, delegates: list[Delegate], found: Mapping[str, payload.Payload]) -> blob.Blob:
+    """The blob of a stock directory, with a function for each of the delegates that call it."""
+    one = found[delegates[0].label]
+    what = f"the delegate {delegates[0].label} of {conversion.program.path}"
+    if one.kind is blob.Kind.COMPILED:
+        raise ToolError(
+            f"{what} holds a model that Core ML has compiled, of which only macOS can tell the states that a blob lists: lower the model again"
+        )
+    with payload.unflattened(one.directory, what) as root:
+        model = payload.stock_model(root, what)
+        files = []
+        for path in sorted(p for p in model.rglob("*") if p.is_file()):
+            content = blob.InlineBytes(path.read_bytes())
+            files.append(_file(path.relative_to(model).as_posix(), content, conversion.named_data))
+        spec = _specification(model, what)
+        debug_map = _debug_map(root / "debug_info.json")
+    functions: dict[str, blob.Function] = {}
+    for delegate in delegates:
+        function = _function(spec, delegate, found[delegate.label], what)
+        functions.setdefault(function.name, function)
+    return blob.Blob(
+        kind=blob.Kind.PACKAGE,
+        specification_version=spec.specificationVersion,
+        files=tuple(files),
+        functions=tuple(functions.values()),
+        request=one.request,
+        producer=f"{one.producer}, converted",
+        debug_map=debug_map,
+    )
+
+
+def _file(path: str, content: blob.InlineBytes, named_data: dict[str, bytes]) -> blob.File:
+    """A file of the package; large weights go to the named data, under the key that the exporter would give them."""
+    if path != package.weight_path(Path(path).name) or content.size < delivery.NAMED_DATA_MINIMUM_BYTES:
+        return blob.File(path, content)
+    key = f"coreml_weights_{content.checksum.hex()}"
+    named_data[key] = bytes(content.data)
+    return blob.File(path, blob.NamedData(key, content.size, content.checksum))
+
+
+def _specification(model: Path, what: str) -> Any:
+    from coremltools.models import utils
+
+    try:
+        return utils.load_spec(str(model))
+    except Exception as error:  # coremltools raises whatever its parts do.
+        raise ToolError(f"{what} holds a package that cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _function(spec: Any, delegate: Delegate, found: payload.Payload, what: str) -> blob.Function:
+    """A function of the package: names from the stock metadata, types from the program, ranges and states from the model."""
+    names = (*found.input_names, *found.output_names)
+    if len(names) != len(delegate.arguments):
+        raise ToolError(
+            f"{what} names {len(names)} inputs and outputs, its call has {len(delegate.arguments)} arguments: export the model again"
+        )
+    by_name = {function.name: function for function in spec.description.functions}
+    name = found.function or spec.description.defaultFunctionName or "main"
+    if by_name and name not in by_name:
+        raise ToolError(f"{what} calls a function {name!r}, the model has {', '.join(by_name)}: export the model again")
+    description = by_name.get(name, spec.description)
+    features = {feature.name: feature for feature in (*description.input, *description.output)}
+    tensors = [_tensor(n, value, features.get(n), what) for n, value in zip(names, delegate.arguments, strict=True)]
+    return blob.Function(
+        name=name,
+        method=delegate.method,
+        inputs=tuple(tensors[: len(found.input_names)]),
+        outputs=tuple(tensors[len(found.input_names) :]),
+        # The stock exporter makes every state float16 and drops its initial value: they start at zero.
+        states=tuple(blob.State(_state(feature)) for feature in description.state),
+    )
+
+
+def _tensor(name: str, value: TensorValue, feature: Any, what: str) -> blob.Tensor:
+    if value.scalar_type not in _DTYPES:
+        raise ToolError(f"{what} passes {name} as {value.scalar_type.lower()}, which a blob cannot describe")
+    fixed = tuple(blob.Dimension.fixed(extent) for extent in value.sizes)
+    if not value.is_dynamic:
+        return blob.Tensor(name, _DTYPES[value.scalar_type], fixed)
+    # The sizes in the program are upper bounds.
+    dimensions = tuple(blob.Dimension(0, extent) for extent in value.sizes)
+    shapes: tuple[tuple[int, ...], ...] = ()
+    array: Any = feature.type.multiArrayType if feature is not None else None
+    flexibility = array.WhichOneof("ShapeFlexibility") if array is not None else None
+    if flexibility == "shapeRange" and len(array.shapeRange.sizeRanges) == len(value.sizes):
+        dimensions = tuple(blob.Dimension(r.lowerBound, max(r.upperBound, -1)) for r in array.shapeRange.sizeRanges)
+    elif flexibility == "enumeratedShapes":
+        shapes = tuple(tuple(shape.shape) for shape in array.enumeratedShapes.shapes)
+        dimensions = tuple(blob.Dimension(min(extents), max(extents)) for extents in zip(*shapes, strict=True))
+    return blob.Tensor(name, _DTYPES[value.scalar_type], dimensions, shapes)
+
+
+def _state(feature: Any) -> blob.Tensor:
+    from coremltools.proto import FeatureTypes_pb2
+
+    array = feature.type.stateType.arrayType
+    dtype = FeatureTypes_pb2.ArrayFeatureType.ArrayDataType.Name(array.dataType)
+    return blob.Tensor(feature.name, blob.DataType[dtype], tuple(blob.Dimension.fixed(extent) for extent in array.shape))
+
+
+def _debug_map(file: Path) -> bytes:
+    """The blob's form of the stock debug information; empty when there is none that can be read: it is a convenience."""
+    try:
+        info = json.loads(file.read_text())
+        handles: dict[str, list[Any]] = collections.defaultdict(list)
+        for symbol, of_symbol in info["debugSymbolToHandles"].items():
+            for handle in of_symbol:
+                handles[str(handle)].append(info["debugSymbolToOperationPath"][symbol])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return b""
+    return json.dumps(handles, sort_keys=True, separators=(",", ":")).encode() if handles else b""
+
+
+# --- To directories ---
+
+
+def _to_directories(conversion: _Conversion, delegates: Iterable[Delegate], found: Mapping[str, payload.Payload]) -> None:
+    keys: dict[bytes, str] = {}
+    for delegate in delegates:
+        one = found[delegate.label]
+        assert one.blob is not None
+        _check_directory(one.blob, f"the delegate {delegate.label} of {conversion.program.path}")
+        if one.format != "blob reference":
+            conversion.processed[delegate.label] = _directory(one.blob, [one.blob.function(one.function)], several=False)[0]
+            continue
+        identity = blob.content_id(one.blob)
+        if identity not in keys:
+            flattened, identifier = _directory(one.blob, list(one.blob.functions), several=True)
+            keys[identity] = f"coreml_{identifier}"
+            conversion.named_data[keys[identity]] = flattened
+        reference = {"version": 1, "key": keys[identity], "functionName": one.function}
+        conversion.processed[delegate.label] = _STOCK_REFERENCE + json.dumps(reference).encode()
+
+
+def _check_directory(content: blob.Blob, what: str) -> None:
+    """ToolError for what a flattened directory cannot say."""
+    for function in content.functions:
+        initial = [state.tensor.name for state in function.states if state.initial_value_path]
+        if initial:
+            raise ToolError(
+                f"{what} has states that start with values other than zero ({', '.join(initial)}), which the stock form cannot carry: keep the "
+                "blob, or lower with take_over_mutable_buffer=False"
+            )
+
+
+def _directory(content: blob.Blob, functions: list[blob.Function], *, several: bool) -> tuple[bytes, str]:
+    """The flattened directory of a blob, and its identifier."""
+    paths = stock_format.MODEL_PATHS
+    with tempfile.TemporaryDirectory(prefix="coreml_convert_") as scratch:
+        root = Path(scratch) / "lowered_module"
+        model = root / (paths.COMPILED_MODEL if content.kind is blob.Kind.COMPILED else paths.MODEL).value
+        for file in content.files:
+            target = model / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("wb") as sink:
+                for chunk in file.content.chunks():
+                    sink.write(chunk)
+        identifier = stock_format.model_identifier(root)
+        names = {f.name: stock_format.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions}
+        if several:
+            stock_format.write_metadata(stock_format.MultifunctionModelMetadata(identifier, names), root)
+        else:
+            (only,) = names.values()
+            stock_format.write_metadata(stock_format.ModelMetadata(only.inputNames, only.outputNames, identifier), root)
+        info = _debug_info(content)
+        if info is not None:
+            (root / paths.DEBUG_INFO.value).write_text(json.dumps(dataclasses.asdict(info)))
+        return stock_format.flatten(root), identifier
+
+
+def _debug_info(content: blob.Blob) -> stock_format.ModelDebugInfo | None:
+    """The stock form of the blob's debug map; None when there is none that can be read: it is a convenience."""
+    if not content.debug_map:
+        return None
+    paths: dict[str, list[dict[str, str]]] = {}
+    handles: dict[str, list[int]] = collections.defaultdict(list)
+    try:
+        for handle, of_handle in json.loads(content.debug_map).items():
+            for path in of_handle:
+                if "Operator" in path[-1] and "Output" in path[-1]:
+                    symbol = f"{path[-1]['Output']}:{path[-1]['Operator']}"
+                    paths[symbol] = path
+                    handles[symbol].append(int(handle))
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+    return stock_format.ModelDebugInfo(dict(content.producer_versions), paths, dict(handles))

@@ -1,0 +1,269 @@
+"""The edge program that a reference is lowered through, its values, and the lines of the user's model.
+
+Partitions are cut out of this program, and Core ML's operations are named after its nodes, so that a node is what a value of the engine is
+compared with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import operator
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+from executorch.exir.backend.partitioner import Partitioner, PartitionResult
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind, OutputKind
+
+from executorch_coreml.sdk import verify_reference
+from executorch_coreml.sdk.errors import ToolError
+
+Node = torch.fx.Node
+Rule = Callable[[ExportedProgram], tuple[list[torch._ops.OpOverload], Any]]
+
+_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)\n\s*(?P<code>.*)')
+# Whose lines are no user's.
+_LIBRARIES = re.compile(r"/(site|dist)-packages/(torch|torchao|executorch|transformers/utils)/|<eval_with_key>")
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceLine:
+    """A line of the user's model."""
+
+    file: str
+    line: int
+    function: str
+    code: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}, in {self.function}: {self.code}"
+
+
+def source_line(node: Node) -> SourceLine | None:
+    """The innermost line of a node's stack trace that is not torch's own; None without a trace."""
+    frames = [
+        SourceLine(m["file"], int(m["line"]), m["function"], m["code"].strip())
+        for m in _FRAME.finditer(node.meta.get("stack_trace") or "")
+    ]
+    own = [frame for frame in frames if not _LIBRARIES.search(frame.file)]
+    return (own or frames)[-1] if frames else None
+
+
+def module_path(node: Node) -> str:
+    """The path of the module that a node belongs to; "" for the model itself."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    return re.sub(r"^L\['self'\]\.?", "", str(stack[-1][0])) if stack else ""
+
+
+def op_name(node: Node) -> str:
+    """ "aten.add.Tensor"; of an item, the op that gives it."""
+    if node.target is operator.getitem:
+        return op_name(node.args[0])  # type: ignore[arg-type]
+    op = getattr(node.target, "_op", node.target)
+    return str(op) if isinstance(op, torch._ops.OpOverload) else getattr(op, "__name__", str(op))
+
+
+class _Captured(Exception):
+    """Ends lowering once the edge program is there."""
+
+
+class _Capture(Partitioner):
+    """Stands in for the partitioner that a program was lowered with, up to the point where it is asked to partition."""
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__()
+        self._rule = rule
+        self.program: ExportedProgram | None = None
+
+    def ops_to_not_decompose(self, ep: ExportedProgram) -> tuple[list[torch._ops.OpOverload], Any]:
+        return self._rule(ep)
+
+    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
+        self.program = exported_program
+        raise _Captured
+
+
+def our_partitioner(target: str, precision: str, **options: Any) -> Partitioner:
+    """The partitioner for what was asked for; empty strings for the defaults."""
+    import coremltools as ct
+
+    from executorch_coreml.compiler import CoreMLBackend
+    from executorch_coreml.partition import CoreMLPartitioner
+
+    specs = CoreMLBackend.generate_compile_specs(
+        minimum_deployment_target=ct.target[target] if target else None,
+        compute_precision=ct.precision(precision) if precision else ct.precision.FLOAT16,
+        **options,
+    )
+    return CoreMLPartitioner(compile_specs=specs)
+
+
+def lower(reference: ExportedProgram, partitioner: Partitioner) -> bytes:
+    """A .pte of the reference as this exporter makes it.
+
+    Raises:
+        ToolError: for a program that cannot be lowered.
+    """
+    try:
+        with verify_reference.quiet():
+            manager = to_edge_transform_and_lower(
+                verify_reference.own_copy(reference),
+                partitioner=[partitioner],
+                compile_config=EdgeCompileConfig(_check_ir_validity=False),
+            )
+            return bytes(manager.to_executorch().buffer)
+    except Exception as error:
+        raise ToolError(f"the reference cannot be lowered: {type(error).__name__}: {error}") from error
+
+
+def _stock(ep: ExportedProgram) -> tuple[list[torch._ops.OpOverload], Any]:
+    """What executorch 1.5's own partitioner keeps: whatever coremltools has a converter for, but for views and four ops."""
+    from coremltools.converters.mil.frontend.torch import is_torch_fx_node_supported
+
+    aten = torch.ops.aten
+    decomposed = {aten.triu.default, aten.tril.default, aten.repeat_interleave.self_int, aten.repeat_interleave.self_Tensor}
+    kept = []
+    for node in ep.graph.nodes:
+        op = node.target
+        if node.op != "call_function" or not isinstance(op, torch._ops.OpOverload) or op in decomposed:
+            continue
+        is_view = any(a.alias_info is not None and not a.alias_info.is_write for a in op._schema.arguments)
+        with contextlib.suppress(Exception):  # The stock partitioner takes an exception for "no" as well.
+            if not is_view and is_torch_fx_node_supported(node):
+                kept.append(op)
+    return kept, None
+
+
+def capture(reference: ExportedProgram, *, names: Collection[str], target: str = "", precision: str = "") -> EdgeProgram:
+    """The edge program as it was partitioned.
+
+    Exporters differ in the ops that they keep whole: of the programs that ours and executorch's own would make, the one that has more nodes
+    called by `names`. `target` and `precision` are what was asked for.
+
+    Raises:
+        ToolError: for a program that cannot be lowered to the edge dialect.
+    """
+    found: list[EdgeProgram] = []
+    rules: list[Rule] = [lambda ep: our_partitioner(target, precision).ops_to_not_decompose(ep)]
+    if not precision:  # Our own packages say what they were asked for.
+        rules.append(_stock)
+    for rule in rules:
+        stand_in = _Capture(rule)
+        try:
+            with verify_reference.quiet():
+                to_edge_transform_and_lower(
+                    verify_reference.own_copy(reference),
+                    partitioner=[stand_in],
+                    compile_config=EdgeCompileConfig(_check_ir_validity=False),
+                )
+        except _Captured:
+            pass
+        except Exception as error:
+            raise ToolError(f"the reference cannot be lowered to the edge dialect: {type(error).__name__}: {error}") from error
+        if stand_in.program is not None:
+            found.append(EdgeProgram(stand_in.program, {**reference.constants, **reference.state_dict}))
+    return max(found, key=lambda edge: edge.hits(names))
+
+
+class EdgeProgram:
+    """An edge program and how to compute it."""
+
+    def __init__(self, program: ExportedProgram, weights: Mapping[str, Any]) -> None:
+        """`weights`: the values of parameters, buffers and constants; while it is lowered, a program has none of its own."""
+        self.program = program
+        self._weights = weights
+        self.nodes: dict[str, Node] = {node.name: node for node in program.graph.nodes}
+        self.by_handle: dict[int, list[Node]] = {}
+        for node in program.graph.nodes:
+            if node.op == "call_function" and isinstance(node.meta.get("debug_handle"), int):
+                self.by_handle.setdefault(node.meta["debug_handle"], []).append(node)
+
+    def hits(self, names: Collection[str]) -> int:
+        return len(set(names) & self.nodes.keys())
+
+    def placeholders(self, inputs: Sequence[np.ndarray]) -> dict[Node, Any]:
+        """The value of each placeholder for flat user inputs; buffers are copies."""
+        given = iter(verify_reference.as_tensors(inputs))
+        values: dict[Node, Any] = {}
+        for spec in self.program.graph_signature.input_specs:
+            node = self.nodes[spec.arg.name]
+            if spec.kind == InputKind.USER_INPUT:
+                values[node] = next(given)
+            else:
+                value = self._value(spec.target, node)
+                values[node] = value.clone() if spec.kind == InputKind.BUFFER else value
+        return values
+
+    def _value(self, target: str, node: Node) -> Any:
+        """Of a parameter, buffer or constant. One that lowering has made is only in the placeholder's metadata."""
+        value = self._weights.get(target)
+        if value is None:
+            value = self.program.constants.get(target)
+        if value is None:
+            value = getattr(node.meta.get("val"), "constant", None)
+        if value is None:
+            raise ToolError(f"the value of {target}, a constant of the reference, is not known after lowering")
+        return value.detach() if isinstance(value, torch.Tensor) else value
+
+    def run(
+        self,
+        inputs: Sequence[np.ndarray],
+        keep: Callable[[Node], bool],
+        *,
+        entering: Callable[[Any], Any] = lambda value: value,
+        made: Callable[[Any], Any] = lambda value: value,
+    ) -> dict[Node, Any]:
+        """Computes everything, and returns the values of the nodes that `keep` says; the others live as long as they are needed.
+
+        `entering` is applied to each placeholder's value, `made` to each result.
+
+        Raises:
+            ToolError: for an operator that PyTorch cannot compute.
+        """
+        values = {node: entering(value) for node, value in self.placeholders(inputs).items()}
+        kept = {node: value for node, value in values.items() if keep(node)}
+        last_use = {argument: node for node in self.program.graph.nodes for argument in node.all_input_nodes}
+        ending: dict[Node, list[Node]] = {}
+        for argument, node in last_use.items():
+            ending.setdefault(node, []).append(argument)
+        with torch.no_grad():
+            for node in self.program.graph.nodes:
+                if node.op in ("call_function", "get_attr"):
+                    values[node] = made(evaluate(node, values))
+                    if keep(node):
+                        kept[node] = values[node]
+                for argument in ending.get(node, ()):
+                    values.pop(argument, None)
+        return kept
+
+    def user_inputs(self) -> list[Node]:
+        """The placeholders of the inputs, in order."""
+        return [self.nodes[s.arg.name] for s in self.program.graph_signature.input_specs if s.kind == InputKind.USER_INPUT]
+
+    def user_outputs(self) -> list[Node | None]:
+        """The nodes of the outputs, in order; None for one that is no node."""
+        specs = [s for s in self.program.graph_signature.output_specs if s.kind == OutputKind.USER_OUTPUT]
+        return [self.nodes.get(getattr(spec.arg, "name", "")) for spec in specs]
+
+
+def evaluate(node: Node, values: Mapping[Node, Any]) -> Any:
+    """The value of one node, from those of its arguments, which stay as they are. ToolError when PyTorch cannot compute it."""
+    if node.op == "get_attr":
+        return getattr(node.graph.owning_module, str(node.target))
+
+    def value(argument: Node) -> Any:
+        return values[argument]
+
+    args = torch.fx.map_arg(node.args, value)
+    kwargs = torch.fx.map_arg(node.kwargs, value)
+    try:
+        return node.target(*args, **kwargs)
+    except Exception as error:  # An operator raises whatever it likes.
+        raise ToolError(
+            f"PyTorch cannot compute the node {node.name} ({op_name(node)}): {type(error).__name__}: {error}"
+        ) from error
