@@ -105,8 +105,21 @@ class Finder:
         return PathFinder.find_spec(name, [f"{place}/apple/coreml" for place in backends.__path__])
 
 
+class ParentFinder:
+    """The last finder: where no executorch wheel is, the packages that lead to the documented name are empty ones."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return ModuleSpec(name, None, is_package=True) if name in _PARENTS else None
+
+
+_PARENTS = ("executorch", "executorch.backends", "executorch.backends.apple")
+
+
 def install() -> None:
-    """Puts the finder in front of Python's own, once."""
-    if not any(type(finder).__name__ == "Finder" and type(finder).__module__ == __name__ for finder in sys.meta_path):
-        finder: Any = Finder()
-        sys.meta_path.insert(0, finder)
+    """Puts the finders before and behind Python's own, once."""
+    if not any(isinstance(finder, Finder) for finder in sys.meta_path):
+        first: Any = Finder()
+        last: Any = ParentFinder()
+        sys.meta_path.insert(0, first)
+        sys.meta_path.append(last)
