@@ -9,7 +9,9 @@ package(default_visibility = ["//visibility:public"])
 
 py_runtime(
     name = "runtime",
-    interpreter_path = "{interpreter}",
+    # A file of this repository and not a path: what is built holds no folder of the checkout that built it.
+    files = ["pyvenv.cfg"] + glob(["lib/**"]),
+    interpreter = "bin/python3",
     python_version = "PY3",
     # Starts the launcher script, which runs the interpreter above; Bazel 4 would ask for `python`.
     stub_shebang = "#!/usr/bin/env python3",
@@ -48,11 +50,7 @@ def _python_repository_impl(repository_ctx):
     )
     if repository_ctx.path(python.include + "/Python.h").exists:
         repository_ctx.symlink(python.include, "include")
-    repository_ctx.file(
-        "BUILD.bazel",
-        _BUILD.format(interpreter = repository_ctx.path("bin/python3")),
-        executable = False,
-    )
+    repository_ctx.file("BUILD.bazel", _BUILD, executable = False)
     repository_ctx.file("WORKSPACE", "", executable = False)
 
 python_repository = repository_rule(

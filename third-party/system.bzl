@@ -1,10 +1,12 @@
 """C++ libraries and tools that come from the operating system's packages."""
 
+load(":missing.bzl", "MISSING", "write_missing_repository")
+
 _BUILD = """load("@rules_cc//cc:defs.bzl", "cc_library")
 
 package(default_visibility = ["//visibility:public"])
 
-exports_files({tools})
+exports_files({files})
 
 cc_library(
     name = "{library}",
@@ -34,18 +36,18 @@ def _system_library_impl(repository_ctx):
             prefix = candidate
             break
     missing = [] if prefix else ["header {}".format(probe)]
-    for tool in attr.tools:
-        path = repository_ctx.which(tool)
-        if path:
-            repository_ctx.symlink(path, tool)
-        else:
-            missing.append("program {}".format(tool))
+    tools = {tool: repository_ctx.which(tool) for tool in attr.tools}
+    missing += ["program {}".format(tool) for tool, path in tools.items() if not path]
     if missing:
-        fail("\n{}: {} not found. Debian: apt-get install {}\n".format(
+        message = "{}: {} not found. Debian: apt-get install {}".format(
             attr.library,
             ", ".join(missing),
             " ".join(attr.debian_packages),
-        ))
+        )
+        write_missing_repository(repository_ctx, message, libraries = [attr.library] + list(attr.more), tools = attr.tools)
+        return
+    for tool, path in tools.items():
+        repository_ctx.symlink(path, tool)
     globs = []
     for header in attr.headers:
         # `a/b.h` stands for the whole folder `a`; a bare name for itself.
@@ -57,10 +59,11 @@ def _system_library_impl(repository_ctx):
         globs = repr(globs),
         library = attr.library,
         linkopts = repr(linkopts),
-        tools = repr(attr.tools),
+        files = repr(attr.tools + [MISSING]),
     )
     for name, flags in attr.more.items():
         build += _EXTRA_BUILD.format(library = attr.library, linkopts = repr(flags), name = name)
+    repository_ctx.file(MISSING, "", executable = False)
     repository_ctx.file("BUILD.bazel", build, executable = False)
     repository_ctx.file("WORKSPACE", "", executable = False)
 

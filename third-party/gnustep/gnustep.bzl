@@ -3,9 +3,13 @@
 The repository is empty away from Linux, where Foundation belongs to the system.
 """
 
+load("//third-party:missing.bzl", "MISSING", "write_missing_repository")
+
 _BUILD = """load("@rules_cc//cc:defs.bzl", "cc_library")
 
 package(default_visibility = ["//visibility:public"])
+
+exports_files(["missing.txt"])
 
 cc_library(
     name = "foundation",
@@ -27,7 +31,7 @@ cc_library(
 # Folders of GNUstep's own headers; the rest of a distribution's GNUstep folder (AppKit) is left out.
 _GNUSTEP_FOLDERS = ["Foundation", "CoreFoundation", "GNUstepBase"]
 
-_DEBIAN = "Debian: apt-get install libgnustep-base-dev libobjc-12-dev libblocksruntime-dev\n"
+_DEBIAN = "Debian: apt-get install libgnustep-base-dev libobjc-12-dev libblocksruntime-dev"
 
 def _runtime_headers(repository_ctx):
     """GCC's folder `objc`, of the newest GCC that has one."""
@@ -47,8 +51,9 @@ def _runtime_headers(repository_ctx):
 
 def _gnustep_repository_impl(repository_ctx):
     repository_ctx.file("WORKSPACE", "", executable = False)
+    repository_ctx.file(MISSING, "", executable = False)
     if "linux" not in repository_ctx.os.name.lower():
-        repository_ctx.file("BUILD.bazel", "# Foundation is the system's.\n", executable = False)
+        repository_ctx.file("BUILD.bazel", "# Foundation is the system's.\nexports_files([\"missing.txt\"])\n", executable = False)
         return
 
     # /usr/include/x86_64-linux-gnu/GNUstep on newer Debians.
@@ -58,13 +63,17 @@ def _gnustep_repository_impl(repository_ctx):
         if repository_ctx.path(folder + "/Foundation/Foundation.h").exists:
             home = folder
             break
-    if not home:
-        fail("\nGNUstep's Foundation/Foundation.h not found. " + _DEBIAN)
     runtime = _runtime_headers(repository_ctx)
-    if not runtime:
-        fail("\nGCC's Objective-C headers (objc/objc.h) not found. " + _DEBIAN)
-    if not repository_ctx.path("/usr/include/Block.h").exists:
-        fail("\nBlock.h not found. " + _DEBIAN)
+    missing = None
+    if not home:
+        missing = "GNUstep's Foundation/Foundation.h"
+    elif not runtime:
+        missing = "GCC's Objective-C headers (objc/objc.h)"
+    elif not repository_ctx.path("/usr/include/Block.h").exists:
+        missing = "Block.h"
+    if missing:
+        write_missing_repository(repository_ctx, "{} not found. {}".format(missing, _DEBIAN), libraries = ["foundation"])
+        return
 
     for folder in _GNUSTEP_FOLDERS:
         if repository_ctx.path("{}/{}".format(home, folder)).exists:

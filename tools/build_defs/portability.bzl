@@ -3,6 +3,8 @@
 The compiler is Zig's (the PyPI distribution ziglang): clang with libc++ and the C headers of macOS and of Linux's libraries.
 """
 
+load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
+
 _SOURCES = [".cc"]
 
 PortableObjectsInfo = provider(

@@ -2,3 +2,4 @@
 
 native_cc_common = cc_common  # buildifier: disable=native-cc-common
 native_cc_toolchain_config_info = CcToolchainConfigInfo  # buildifier: disable=native-cc-toolchain-config-info
+native_cc_info = CcInfo  # buildifier: disable=native-cc-info
