@@ -20,7 +20,7 @@ def find_python(repository_ctx):
 
     Returns:
       A struct: `executable` (no shim or virtual environment: the installation's own), `include` (folder of Python.h), `version`
-      (such as "3.11").
+      (such as "3.11"), `missing` (None). If there is none, only `missing`: a sentence that says so.
     """
     names = ["python" + version for version in PYTHON_VERSIONS] + ["/usr/bin/python" + version for version in PYTHON_VERSIONS]
     names.insert(1, "python3")
@@ -37,8 +37,8 @@ def find_python(repository_ctx):
             continue
         version, executable, include = result.stdout.strip().split("\n")
         if version in PYTHON_VERSIONS:
-            return struct(executable = executable, include = include, version = version)
+            return struct(executable = executable, include = include, version = version, missing = None)
         seen.append("{}: Python {}".format(path, version))
-    fail(("\nNo Python of {}, which the locked wheels are built for. Install one with pip and the headers (Debian 12 and 13, " +
+    return struct(missing = ("No Python of {}, which the locked wheels are built for. Install one with pip and the headers (Debian 12 and 13, " +
           "Ubuntu 24.04: apt-get install python3 python3-pip python3-dev; Fedora: dnf install python3.13 python3.13-devel), or name one " +
-          "in COREML_DELEGATE_PYTHON.\nTried: {}\n").format(", ".join(PYTHON_VERSIONS), "; ".join(seen) or "nothing"))
+          "in COREML_DELEGATE_PYTHON. Tried: {}").format(", ".join(PYTHON_VERSIONS), "; ".join(seen) or "nothing"))

@@ -1,11 +1,14 @@
 """The Python interpreter of this workspace: found on the machine, cut off from the machine's own packages."""
 
 load(":find_python.bzl", "find_python")
+load(":missing.bzl", "MISSING", "write_missing_repository")
 
 _BUILD = """load("@rules_cc//cc:defs.bzl", "cc_library")
 load("@rules_python//python:defs.bzl", "py_runtime", "py_runtime_pair")
 
 package(default_visibility = ["//visibility:public"])
+
+exports_files(["missing.txt"])
 
 py_runtime(
     name = "runtime",
@@ -38,6 +41,10 @@ cc_library(
 
 def _python_repository_impl(repository_ctx):
     python = find_python(repository_ctx)
+    if python.missing:
+        write_missing_repository(repository_ctx, python.missing, libraries = ["headers"], toolchain = True)
+        return
+    repository_ctx.file(MISSING, "", executable = False)
 
     # A virtual environment with nothing in it: what is importable is what a target declares (Bazel sets PYTHONPATH), also in
     # processes that a test starts with sys.executable.

@@ -130,10 +130,11 @@ def main() -> None:
         version = wheel.name.split("-")[1]
     shutil.rmtree(folder)
     # Tests see these files read-only: without compiled files every process would compile torch again. The files never change
-    # after this, hence no check of the source at import. What newer Pythons say of the sources of others helps nobody here.
+    # after this, hence no check of the source at import. Without the folder's name in them they are the same in every checkout (the import
+    # puts the name in). What newer Pythons say of the sources of others helps nobody here.
     warnings.simplefilter("ignore")
     compileall.compile_dir(
-        root / "site-packages", quiet=2, workers=1, maxlevels=50,
+        root / "site-packages", stripdir=str(root), quiet=2, workers=1, maxlevels=50,
         invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
     )  # fmt: skip
     print(version, end="")

@@ -5,17 +5,22 @@ A wheel is fetched when a target that needs it is built, and again only when its
 """
 
 load("//third-party:find_python.bzl", "find_python")
+load("//third-party:missing.bzl", "write_missing_repository")
 load(":lock.bzl", "parse_lock")
 
 _PREFIX = "coreml_delegate_pypi"
 
-# Distributions whose wheel also holds C++ headers and libraries: the BUILD file that declares them.
+# Distributions whose wheel also holds C++ headers and libraries: the BUILD file that declares them, and their names.
 _OVERLAYS = {
-    "executorch": Label("//third-party/executorch:wheel.BUILD.bazel"),
-    "openvino": Label("//third-party/openvino:wheel.BUILD.bazel"),
-    "pybind11": Label("//third-party/pybind11:wheel.BUILD.bazel"),
-    "tbb_devel": Label("//third-party/tbb:wheel.BUILD.bazel"),
+    "executorch": struct(
+        build = Label("//third-party/executorch:wheel.BUILD.bazel"),
+        libraries = ["etdump", "kernels", "runtime"],
+    ),
+    "openvino": struct(build = Label("//third-party/openvino:wheel.BUILD.bazel"), libraries = ["openvino"]),
+    "pybind11": struct(build = Label("//third-party/pybind11:wheel.BUILD.bazel"), libraries = ["headers"]),
+    "tbb_devel": struct(build = Label("//third-party/tbb:wheel.BUILD.bazel"), libraries = ["headers"]),
 }
+_NO_OVERLAY = struct(build = None, libraries = [])
 
 _WHEEL_BUILD = """load("@rules_python//python:defs.bzl", "py_library")
 
@@ -40,6 +45,9 @@ def _label_list(names):
 
 def _wheel_impl(repository_ctx):
     python = find_python(repository_ctx)
+    if python.missing:
+        write_missing_repository(repository_ctx, python.missing, repository_ctx.attr.libraries, is_wheel = True)
+        return
     result = repository_ctx.execute(
         [
             python.executable,
@@ -62,6 +70,7 @@ wheel = repository_rule(
     implementation = _wheel_impl,
     doc = "One distribution, fetched with the user's pip and unpacked, never built; target `pkg`.",
     attrs = {
+        "libraries": attr.string_list(doc = "The C++ targets of `overlay`."),
         "needs": attr.string_list(doc = "Distributions that this one imports."),
         "overlay": attr.label(allow_single_file = True, doc = "Appended to the BUILD file: C++ targets of the wheel."),
         "requirement": attr.string(mandatory = True, doc = "The lock line: NAME==VERSION --hash=..."),
@@ -109,8 +118,9 @@ def pypi_repositories(requirements):
     for e in requirements:
         wheel(
             name = _PREFIX + "_" + e.name,
+            libraries = _OVERLAYS.get(e.name, _NO_OVERLAY).libraries,
             needs = e.needs,
-            overlay = _OVERLAYS.get(e.name),
+            overlay = _OVERLAYS.get(e.name, _NO_OVERLAY).build,
             requirement = e.requirement,
             sdist = e.sdist,
             version_needs = e.version_needs,
