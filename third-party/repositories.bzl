@@ -15,14 +15,28 @@ load("//tools/toolchains:clang.bzl", "clang_repository")
 load(":python.bzl", "python_repository")
 load(":system.bzl", "system_repositories")
 
-def local_repositories():
-    """What is found on the machine: the compiler, Python, the system's libraries."""
+def local_repositories(libraries = {}):
+    """What is found on the machine: the compiler, Python, the system's libraries.
+
+    Args:
+      libraries: as of system_repositories().
+    """
     clang_repository(name = "coreml_delegate_clang")
     python_repository(name = "coreml_delegate_python")
     gnustep_repository(name = "coreml_delegate_gnustep")
-    system_repositories()
+    system_repositories(libraries)
 
-def coreml_delegate_repositories():
-    """Declares all but the Python distributions, whose list is only known once the lock has been read."""
-    local_repositories()
-    pypi_lock()
+def coreml_delegate_repositories(libraries = {}, tools = {}, packages = {}):
+    """Declares all but the Python distributions, whose list is only known once the lock has been read.
+
+    Args:
+      libraries: name -> label of a library of yours that takes the place of the machine's (LIBRARIES of system.bzl), such as
+        {"sqlite": "@sqlite3//:sqlite3"}.
+      tools: name -> label of its program, for protobuf (protoc) and flatbuffers (flatc).
+      packages: name -> label of a Python distribution of yours that takes the place of the locked one: {"torch": "@pip//torch"}.
+    """
+    for name in tools:
+        if name not in libraries:
+            fail("tools: {} is not among the libraries".format(name))
+    local_repositories({name: struct(target = target, tool = tools.get(name)) for name, target in libraries.items()})
+    pypi_lock(packages)

@@ -81,46 +81,91 @@ system_library = repository_rule(
     local = True,
 )
 
-def system_repositories():
-    """Declares a repository per system library."""
-    system_library(
-        name = "coreml_delegate_flatbuffers",
+def _replaced_library_impl(repository_ctx):
+    attr = repository_ctx.attr
+    repository_ctx.file(MISSING, "", executable = False)
+    build = "package(default_visibility = [\"//visibility:public\"])\n\nexports_files([\"{}\"])\n".format(MISSING)
+    for name, actual in attr.aliases.items():
+        build += "\nalias(\n    name = \"{}\",\n    actual = \"{}\",\n)\n".format(name, actual)
+    repository_ctx.file("BUILD.bazel", build, executable = False)
+    repository_ctx.file("WORKSPACE", "", executable = False)
+
+_replaced_library = repository_rule(
+    implementation = _replaced_library_impl,
+    doc = "Another workspace's library in the place of the machine's.",
+    attrs = {"aliases": attr.string_dict(mandatory = True, doc = "Name of a target here -> canonical label.")},
+)
+
+def _library(libraries, name, library, tools = [], **kwargs):
+    replaced = libraries.get(name)
+    if not replaced:
+        system_library(name = "coreml_delegate_" + name, library = library, tools = tools, **kwargs)
+        return
+    aliases = {library: replaced.target}
+    for more in kwargs.get("more", {}):
+        aliases[more] = replaced.target
+    if tools and not replaced.tool:
+        fail("{}: the library comes with the program {}, so name one of the same version too (tool = ...)".format(name, tools[0]))
+    for tool in tools:
+        aliases[tool] = replaced.tool
+    _replaced_library(name = "coreml_delegate_" + name, aliases = aliases)
+
+# The libraries that another workspace may bring.
+LIBRARIES = ["flatbuffers", "google_benchmark", "googletest", "nlohmann_json", "protobuf", "sqlite"]
+
+def system_repositories(libraries = {}):
+    """Declares a repository per system library.
+
+    Args:
+      libraries: name of LIBRARIES -> struct(target, tool) of labels, for those that do not come from the machine.
+    """
+    for name in libraries:
+        if name not in LIBRARIES:
+            fail("there is no library {}; known: {}".format(name, ", ".join(LIBRARIES)))
+    _library(
+        libraries,
+        name = "flatbuffers",
         debian_packages = ["flatbuffers-compiler", "libflatbuffers-dev"],
         headers = ["flatbuffers/flatbuffers.h"],
         library = "flatbuffers",
         tools = ["flatc"],
     )
-    system_library(
-        name = "coreml_delegate_google_benchmark",
+    _library(
+        libraries,
+        name = "google_benchmark",
         debian_packages = ["libbenchmark-dev"],
         headers = ["benchmark/benchmark.h"],
         library = "google_benchmark",
         linkopts = ["-lbenchmark", "-lpthread"],
     )
-    system_library(
-        name = "coreml_delegate_googletest",
+    _library(
+        libraries,
+        name = "googletest",
         debian_packages = ["libgtest-dev", "libgmock-dev"],
         headers = ["gtest/gtest.h", "gmock/gmock.h"],
         library = "googletest",
         linkopts = ["-lgmock", "-lgtest", "-lpthread"],
         more = {"main": ["-lgtest_main"]},
     )
-    system_library(
-        name = "coreml_delegate_nlohmann_json",
+    _library(
+        libraries,
+        name = "nlohmann_json",
         debian_packages = ["nlohmann-json3-dev"],
         headers = ["nlohmann/json.hpp"],
         library = "nlohmann_json",
     )
-    system_library(
-        name = "coreml_delegate_protobuf",
+    _library(
+        libraries,
+        name = "protobuf",
         debian_packages = ["libprotobuf-dev", "protobuf-compiler"],
         headers = ["google/protobuf/message.h"],
         library = "protobuf",
         linkopts = ["-lprotobuf", "-lpthread"],
         tools = ["protoc"],
     )
-    system_library(
-        name = "coreml_delegate_sqlite",
+    _library(
+        libraries,
+        name = "sqlite",
         debian_packages = ["libsqlite3-dev"],
         headers = ["sqlite3.h", "sqlite3ext.h"],
         library = "sqlite",

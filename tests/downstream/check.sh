@@ -3,7 +3,9 @@
 #
 #   1. the py_binary lowers a model, and quantizes and lowers another, through the delegate's py_librarys,
 #   2. the cc_binary, linked with nothing but its deps, runs both .pte files,
-#   3. the binary still runs from a copy of its files outside bazel-bin.
+#   3. the binary still runs from a copy of its files outside bazel-bin,
+#   4. a repository that merely depends on the delegate fetches nothing of it; one that uses //kvstore fetches neither PyTorch nor OpenVINO,
+#   5. the external repositories are the same bytes in this workspace as in the delegate's own, so that a cache can serve both.
 #
 #   tests/downstream/check.sh [BAZEL FLAGS...]
 set -euo pipefail
@@ -46,5 +48,35 @@ compare "run_pte copied out of bazel-bin" "$sines" "$copied" 1e-3
 if env -u LD_LIBRARY_PATH ldd "$app" | grep -E 'not found|/execroot/|/bazel-out/'; then
   fail "the copied binary still looks into Bazel's folders"
 fi
+
+# library/: its own workspace.
+(
+  cd library
+  bazel=../$bazel
+  [[ ${DOWNSTREAM_BAZEL:-} != /* ]] || bazel=$DOWNSTREAM_BAZEL
+  "$bazel" build "$@" //:theirs
+  external=$("$bazel" info "$@" output_base 2>/dev/null)/external
+  # What an earlier run of this check fetched is there too: the folder is emptied by hand only.
+  if [[ ! -e $external/.checked ]]; then
+    fetched=$(cd "$external" && compgen -G '*coreml_delegate_*' | grep -v '^@' || true)
+    [[ -z $fetched ]] || fail "a target of theirs fetched $fetched"
+  fi
+  said=$("$bazel" run "$@" //:use_kvstore -- "$work")
+  [[ $said == 7 ]] || fail "use_kvstore printed '$said'"
+  touch "$external/.checked"
+  fetched=$(cd "$external" && compgen -G '*coreml_delegate_pypi_*' | grep -v '^@' || true)
+  [[ -z $fetched ]] || fail "//kvstore fetched $fetched"
+)
+
+# Repositories by their bytes: links by where they lead, without the folder that holds them.
+here=$("$bazel" info "$@" output_base 2>/dev/null)/external
+there=$(cd ../.. && tools/bazel info output_base 2>/dev/null)/external
+compared=0
+for name in coreml_delegate_python coreml_delegate_pypi_numpy coreml_delegate_pypi_sympy coreml_delegate_pypi_torchao; do
+  [[ -d $here/$name && -d $there/$name ]] || continue
+  diff -rq --no-dereference "$here/$name" "$there/$name" || fail "$name differs between two checkouts"
+  compared=$((compared + 1))
+done
+echo "downstream: $compared external repositories are the same bytes as in the delegate's own workspace"
 
 echo "downstream: export, run and copied run agree with sin(), the quantized program with its float original"

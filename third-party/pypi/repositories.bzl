@@ -41,7 +41,8 @@ filegroup(
 """
 
 def _label_list(names):
-    return "[" + "".join(["\n        \"@{}_{}//:pkg\",".format(_PREFIX, n) for n in names]) + ("\n    " if names else "") + "]"
+    # Through the hub, which knows what another workspace brings in a distribution's place.
+    return "[" + "".join(["\n        \"@{}//:{}\",".format(_PREFIX, n) for n in names]) + ("\n    " if names else "") + "]"
 
 def _wheel_impl(repository_ctx):
     python = find_python(repository_ctx)
@@ -82,9 +83,13 @@ wheel = repository_rule(
 
 def _hub_impl(repository_ctx):
     entries = parse_lock(repository_ctx.read(repository_ctx.attr.lock))
+    packages = repository_ctx.attr.packages
+    for name in packages:
+        if name not in [e.name for e in entries]:
+            fail("{}: no such distribution in requirements.lock".format(name))
     aliases = [
-        "alias(\n    name = \"{n}\",\n    actual = \"@{p}_{n}//:pkg\",\n    visibility = [\"//visibility:public\"],\n)\n"
-            .format(n = e.name, p = _PREFIX)
+        "alias(\n    name = \"{}\",\n    actual = \"{}\",\n    visibility = [\"//visibility:public\"],\n)\n"
+            .format(e.name, packages.get(e.name, "@{}_{}//:pkg".format(_PREFIX, e.name)))
         for e in entries
     ]
     repository_ctx.file("BUILD.bazel", "\n".join(aliases), executable = False)
@@ -102,12 +107,19 @@ def _hub_impl(repository_ctx):
 
 _hub = repository_rule(
     implementation = _hub_impl,
-    attrs = {"lock": attr.label(mandatory = True, allow_single_file = True)},
+    attrs = {
+        "lock": attr.label(mandatory = True, allow_single_file = True),
+        "packages": attr.string_dict(doc = "Distributions that another workspace brings: name -> canonical label."),
+    },
 )
 
-def pypi_lock():
-    """Declares `coreml_delegate_pypi`: the parsed lock (`requirements.bzl`) and an alias per distribution."""
-    _hub(name = _PREFIX, lock = Label("//third-party/pypi:requirements.lock"))
+def pypi_lock(packages = {}):
+    """Declares `coreml_delegate_pypi`: the parsed lock (`requirements.bzl`) and an alias per distribution.
+
+    Args:
+      packages: name -> canonical label, for distributions that another workspace brings.
+    """
+    _hub(name = _PREFIX, lock = Label("//third-party/pypi:requirements.lock"), packages = packages)
 
 def pypi_repositories(requirements):
     """Declares one repository per distribution.
