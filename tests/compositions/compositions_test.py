@@ -17,7 +17,7 @@ import programs
 import pytest
 import torch
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
-from executorch.backends.apple.coreml.compiler.node_facts import op_name
+from executorch.backends.apple.coreml.node_facts import op_name
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.exir import to_edge_transform_and_lower
 from executorch.runtime import Runtime

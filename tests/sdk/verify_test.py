@@ -14,12 +14,13 @@ import verify_mutations
 from coremltools.optimize.torch.quantization import LinearQuantizerConfig
 from coremltools.proto import Model_pb2
 from executorch.backends.apple.coreml import runtime
+from executorch.backends.apple.coreml.node_facts import computing_op
 from executorch.backends.apple.coreml.quantizer import CoreMLQuantizer
 from executorch.backends.apple.coreml.sdk import blame_mapping, command_line, running, verify_reference
 from executorch.backends.apple.coreml.sdk.audit import audit
 from executorch.backends.apple.coreml.sdk.errors import ToolError
 from executorch.backends.apple.coreml.sdk.verify import FACTOR, verify
-from executorch.backends.apple.coreml.sdk.verify_edge import capture, lower, op_name, our_partitioner
+from executorch.backends.apple.coreml.sdk.verify_edge import capture, lower, our_partitioner
 from executorch.backends.apple.coreml.sdk.verify_package import open_packages
 from executorch.exir import to_edge_transform_and_lower
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -244,7 +245,7 @@ def test_a_quantized_sum_with_other_scales_is_no_fault(tmp_path) -> None:
         edge = capture(exported, names=names, target="iOS17", precision="float32")
         mapping = blame_mapping.map_package(edge, package)
     unmapped = {
-        op_name(node).split(".")[1]
+        computing_op(node).split(".")[1]
         for node in edge.program.graph.nodes
         if node.op == "call_function" and node not in mapping.operations
     }

@@ -12,30 +12,21 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import torch
 from coremltools.converters.mil.mil import Operation
 from coremltools.converters.mil.mil.scope import ScopeSource
-from executorch.exir.dialects.edge._ops import EdgeOpOverload
 from torch.export.exported_program import ExportedProgram
 
-
-def _torch_names(target: Any) -> set[str]:
-    if isinstance(target, EdgeOpOverload):
-        target = target._op
-    if not isinstance(target, torch._ops.OpOverload):
-        return set()
-    name = f"{target.namespace}.{target._schema.name.partition('::')[2]}"
-    return {name, f"{name}.{target._overloadname}"}
+from executorch_coreml.node_facts import op_name, scopes
 
 
 def names_of(node: torch.fx.Node) -> frozenset[str]:
     """What an entry may call a node: its op, the modules around it, and their classes."""
-    names = _torch_names(node.target)
-    for path, kind in (node.meta.get("nn_module_stack") or {}).values():
-        names.add(re.sub(r"^L\['self'\]\.?", "", str(path)))
-        names.add(str(getattr(kind, "__name__", kind)).rpartition(".")[2])
+    op = op_name(node.target)
+    names = {op, op.rpartition(".")[0]}
+    for scope in scopes(node):
+        names |= {scope.path, scope.type_name.rpartition(".")[2]}
     return frozenset(names - {""})
 
 

@@ -17,7 +17,7 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from executorch_coreml.compiler import corrections, mil_types
-from executorch_coreml.compiler.node_facts import model_line, op_name
+from executorch_coreml.node_facts import op_name, source_line
 
 _NAME = "coreml_delegate::call"
 # Keys of a node's meta: coremltools' canonical name of the op, and torch's.
@@ -82,9 +82,9 @@ def _convert(context: Any, node: Any) -> None:
         context.add(mb.identity(x=result, name=node.name), torch_name=node.name, override=True)
     wrong = next(mil_types.mismatches(context[node.name], node.meta.get("val")), None)
     if wrong is not None:
-        line = model_line(node)
+        line = source_line(node)
         raise ConversionError(
-            f"The conversion of node {node.name} ({node.meta[_OP]}{', at ' + line if line else ''}) made {wrong}. Keep it outside with "
+            f"The conversion of node {node.name} ({node.meta[_OP]}{f', at {line}' if line else ''}) made {wrong}. Keep it outside with "
             f"skip_ops_for_coreml_delegation=[{node.meta[_OP].removesuffix('.default')!r}], and please report it."
         )
 

@@ -20,7 +20,7 @@ from executorch_coreml.compiler import control_flow
 from executorch_coreml.compiler.compile_specs import Options
 from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
 from executorch_coreml.compiler.mil_types import mil_dtype
-from executorch_coreml.compiler.node_facts import op_name
+from executorch_coreml.node_facts import op_name
 from executorch_coreml.partition.node_view import tensors
 from executorch_coreml.partition.support import NodeSupport, Rejection, SkipList
 

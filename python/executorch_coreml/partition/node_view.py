@@ -11,7 +11,7 @@ import torch
 from executorch.exir.dialects.edge._ops import EdgeOpOverload
 
 from executorch_coreml.compiler.compile_specs import Options
-from executorch_coreml.compiler.node_facts import op_name
+from executorch_coreml.node_facts import op_name
 
 
 def tensors(value: Any) -> Iterator[torch.Tensor]:

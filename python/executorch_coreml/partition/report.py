@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -12,27 +11,11 @@ import coremltools as ct
 import torch
 
 from executorch_coreml.compiler.compile_specs import Options
-from executorch_coreml.compiler.node_facts import op_name
+from executorch_coreml.node_facts import SourceLine, module_path, op_name, source_line
 from executorch_coreml.partition import constraints
 from executorch_coreml.partition.executorch_kernels import why_not_executed
 from executorch_coreml.partition.node_view import NodeView, tensors
 from executorch_coreml.partition.support import Rejection
-
-_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in \S+\n\s*(?P<code>[^\n]*)')
-# Frames of the libraries, and of code that torch generated, are not the user's model.
-_LIBRARIES = re.compile(r"/(torch|executorch/exir)/|^<eval_with_key>")
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceLine:
-    """Where in the user's model an op comes from."""
-
-    file: str
-    line: int
-    code: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.code}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,23 +123,6 @@ class PartitionReport:
         document["delegated_nodes"], document["weight_bytes"] = self.delegated_nodes, self.weight_bytes
         document["reasons"] = [{"op": o, "code": c, "reason": r, "count": n} for o, c, r, n in self.reasons()]
         return json.dumps(document, indent=2, sort_keys=True)
-
-
-def source_line(node: torch.fx.Node) -> SourceLine | None:
-    """The innermost frame of the user's own code that made a node; None when torch did not record it."""
-    frames = list(_FRAME.finditer(node.meta.get("stack_trace") or ""))
-    own = [frame for frame in frames if not _LIBRARIES.search(frame["file"])]
-    if not frames:
-        return None
-    frame = (own or frames)[-1]
-    return SourceLine(frame["file"], int(frame["line"]), frame["code"].strip())
-
-
-def module_path(node: torch.fx.Node) -> str:
-    """The path of the innermost module that made a node, such as `encoder.layers.0`; empty for the model itself."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path = str(stack[-1][0]) if stack else ""
-    return re.sub(r"^L\['self'\]\.?", "", path)
 
 
 def _bytes(node: torch.fx.Node) -> int:

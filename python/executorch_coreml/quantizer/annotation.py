@@ -16,8 +16,9 @@ from torchao.quantization.pt2e.quantizer.quantizer import (
     SharedQuantizationSpec,
 )
 
+from executorch_coreml.node_facts import module_path
 from executorch_coreml.quantizer import matching, patterns
-from executorch_coreml.quantizer.entries import Entry, Resolver, module_path
+from executorch_coreml.quantizer.entries import Entry, Resolver
 from executorch_coreml.quantizer.observers import SHARES_RANGE
 from executorch_coreml.quantizer.patterns import Kind
 from executorch_coreml.quantizer.report import Annotated, LeftFloat, Report

@@ -16,11 +16,9 @@ from typing import Any
 import torch
 from coremltools.optimize.torch.quantization.quantization_config import LinearQuantizerConfig, ModuleLinearQuantizerConfig
 
+from executorch_coreml.node_facts import scopes
 from executorch_coreml.quantizer import patterns
 from executorch_coreml.quantizer.specs import Specs, check, specs_of
-
-# Parts of a module's path that torch.export adds: `L['self'].`, and `@1` behind a module's second call.
-_ADDED = re.compile(r"^L\['self'\]\.?|@\d+")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,30 +31,6 @@ class Entry:
     @property
     def is_global(self) -> bool:
         return self.label == "global_config"
-
-
-@dataclasses.dataclass(frozen=True)
-class Scope:
-    """A module that an op was called in: its path and its class's full name."""
-
-    path: str
-    type_name: str
-
-
-def _type_name(what: Any) -> str:
-    return what if isinstance(what, str) else f"{what.__module__}.{what.__qualname__}"
-
-
-def scopes(node: torch.fx.Node) -> list[Scope]:
-    """The modules whose forward called this op, innermost first. The first may have the empty path: the model itself."""
-    stack = node.meta.get("nn_module_stack") or {}
-    return [Scope(_ADDED.sub("", path), _type_name(kind)) for path, kind in reversed(stack.values())]
-
-
-def module_path(node: torch.fx.Node) -> str:
-    """The innermost module's path, or "" for the model itself."""
-    found = scopes(node)
-    return found[0].path if found else ""
 
 
 def _graphs(model: torch.nn.Module) -> Iterator[torch.fx.Graph]:
@@ -130,7 +104,7 @@ class Resolver:
 
 def _is_type(key: Any, type_name: str) -> bool:
     if isinstance(key, type):
-        return _type_name(key) == type_name
+        return type_name(key) == type_name
     return isinstance(key, str) and type_name.rpartition(".")[2] == key
 
 

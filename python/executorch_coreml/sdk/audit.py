@@ -1,6 +1,6 @@
 """Where float16 is too small for a model, and which operations to keep in float32.
 
-    from executorch_coreml.sdk.audit import audit
+from executorch_coreml.sdk.audit import audit
 
     result = audit("model.pte", (module, example_inputs))
     print(result)          # values that overflow, vanish or lose most bits, with operation and line; islands that were tried
@@ -20,22 +20,14 @@ from typing import Any
 
 import numpy as np
 
+from executorch_coreml.node_facts import SourceLine, computing_op, module_path, source_line
 from executorch_coreml.sdk import blame_mapping, verify_package, verify_reference
 from executorch_coreml.sdk.blame import named_inputs
 from executorch_coreml.sdk.blame_scan import Scan
 from executorch_coreml.sdk.compare import l2_relative
 from executorch_coreml.sdk.errors import ToolError
 from executorch_coreml.sdk.verify import Verification, captured, prepare_inputs, verify
-from executorch_coreml.sdk.verify_edge import (
-    EdgeProgram,
-    Node,
-    SourceLine,
-    lower,
-    module_path,
-    op_name,
-    our_partitioner,
-    source_line,
-)
+from executorch_coreml.sdk.verify_edge import EdgeProgram, Node, lower, our_partitioner
 from executorch_coreml.sdk.verify_rounding import as_array
 
 # Of 11 bits; with fewer right, most are lost.
@@ -236,7 +228,7 @@ def _judge(
             smallest=float(magnitudes.min()),
             mil_op=operation.type,
             mil_name=operation.name,
-            edge_op=op_name(node),
+            edge_op=computing_op(node),
             edge_node=node.name,
             debug_handle=node.meta.get("debug_handle"),
             module=module_path(node),
@@ -266,8 +258,8 @@ class _Search:
         around = list(dict.fromkeys(n for node in nodes for n in (node, *_neighbours(node))))
         modules = {module_path(node) for node in nodes} - {""}
         candidates = [
-            sorted({op_name(node) for node in nodes}),
-            sorted({op_name(node) for node in around}),
+            sorted({computing_op(node) for node in nodes}),
+            sorted({computing_op(node) for node in around}),
             sorted(modules),
             sorted({path.rpartition(".")[0] for path in modules} - {""}),
         ]

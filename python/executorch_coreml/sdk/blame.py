@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from executorch_coreml.node_facts import SourceLine, computing_op, module_path, source_line
 from executorch_coreml.sdk import blame_mapping
 from executorch_coreml.sdk.blame_scan import Fault, Scan
 from executorch_coreml.sdk.compare import l2_relative
-from executorch_coreml.sdk.verify_edge import EdgeProgram, Node, SourceLine, module_path, op_name, source_line
+from executorch_coreml.sdk.verify_edge import EdgeProgram, Node
 from executorch_coreml.sdk.verify_package import Package
 from executorch_coreml.sdk.verify_rounding import as_array
 
@@ -175,7 +176,7 @@ def _describe(
         mil_op=operation.type,
         mil_name=operation.name,
         group=tuple((op.type, op.name) for op in mapping.group(node)),
-        edge_op=op_name(node),
+        edge_op=computing_op(node),
         edge_node=node.name,
         debug_handle=node.meta.get("debug_handle"),
         module=module_path(node),

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import torch
 
-from executorch_coreml.sdk.verify_edge import EdgeProgram, Node, op_name
+from executorch_coreml.node_facts import computing_op
+from executorch_coreml.sdk.verify_edge import EdgeProgram, Node
 from executorch_coreml.sdk.verify_package import Operation, Package
 
 _DTYPE_SUFFIX = re.compile(r"(_cast_[a-z]+\d*|_to_[a-z]+\d+)(_\d+)?$")
@@ -81,7 +82,7 @@ def _rescaled(found: dict[Node, Operation]) -> set[Node]:
     waiting = [node for node, operation in found.items() if _has_other_scale(node, operation)]
     while waiting:
         node = waiting.pop()
-        if node in reached or op_name(node).startswith("quantized_decomposed.quantize"):
+        if node in reached or computing_op(node).startswith("quantized_decomposed.quantize"):
             continue
         reached.add(node)
         waiting += node.users
@@ -92,7 +93,7 @@ def _has_other_scale(node: Node, operation: Operation) -> bool:
     if (
         operation.type != "dequantize"
         or operation.scale is None
-        or not op_name(node).startswith("quantized_decomposed.dequantize_per_tensor")
+        or not computing_op(node).startswith("quantized_decomposed.dequantize_per_tensor")
     ):
         return False
     scale = node.args[1]

@@ -1,4 +1,4 @@
-"""The edge program that a reference is lowered through, its values, and the lines of the user's model.
+"""The edge program that a reference is lowered through, and its values.
 
 Partitions are cut out of this program, and Core ML's operations are named after its nodes, so that a node is what a value of the engine is
 compared with.
@@ -7,9 +7,6 @@ compared with.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import operator
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -20,52 +17,12 @@ from executorch.exir.backend.partitioner import Partitioner, PartitionResult
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind, OutputKind
 
+from executorch_coreml.node_facts import computing_op
 from executorch_coreml.sdk import verify_reference
 from executorch_coreml.sdk.errors import ToolError
 
 Node = torch.fx.Node
 Rule = Callable[[ExportedProgram], tuple[list[torch._ops.OpOverload], Any]]
-
-_FRAME = re.compile(r'File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>\S+)\n\s*(?P<code>.*)')
-# Whose lines are no user's.
-_LIBRARIES = re.compile(r"/(site|dist)-packages/(torch|torchao|executorch|transformers/utils)/|<eval_with_key>")
-
-
-@dataclasses.dataclass(frozen=True)
-class SourceLine:
-    """A line of the user's model."""
-
-    file: str
-    line: int
-    function: str
-    code: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}, in {self.function}: {self.code}"
-
-
-def source_line(node: Node) -> SourceLine | None:
-    """The innermost line of a node's stack trace that is not torch's own; None without a trace."""
-    frames = [
-        SourceLine(m["file"], int(m["line"]), m["function"], m["code"].strip())
-        for m in _FRAME.finditer(node.meta.get("stack_trace") or "")
-    ]
-    own = [frame for frame in frames if not _LIBRARIES.search(frame.file)]
-    return (own or frames)[-1] if frames else None
-
-
-def module_path(node: Node) -> str:
-    """The path of the module that a node belongs to; "" for the model itself."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    return re.sub(r"^L\['self'\]\.?", "", str(stack[-1][0])) if stack else ""
-
-
-def op_name(node: Node) -> str:
-    """ "aten.add.Tensor"; of an item, the op that gives it."""
-    if node.target is operator.getitem:
-        return op_name(node.args[0])  # type: ignore[arg-type]
-    op = getattr(node.target, "_op", node.target)
-    return str(op) if isinstance(op, torch._ops.OpOverload) else getattr(op, "__name__", str(op))
 
 
 class _Captured(Exception):
@@ -265,5 +222,5 @@ def evaluate(node: Node, values: Mapping[Node, Any]) -> Any:
         return node.target(*args, **kwargs)
     except Exception as error:  # An operator raises whatever it likes.
         raise ToolError(
-            f"PyTorch cannot compute the node {node.name} ({op_name(node)}): {type(error).__name__}: {error}"
+            f"PyTorch cannot compute the node {node.name} ({computing_op(node)}): {type(error).__name__}: {error}"
         ) from error

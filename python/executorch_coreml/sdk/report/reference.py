@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from executorch_coreml import node_facts
 from executorch_coreml.sdk import blame_mapping, program_file, verify_edge, verify_package, verify_reference
 from executorch_coreml.sdk import compare as comparing
 from executorch_coreml.sdk import verify as verifying
@@ -75,10 +76,10 @@ def compare(
     compared = 0
     for node, key in nodes.items():
         described = by_name[key]
-        line = verify_edge.source_line(node)
+        line = node_facts.source_line(node)
         described["source"] = str(line) if line else None
-        described["module"] = verify_edge.module_path(node)
-        described["edge_op"] = verify_edge.op_name(node)
+        described["module"] = node_facts.module_path(node)
+        described["edge_op"] = node_facts.computing_op(node)
         actual = mode.get(key[0], {}).get(key[1])
         expected = as_array(exact[node]) if node in exact else None
         if actual is None or expected is None or actual.shape != expected.shape or expected.dtype.kind != "f":
