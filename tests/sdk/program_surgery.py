@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+from executorch.backends.apple.coreml.blob import stock
 from executorch.backends.apple.coreml.compiler import stock_format
 from executorch.backends.apple.coreml.sdk import program_file
 from executorch.exir._serialize._program import serialize_pte_binary
@@ -34,11 +35,11 @@ def with_compiled_model(source: pathlib.Path, target: pathlib.Path) -> pathlib.P
     def edit(file: Any) -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = pathlib.Path(folder) / "lowered_module"
-            model = root / stock_format.MODEL_PATHS.COMPILED_MODEL.value
+            model = root / stock.MODEL_PATHS.COMPILED_MODEL.value
             model.mkdir(parents=True)
             (model / "coremldata.bin").write_bytes(bytes(64))
             (model / "model.mil").write_text("program(1.0) {}")
-            names = stock_format.ModelMetadata(["x"], ["y"], stock_format.model_identifier(root))
+            names = stock.ModelMetadata(["x"], ["y"], stock_format.model_identifier(root))
             stock_format.write_metadata(names, root)
             file.program.backend_delegate_data[0].data = stock_format.flatten(root)
 

@@ -13,6 +13,13 @@ from executorch.exir.backend.backend_details import BackendDetails, PreprocessRe
 from executorch.exir.backend.compile_spec_schema import CompileSpec
 from torch.export.exported_program import ExportedProgram
 
+from executorch_coreml.blob.stock import (
+    MODEL_PATHS,
+    MethodMetadata,
+    ModelDebugInfo,
+    ModelMetadata,
+    MultifunctionModelMetadata,
+)
 from executorch_coreml.compiler import multimethod, stock_format
 from executorch_coreml.compiler.compile_specs import (
     COMPILE_SPEC_KEYS,
@@ -23,13 +30,6 @@ from executorch_coreml.compiler.compile_specs import (
     Options,
 )
 from executorch_coreml.compiler.lowering import lower_partition
-from executorch_coreml.compiler.stock_format import (
-    MODEL_PATHS,
-    MethodMetadata,
-    ModelDebugInfo,
-    ModelMetadata,
-    MultifunctionModelMetadata,
-)
 from executorch_coreml.logging import get_coreml_log_level
 
 __all__ = [

@@ -22,6 +22,7 @@ from executorch.exir.backend.backend_details import PreprocessResult
 
 from executorch_coreml import _dependencies as dependencies
 from executorch_coreml import blob
+from executorch_coreml.blob import stock
 from executorch_coreml.compiler import package
 from executorch_coreml.compiler.compile_specs import ModelType, Options
 from executorch_coreml.compiler.conversion import ConvertedModel
@@ -29,7 +30,7 @@ from executorch_coreml.compiler.conversion import ConvertedModel
 NAMED_DATA_MINIMUM_BYTES = 64 << 10
 
 # Where weights start in the .pte: what the blob's inline files are aligned to as well.
-_ALIGNMENT = 64
+ALIGNMENT = 64
 
 # A piece of a weight file in memory while the .pte is written.
 _COPIED_BYTES = 256 << 10
@@ -85,13 +86,13 @@ class NamedDataWriter:
         if self.inline_weights or content.size < NAMED_DATA_MINIMUM_BYTES:
             return blob.File(in_package, content)
         named = blob.NamedData(f"coreml_weights_{content.checksum.hex()}", content.size, content.checksum)
-        self.store.add_named_data(named.key, UnlinkedFile(path, sha256=named.checksum), alignment=_ALIGNMENT)
+        self.store.add_named_data(named.key, UnlinkedFile(path, sha256=named.checksum), alignment=ALIGNMENT)
         return blob.File(in_package, named)
 
     def blob(self, content: blob.Blob) -> str:
         """A whole blob, for delegate calls that refer to it. Returns its key."""
         key = f"coreml_blob_{blob.content_id(content).hex()}"
-        self.store.add_named_data(key, blob.to_bytes(content), alignment=_ALIGNMENT)
+        self.store.add_named_data(key, blob.to_bytes(content), alignment=ALIGNMENT)
         return key
 
     def output(self) -> NamedDataStoreOutput | None:
@@ -168,18 +169,16 @@ def debug_map_json(converted: ConvertedModel) -> bytes:
     return json.dumps(mapping, sort_keys=True, separators=(",", ":")).encode() if mapping else b""
 
 
+def debug_symbols(converted: ConvertedModel) -> tuple[dict[str, Any], dict[str, list[int]]]:
+    """The operation path and ExecuTorch's debug handles of each debug symbol, `output:operator`."""
+    return stock.symbols_of({handle: paths for handle, paths in (converted.debug_map or {}).items() if isinstance(handle, int)})
+
+
 def debug_handle_map(converted: ConvertedModel) -> dict[str, tuple[int, ...]] | None:
-    """Debug symbol, `output:operator`, -> ExecuTorch debug handles, as PreprocessResult carries it."""
+    """Debug symbol -> ExecuTorch debug handles, as PreprocessResult carries it."""
     if converted.debug_map is None:
         return None
-    symbols: dict[str, list[int]] = {}
-    for handle, paths in converted.debug_map.items():
-        if not isinstance(handle, int):
-            continue
-        for path in paths:
-            if "Operator" in path[-1] and "Output" in path[-1]:
-                symbols.setdefault(f"{path[-1]['Output']}:{path[-1]['Operator']}", []).append(handle)
-    return {symbol: tuple(handles) for symbol, handles in symbols.items()}
+    return {symbol: tuple(handles) for symbol, handles in debug_symbols(converted)[1].items()}
 
 
 def whole(content: blob.Blob, converted: ConvertedModel, named_data: NamedDataWriter) -> PreprocessResult:

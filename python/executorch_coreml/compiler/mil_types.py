@@ -13,22 +13,12 @@ import torch
 from coremltools.converters.mil.mil import Var, types
 from coremltools.converters.mil.mil.types.symbolic import is_symbolic
 
-# What stands for torch's dtypes in MIL: int64 becomes int32, since Core ML has no 64-bit integers.
-_NAMES = {
-    torch.bool: "bool",
-    torch.int8: "int8",
-    torch.uint8: "uint8",
-    torch.int16: "int16",
-    torch.int32: "int32",
-    torch.int64: "int32",
-    torch.float16: "fp16",
-    torch.float32: "fp32",
-}
+from executorch_coreml.dtypes import BY_TORCH
 
 
 def mil_dtype(dtype: torch.dtype) -> str | None:
     """The MIL name of the dtype that stands for torch's; None where there is none."""
-    return _NAMES.get(dtype)
+    return BY_TORCH[dtype].mil if dtype in BY_TORCH else None
 
 
 def _shape(extents: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from executorch.exir.backend.backend_details import PreprocessResult
 from torch.export.exported_program import ExportedProgram
 
 from executorch_coreml import blob
+from executorch_coreml.blob import stock
 from executorch_coreml.compiler import control_flow, coremltools_driver, delivery, derived_extents, stock_format
 from executorch_coreml.compiler.compile_specs import (
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
@@ -27,8 +27,6 @@ from executorch_coreml.compiler.progress import stage
 from executorch_coreml.compiler.states import mutated_buffers
 
 logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
-
-_STOCK_REFERENCE_MAGIC = b"CMJR"
 
 Programs = Mapping[str, Sequence[ExportedProgram]]
 Results = dict[str, list[PreprocessResult]]
@@ -174,15 +172,15 @@ def _stock_references(
     folder: Path,
     store: NamedDataStore,
 ) -> dict[str, PreprocessResult]:
-    """The stock exporter's form: the flattened directory as named data, and `CMJR` with JSON as processed bytes."""
+    """The stock exporter's form: the flattened directory as named data, and references to it as processed bytes."""
     root, identifier = stock_format.write_directory(combined, options.model_type, folder)
-    methods = {f.name: stock_format.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions}
-    stock_format.write_metadata(stock_format.MultifunctionModelMetadata(identifier, methods), root)
+    methods = {f.name: stock.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions}
+    stock_format.write_metadata(stock.MultifunctionModelMetadata(identifier, methods), root)
     key = f"coreml_{identifier}"
     store.add_named_data(key, stock_format.flatten(root))
     return {
         function.name: PreprocessResult(
-            processed_bytes=_STOCK_REFERENCE_MAGIC + json.dumps({"version": 1, "key": key, "functionName": function.name}).encode(),
+            processed_bytes=stock.reference_to_bytes(key, function.name),
             data_store_output=store.get_named_data_store_output(),
         )
         for function in functions

@@ -13,18 +13,7 @@ from torch.utils._sympy.value_ranges import ValueRanges, bound_sympy
 
 from executorch_coreml import blob
 from executorch_coreml.compiler.enumerated_shape_utils import EnumeratedShapes, user_inputs
-
-DTYPES: Mapping[torch.dtype, blob.DataType] = {
-    torch.bool: blob.DataType.BOOL,
-    torch.int8: blob.DataType.INT8,
-    torch.uint8: blob.DataType.UINT8,
-    torch.int16: blob.DataType.INT16,
-    torch.int32: blob.DataType.INT32,
-    torch.int64: blob.DataType.INT64,
-    torch.float16: blob.DataType.FLOAT16,
-    torch.float32: blob.DataType.FLOAT32,
-    torch.float64: blob.DataType.FLOAT64,
-}
+from executorch_coreml.dtypes import BY_TORCH
 
 # Bounds that coremltools and torch use for "none".
 _LARGE = 2**31 - 1
@@ -72,7 +61,7 @@ def _tensor(
     else:
         bounds = [range_of(extent, ranges) for extent in fake.shape]
     dimensions = tuple(blob.Dimension(low, blob.UNBOUNDED if high is None else high) for low, high in bounds)
-    return blob.Tensor(name, DTYPES[fake.dtype], dimensions, shapes or ())
+    return blob.Tensor(name, BY_TORCH[fake.dtype].blob, dimensions, shapes or ())
 
 
 def _user_outputs(program: ExportedProgram) -> list[torch.Tensor]:

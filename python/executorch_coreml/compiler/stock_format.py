@@ -1,4 +1,4 @@
-"""The stock exporter's payload: a flattened directory with metadata.json, debug_info.json and the model.
+"""Writes the stock exporter's payload (blob/stock.py).
 
 For apps that link the stock runtime. Its metadata has names only, so ExecuTorch's dtypes and a state's initial value cannot be carried.
 """
@@ -6,7 +6,6 @@ For apps that link the stock runtime. Its metadata has names only, so ExecuTorch
 from __future__ import annotations
 
 import dataclasses
-import enum
 import hashlib
 import json
 import shutil
@@ -18,46 +17,11 @@ from torch.export.exported_program import ExportedProgram
 
 from executorch_coreml import _dependencies as dependencies
 from executorch_coreml import blob
+from executorch_coreml.blob.stock import MODEL_PATHS, ModelDebugInfo, ModelMetadata, MultifunctionModelMetadata
 from executorch_coreml.compiler import delivery, package
 from executorch_coreml.compiler.compile_specs import ModelType, Options
 from executorch_coreml.compiler.conversion import ConvertedModel
 from executorch_coreml.compiler.states import initial_value, mutated_buffers
-
-
-class MODEL_PATHS(enum.Enum):
-    MODEL = "model.mlpackage"
-    COMPILED_MODEL = "model.mlmodelc"
-    METADATA = "metadata.json"
-    DEBUG_INFO = "debug_info.json"
-
-
-@dataclasses.dataclass
-class MethodMetadata:
-    inputNames: list[str]
-    outputNames: list[str]
-
-
-@dataclasses.dataclass
-class ModelMetadata:
-    inputNames: list[str]
-    outputNames: list[str]
-    # The stock runtime's cache key.
-    identifier: str
-
-
-@dataclasses.dataclass
-class MultifunctionModelMetadata:
-    identifier: str
-    # By method name, which is also the name of the model's function.
-    methods: dict[str, MethodMetadata]
-
-
-@dataclasses.dataclass
-class ModelDebugInfo:
-    versionInfo: dict[str, str]
-    # By debug symbol, `output:operator`.
-    debugSymbolToOperationPath: dict[str, list[dict[str, str]]]
-    debugSymbolToHandles: dict[str, list[int]]
 
 
 def refuse_initial_values(program: ExportedProgram) -> None:
@@ -103,16 +67,11 @@ def _write_model(converted: ConvertedModel, model_type: ModelType, root: Path) -
 def _debug_info(converted: ConvertedModel) -> ModelDebugInfo | None:
     if converted.debug_map is None:
         return None
-    paths = {}
-    for operation_paths in converted.debug_map.values():
-        for path in operation_paths:
-            if "Operator" in path[-1] and "Output" in path[-1]:
-                paths[f"{path[-1]['Output']}:{path[-1]['Operator']}"] = path
-    handles = delivery.debug_handle_map(converted) or {}
+    paths, handles = delivery.debug_symbols(converted)
     return ModelDebugInfo(
         versionInfo=dependencies.installed_versions(),
         debugSymbolToOperationPath={symbol: paths[symbol] for symbol in sorted(handles)},
-        debugSymbolToHandles={symbol: list(handles[symbol]) for symbol in sorted(handles)},
+        debugSymbolToHandles={symbol: handles[symbol] for symbol in sorted(handles)},
     )
 
 

@@ -17,28 +17,15 @@ from pathlib import Path
 from typing import Any
 
 from executorch_coreml import blob
+from executorch_coreml.blob import stock
 from executorch_coreml.compiler import delivery, package, stock_format
+from executorch_coreml.dtypes import BY_SCALAR_TYPE
 from executorch_coreml.sdk import payload, program_file
 from executorch_coreml.sdk.errors import ToolError
 from executorch_coreml.sdk.program_file import Delegate, ProgramFile, TensorValue
 
 # As the compile option blob_format names them.
 FORMATS = ("coreml_blob", "inmemoryfs")
-
-_STOCK_REFERENCE = b"CMJR"
-_ALIGNMENT = 64
-
-_DTYPES = {
-    "BOOL": blob.DataType.BOOL,
-    "CHAR": blob.DataType.INT8,
-    "BYTE": blob.DataType.UINT8,
-    "SHORT": blob.DataType.INT16,
-    "INT": blob.DataType.INT32,
-    "LONG": blob.DataType.INT64,
-    "HALF": blob.DataType.FLOAT16,
-    "FLOAT": blob.DataType.FLOAT32,
-    "DOUBLE": blob.DataType.FLOAT64,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +93,7 @@ def _replace(file: Any, conversion: _Conversion, named: Mapping[str, bytes]) -> 
     program.backend_delegate_data = [BackendDelegateInlineData(data=content) for content in data]
     store = NamedDataStore()
     for key, content in named.items():
-        store.add_named_data(key, content, alignment=_ALIGNMENT)
+        store.add_named_data(key, content, alignment=delivery.ALIGNMENT)
     file.named_data = store.get_named_data_store_output() if named else None
 
 
@@ -129,9 +116,9 @@ def _keys(program: ProgramFile, delegates: Iterable[Delegate]) -> set[str]:
     """The named data that the delegates' payloads need."""
     keys: set[str] = set()
     for delegate in delegates:
-        if delegate.processed[:4] == _STOCK_REFERENCE:
-            keys.add(_stock_key(delegate))
-        elif delegate.processed.rstrip(b"\0 \t\r\n")[-1:] != b"{":
+        if stock.is_reference(delegate.processed):
+            keys.add(stock.read_reference(delegate.processed)[0])
+        elif not stock.is_directory(delegate.processed):
             content = blob.read(delegate.processed)
             if isinstance(content, blob.Reference):
                 keys.add(content.named_data_key)
@@ -140,18 +127,14 @@ def _keys(program: ProgramFile, delegates: Iterable[Delegate]) -> set[str]:
     return keys
 
 
-def _stock_key(delegate: Delegate) -> str:
-    return str(json.loads(delegate.processed[len(_STOCK_REFERENCE) :].rstrip(b"\0"))["key"])
-
-
 # --- To blobs ---
 
 
 def _to_blobs(conversion: _Conversion, delegates: Iterable[Delegate], found: Mapping[str, payload.Payload]) -> None:
     by_key: dict[str, list[Delegate]] = collections.defaultdict(list)
     for delegate in delegates:
-        if delegate.processed[:4] == _STOCK_REFERENCE:
-            by_key[_stock_key(delegate)].append(delegate)
+        if stock.is_reference(delegate.processed):
+            by_key[stock.read_reference(delegate.processed)[0]].append(delegate)
         else:
             content = _blob_of(conversion, [delegate], found)
             conversion.processed[delegate.label] = blob.to_bytes(content)
@@ -179,7 +162,7 @@ def _blob_of(conversion: _Conversion, delegates: list[Delegate], found: Mapping[
             content = blob.InlineBytes(path.read_bytes())
             files.append(_file(path.relative_to(model).as_posix(), content, conversion.named_data))
         spec = _specification(model, what)
-        debug_map = _debug_map(root / "debug_info.json")
+        debug_map = _debug_map(root / stock.MODEL_PATHS.DEBUG_INFO.value)
     functions: dict[str, blob.Function] = {}
     for delegate in delegates:
         function = _function(spec, delegate, found[delegate.label], what)
@@ -238,11 +221,12 @@ def _function(spec: Any, delegate: Delegate, found: payload.Payload, what: str) 
 
 
 def _tensor(name: str, value: TensorValue, feature: Any, what: str) -> blob.Tensor:
-    if value.scalar_type not in _DTYPES:
+    if value.scalar_type not in BY_SCALAR_TYPE:
         raise ToolError(f"{what} passes {name} as {value.scalar_type.lower()}, which a blob cannot describe")
+    dtype = BY_SCALAR_TYPE[value.scalar_type].blob
     fixed = tuple(blob.Dimension.fixed(extent) for extent in value.sizes)
     if not value.is_dynamic:
-        return blob.Tensor(name, _DTYPES[value.scalar_type], fixed)
+        return blob.Tensor(name, dtype, fixed)
     # The sizes in the program are upper bounds.
     dimensions = tuple(blob.Dimension(0, extent) for extent in value.sizes)
     shapes: tuple[tuple[int, ...], ...] = ()
@@ -253,7 +237,7 @@ def _tensor(name: str, value: TensorValue, feature: Any, what: str) -> blob.Tens
     elif flexibility == "enumeratedShapes":
         shapes = tuple(tuple(shape.shape) for shape in array.enumeratedShapes.shapes)
         dimensions = tuple(blob.Dimension(min(extents), max(extents)) for extents in zip(*shapes, strict=True))
-    return blob.Tensor(name, _DTYPES[value.scalar_type], dimensions, shapes)
+    return blob.Tensor(name, dtype, dimensions, shapes)
 
 
 def _state(feature: Any) -> blob.Tensor:
@@ -294,8 +278,7 @@ def _to_directories(conversion: _Conversion, delegates: Iterable[Delegate], foun
             flattened, identifier = _directory(one.blob, list(one.blob.functions), several=True)
             keys[identity] = f"coreml_{identifier}"
             conversion.named_data[keys[identity]] = flattened
-        reference = {"version": 1, "key": keys[identity], "functionName": one.function}
-        conversion.processed[delegate.label] = _STOCK_REFERENCE + json.dumps(reference).encode()
+        conversion.processed[delegate.label] = stock.reference_to_bytes(keys[identity], one.function)
 
 
 def _check_directory(content: blob.Blob, what: str) -> None:
@@ -311,7 +294,7 @@ def _check_directory(content: blob.Blob, what: str) -> None:
 
 def _directory(content: blob.Blob, functions: list[blob.Function], *, several: bool) -> tuple[bytes, str]:
     """The flattened directory of a blob, and its identifier."""
-    paths = stock_format.MODEL_PATHS
+    paths = stock.MODEL_PATHS
     with tempfile.TemporaryDirectory(prefix="coreml_convert_") as scratch:
         root = Path(scratch) / "lowered_module"
         model = root / (paths.COMPILED_MODEL if content.kind is blob.Kind.COMPILED else paths.MODEL).value
@@ -322,31 +305,24 @@ def _directory(content: blob.Blob, functions: list[blob.Function], *, several: b
                 for chunk in file.content.chunks():
                     sink.write(chunk)
         identifier = stock_format.model_identifier(root)
-        names = {f.name: stock_format.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions}
+        names = {f.name: stock.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions}
         if several:
-            stock_format.write_metadata(stock_format.MultifunctionModelMetadata(identifier, names), root)
+            stock_format.write_metadata(stock.MultifunctionModelMetadata(identifier, names), root)
         else:
             (only,) = names.values()
-            stock_format.write_metadata(stock_format.ModelMetadata(only.inputNames, only.outputNames, identifier), root)
+            stock_format.write_metadata(stock.ModelMetadata(only.inputNames, only.outputNames, identifier), root)
         info = _debug_info(content)
         if info is not None:
             (root / paths.DEBUG_INFO.value).write_text(json.dumps(dataclasses.asdict(info)))
         return stock_format.flatten(root), identifier
 
 
-def _debug_info(content: blob.Blob) -> stock_format.ModelDebugInfo | None:
+def _debug_info(content: blob.Blob) -> stock.ModelDebugInfo | None:
     """The stock form of the blob's debug map; None when there is none that can be read: it is a convenience."""
     if not content.debug_map:
         return None
-    paths: dict[str, list[dict[str, str]]] = {}
-    handles: dict[str, list[int]] = collections.defaultdict(list)
     try:
-        for handle, of_handle in json.loads(content.debug_map).items():
-            for path in of_handle:
-                if "Operator" in path[-1] and "Output" in path[-1]:
-                    symbol = f"{path[-1]['Output']}:{path[-1]['Operator']}"
-                    paths[symbol] = path
-                    handles[symbol].append(int(handle))
+        paths, handles = stock.symbols_of(json.loads(content.debug_map))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
-    return stock_format.ModelDebugInfo(dict(content.producer_versions), paths, dict(handles))
+    return stock.ModelDebugInfo(dict(content.producer_versions), paths, handles)

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from executorch_coreml import blob, executorchcoreml
+from executorch_coreml.blob import stock
 from executorch_coreml.sdk.errors import ToolError
 from executorch_coreml.sdk.program_file import Delegate, ProgramFile
 
-# How the stock exporter's reference begins, before its JSON.
-_STOCK_REFERENCE = b"CMJR"
-_MODEL_NAMES = ("model.mlpackage", "model.mlmodelc")
+_MODEL_NAMES = (stock.MODEL_PATHS.MODEL.value, stock.MODEL_PATHS.COMPILED_MODEL.value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Payload:
                             handles.setdefault(operation["Output"], []).append(int(handle))
             else:
                 with unflattened(self._directory) as root:
-                    file = root / "debug_info.json"
+                    file = root / stock.MODEL_PATHS.DEBUG_INFO.value
                     symbols = json.loads(file.read_text())["debugSymbolToHandles"] if file.is_file() else {}
                 for symbol, of_symbol in symbols.items():
                     output, _, operator = symbol.rpartition(":")
@@ -109,9 +108,9 @@ def open_payload(program: ProgramFile, delegate: Delegate) -> Payload:
     """Reads a delegate's payload, of whichever form. ToolError for a damaged one."""
     what = f"the delegate {delegate.label} of {program.path}"
     data = delegate.processed
-    if data[:4] == _STOCK_REFERENCE:
+    if stock.is_reference(data):
         return _stock_reference(program, delegate, what)
-    if data.rstrip(b"\0 \t\r\n")[-1:] == b"{":
+    if stock.is_directory(data):
         return _stock_directory(data, "", "flattened directory", delegate, what)
     try:
         content, function = blob.open_delegate_call(data, named_data=program.named_data.get)
@@ -140,9 +139,8 @@ def of_blob(content: blob.Blob, function_name: str, form: str) -> Payload:
 
 def _stock_reference(program: ProgramFile, delegate: Delegate, what: str) -> Payload:
     try:
-        reference = json.loads(delegate.processed[len(_STOCK_REFERENCE) :].rstrip(b"\0"))
-        key, function = str(reference["key"]), str(reference["functionName"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        key, function = stock.read_reference(delegate.processed)
+    except ValueError as error:
         raise ToolError(f"{what} is a reference that cannot be read: {error}") from error
     data = program.named_data.get(key)
     if data is None:
@@ -154,7 +152,7 @@ def _stock_directory(data: bytes, function: str, form: str, delegate: Delegate, 
     with unflattened(data, what) as root:
         model = stock_model(root, what)
         try:
-            metadata = json.loads((root / "metadata.json").read_text())
+            metadata = json.loads((root / stock.MODEL_PATHS.METADATA.value).read_text())
             names = metadata.get("methods", {}).get(function or delegate.method, metadata)
             inputs, outputs = tuple(names["inputNames"]), tuple(names["outputNames"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

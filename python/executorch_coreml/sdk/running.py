@@ -119,24 +119,13 @@ def _program(
         raise ToolError(f"{path} has no method {method_name!r}; it has {', '.join(methods)}")
 
     import torch
-    from executorch.exir.schema import ScalarType
     from executorch.runtime import Runtime, Verification
 
     from executorch_coreml import runtime
+    from executorch_coreml.dtypes import DTYPES
 
     options = {"threads": threads, "numeric_mode": numeric_mode}
-    dtypes = {
-        ScalarType.FLOAT: torch.float32,
-        ScalarType.HALF: torch.float16,
-        ScalarType.DOUBLE: torch.float64,
-        ScalarType.LONG: torch.int64,
-        ScalarType.INT: torch.int32,
-        ScalarType.SHORT: torch.int16,
-        ScalarType.CHAR: torch.int8,
-        ScalarType.BYTE: torch.uint8,
-        ScalarType.BOOL: torch.bool,
-    }
-    by_name = {scalar.name: torch.empty(0, dtype=dtype).numpy().dtype for scalar, dtype in dtypes.items()}
+    by_name = {dtype.scalar_type: torch.empty(0, dtype=dtype.torch).numpy().dtype for dtype in DTYPES}
     specs = {}
     for index, tensor in enumerate(methods[method_name].inputs):
         if tensor.scalar_type not in by_name:
