@@ -14,7 +14,7 @@ import torch
 from aot_lowering import Unary, call, calls, export, lower, outside
 from executorch.backends.apple.coreml.compiler import CoreMLBackend, high_rank
 from executorch.backends.apple.coreml.compiler.compile_specs import Options
-from executorch.backends.apple.coreml.partition import CoreMLPartitioner, boundary, grouping
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner, boundary, grouping, support
 from executorch.backends.apple.coreml.partition.constraints import CONSTRAINTS
 from executorch.exir import to_edge
 from torch import nn
@@ -347,6 +347,26 @@ def test_what_a_cut_leaves_outside_is_decomposed():
     edge = lower(attend, (torch.randn(1, 2, 4, 8).half(),), dynamic=({2: Dim("n", min=2, max=16)},))
     assert "aten.scaled_dot_product_attention.default" not in outside(edge)
     edge.to_executorch()
+
+
+@pytest.mark.parametrize("dynamic", [None, ({0: Dim("n", min=1, max=4)},)])
+def test_what_only_the_border_keeps_outside_is_decomposed(dynamic):
+    """The pool could be converted, but float16 inputs need iOS 16; whole, ExecuTorch has no kernel for it."""
+    edge = lower(lambda x: F.adaptive_avg_pool1d(x, 2), (torch.randn(2, 4, 8).half(),), dynamic=dynamic)
+    assert outside(edge)
+    assert "aten.adaptive_avg_pool1d.default" not in outside(edge)
+    edge.to_executorch()
+
+
+def test_a_number_for_a_tensor_is_no_other_dtype():
+    """ExecuTorch makes a float32 tensor of 2.0, which goes with float32 and not with float16."""
+
+    def mixes(x):
+        nodes = export(lambda x: torch.floor_divide(x, 2.0), (x,)).run_decompositions({}).graph.nodes
+        return [support._mixes_dtypes(node) for node in nodes if node.op == "call_function"]
+
+    assert mixes(X) == [False]
+    assert mixes(X.half()) == [True]
 
 
 # --- The skip list.

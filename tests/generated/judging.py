@@ -283,7 +283,7 @@ def _judge_one(
             return f"{type(error).__name__}: {error}"
 
     try:
-        edge, partitioner = lower(copy.deepcopy(exported), configuration)
+        edge, partitioner = lower(copy.deepcopy(exported) if program.mutable else exported, configuration)
         delegated, left = partitioner.report.delegated_nodes, len(partitioner.report.left)
         buffer = finish(edge, program)
     except Exception as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 
 import torch
@@ -119,6 +120,8 @@ class CoreMLPartitioner(Partitioner):
         self._not_zeros: set[str] = set()
         self._to_come: set[str] = set()
         self._has_partitioned = False
+        # The program last asked about, and its answer.
+        self._whole: tuple[weakref.ref[ExportedProgram], list[torch._ops.OpOverload]] | None = None
         self.reports: list[PartitionReport] = []
         if any(s.key == COMPILE_SPEC_KEYS.ENUMERATED_SHAPES.value for s in self.delegation_spec.compile_specs):
             assert lower_full_graph, (
@@ -162,7 +165,7 @@ class CoreMLPartitioner(Partitioner):
                 known=constant_nodes(exported_program),
             )
         )
-        self._has_partitioned = True
+        self._has_partitioned, self._whole = True, None
         self._to_come.discard(_identity(exported_program))
         self._say_what_stayed()
         return PartitionResult(
@@ -179,10 +182,14 @@ class CoreMLPartitioner(Partitioner):
         self, ep: ExportedProgram
     ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
         """The ops of an ATen program that ExecuTorch would decompose and Core ML takes whole, in every call of them."""
-        taken: dict[torch._ops.OpOverload, bool] = {}
-        decomposed: dict[str, str] = {}
-        self._note_whole_calls(ep, taken, decomposed)
-        if ep.dialect != "EDGE":
+        # ExecuTorch decomposes what is only inside a loop where it is given a function to ask about single calls, and else does not look there.
+        ask = (lambda node: True) if control_flow.has_loop(ep.graph_module) else None
+        if ep.dialect == "EDGE":  # Everything is decomposed by then.
+            return [], ask
+        if self._whole is None or self._whole[0]() is not ep:  # ExecuTorch asks twice about each program.
+            taken: dict[torch._ops.OpOverload, bool] = {}
+            decomposed: dict[str, str] = {}
+            self._note_whole_calls(ep, taken, decomposed)
             if self._has_partitioned:  # Another lowering begins.
                 self._decomposed, self._to_come, self._has_partitioned = {}, set(), False
             self._decomposed.setdefault(_identity(ep), {}).update(decomposed)
@@ -190,24 +197,28 @@ class CoreMLPartitioner(Partitioner):
             zeros, others = buffers.by_initial_value(ep)
             self._zeros |= zeros
             self._not_zeros |= others
-        # ExecuTorch decomposes what is only inside a loop where it is given a function to ask about single calls, and else does not look there.
-        ask = (lambda node: True) if control_flow.has_loop(ep.graph_module) else None
-        return [target for target, always in taken.items() if always], ask
+            self._whole = weakref.ref(ep), [target for target, always in taken.items() if always]
+        return list(self._whole[1]), ask
 
     def _note_whole_calls(
         self, program: ExportedProgram, taken: dict[torch._ops.OpOverload, bool], decomposed: dict[str, str]
     ) -> None:
         support = control_flow.ProgramSupport(program, self._options, self._skip_list)
         table = _decomposable()
-        if program.range_constraints:
-            # What the cuts of a dynamic program leave outside must not be kept whole: ExecuTorch has no kernel for it.
+        candidates = [
+            (node, node.target)
+            for node in program.graph.nodes
+            if node.op == "call_function"
+            and isinstance(node.target, torch._ops.OpOverload)
+            and node.target in table
+            and op_name(node.target) not in _DECOMPOSED
+            and not _is_view(node.target)
+            and not computes_no_tensor(node)
+        ]
+        if any(support.is_node_supported(None, node) for node, _ in candidates):
+            # What the cuts leave outside must not be kept whole: ExecuTorch has no kernel for it.
             self._partitions(program, support)
-        for node in program.graph.nodes:
-            target = node.target
-            if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload):
-                continue
-            if op_name(target) in _DECOMPOSED or _is_view(target) or computes_no_tensor(node) or target not in table:
-                continue
+        for node, target in candidates:
             is_supported = support.is_node_supported(None, node)
             taken[target] = taken.get(target, True) and is_supported
             if not is_supported and support.rejections[node].code not in ("no_converter", "skipped"):

@@ -121,6 +121,9 @@ def _mixes_dtypes(node: torch.fx.Node) -> bool:
     given: dict[str, torch.dtype] = {}
     for position, argument in enumerate(target._schema.arguments):
         value = node.args[position] if position < len(node.args) else node.kwargs.get(argument.name)
+        if isinstance(value, (bool, int, float)) and isinstance(argument.type, torch.TensorType):
+            given[argument.name] = torch.tensor(value).dtype  # What ExecuTorch makes of it, whatever the other tensors are.
+            continue
         first = next((n for n in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(n, torch.fx.Node)), None)
         tensor = next(tensors(first.meta.get("val")), None) if first is not None else None
         if tensor is not None:
