@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-START_TIMEOUT_S = 300
+START_TIMEOUT_S = 1200
 # Of the processor's time: lowering a large program for all targets takes seconds, and a loop that does not end takes for ever. Others may have
 # the processor meanwhile, so that only what waits for something is judged by the clock.
 TIMEOUT_S = 60.0
