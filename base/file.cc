@@ -164,8 +164,6 @@ class PosixWritableFile final : public WritableFile {
       : descriptor_(std::move(descriptor)), path_(std::move(path)) {}
 
   Status append(ByteSpan bytes) override {
-    // The largest count that Linux and macOS accept in one call.
-    constexpr size_t kMaxCount = size_t{1} << 30;
     if (!descriptor_.ok()) return failed_precondition("append after close", path_);
     while (!bytes.empty()) {
       const ssize_t written = retry_interrupted([&] {
@@ -173,6 +171,24 @@ class PosixWritableFile final : public WritableFile {
       });
       if (written < 0) return failure(errno, "write the file", path_);
       bytes = bytes.subspan(static_cast<size_t>(written));
+      size_ += static_cast<uint64_t>(written);
+    }
+    return {};
+  }
+
+  Status patch(uint64_t offset, ByteSpan bytes) override {
+    if (!descriptor_.ok()) return failed_precondition("patch after close", path_);
+    if (offset > size_ || bytes.size() > size_ - offset) {
+      return invalid_argument("a patch goes beyond what was written", path_);
+    }
+    while (!bytes.empty()) {
+      const ssize_t written = retry_interrupted([&] {
+        return ::pwrite(descriptor_.get(), bytes.data(), std::min(bytes.size(), kMaxCount),
+                        static_cast<off_t>(offset));
+      });
+      if (written < 0) return failure(errno, "write the file", path_);
+      bytes = bytes.subspan(static_cast<size_t>(written));
+      offset += static_cast<uint64_t>(written);
     }
     return {};
   }
@@ -194,8 +210,12 @@ class PosixWritableFile final : public WritableFile {
   }
 
  private:
+  // The largest count that Linux and macOS accept in one call.
+  static constexpr size_t kMaxCount = size_t{1} << 30;
+
   Descriptor descriptor_;
   const std::string path_;
+  uint64_t size_ = 0;
 };
 
 // Removes what is in the directory of `directory`, links not followed. Depth-first; one descriptor

@@ -46,6 +46,9 @@ class WritableFile {
  public:
   virtual ~WritableFile() = default;
   virtual Status append(ByteSpan bytes) = 0;
+  // Overwrites what append() has written, from byte `offset` on. invalid_argument for a range that
+  // goes beyond it.
+  virtual Status patch(uint64_t offset, ByteSpan bytes) = 0;
   // Returns when the content is on stable storage.
   virtual Status sync() = 0;
   // Must be called once; reports what the operating system kept back until now.

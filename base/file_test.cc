@@ -91,11 +91,29 @@ TEST_P(FileSystemTest, AppendsInOrder) {
   EXPECT_EQ(read(at("a")), "one two");
 }
 
+TEST_P(FileSystemTest, PatchesWhatWasWritten) {
+  Result<std::unique_ptr<WritableFile>> file = files_->create(at("a"));
+  ASSERT_TRUE(file.ok());
+  EXPECT_TRUE((*file)->append(as_bytes("one two")).ok());
+  EXPECT_TRUE((*file)->patch(4, as_bytes("TWO")).ok());
+  EXPECT_TRUE((*file)->patch(0, as_bytes("O")).ok());
+  EXPECT_TRUE((*file)->patch(7, {}).ok());
+  // Appending goes on at the end.
+  EXPECT_TRUE((*file)->append(as_bytes(" three")).ok());
+  EXPECT_TRUE((*file)->patch(8, as_bytes("T")).ok());
+  EXPECT_EQ((*file)->patch(13, as_bytes("ee")).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ((*file)->patch(14, {}).code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ((*file)->patch(UINT64_MAX, as_bytes("x")).code(), StatusCode::kInvalidArgument);
+  EXPECT_TRUE((*file)->close().ok());
+  EXPECT_EQ(read(at("a")), "One TWO Three");
+}
+
 TEST_P(FileSystemTest, UseAfterCloseIsRefused) {
   Result<std::unique_ptr<WritableFile>> file = files_->create(at("a"));
   ASSERT_TRUE(file.ok());
   EXPECT_TRUE((*file)->close().ok());
   EXPECT_EQ((*file)->append(as_bytes("x")).code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ((*file)->patch(0, {}).code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ((*file)->sync().code(), StatusCode::kFailedPrecondition);
   EXPECT_EQ((*file)->close().code(), StatusCode::kFailedPrecondition);
 }

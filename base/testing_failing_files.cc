@@ -16,6 +16,14 @@ class FailingFileSystem::Writer final : public WritableFile {
     }
     return base_->append(bytes);
   }
+  // Counted as an append: it writes as well.
+  Status patch(uint64_t offset, ByteSpan bytes) override {
+    if (Status status = files_.next(FileOperation::kAppend, path_); !status.ok()) {
+      RETURN_IF_ERROR(base_->patch(offset, bytes.first(bytes.size() / 2)));
+      return status;
+    }
+    return base_->patch(offset, bytes);
+  }
   Status sync() override {
     RETURN_IF_ERROR(files_.next(FileOperation::kSync, path_));
     return base_->sync();

@@ -42,6 +42,21 @@ class InMemoryFiles::Writer final : public WritableFile {
     node.modified_ns = now_ns();
     return {};
   }
+  Status patch(uint64_t offset, ByteSpan bytes) override {
+    if (closed_) return failed_precondition("patch after close", path_);
+    const std::lock_guard lock(files_.mutex_);
+    Node& node = files_.nodes_[node_];
+    if (offset > node.content->size() || bytes.size() > node.content->size() - offset) {
+      return invalid_argument("a patch goes beyond what was written", path_);
+    }
+    auto changed = std::make_shared<std::vector<std::byte>>(*node.content);
+    std::copy(bytes.begin(), bytes.end(), changed->begin() + static_cast<ptrdiff_t>(offset));
+    node.content = std::move(changed);
+    node.modified_ns = now_ns();
+    // What lies behind may have reached the disk or not: nothing from here on is certain.
+    node.synced_bytes = std::min<size_t>(node.synced_bytes, offset);
+    return {};
+  }
   Status sync() override {
     if (closed_) return failed_precondition("sync after close", path_);
     const std::lock_guard lock(files_.mutex_);

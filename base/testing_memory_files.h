@@ -83,7 +83,7 @@ class InMemoryFiles final : public FileSystem {
     FileKind kind = FileKind::kFile;
     std::map<std::string, NodeId> entries;                  // A folder's.
     std::shared_ptr<const std::vector<std::byte>> content;  // A file's. Replaced, never changed.
-    size_t synced_bytes = 0;                                // Of content, which only grows.
+    size_t synced_bytes = 0;                                // Of content, its beginning.
     int64_t modified_ns = 0;
     std::shared_ptr<LockState> lock = std::make_shared<LockState>();
   };

@@ -58,6 +58,17 @@ std::string time_text(int64_t ms) {
   return text;
 }
 
+// "engine portable, function main"; what is too long for a line is in the JSON only.
+std::string attributes_text(const assets::Attributes& attributes) {
+  constexpr size_t kLongest = 40;
+  std::string text;
+  for (const auto& [name, value] : attributes) {
+    if (value.empty() || value.size() > kLongest) continue;
+    text += (text.empty() ? "" : ", ") + name + " " + value;
+  }
+  return text;
+}
+
 void print_json(const json& value) {
   std::puts(value.dump(2, ' ', false, json::error_handler_t::replace).c_str());
 }
@@ -84,29 +95,24 @@ Status show_list(AssetStore& store, bool as_json) {
   ASSIGN_OR_RETURN(const std::vector<assets::EntryInfo> infos, store.list());
   json list = json::array();
   if (!as_json) {
-    std::printf("%-14s %10s  %-19s  %-6s  %-8s %-12s %-8s %-14s %s\n", "NAME", "SIZE",
-                "LAST USED (UTC)", "IN USE", "ENGINE", "UNITS", "NUMERIC", "MODEL", "FUNCTION");
+    std::printf("%-14s %10s  %-19s  %-6s  %-14s %s\n", "NAME", "SIZE", "LAST USED (UTC)", "IN USE",
+                "MODEL", "COMPILED FOR");
   }
   for (const auto& [entry, is_in_use] : infos) {
     if (as_json) {
       list.push_back({{"name", entry.name},
                       {"content", entry.content},
-                      {"function", entry.function},
-                      {"engine", entry.engine},
-                      {"fingerprint", entry.fingerprint},
-                      {"platform", entry.platform},
-                      {"compute_units", entry.compute_units},
-                      {"numeric_mode", entry.numeric_mode},
+                      {"attributes", entry.attributes},
                       {"bytes", entry.bytes},
                       {"created_ms", entry.created_ms},
                       {"last_used_ms", entry.last_used_ms},
                       {"is_in_use", is_in_use}});
       continue;
     }
-    std::printf("%-14.14s %10s  %-19s  %-6s  %-8s %-12s %-8s %-14.14s %s\n", entry.name.c_str(),
+    std::printf("%-14.14s %10s  %-19s  %-6s  %-14.14s %s\n", entry.name.c_str(),
                 size_text(entry.bytes).c_str(), time_text(entry.last_used_ms).c_str(),
-                is_in_use ? "yes" : "no", entry.engine.c_str(), entry.compute_units.c_str(),
-                entry.numeric_mode.c_str(), entry.content.c_str(), entry.function.c_str());
+                is_in_use ? "yes" : "no", entry.content.c_str(),
+                attributes_text(entry.attributes).c_str());
   }
   if (as_json) print_json(list);
   return {};

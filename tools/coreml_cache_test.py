@@ -11,7 +11,7 @@ import subprocess
 import pytest
 
 CACHE = pathlib.Path(__file__).parent / "coreml-cache"
-FIELDS = ["engine", "fingerprint", "platform", "compute_units", "function", "numeric_mode"]
+ATTRIBUTES = {"engine": "test", "fingerprint": "a long one " * 10, "function": "main", "precision": "half"}
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
@@ -22,31 +22,74 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def entry_name(key: dict[str, str]) -> str:
-    parts = [b"coreml-delegate asset key 1", bytes.fromhex(key["content"]), *(key[field].encode() for field in FIELDS)]
+def xxh64(data: bytes) -> str:
+    """XXH64 with seed 0, from its specification, as 16 hexadecimal digits."""
+    p1, p2, p3, p4, p5 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5
+    mask = 2**64 - 1
+
+    def rotate(value: int, bits: int) -> int:
+        return (value << bits | value >> (64 - bits)) & mask
+
+    def step(lane: int, word: int) -> int:
+        return rotate((lane + word * p2) & mask, 31) * p1 & mask
+
+    at = len(data) - len(data) % 32
+    value = p5
+    if at:
+        lanes = [(p1 + p2) & mask, p2, 0, -p1 & mask]
+        for words in struct.iter_unpack("<4Q", data[:at]):
+            lanes = [step(lane, word) for lane, word in zip(lanes, words, strict=True)]
+        value = sum(rotate(lane, bits) for lane, bits in zip(lanes, (1, 7, 12, 18), strict=True)) & mask
+        for lane in lanes:
+            value = ((value ^ step(0, lane)) * p1 + p4) & mask
+    value = (value + len(data)) & mask
+    for width, code in ((8, "<Q"), (4, "<I"), (1, "<B")):
+        while at + width <= len(data):
+            (word,) = struct.unpack_from(code, data, at)
+            at += width
+            if width == 8:
+                value = (rotate(value ^ step(0, word), 27) * p1 + p4) & mask
+            elif width == 4:
+                value = (rotate(value ^ word * p1 & mask, 23) * p2 + p3) & mask
+            else:
+                value = rotate(value ^ word * p5 & mask, 11) * p1 & mask
+    value = (value ^ value >> 33) * p2 & mask
+    value = (value ^ value >> 29) * p3 & mask
+    return f"{value ^ value >> 32:016x}"
+
+
+def entry_name(content: str, request: str) -> str:
+    parts = [b"coreml-delegate asset key 2", bytes.fromhex(content), request.encode()]
     return digest(b"".join(struct.pack("<Q", len(part)) + part for part in parts))
 
 
 def plant(folder: pathlib.Path, model: int, size: int) -> str:
     """An entry of one file, all by the documentation."""
     data = bytes([model]) * size
-    key = {"content": digest(b"model %d" % model), **{field: f"{field} x" for field in FIELDS}}
-    name = entry_name(key)
+    content, request = digest(b"model %d" % model), json.dumps(ATTRIBUTES)
+    name = entry_name(content, request)
     entry = folder / "coreml-delegate-1" / "entries" / name
     (entry / "content").mkdir(parents=True)
     (entry / "content" / "graph.ov").write_bytes(data)
     (entry / "lease").touch()
-    chunks = [digest(data[start : start + 2**20]) for start in range(0, size, 2**20)]
     manifest = {
-        "format": "coreml-delegate asset 1",
-        **key,
+        "format": "coreml-delegate asset 2",
+        "content": content,
+        "request": request,
+        "attributes": ATTRIBUTES,
         "nonce": f"{model}",
         "created_ms": 1_700_000_000_000 + model,
-        "files": [{"path": "graph.ov", "size": size, "sha256": chunks}],
+        "files": [{"path": "graph.ov", "size": size, "xxh64": [xxh64(data[start : start + 2**20]) for start in range(0, size, 2**20)]}],
     }
     line = (json.dumps(manifest) + "\n").encode()
     (entry / "manifest.json").write_bytes(line + digest(line).encode() + b"\n")
     return name
+
+
+def test_the_checksum_is_that_of_its_specification() -> None:
+    assert xxh64(b"") == "ef46db3751d8e999"
+    assert xxh64(b"abc") == "44bc2cf5ad770999"
+    assert xxh64(b"Nobody inspects the spammish repetition") == "fbcea83c8a378bf1"
 
 
 @pytest.fixture
@@ -61,10 +104,11 @@ def test_stats_and_list(folder: pathlib.Path) -> None:
     assert (stats["entries"], stats["bytes"], stats["mode"]) == (3, 1000 + 2**20 + 1 + 3000, "read-write")
     entries = json.loads(run("--json", "list", folder).stdout)
     assert [entry["bytes"] for entry in entries] == [3000, 2**20 + 1, 1000], "the newest first"
-    assert entries[0]["engine"] == "engine x"
+    assert entries[0]["attributes"] == ATTRIBUTES
     table = run("list", folder).stdout.splitlines()
     assert len(table) == 4
     assert "1.0 MB" in table[2]
+    assert table[2].endswith("engine test, function main, precision half"), "what is long is in the JSON only"
     assert "2023-11-14 22:13:20" in table[1]
     assert "entries  3" in run("stats", folder).stdout
 

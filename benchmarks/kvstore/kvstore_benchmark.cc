@@ -329,13 +329,8 @@ void measure_hits(const std::string& folder, int rounds) {
   options.folder = join_path(folder, "cache");
   options.free_floor_bytes = 0;
   const auto store = require(assets::AssetStore::open(options));
-  const assets::AssetKey key{.content = sha256(as_bytes("model")),
-                             .engine = "benchmark",
-                             .fingerprint = "1",
-                             .platform = "p",
-                             .compute_units = "all",
-                             .function = "main",
-                             .numeric_mode = "float32"};
+  const assets::AssetKey key{
+      .content = sha256(as_bytes("model")), .request = "benchmark", .attributes = {}};
   constexpr size_t kGraphBytes = 90'000'000;
   const auto compile = [&](const std::string& content) -> Status {
     for (const auto& [name, size] :

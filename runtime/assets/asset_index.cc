@@ -12,12 +12,7 @@ kvstore::Cell kvstore::Codec<assets::IndexEntry>::encode(const assets::IndexEntr
                                                          std::string& scratch) {
   const nlohmann::json json = {
       {"name", entry.name},
-      {"engine", entry.engine},
-      {"fingerprint", entry.fingerprint},
-      {"platform", entry.platform},
-      {"compute_units", entry.compute_units},
-      {"function", entry.function},
-      {"numeric_mode", entry.numeric_mode},
+      {"attributes", entry.attributes},
       {"content", entry.content},
       {"bytes", entry.bytes},
       {"created_ms", entry.created_ms},
@@ -40,17 +35,19 @@ Result<assets::IndexEntry> kvstore::Codec<assets::IndexEntry>::decode(const Cell
     return found != json.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
   };
   assets::IndexEntry entry{.name = text("name"),
-                           .engine = text("engine"),
-                           .fingerprint = text("fingerprint"),
-                           .platform = text("platform"),
-                           .compute_units = text("compute_units"),
-                           .function = text("function"),
-                           .numeric_mode = text("numeric_mode"),
+                           .attributes = {},
                            .content = text("content"),
                            .bytes = static_cast<uint64_t>(number("bytes")),
                            .created_ms = number("created_ms"),
                            .last_used_ms = number("last_used_ms")};
   if (entry.name.empty()) return corrupt_data("a row of the index has no name");
+  const auto attributes = json.find("attributes");
+  if (attributes == json.end() || !attributes->is_object()) {
+    return corrupt_data("a row of the index has no attributes");
+  }
+  for (const auto& [name, value] : attributes->items()) {
+    if (value.is_string()) entry.attributes.emplace(name, value.get<std::string>());
+  }
   return entry;
 }
 
@@ -60,6 +57,19 @@ namespace {
 // Longer than any transaction of another process; a load must not wait for an index.
 constexpr std::chrono::milliseconds kBusyTimeout{500};
 
+constexpr char kStoreName[] = "entries";
+constexpr int32_t kSchemaVersion = 2;  // 1: rows of one member for each option.
+
+// What is lost with an index is the order of use: the rest is in the manifests.
+Status start_anew(kvstore::Database& database, int32_t from_version) {
+  COREML_DELEGATE_LOG(
+      kInfo,
+      "the index of compiled models has the earlier format %d and is made anew from "
+      "the entries there are",
+      static_cast<int>(from_version));
+  return database.drop_store(kStoreName);
+}
+
 // The store's sizes are int64_t; no disk holds more.
 int64_t row_size(const IndexEntry& entry) {
   return static_cast<int64_t>(std::min<uint64_t>(entry.bytes, INT64_MAX / 1024));
@@ -67,14 +77,9 @@ int64_t row_size(const IndexEntry& entry) {
 
 }  // namespace
 
-IndexEntry index_entry(const Manifest& manifest) {
-  return {.name = manifest.key.name(),
-          .engine = manifest.key.engine,
-          .fingerprint = manifest.key.fingerprint,
-          .platform = manifest.key.platform,
-          .compute_units = manifest.key.compute_units,
-          .function = manifest.key.function,
-          .numeric_mode = manifest.key.numeric_mode,
+IndexEntry index_entry(const std::string& name, const Manifest& manifest) {
+  return {.name = name,
+          .attributes = manifest.key.attributes,
           .content = to_hex(manifest.key.content),
           .bytes = manifest.total_bytes(),
           .created_ms = manifest.created_ms,
@@ -85,7 +90,7 @@ Result<std::unique_ptr<AssetIndex>> AssetIndex::over(
     Result<std::unique_ptr<kvstore::Database>> database, bool is_in_memory) {
   if (!database.ok()) return database.status();
   ASSIGN_OR_RETURN(Store store,
-                   Store::open(**database, "entries", {.track_access = true, .track_size = true}));
+                   Store::open(**database, kStoreName, {.track_access = true, .track_size = true}));
   return std::unique_ptr<AssetIndex>(
       new AssetIndex(*std::move(database), std::move(store), is_in_memory));
 }
@@ -95,7 +100,9 @@ Result<std::unique_ptr<AssetIndex>> AssetIndex::open(const std::string& path) {
     Result<std::unique_ptr<AssetIndex>> index =
         over(kvstore::Database::open(path, {.busy_timeout = kBusyTimeout,
                                             .if_damaged = kvstore::IfDamaged::kStartEmpty,
-                                            .check_when_opening = true}),
+                                            .check_when_opening = true,
+                                            .schema_version = kSchemaVersion,
+                                            .migrate = start_anew}),
              false);
     if (index.ok()) return index;
     COREML_DELEGATE_LOG(kWarning,

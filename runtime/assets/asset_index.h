@@ -22,19 +22,14 @@ namespace coreml_delegate::assets {
 
 struct IndexEntry {
   std::string name;  // The entry's folder, without what is above it.
-  std::string engine;
-  std::string fingerprint;
-  std::string platform;
-  std::string compute_units;
-  std::string function;
-  std::string numeric_mode;
+  Attributes attributes;
   std::string content;  // Hexadecimal.
   uint64_t bytes = 0;
   int64_t created_ms = 0;
   int64_t last_used_ms = 0;
 };
 
-IndexEntry index_entry(const Manifest& manifest);
+IndexEntry index_entry(const std::string& name, const Manifest& manifest);
 
 }  // namespace coreml_delegate::assets
 
@@ -42,7 +37,7 @@ IndexEntry index_entry(const Manifest& manifest);
 template <>
 struct coreml_delegate::kvstore::Codec<coreml_delegate::assets::IndexEntry> {
   static constexpr CellType kType = CellType::kString;
-  static constexpr std::string_view kName = "asset 1";
+  static constexpr std::string_view kName = "asset 2";
   static Cell encode(const assets::IndexEntry& entry, std::string& scratch);
   static Result<assets::IndexEntry> decode(const Cell& cell);
 };
@@ -51,7 +46,8 @@ namespace coreml_delegate::assets {
 
 class AssetIndex {
  public:
-  // At `path`, a damaged one replaced; in memory when `path` is empty or cannot be used.
+  // At `path`, a damaged one and one of an earlier format replaced; in memory when `path` is empty
+  // or cannot be used.
   static Result<std::unique_ptr<AssetIndex>> open(const std::string& path);
 
   // Inserts or replaces, and makes it the one used last.

@@ -3,32 +3,33 @@
 
 // What a compiled model depends on, and the name that its entry in the store has because of it.
 
+#include <map>
 #include <string>
 
 #include "base/sha256.h"
 
 namespace coreml_delegate::assets {
 
+// By name, for people to read and to compare. The store prints them all and looks at two: entries
+// of an engine's earlier fingerprints go first when there is no room.
+using Attributes = std::map<std::string, std::string>;
+inline constexpr char kEngineAttribute[] = "engine";
+inline constexpr char kFingerprintAttribute[] = "fingerprint";
+
 struct AssetKey {
   // Of the model's content, established by hashing it: what a blob claims is not enough.
   Sha256Digest content{};
-  std::string engine;
-  // The engine's fingerprint: its version, that of its libraries, the processor's features.
-  std::string fingerprint;
-  // The operating system's build and the class of device: platform_fingerprint().
-  std::string platform;
-  std::string compute_units;
-  std::string function;
-  std::string numeric_mode;
-  bool operator==(const AssetKey&) const = default;
+  // Everything else, as whoever compiles writes it (engine::CompileRequest::text). Opaque here.
+  std::string request;
+  // What `request` says. No part of the key.
+  Attributes attributes;
+  bool operator==(const AssetKey& other) const {
+    return content == other.content && request == other.request;
+  }
 
-  // 64 lower-case hexadecimal digits: the SHA-256 over all of it.
+  // 64 lower-case hexadecimal digits: the SHA-256 over content and request.
   std::string name() const;
 };
-
-// Apple systems: the build of the system, which compiles models, and the device's model. Elsewhere
-// the engine brings its compiler along, and the processor's architecture is enough.
-std::string platform_fingerprint();
 
 }  // namespace coreml_delegate::assets
 

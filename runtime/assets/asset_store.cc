@@ -28,6 +28,18 @@ std::string megabytes(uint64_t bytes) {
   return std::to_string(bytes / 1'000'000) + "." + std::to_string(bytes / 100'000 % 10) + " MB";
 }
 
+std::string value_of(const Attributes& attributes, const std::string& name) {
+  const auto found = attributes.find(name);
+  return found == attributes.end() ? std::string() : found->second;
+}
+
+bool is_text(const AssetKey& key) {
+  if (!is_valid_utf8(key.request)) return false;
+  return std::all_of(key.attributes.begin(), key.attributes.end(), [](const auto& attribute) {
+    return is_valid_utf8(attribute.first) && is_valid_utf8(attribute.second);
+  });
+}
+
 Status write_file(FileSystem& files, const std::string& path, std::string_view text) {
   ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
   RETURN_IF_ERROR(file->append(as_bytes(text)));
@@ -101,33 +113,27 @@ AssetStore::Opened AssetStore::open_entry(const AssetKey& key, const std::string
 std::string AssetStore::miss_reason(const AssetKey& key) {
   const Result<std::vector<IndexEntry>> entries = index_->list();
   if (!entries.ok()) return "there is no entry";
-  const IndexEntry* nearest = nullptr;
-  int most_alike = -1;
+  const std::string content = to_hex(key.content);
+  std::optional<std::vector<std::string>> fewest;
   for (const IndexEntry& entry : *entries) {
-    if (entry.content != to_hex(key.content)) continue;
-    const int alike =
-        (entry.engine == key.engine ? 8 : 0) + (entry.function == key.function ? 4 : 0) +
-        (entry.platform == key.platform ? 2 : 0) + (entry.fingerprint == key.fingerprint ? 1 : 0);
-    if (alike <= most_alike) continue;
-    most_alike = alike;
-    nearest = &entry;
+    if (entry.content != content) continue;
+    std::vector<std::string> differences;
+    Attributes either = entry.attributes;
+    either.insert(key.attributes.begin(), key.attributes.end());
+    for (const auto& [name, unused] : either) {
+      const std::string there = value_of(entry.attributes, name);
+      const std::string here = value_of(key.attributes, name);
+      if (there == here) continue;
+      differences.push_back(name + " \"" + there + "\", this is \"" + here + "\"");
+    }
+    if (!fewest || differences.size() < fewest->size()) fewest = std::move(differences);
   }
-  if (nearest == nullptr) return "the model was never compiled here";
-  if (nearest->engine != key.engine) {
-    return "it was compiled by the engine " + nearest->engine + " only";
+  if (!fewest) return "the model was never compiled here";
+  std::string reason;
+  for (const std::string& difference : *fewest) {
+    reason += (reason.empty() ? "it was compiled for the " : "; for the ") + difference;
   }
-  if (nearest->function != key.function) {
-    return "its function " + nearest->function + " was compiled, this one was not";
-  }
-  if (nearest->platform != key.platform) {
-    return "it was compiled on " + nearest->platform + ", this is " + key.platform;
-  }
-  if (nearest->fingerprint != key.fingerprint) {
-    return "it was compiled for \"" + nearest->fingerprint + "\", this is \"" + key.fingerprint +
-           "\"";
-  }
-  return "it was compiled for other options (" + nearest->compute_units + ", " +
-         nearest->numeric_mode + ")";
+  return reason.empty() ? "it was compiled for another request" : reason;
 }
 
 void AssetStore::log_once(const std::string& topic, const std::string& text) {
@@ -153,13 +159,11 @@ Result<Acquired> AssetStore::acquire(const AssetKey& key, const Compile& compile
   const std::string name = key.name();
   {
     const std::lock_guard lock(mutex_);
-    current_[key.engine] = key.fingerprint;
+    current_[value_of(key.attributes, kEngineAttribute)] =
+        value_of(key.attributes, kFingerprintAttribute);
   }
-  for (const std::string* field : {&key.engine, &key.fingerprint, &key.platform, &key.compute_units,
-                                   &key.function, &key.numeric_mode}) {
-    // A manifest is JSON, which has no other text.
-    if (!is_valid_utf8(*field)) return uncached("the model's key is not UTF-8", "utf8");
-  }
+  // A manifest is JSON, which has no other text.
+  if (!is_text(key)) return uncached("the model's key is not UTF-8", "utf8");
   if (mode_ == Mode::kOff) return uncached(mode_reason_, "off");
   if (mode_ == Mode::kPrivate) return compile_private(key, compile, mode_reason_);
 
@@ -303,7 +307,8 @@ Result<Acquired> AssetStore::compile_and_publish(const AssetKey& key, const std:
     verified_.insert(acquired.lease->nonce());
   }
   const Result<Manifest> manifest = read_manifest(layout_.entry(name));
-  const Status indexed = manifest.ok() ? index_->put(index_entry(*manifest)) : manifest.status();
+  const Status indexed =
+      manifest.ok() ? index_->put(index_entry(name, *manifest)) : manifest.status();
   // A later opening adds it.
   if (!indexed.ok()) log_once("index", indexed.to_string());
   return acquired;

@@ -5,11 +5,11 @@
 //
 //   ASSIGN_OR_RETURN(std::unique_ptr<AssetStore> store, AssetStore::open({.folder = cache_dir}));
 //   ASSIGN_OR_RETURN(Acquired got, store->acquire(key, [&](const std::string& folder) {
-//     return engine.compile(source, folder, options);          // Only on a miss.
+//     return compile(model, folder);  // Only on a miss.
 //   }));
-//   if (got.lease != nullptr) engine.load(got.lease->folder(), options);   // As long as the lease
-//   is held else engine.load_source(...);                                          // nothing
-//   removes the folder.
+//   // As long as the lease is held nothing removes the folder.
+//   if (got.lease != nullptr) load(got.lease->folder());
+//   if (got.lease == nullptr) load_without_a_store(model);
 //
 // Everything is in the folder `coreml-delegate-1` below the one given, and nothing outside it is
 // touched. docs/assets.md describes the files, the protocol between processes and its proofs.
@@ -53,7 +53,7 @@ enum class Verification {
   kFirstUse,  // In full when a process first uses an entry: the default.
   kSampled,   // A sample at every acquire.
   kFull,      // In full at every acquire.
-  kNone,      // Never: for engines that check by themselves, or trusted disks.
+  kNone,      // Never: for disks that are trusted.
 };
 
 struct AssetStoreOptions {

@@ -14,6 +14,12 @@ namespace {
 // after.
 constexpr int64_t kForgottenNs = int64_t{30} * 24 * 3600 * 1'000'000'000;
 
+// Whether the manifest is that of the entry `name`. How an earlier format named entries is
+// forgotten.
+bool is_of(const Manifest& manifest, const std::string& name) {
+  return !manifest.is_current || manifest.key.name() == name;
+}
+
 // Makes the folder and what is missing above it.
 Status make_path(FileSystem& files, const std::string& path) {
   const Status made = files.make_directory(path);
@@ -186,10 +192,10 @@ Status AssetStore::reconcile() {
   RETURN_IF_ERROR(
       index_->reconcile(entry_names(), [&](const std::string& name) -> Result<IndexEntry> {
         Result<Manifest> manifest = read_manifest(layout_.entry(name));
-        if (manifest.ok() && manifest->key.name() != name) {
+        if (manifest.ok() && !is_of(*manifest, name)) {
           manifest = corrupt_data("the manifest is that of another entry", layout_.entry(name));
         }
-        if (manifest.ok()) return index_entry(*manifest);
+        if (manifest.ok()) return index_entry(name, *manifest);
         const StatusCode code = manifest.status().code();
         if (code == StatusCode::kCorruptData || code == StatusCode::kNotFound) {
           damaged.push_back(name);
@@ -203,7 +209,7 @@ Status AssetStore::reconcile() {
     const Result<KeyLock> lock = KeyLock::acquire(files_, layout_.lock(name));
     if (!lock.ok() || !files_.info(layout_.entry(name)).ok()) continue;
     const Result<Manifest> manifest = read_manifest(layout_.entry(name));
-    if (manifest.ok() && manifest->key.name() == name) continue;
+    if (manifest.ok() && is_of(*manifest, name)) continue;
     if (!remove_locked(name).ok()) continue;
     ++damaged_;
     COREML_DELEGATE_LOG(kWarning, "compiled model %.12s has a damaged manifest and was removed",

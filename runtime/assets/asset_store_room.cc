@@ -58,8 +58,11 @@ Result<Removed> AssetStore::make_room(const Limits& limits, const std::string& k
     // What an engine of this process would not find again goes first.
     const std::lock_guard lock(mutex_);
     std::stable_partition(entries.begin(), entries.end(), [&](const IndexEntry& entry) {
-      const auto current = current_.find(entry.engine);
-      return current != current_.end() && current->second != entry.fingerprint;
+      const auto engine = entry.attributes.find(kEngineAttribute);
+      const auto fingerprint = entry.attributes.find(kFingerprintAttribute);
+      if (engine == entry.attributes.end() || fingerprint == entry.attributes.end()) return false;
+      const auto current = current_.find(engine->second);
+      return current != current_.end() && current->second != fingerprint->second;
     });
   }
   for (const IndexEntry& entry : entries) {

@@ -10,15 +10,20 @@
 #include <fstream>
 #include <thread>
 
+#include "base/sha256.h"
+#include "kvstore/database.h"
+#include "kvstore/store.h"
 #include "runtime/assets/testing_models.h"
 #include "runtime/assets/testing_store.h"
 
 namespace coreml_delegate::assets {
 namespace {
 
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::UnorderedElementsAre;
 
 constexpr size_t kBytes = 10'000;
@@ -53,13 +58,17 @@ TEST_F(AssetStoreTest, MissSaysWhatChanged) {
   auto store = open();
   acquire(*store, 1);
   EXPECT_THAT(acquire(*store, test_key(1, "engine 2"), 1).why,
-              HasSubstr("compiled for \"engine 1\", this is \"engine 2\""));
-  AssetKey other = test_key(1);
-  other.function = "decode";
-  EXPECT_THAT(acquire(*store, other, 1).why, HasSubstr("function main was compiled"));
-  other = test_key(1);
-  other.numeric_mode = "float16";
-  EXPECT_THAT(acquire(*store, other, 1).why, HasSubstr("other options (all, float32)"));
+              HasSubstr("compiled for the fingerprint \"engine 1\", this is \"engine 2\""));
+  EXPECT_THAT(acquire(*store, test_key(1, "engine 1", "decode"), 1).why,
+              HasSubstr("for the function \"main\", this is \"decode\""));
+  // The entry that is most alike is named, and all that differs from it.
+  EXPECT_THAT(acquire(*store, test_key(1, "engine 2", "decode"), 1).why,
+              AllOf(HasSubstr("this is"), Not(HasSubstr("; for the"))));
+  EXPECT_THAT(acquire(*store, test_key(1, "engine 3", "third"), 1).why,
+              AllOf(HasSubstr("this is \"engine 3\""), HasSubstr("; for the function")));
+  AssetKey unexplained = test_key(1);
+  unexplained.request += "x";
+  EXPECT_THAT(acquire(*store, unexplained, 1).why, HasSubstr("another request"));
 }
 
 TEST_F(AssetStoreTest, FailedCompilationIsItsCallersAndLeavesNothing) {
@@ -265,6 +274,46 @@ TEST_F(AssetStoreTest, DamagedIndexIsReplaced) {
   EXPECT_EQ(acquire(*store, 2).source, Source::kHit);
 }
 
+// What an earlier version left: its entries are never found again, and go when there is no room.
+TEST_F(AssetStoreTest, AnEarlierFormatIsKeptInBoundsAndItsIndexMadeAnew) {
+  acquire(*open(), 1);
+  const std::string root = at("cache/coreml-delegate-1/");
+  const std::string name(64, 'b');
+  ASSERT_TRUE(files_.make_directory(root + "entries/" + name).ok());
+  ASSERT_TRUE(files_.make_directory(root + "entries/" + name + "/content").ok());
+  std::ofstream(root + "entries/" + name + "/content/graph.ov") << "twelve bytes";
+  std::ofstream(root + "entries/" + name + "/lease").flush();
+  const std::string digest(64, 'a');
+  const std::string line =
+      R"({"compute_units":"all","content":")" + digest + R"(","created_ms":5,"engine":"test",)" +
+      R"("files":[{"path":"graph.ov","sha256":[")" + digest + R"("],"size":12}],)" +
+      R"("format":"coreml-delegate asset 1","nonce":"n"})" + "\n";
+  std::ofstream(root + "entries/" + name + "/manifest.json")
+      << line << to_hex(sha256(as_bytes(line))) << "\n";
+  for (const char* suffix : {"", "-wal", "-shm"})
+    (void)files_.remove_file(root + "index.db" + suffix);
+  {
+    auto database = *kvstore::Database::open(root + "index.db", {});
+    auto rows = *kvstore::Store<std::string, std::string>::open(
+        *database, "entries", {.track_access = true, .track_size = true});
+    ASSERT_TRUE(rows.put(name, "{}", 12).ok());
+  }
+  {
+    auto store = open();
+    EXPECT_EQ(store->stats().bytes, kBytes + 7 + 12);
+    EXPECT_THAT(store->verify()->damaged, IsEmpty());
+    const std::vector<EntryInfo> entries = *store->list();
+    ASSERT_EQ(entries.size(), 2u);
+    EXPECT_EQ(entries[1].entry.name, name) << "made long ago, used least recently";
+    EXPECT_EQ(entries[1].entry.attributes.at("compute_units"), "all");
+    EXPECT_EQ(acquire(*store, 1).source, Source::kHit);
+  }
+  EXPECT_FALSE((*AssetIndex::open(root + "index.db"))->is_in_memory());
+  options_.budget_bytes = kBytes + 10;
+  EXPECT_THAT(models_in(*open()), ElementsAre(1));
+  EXPECT_FALSE(files_.info(root + "entries/" + name).ok());
+}
+
 TEST_F(AssetStoreTest, IndexThatCannotBeWrittenIsNoObstacle) {
   acquire(*open(), 1);
   ASSERT_TRUE(files_.remove_file(at("cache/coreml-delegate-1/index.db")).ok());
@@ -404,9 +453,13 @@ TEST_F(AssetStoreTest, OptionsThatMeanNothingAreRefused) {
 
 TEST_F(AssetStoreTest, KeysThatAreNotTextAreNotKept) {
   auto store = open();
-  AssetKey key = test_key(1);
-  key.function = "\xff";
-  EXPECT_EQ(store->acquire(key, [](const std::string&) { return Status(); })->lease, nullptr);
+  AssetKey request = test_key(1);
+  request.request = "\xff";
+  AssetKey attribute = test_key(1);
+  attribute.attributes["function"] = "\xff";
+  for (const AssetKey& key : {request, attribute}) {
+    EXPECT_EQ(store->acquire(key, [](const std::string&) { return Status(); })->lease, nullptr);
+  }
 }
 
 // --- Threads

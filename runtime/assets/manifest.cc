@@ -1,17 +1,22 @@
 #include "runtime/assets/manifest.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <random>
 #include <utility>
 
+#include "base/checksum.h"
+#include "base/sha256.h"
 #include "inmemoryfs/inmemory_file_system.h"
 
 namespace coreml_delegate::assets {
 namespace {
 
-constexpr char kFormat[] = "coreml-delegate asset 1";
+constexpr char kFormat[] = "coreml-delegate asset 2";
+constexpr char kFormat1[] = "coreml-delegate asset 1";
 // Folders below one another; compiled models have two or three.
 constexpr int kMaxDepth = 32;
 
@@ -33,6 +38,20 @@ std::optional<Sha256Digest> digest_from_hex(const std::string& text) {
   return digest;
 }
 
+std::string checksum_to_hex(uint64_t value) {
+  char text[17];
+  snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(value));
+  return text;
+}
+
+std::optional<uint64_t> checksum_from_hex(const std::string& text) {
+  uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value, 16);
+  const bool is_checksum = text.size() == 16 && error == std::errc() && rest == end;
+  return is_checksum ? std::optional(value) : std::nullopt;
+}
+
 // What `json` has under `name`, or nothing when it is of another kind.
 std::string string_of(const nlohmann::json& json, const char* name) {
   const auto found = json.find(name);
@@ -43,7 +62,7 @@ Status broken(const std::string& rule) {
   return corrupt_data("the entry's manifest breaks a rule: " + rule);
 }
 
-Result<ManifestFile> parse_file(const nlohmann::json& json) {
+Result<ManifestFile> parse_file(const nlohmann::json& json, bool has_checksums) {
   if (!json.is_object()) return broken("a file is an object");
   ManifestFile file;
   file.path = string_of(json, "path");
@@ -51,25 +70,34 @@ Result<ManifestFile> parse_file(const nlohmann::json& json) {
   const auto size = json.find("size");
   if (size == json.end() || !size->is_number_unsigned()) return broken("a file has a size");
   file.size = size->get<uint64_t>();
-  const auto chunks = json.find("sha256");
+  if (!has_checksums) return file;
+  const auto chunks = json.find("xxh64");
   if (chunks == json.end() || !chunks->is_array()) return broken("a file has checksums");
   if (chunks->size() != chunk_count(file.size)) return broken("there is one checksum per chunk");
   for (const nlohmann::json& chunk : *chunks) {
-    const auto digest =
-        chunk.is_string() ? digest_from_hex(chunk.get<std::string>()) : std::nullopt;
-    if (!digest) return broken("a checksum has 64 hexadecimal digits");
-    file.chunks.push_back(*digest);
+    const auto sum = chunk.is_string() ? checksum_from_hex(chunk.get<std::string>()) : std::nullopt;
+    if (!sum) return broken("a checksum has 16 hexadecimal digits");
+    file.chunks.push_back(*sum);
   }
   return file;
 }
 
-Sha256Digest chunk_digest(const Bytes& bytes, uint64_t chunk) {
+// What the manifest says of the request, for people.
+Attributes attributes_of(const nlohmann::json& json) {
+  Attributes attributes;
+  for (const auto& [name, value] : json.items()) {
+    if (value.is_string()) attributes.emplace(name, value.get<std::string>());
+  }
+  return attributes;
+}
+
+uint64_t chunk_checksum(const Bytes& bytes, uint64_t chunk) {
   const uint64_t start = chunk * kChunkBytes;
   const Bytes part = bytes.subspan(start, std::min<uint64_t>(kChunkBytes, bytes.size() - start));
-  const Sha256Digest digest = sha256(part.span());
+  const uint64_t sum = checksum(part.span());
   // A model may be larger than the memory.
   release_pages(part);
-  return digest;
+  return sum;
 }
 
 Status measure(FileSystem& files, const std::string& folder, const std::string& prefix, bool sync,
@@ -90,7 +118,7 @@ Status measure(FileSystem& files, const std::string& folder, const std::string& 
     ASSIGN_OR_RETURN(const Bytes bytes, files.map(path, Links::kRefuse));
     ManifestFile file{.path = relative, .size = bytes.size(), .chunks = {}};
     for (uint64_t i = 0; i < chunk_count(file.size); ++i) {
-      file.chunks.push_back(chunk_digest(bytes, i));
+      file.chunks.push_back(chunk_checksum(bytes, i));
     }
     found.push_back(std::move(file));
   }
@@ -112,18 +140,14 @@ std::string to_text(const Manifest& manifest) {
   nlohmann::json list = nlohmann::json::array();
   for (const ManifestFile& file : manifest.files) {
     nlohmann::json chunks = nlohmann::json::array();
-    for (const Sha256Digest& chunk : file.chunks) chunks.push_back(to_hex(chunk));
-    list.push_back({{"path", file.path}, {"size", file.size}, {"sha256", std::move(chunks)}});
+    for (const uint64_t chunk : file.chunks) chunks.push_back(checksum_to_hex(chunk));
+    list.push_back({{"path", file.path}, {"size", file.size}, {"xxh64", std::move(chunks)}});
   }
   const nlohmann::json json = {
       {"format", kFormat},
       {"content", to_hex(manifest.key.content)},
-      {"engine", manifest.key.engine},
-      {"fingerprint", manifest.key.fingerprint},
-      {"platform", manifest.key.platform},
-      {"compute_units", manifest.key.compute_units},
-      {"function", manifest.key.function},
-      {"numeric_mode", manifest.key.numeric_mode},
+      {"request", manifest.key.request},
+      {"attributes", manifest.key.attributes},
       {"nonce", manifest.nonce},
       {"created_ms", manifest.created_ms},
       {"files", std::move(list)},
@@ -140,19 +164,25 @@ Result<Manifest> parse_manifest(std::string_view text) {
     return broken("its checksum is right");
   }
   const nlohmann::json json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object() || string_of(json, "format") != kFormat) {
+  const std::string format = json.is_object() ? string_of(json, "format") : std::string();
+  if (format != kFormat && format != kFormat1) {
     return broken(std::string("its format is \"") + kFormat + "\"");
   }
   Manifest manifest;
+  manifest.is_current = format == kFormat;
   const auto content = digest_from_hex(string_of(json, "content"));
   if (!content) return broken("it has the model's identifier");
-  manifest.key = {.content = *content,
-                  .engine = string_of(json, "engine"),
-                  .fingerprint = string_of(json, "fingerprint"),
-                  .platform = string_of(json, "platform"),
-                  .compute_units = string_of(json, "compute_units"),
-                  .function = string_of(json, "function"),
-                  .numeric_mode = string_of(json, "numeric_mode")};
+  manifest.key.content = *content;
+  if (manifest.is_current) {
+    manifest.key.request = string_of(json, "request");
+    const auto attributes = json.find("attributes");
+    if (attributes == json.end() || !attributes->is_object()) return broken("it has attributes");
+    manifest.key.attributes = attributes_of(*attributes);
+  } else {
+    // They stood beside what the store itself had to say.
+    manifest.key.attributes = attributes_of(json);
+    for (const char* const own : {"format", "content", "nonce"}) manifest.key.attributes.erase(own);
+  }
   manifest.nonce = string_of(json, "nonce");
   const auto created = json.find("created_ms");
   if (manifest.nonce.empty() || created == json.end() || !created->is_number_integer()) {
@@ -162,7 +192,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   const auto list = json.find("files");
   if (list == json.end() || !list->is_array()) return broken("it lists the files");
   for (const nlohmann::json& item : *list) {
-    ASSIGN_OR_RETURN(ManifestFile file, parse_file(item));
+    ASSIGN_OR_RETURN(ManifestFile file, parse_file(item, manifest.is_current));
     manifest.files.push_back(std::move(file));
   }
   return manifest;
@@ -200,7 +230,7 @@ Status verify_folder(const FileSystem& files, const std::string& folder, const M
     for (uint64_t i = 0; i < file.chunks.size(); ++i) {
       const bool is_end = i == 0 || i + 1 == file.chunks.size();
       if (depth == VerifyDepth::kSample && !is_end && random() % 8 != 0) continue;
-      if (chunk_digest(bytes, i) != file.chunks[i]) {
+      if (chunk_checksum(bytes, i) != file.chunks[i]) {
         return corrupt_data("a file of the compiled model has a wrong checksum at byte " +
                                 std::to_string(i * kChunkBytes),
                             path);

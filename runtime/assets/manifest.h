@@ -4,6 +4,9 @@
 // What an entry of the store says about itself: its key, and the sizes and checksums of its files.
 // One line of JSON and a line with its SHA-256. docs/assets.md has an example.
 //
+// The files' checksums are the one check that a compiled model is what it was: engines do not
+// repeat it. They find damage, not malice, and must not make a load slower: XXH64.
+//
 // Thread rule: values and functions without state.
 
 #include <cstdint>
@@ -12,7 +15,6 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/sha256.h"
 #include "base/status.h"
 #include "runtime/assets/asset_key.h"
 
@@ -24,7 +26,7 @@ inline constexpr uint64_t kChunkBytes = uint64_t{1} << 20;
 struct ManifestFile {
   std::string path;  // Relative to the entry's content folder.
   uint64_t size = 0;
-  std::vector<Sha256Digest> chunks;  // One for each kChunkBytes begun.
+  std::vector<uint64_t> chunks;  // The checksum of each kChunkBytes begun.
   bool operator==(const ManifestFile&) const = default;
 };
 
@@ -34,6 +36,9 @@ struct Manifest {
   std::string nonce;
   int64_t created_ms = 0;  // Milliseconds since 1970 (UTC).
   std::vector<ManifestFile> files;
+  // False for one of an earlier format. Such an entry is listed and evicted as every other, its
+  // request is empty, so that no key finds it, and its files have no checksums.
+  bool is_current = true;
 
   uint64_t total_bytes() const;
 };

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/checksum.h"
+#include "base/sha256.h"
 #include "base/testing_memory_files.h"
 #include "runtime/assets/testing_models.h"
 
@@ -13,7 +15,7 @@ using testing::HasSubstr;
 
 Manifest example() {
   Manifest manifest{.key = test_key(1), .nonce = "n", .created_ms = 1'700'000'000'123, .files = {}};
-  manifest.files.push_back({"sub/a.bin", 3 * kChunkBytes + 1, std::vector<Sha256Digest>(4)});
+  manifest.files.push_back({"sub/a.bin", 3 * kChunkBytes + 1, std::vector<uint64_t>(4, 7)});
   manifest.files.push_back({"empty", 0, {}});
   return manifest;
 }
@@ -27,6 +29,8 @@ TEST(ManifestTest, ComesBack) {
   const Result<Manifest> parsed = parse_manifest(to_text(example()));
   ASSERT_TRUE(parsed.ok()) << parsed.status().to_string();
   EXPECT_EQ(parsed->key, example().key);
+  EXPECT_EQ(parsed->key.attributes, example().key.attributes);
+  EXPECT_TRUE(parsed->is_current);
   EXPECT_EQ(parsed->nonce, "n");
   EXPECT_EQ(parsed->created_ms, 1'700'000'000'123);
   EXPECT_EQ(parsed->files, example().files);
@@ -59,10 +63,32 @@ TEST(ManifestTest, RulesHoldForAnyContent) {
   EXPECT_EQ(replaced("\"size\":0", "\"size\":-1"), StatusCode::kCorruptData);
   EXPECT_EQ(replaced("\"size\":0", "\"size\":18446744073709551615"), StatusCode::kCorruptData);
   EXPECT_EQ(replaced("\"size\":0", "\"size\":1e300"), StatusCode::kCorruptData);
-  EXPECT_EQ(replaced("asset 1", "asset 2"), StatusCode::kCorruptData);
+  EXPECT_EQ(replaced("0000000000000007", "000000000000000g"), StatusCode::kCorruptData);
+  EXPECT_EQ(replaced("0000000000000007", "07"), StatusCode::kCorruptData);
+  EXPECT_EQ(replaced("\"attributes\"", "\"attribute\""), StatusCode::kCorruptData);
+  EXPECT_EQ(replaced("asset 2", "asset 3"), StatusCode::kCorruptData);
   EXPECT_EQ(parse_manifest(with_checksum("[]")).status().code(), StatusCode::kCorruptData);
   EXPECT_EQ(parse_manifest(with_checksum(std::string(100'000, '['))).status().code(),
             StatusCode::kCorruptData);
+}
+
+// As it was before requests were opaque.
+TEST(ManifestTest, AnEarlierFormatIsListedAndNeverFound) {
+  const std::string digest(64, 'a');
+  const Result<Manifest> parsed = parse_manifest(with_checksum(
+      R"({"compute_units":"all","content":")" + digest +
+      R"(","created_ms":5,"engine":"portable",)" + R"("files":[{"path":"graph.ov","sha256":[")" +
+      digest + R"("],"size":12}],)" +
+      R"("fingerprint":"f","format":"coreml-delegate asset 1","function":"main","nonce":"n",)" +
+      R"("numeric_mode":"float16","platform":"p"})"));
+  ASSERT_TRUE(parsed.ok()) << parsed.status().to_string();
+  EXPECT_FALSE(parsed->is_current);
+  EXPECT_EQ(parsed->total_bytes(), 12u);
+  EXPECT_EQ(parsed->key.request, "");
+  const Attributes attributes = {{"compute_units", "all"},    {"engine", "portable"},
+                                 {"fingerprint", "f"},        {"function", "main"},
+                                 {"numeric_mode", "float16"}, {"platform", "p"}};
+  EXPECT_EQ(parsed->key.attributes, attributes);
 }
 
 class VerifyTest : public testing::Test {
@@ -86,7 +112,7 @@ TEST_F(VerifyTest, MeasuresEveryFile) {
   ASSERT_EQ(manifest_.files.size(), 2u);
   EXPECT_EQ(manifest_.files[0].path, "sub/model.txt");
   EXPECT_EQ(manifest_.files[0].size, 7u);
-  EXPECT_EQ(manifest_.files[0].chunks[0], sha256(as_bytes("model 1")));
+  EXPECT_EQ(manifest_.files[0].chunks[0], checksum(as_bytes("model 1")));
   EXPECT_EQ(manifest_.files[1].chunks.size(), 4u);
   EXPECT_TRUE(verify_folder(files_, "/c", manifest_, VerifyDepth::kFull).ok());
 }

@@ -11,14 +11,13 @@
 
 namespace coreml_delegate::assets {
 
-inline AssetKey test_key(int model, const std::string& fingerprint = "engine 1") {
+inline AssetKey test_key(int model, const std::string& fingerprint = "engine 1",
+                         const std::string& function = "main") {
   return {.content = sha256(as_bytes("model " + std::to_string(model))),
-          .engine = "test",
-          .fingerprint = fingerprint,
-          .platform = "test platform",
-          .compute_units = "all",
-          .function = "main",
-          .numeric_mode = "float32"};
+          .request = "fingerprint " + fingerprint + ", function " + function,
+          .attributes = {{kEngineAttribute, "test"},
+                         {kFingerprintAttribute, fingerprint},
+                         {"function", function}}};
 }
 
 inline std::string test_weights(int model, size_t bytes) {

@@ -100,7 +100,7 @@ class StoreTest : public testing::Test {
     Manifest manifest{
         .key = test_key(model), .nonce = make_nonce(), .created_ms = model, .files = {}};
     manifest.files.push_back(
-        {"weights.bin", bytes, std::vector<Sha256Digest>((bytes + kChunkBytes - 1) / kChunkBytes)});
+        {"weights.bin", bytes, std::vector<uint64_t>((bytes + kChunkBytes - 1) / kChunkBytes)});
     ASSERT_TRUE(files_.make_directory(entry_folder(model)).ok());
     ASSERT_TRUE(files_.make_directory(content_folder(model)).ok());
     const std::string path = join_path(content_folder(model), "weights.bin");

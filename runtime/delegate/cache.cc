@@ -86,12 +86,7 @@ EtResult<std::vector<CacheEntry>> cache_list(const std::string& folder) {
     for (const auto& [entry, is_in_use] : infos) {
       entries.push_back({.name = entry.name,
                          .content = entry.content,
-                         .function = entry.function,
-                         .engine = entry.engine,
-                         .fingerprint = entry.fingerprint,
-                         .platform = entry.platform,
-                         .compute_units = entry.compute_units,
-                         .numeric_mode = entry.numeric_mode,
+                         .attributes = entry.attributes,
                          .bytes = entry.bytes,
                          .created_ms = entry.created_ms,
                          .last_used_ms = entry.last_used_ms,

@@ -41,12 +41,7 @@ json to_json(const std::vector<CacheEntry>& entries) {
   for (const CacheEntry& entry : entries) {
     list.push_back({{"name", entry.name},
                     {"content", entry.content},
-                    {"function", entry.function},
-                    {"engine", entry.engine},
-                    {"fingerprint", entry.fingerprint},
-                    {"platform", entry.platform},
-                    {"compute_units", entry.compute_units},
-                    {"numeric_mode", entry.numeric_mode},
+                    {"attributes", entry.attributes},
                     {"bytes", entry.bytes},
                     {"created_ms", entry.created_ms},
                     {"last_used_ms", entry.last_used_ms},

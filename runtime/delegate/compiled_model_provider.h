@@ -16,11 +16,9 @@ namespace coreml_delegate {
 // What a delegate call needs a model for. Everything is borrowed for the call.
 struct ModelRequest {
   const blob::Blob* blob = nullptr;
-  // Empty: the package's default function.
-  std::string function_name;
   engine::Engine* engine = nullptr;
-  engine::CompileOptions compile;
-  int32_t threads = 0;
+  // What is asked of the engine: the function, its options, and who watches.
+  engine::LoadOptions options;
   // Whether a model compiled for another program may be handed out when its content is proved
   // equal.
   bool share_across_programs = false;
@@ -32,7 +30,6 @@ struct ModelRequest {
   // What models are compiled in; its program empty: this process. A model that is loaded, or kept,
   // already is used whoever compiled it.
   engine::HelperProcess helper = {};
-  engine::EventSink* events = nullptr;  // May be null.
 };
 
 // Where loaded models come from: compiled here or in a helper process, or (a store) taken from

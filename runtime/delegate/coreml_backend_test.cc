@@ -209,7 +209,7 @@ class BlobOfOursTest : public CoreMLBackendTest {
 TEST_F(BlobOfOursTest, ABlobLoadsRunsAndIsHeldToItsDtypes) {
   auto handle = init(write(description(), kPackage));
   ASSERT_TRUE(handle.ok()) << last_error_message();
-  EXPECT_EQ(engine_.controls().last_load_options().compile.compute_units,
+  EXPECT_EQ(engine_.controls().last_load_options().compute_units,
             engine::ComputeUnits::kCpuAndNeuralEngine);
   auto x = TestTensor::of<int64_t>(ScalarType::Long, {2}, {0, 7});
   TestTensor y(ScalarType::Bool, {2});
@@ -345,7 +345,7 @@ TEST_F(CoreMLBackendTest, LoadOptionsBeatDefaultsBeatCompileSpecs) {
     auto handle = init(payload, options);
     EXPECT_TRUE(handle.ok()) << last_error_message();
     backend_.destroy(handle.get());
-    return engine_.controls().last_load_options().compile.compute_units;
+    return engine_.controls().last_load_options().compute_units;
   };
   EXPECT_EQ(compute_units({}), engine::ComputeUnits::kCpuOnly);
   ASSERT_EQ(set("compute_unit", "cpu_and_gpu"), Error::Ok);

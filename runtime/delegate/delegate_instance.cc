@@ -71,11 +71,12 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
       std::shared_ptr<engine::Model> model,
       provider.load({
           .blob = &call.blob,
-          .function_name = function->name,
           .engine = engine,
-          .compile = {.compute_units = merged.compute_units.value_or(engine::ComputeUnits::kAll),
-                      .numeric_mode = merged.numeric_mode.value_or(engine::NumericMode::kFloat32)},
-          .threads = merged.threads.value_or(0),
+          .options = {.function_name = function->name,
+                      .compute_units = merged.compute_units.value_or(engine::ComputeUnits::kAll),
+                      .numeric_mode = merged.numeric_mode.value_or(engine::NumericMode::kFloat32),
+                      .threads = merged.threads.value_or(0),
+                      .events = events.sink()},
           .share_across_programs = merged.share_models.value_or(false),
           .cache_dir = merged.cache_dir.value_or(""),
           .cache_budget_bytes =
@@ -85,7 +86,6 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
                      .timeout_seconds = merged.compile_helper_timeout_s.value_or(0),
                      .memory_limit_bytes =
                          int64_t{merged.compile_helper_memory_mb.value_or(0)} * 1'000'000},
-          .events = events.sink(),
       }));
   const engine::FunctionDescription& description = model->description();
   Result<BindingPlan> plan = make_binding_plan(*function, description);

@@ -220,12 +220,12 @@ TEST_F(DelegateInstanceTest, OptionsReachTheEngineAndTheBlobsRequestIsTheLastRes
   options_.numeric_mode = engine::NumericMode::kFloat16;
   ASSERT_TRUE(create(asking).ok());
   EXPECT_EQ(controls().last_load_options().threads, 7);
-  EXPECT_EQ(controls().last_load_options().compile.numeric_mode, engine::NumericMode::kFloat16);
-  EXPECT_EQ(controls().last_load_options().compile.compute_units, engine::ComputeUnits::kCpuAndGpu);
+  EXPECT_EQ(controls().last_load_options().numeric_mode, engine::NumericMode::kFloat16);
+  EXPECT_EQ(controls().last_load_options().compute_units, engine::ComputeUnits::kCpuAndGpu);
   EXPECT_EQ(controls().last_load_options().function_name, "main");
   options_.compute_units = engine::ComputeUnits::kCpuOnly;
   ASSERT_TRUE(create(asking).ok());
-  EXPECT_EQ(controls().last_load_options().compile.compute_units, engine::ComputeUnits::kCpuOnly);
+  EXPECT_EQ(controls().last_load_options().compute_units, engine::ComputeUnits::kCpuOnly);
 }
 
 TEST_F(DelegateInstanceTest, EventsReachTheTracer) {

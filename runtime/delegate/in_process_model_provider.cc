@@ -11,8 +11,8 @@ std::string describe(const ModelRequest& request) {
   const std::string model = request.blob->content_id == Sha256Digest{}
                                 ? "the stock payload's model"
                                 : "model " + to_hex(request.blob->content_id).substr(0, 12);
-  return request.function_name.empty() ? model
-                                       : "function " + request.function_name + " of " + model;
+  const std::string& function = request.options.function_name;
+  return function.empty() ? model : "function " + function + " of " + model;
 }
 
 }  // namespace
@@ -87,12 +87,21 @@ class InProcessModelProvider::Loading {
 };
 
 Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelRequest& request) {
+  const engine::ModelSource source{
+      .kind = request.blob->kind == blob::Kind::kCompiled ? engine::ModelKind::kCompiled
+                                                          : engine::ModelKind::kPackage,
+      .files = &request.blob->files,
+      .name = describe(request),
+  };
+  ASSIGN_OR_RETURN(const engine::CompileRequest planned,
+                   request.engine->plan(source, request.options));
   auto entry = std::make_shared<Entry>();
-  entry->key = {request.engine, request.function_name, request.compile, request.threads,
-                request.blob->kind};
+  entry->key = {request.engine, planned.text, planned.load_text, request.blob->kind};
   ASSIGN_OR_RETURN(entry->regions, regions_of(*request.blob));
+  std::optional<Sha256Digest> verified_content;
   if (request.share_across_programs) {
-    ASSIGN_OR_RETURN(entry->verified_content, blob::verify_content(*request.blob));
+    ASSIGN_OR_RETURN(verified_content, blob::verify_content(*request.blob));
+    entry->verified_content = verified_content;
   }
   {
     std::unique_lock lock(mutex_);
@@ -107,13 +116,8 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
     entries_.push_back(entry);
   }
   Loading loading(*this, entry);
-  const engine::ModelSource source{
-      .kind = request.blob->kind == blob::Kind::kCompiled ? engine::ModelKind::kCompiled
-                                                          : engine::ModelKind::kPackage,
-      .files = &request.blob->files,
-      .name = describe(request),
-  };
-  Result<std::shared_ptr<engine::Model>> model = stored_models_.load(request, source);
+  Result<std::shared_ptr<engine::Model>> model =
+      stored_models_.load(request, source, planned, verified_content);
   if (!model.ok()) {
     return model.status().annotate(
         "the engine " + std::string(request.engine->name()) + " could not load the model",

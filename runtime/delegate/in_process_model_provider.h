@@ -7,16 +7,14 @@
 //
 // Who shares with whom. A model may use weights where they lie in the program's memory, and an
 // identifier in a blob is only a claim. So a request is given a loaded model of the same engine,
-// options and function when
+// and of options that mean the same to it (Engine::plan), when
 //   - both blobs are the same bytes in memory, as when two methods of one program refer to one
-//   blob, or a method is loaded twice
-//     from a program that was loaded into one buffer. Equality is certain, and each user keeps that
-//     memory alive; or
+//     blob, or a method is loaded twice from a program that was loaded into one buffer. Equality is
+//     certain, and each user keeps that memory alive; or
 //   - both asked to share across programs (the option share_models) and their content was hashed
-//   and is equal. Costs a SHA-256 over
-//     the blob at each load. The memory of the program that was loaded first must then outlive the
-//     last user: it does when the program came from a file (FileDataLoader, MmapDataLoader), for
-//     what those load is owned by whoever uses it.
+//     and is equal. Costs a SHA-256 over the blob at each load. The memory of the program that was
+//     loaded first must then outlive the last user: it does when the program came from a file
+//     (FileDataLoader, MmapDataLoader), for what those load is owned by whoever uses it.
 
 #include <condition_variable>
 #include <list>
@@ -51,9 +49,9 @@ class InProcessModelProvider : public CompiledModelProvider {
   };
   struct Key {
     const engine::Engine* engine = nullptr;
-    std::string function_name;
-    engine::CompileOptions compile;
-    int32_t threads = 0;
+    // What the engine says a loaded model depends on: engine::CompileRequest.
+    std::string request;
+    std::string load_request;
     blob::Kind kind = blob::Kind::kPackage;
     bool operator==(const Key&) const = default;
   };

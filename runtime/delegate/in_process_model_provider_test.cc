@@ -76,11 +76,11 @@ TEST_F(InProcessModelProviderTest, WhatTheModelDependsOnIsPartOfTheKey) {
   engine::FakeEngine other_engine({.name = "other"});
   const std::vector<std::shared_ptr<engine::Model>> models = {
       load(blob),
-      load(blob, {.function_name = "other"}),
+      load(blob, {.options = {.function_name = "other"}}),
       load(blob, {.engine = &other_engine}),
-      load(blob, {.compile = {.numeric_mode = engine::NumericMode::kFloat16}}),
-      load(blob, {.compile = {.compute_units = engine::ComputeUnits::kCpuOnly}}),
-      load(blob, {.threads = 2}),
+      load(blob, {.options = {.numeric_mode = engine::NumericMode::kFloat16}}),
+      load(blob, {.options = {.compute_units = engine::ComputeUnits::kCpuOnly}}),
+      load(blob, {.options = {.threads = 2}}),
   };
   for (size_t i = 0; i < models.size(); ++i) {
     for (size_t j = 0; j < i; ++j) EXPECT_NE(models[i], models[j]) << i << " and " << j;
@@ -163,13 +163,13 @@ TEST_F(InProcessModelProviderTest, AFailureIsReportedAndNotRemembered) {
   engine_.controls().fail_next(FakeStage::kLoad, unsupported("no such operation", "op_3"));
   const blob::Blob blob = open(memory_);
   const Result<std::shared_ptr<engine::Model>> failed =
-      provider_.load({.blob = &blob, .function_name = "main", .engine = &engine_});
+      provider_.load({.blob = &blob, .engine = &engine_, .options = {.function_name = "main"}});
   EXPECT_EQ(failed.status().code(), StatusCode::kUnsupported);
   EXPECT_THAT(failed.status().to_string(), HasSubstr("the engine fake could not load the model"));
   EXPECT_THAT(failed.status().to_string(), HasSubstr("function main of the stock payload's model"));
   EXPECT_THAT(failed.status().to_string(), HasSubstr("op_3"));
   EXPECT_EQ(provider_.live_models(), 0u);
-  EXPECT_NE(load(blob, {.function_name = "main"}), nullptr);
+  EXPECT_NE(load(blob, {.options = {.function_name = "main"}}), nullptr);
 }
 
 TEST_F(InProcessModelProviderTest, AThreadThatWaitedForAFailureTriesItself) {
@@ -181,9 +181,8 @@ TEST_F(InProcessModelProviderTest, AThreadThatWaitedForAFailureTriesItself) {
   engine_.controls().fail_next(FakeStage::kLoad, resource_exhausted("no memory just now"), 1);
   const blob::Blob blob = open(memory_);
   std::thread failing([&] {
-    EXPECT_EQ(
-        provider_.load({.blob = &blob, .function_name = "", .engine = &engine_}).status().code(),
-        StatusCode::kResourceExhausted);
+    EXPECT_EQ(provider_.load({.blob = &blob, .engine = &engine_}).status().code(),
+              StatusCode::kResourceExhausted);
   });
   latch.wait_for_waiters(1);
   std::thread waiting([&] { EXPECT_NE(load(blob), nullptr); });
@@ -208,9 +207,8 @@ TEST_F(InProcessModelProviderTest, AnExceptionOfTheEngineDoesNotBlockTheModelFor
 TEST_F(InProcessModelProviderTest, TheKindReachesTheEngine) {
   blob::Blob blob = open(memory_);
   blob.kind = blob::Kind::kCompiled;
-  EXPECT_EQ(
-      provider_.load({.blob = &blob, .function_name = "", .engine = &engine_}).status().code(),
-      StatusCode::kUnsupported);
+  EXPECT_EQ(provider_.load({.blob = &blob, .engine = &engine_}).status().code(),
+            StatusCode::kUnsupported);
 }
 
 }  // namespace

@@ -6,7 +6,6 @@
 #include "base/logging.h"
 #include "blob/blob.h"
 #include "runtime/assets/asset_key.h"
-#include "runtime/delegate/options.h"
 #include "runtime/engine/event_sink.h"
 #include "runtime/engine/helper/compile_helper.h"
 
@@ -19,21 +18,18 @@ double ms_since(Clock::time_point start) {
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
 
-engine::LoadOptions load_options(const ModelRequest& request) {
-  return {.function_name = request.function_name,
-          .compile = request.compile,
-          .threads = request.threads,
-          .cancellation = nullptr,
-          .events = request.events};
+engine::Controls controls_of(const ModelRequest& request) {
+  return {.cancellation = request.options.cancellation, .events = request.options.events};
 }
 
 Result<std::shared_ptr<engine::Model>> load_source(const ModelRequest& request,
-                                                   const engine::ModelSource& source) {
+                                                   const engine::ModelSource& source,
+                                                   const engine::CompileRequest& planned) {
   Result<std::unique_ptr<engine::Model>> model =
       request.helper.program.empty()
-          ? request.engine->load_source(source, load_options(request))
-          : engine::load_source_in_helper(request.helper, *request.engine, source,
-                                          load_options(request));
+          ? request.engine->load_source(source, planned, controls_of(request))
+          : engine::load_source_in_helper(request.helper, *request.engine, source, planned,
+                                          controls_of(request));
   if (!model.ok()) return model.status();
   return std::shared_ptr<engine::Model>(*std::move(model));
 }
@@ -92,60 +88,53 @@ Result<std::vector<assets::AssetStore*>> StoredModels::stores(const std::string&
   return found;
 }
 
-Result<std::shared_ptr<engine::Model>> StoredModels::load(const ModelRequest& request,
-                                                          const engine::ModelSource& source) {
+Result<std::shared_ptr<engine::Model>> StoredModels::load(
+    const ModelRequest& request, const engine::ModelSource& source,
+    const engine::CompileRequest& planned, const std::optional<Sha256Digest>& content) {
+  const engine::EventSink* const events = request.options.events;
   // An .mlmodelc is compiled already. Intermediate values may be lost in a compiled folder.
   if (request.cache_dir.empty() || source.kind == engine::ModelKind::kCompiled ||
-      (request.events != nullptr && request.events->wants_intermediate_values())) {
-    return load_source(request, source);
+      (events != nullptr && events->wants_intermediate_values())) {
+    return load_source(request, source, planned);
   }
   assets::AssetStoreOptions options;
   options.folder = request.cache_dir;
   if (request.cache_budget_bytes != 0) options.budget_bytes = request.cache_budget_bytes;
   options.verification = request.cache_verification;
-  // Reading the weights twice would take as long as loading them. What the engine finds damaged is
-  // compiled again, as what the store finds is.
-  if (options.verification == assets::Verification::kFirstUse && request.engine->checks_folders()) {
-    options.verification = assets::Verification::kNone;
-  }
   ASSIGN_OR_RETURN(assets::AssetStore* const opened, store(options));
-  return load_stored(*opened, request, source);
+  return load_stored(*opened, request, source, planned, content);
 }
 
 Result<std::shared_ptr<engine::Model>> StoredModels::load_stored(
-    assets::AssetStore& store, const ModelRequest& request, const engine::ModelSource& source) {
+    assets::AssetStore& store, const ModelRequest& request, const engine::ModelSource& source,
+    const engine::CompileRequest& planned, std::optional<Sha256Digest> content) {
   const Clock::time_point start = Clock::now();
-  assets::AssetKey key{
-      .content = request.blob->content_id,
-      .engine = std::string(request.engine->name()),
-      .fingerprint = request.engine->fingerprint(),
-      .platform = assets::platform_fingerprint(),
-      .compute_units = std::string(compute_units_name(request.compile.compute_units)),
-      .function = request.function_name,
-      .numeric_mode = std::string(numeric_mode_name(request.compile.numeric_mode))};
-  const bool is_claim = key.content != Sha256Digest{};
-  if (!is_claim) {
-    ASSIGN_OR_RETURN(key.content, blob::verify_content(*request.blob));
+  if (!content && request.blob->content_id == Sha256Digest{}) {
+    ASSIGN_OR_RETURN(content, blob::verify_content(*request.blob));
   }
+  // Without a hash there is a claim, which is enough to look up and not to publish.
+  const assets::AssetKey key{.content = content.value_or(request.blob->content_id),
+                             .request = planned.text,
+                             .attributes = planned.attributes};
   const auto compile = [&](const std::string& folder) -> Status {
-    if (is_claim) {
-      ASSIGN_OR_RETURN(const Sha256Digest content, blob::verify_content(*request.blob));
-      if (content != key.content) {
-        return corrupt_data("the blob's identifier is not that of its content", source.name);
-      }
+    if (!content) {
+      ASSIGN_OR_RETURN(content, blob::verify_content(*request.blob));
+    }
+    if (*content != key.content) {
+      return corrupt_data("the blob's identifier is not that of its content", source.name);
     }
     if (request.helper.program.empty()) {
-      return request.engine->compile(source, folder, load_options(request));
+      return request.engine->compile(source, folder, planned, controls_of(request));
     }
-    return engine::compile_in_helper(request.helper, *request.engine, source, folder,
-                                     load_options(request));
+    return engine::compile_in_helper(request.helper, *request.engine, source, folder, planned,
+                                     controls_of(request));
   };
   // Twice: an entry that the engine finds damaged is compiled again.
   for (int attempt = 0; attempt < 2; ++attempt) {
     ASSIGN_OR_RETURN(assets::Acquired acquired, store.acquire(key, compile));
     if (acquired.lease == nullptr) break;
     Result<std::unique_ptr<engine::Model>> model =
-        request.engine->load(acquired.lease->folder(), load_options(request));
+        request.engine->load(acquired.lease->folder(), planned, controls_of(request));
     if (model.ok()) {
       const char* from = acquired.source == assets::Source::kHit        ? "from the store"
                          : acquired.source == assets::Source::kCompiled ? "after compiling"
@@ -166,7 +155,7 @@ Result<std::shared_ptr<engine::Model>> StoredModels::load_stored(
     const Status reported = store.report_damaged(std::move(acquired.lease), model.status());
     if (!reported.ok()) break;
   }
-  Result<std::shared_ptr<engine::Model>> model = load_source(request, source);
+  Result<std::shared_ptr<engine::Model>> model = load_source(request, source, planned);
   if (model.ok()) {
     COREML_DELEGATE_LOG(kInfo, "%s: loaded without the store in %.1f ms", source.name.c_str(),
                         ms_since(start));

@@ -14,10 +14,12 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "base/sha256.h"
 #include "base/status.h"
 #include "runtime/assets/asset_store.h"
 #include "runtime/delegate/compiled_model_provider.h"
@@ -27,9 +29,13 @@ namespace coreml_delegate {
 
 class StoredModels {
  public:
-  // A model that holds its lease on the store as long as it lives.
+  // A model that holds its lease on the store as long as it lives. `planned` is what the engine
+  // made of the request's options; `content` is the SHA-256 of the blob's content where the caller
+  // has hashed it already.
   Result<std::shared_ptr<engine::Model>> load(const ModelRequest& request,
-                                              const engine::ModelSource& source);
+                                              const engine::ModelSource& source,
+                                              const engine::CompileRequest& planned,
+                                              const std::optional<Sha256Digest>& content = {});
 
   // The store that loads of this folder use, opened when there is none yet. It lives as long as
   // this object.
@@ -43,7 +49,9 @@ class StoredModels {
 
   Result<std::shared_ptr<engine::Model>> load_stored(assets::AssetStore& store,
                                                      const ModelRequest& request,
-                                                     const engine::ModelSource& source);
+                                                     const engine::ModelSource& source,
+                                                     const engine::CompileRequest& planned,
+                                                     std::optional<Sha256Digest> content);
 
   std::mutex mutex_;
   std::map<Key, std::unique_ptr<assets::AssetStore>> stores_;

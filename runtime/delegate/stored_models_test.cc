@@ -124,14 +124,16 @@ TEST_F(StoredModelsTest, WhatTheModelDependsOnIsPartOfTheKey) {
   engine::FakeEngine newer({.fingerprint = "fake 2"});
   EXPECT_TRUE(load(open_blob()).ok());
   EXPECT_TRUE(load(open_blob("efgh")).ok());
-  EXPECT_TRUE(load(open_blob(), {.function_name = "other"}).ok());
-  EXPECT_TRUE(load(open_blob(), {.compile = {.numeric_mode = engine::NumericMode::kFloat16}}).ok());
+  EXPECT_TRUE(load(open_blob(), {.options = {.function_name = "other"}}).ok());
+  EXPECT_TRUE(load(open_blob(), {.options = {.numeric_mode = engine::NumericMode::kFloat16}}).ok());
+  EXPECT_EQ(compilations(), 4);
+  // What the engine does not compile for makes no other entry; it reaches the load all the same.
   EXPECT_TRUE(
-      load(open_blob(), {.compile = {.compute_units = engine::ComputeUnits::kCpuOnly}}).ok());
-  EXPECT_EQ(compilations(), 5);
-  // How many threads execute is no matter of compiling.
-  EXPECT_TRUE(load(open_blob(), {.threads = 2}).ok());
-  EXPECT_EQ(compilations(), 5);
+      load(open_blob(), {.options = {.compute_units = engine::ComputeUnits::kCpuOnly}}).ok());
+  EXPECT_EQ(engine_.controls().last_load_options().compute_units, engine::ComputeUnits::kCpuOnly);
+  EXPECT_TRUE(load(open_blob(), {.options = {.threads = 2}}).ok());
+  EXPECT_EQ(engine_.controls().last_load_options().threads, 2);
+  EXPECT_EQ(compilations(), 4);
   EXPECT_TRUE(load(open_blob(), {.engine = &newer}).ok());
   EXPECT_EQ(newer.controls().count(FakeStage::kCompile), 1);
 }

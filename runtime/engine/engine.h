@@ -6,10 +6,13 @@
 // functions and executes it with buffers that the caller owns.
 //
 //   Engine* engine = find_engine("portable").value();
-//   ASSIGN_OR_RETURN(std::unique_ptr<Model> model, engine->load_source(source, {.function_name =
-//   "main"})); ASSIGN_OR_RETURN(std::unique_ptr<State> state, model->make_state());        // when
-//   the function has states RETURN_IF_ERROR(model->execute(inputs, outputs, {.state =
-//   state.get()}));
+//   ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, engine->load_source(source, {}));
+//   ASSIGN_OR_RETURN(const std::unique_ptr<State> state, model->make_state());
+//   RETURN_IF_ERROR(model->execute(inputs, outputs, {.state = state.get()}));
+//
+// What a user asks for (LoadOptions) becomes a CompileRequest through plan(): only the engine knows
+// which options its compiled form depends on. Whoever keeps, sends or compares compiled models
+// handles the request's text and never an option.
 //
 // Every engine passes engine/cts. Thread rule: an Engine and a Model may be used from several
 // threads at once; execute() on one Model may run concurrently (an engine may serialise it). A
@@ -66,22 +69,35 @@ struct ModelSource {
 // whatever is asked.
 enum class ComputeUnits { kAll, kCpuOnly, kCpuAndGpu, kCpuAndNeuralEngine };
 
-// What the compiled form depends on. Two equal values, the same model and fingerprint give
-// interchangeable compiled folders.
-struct CompileOptions {
-  ComputeUnits compute_units = ComputeUnits::kAll;
-  NumericMode numeric_mode = NumericMode::kFloat32;
-  bool operator==(const CompileOptions&) const = default;
-};
-
+// What a user may ask of an engine. An engine leaves alone what it has no use for.
 struct LoadOptions {
   // Empty: the package's default function.
   std::string function_name;
-  CompileOptions compile;
+  ComputeUnits compute_units = ComputeUnits::kAll;
+  NumericMode numeric_mode = NumericMode::kFloat32;
   // Threads of one execute(); 0: the engine's choice.
   int32_t threads = 0;
   const CancellationToken* cancellation = nullptr;  // Borrowed for the call; may be null.
   EventSink* events = nullptr;                      // Borrowed for the call; may be null.
+};
+
+// What an engine is to compile and to load, as Engine::plan() wrote it.
+struct CompileRequest {
+  // All that the compiled form depends on besides the model's content: the engine, its fingerprint,
+  // the function and those options that matter. Equal texts and equal content give interchangeable
+  // compiled folders. Canonical, UTF-8, and opaque to everybody but the engine.
+  std::string text;
+  // What a loaded model depends on beside its compiled form, as the engine writes it.
+  std::string load_text;
+  // What `text` says, for people to read and to compare: "engine", "fingerprint", "platform",
+  // "function" and whatever else the engine has to tell.
+  std::map<std::string, std::string> attributes;
+};
+
+// How a call is watched and stopped; borrowed for the call, and either may be null.
+struct Controls {
+  const CancellationToken* cancellation = nullptr;
+  EventSink* events = nullptr;
 };
 
 // What a function takes and gives, with the model's own dtypes.
@@ -181,20 +197,32 @@ class Engine {
   // Every function of the model, in the package's order, without compiling.
   virtual Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const = 0;
 
-  // Compiles one function (options.function_name) into the existing empty folder `folder`. On
-  // failure the folder's content is unspecified and the caller removes it.
+  // The request for what `options` ask for. Reads source.kind and not the files, so that a model
+  // that is kept already costs nothing. invalid_argument for a function whose name is not UTF-8.
+  virtual Result<CompileRequest> plan(const ModelSource& source,
+                                      const LoadOptions& options) const = 0;
+
+  // Compiles one function into the existing empty folder `folder`. On failure the folder's content
+  // is unspecified and the caller removes it. All three take a request of plan()'s, of this process
+  // or another: failed_precondition for one of another engine or fingerprint.
   virtual Status compile(const ModelSource& source, const std::string& folder,
-                         const LoadOptions& options) = 0;
-  // Whether load() compares checksums of all that it reads: then nobody needs to before it.
-  virtual bool checks_folders() const { return false; }
-  // Loads what compile() made. corrupt_data for a damaged folder, failed_precondition for one of
-  // another engine or fingerprint.
+                         const CompileRequest& request, const Controls& controls) = 0;
+  // Loads what compile() made. corrupt_data for a folder that is not whole, failed_precondition for
+  // one of another engine, fingerprint or request. That no byte of it has changed is for whoever
+  // keeps the folder to see to: a store compares checksums, and an engine reads everything once.
   virtual Result<std::unique_ptr<Model>> load(const std::string& folder,
-                                              const LoadOptions& options) = 0;
+                                              const CompileRequest& request,
+                                              const Controls& controls) = 0;
 
   // Compiles and loads in one go, keeping nothing on disk: what is used where there is no store.
   virtual Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
-                                                     const LoadOptions& options) = 0;
+                                                     const CompileRequest& request,
+                                                     const Controls& controls) = 0;
+
+  // The same for whoever has no use for the request itself.
+  Status compile(const ModelSource& source, const std::string& folder, const LoadOptions& options);
+  Result<std::unique_ptr<Model>> load(const std::string& folder, const LoadOptions& options);
+  Result<std::unique_ptr<Model>> load_source(const ModelSource& source, const LoadOptions& options);
 };
 
 // --- Registry. Engines live until the process ends. ---

@@ -16,17 +16,26 @@ class NamedEngine : public Engine {
  public:
   explicit NamedEngine(std::string name) : name_(std::move(name)) {}
   std::string_view name() const override { return name_; }
+  using Engine::compile;
+  using Engine::load;
+  using Engine::load_source;
   std::string fingerprint() const override { return name_; }
   Result<std::vector<FunctionDescription>> describe(const ModelSource&) const override {
     return unsupported("nothing");
   }
-  Status compile(const ModelSource&, const std::string&, const LoadOptions&) override {
+  Result<CompileRequest> plan(const ModelSource&, const LoadOptions&) const override {
     return unsupported("nothing");
   }
-  Result<std::unique_ptr<Model>> load(const std::string&, const LoadOptions&) override {
+  Status compile(const ModelSource&, const std::string&, const CompileRequest&,
+                 const Controls&) override {
     return unsupported("nothing");
   }
-  Result<std::unique_ptr<Model>> load_source(const ModelSource&, const LoadOptions&) override {
+  Result<std::unique_ptr<Model>> load(const std::string&, const CompileRequest&,
+                                      const Controls&) override {
+    return unsupported("nothing");
+  }
+  Result<std::unique_ptr<Model>> load_source(const ModelSource&, const CompileRequest&,
+                                             const Controls&) override {
     return unsupported("nothing");
   }
 

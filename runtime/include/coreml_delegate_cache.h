@@ -5,8 +5,9 @@
 // docs/assets.md).
 //
 //   const auto stats = coreml_delegate::cache_stats("/data/cache");
-//   if (stats.ok() && stats->bytes > limit) (void)coreml_delegate::cache_evict_to("/data/cache",
-//   limit);
+//   if (stats.ok() && stats->bytes > limit) {
+//     (void)coreml_delegate::cache_evict_to("/data/cache", limit);
+//   }
 //
 // `folder` is what cache_dir was set to; empty: the process's own default
 // (executorch::runtime::set_option("CoreMLBackend", ...)), NotFound when there is none. What any
@@ -19,6 +20,7 @@
 #include <executorch/runtime/core/result.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -46,12 +48,9 @@ struct CacheStats {
 struct CacheEntry {
   std::string name;     // 64 hexadecimal digits.
   std::string content;  // The model's SHA-256, hexadecimal.
-  std::string function;
-  std::string engine;
-  std::string fingerprint;
-  std::string platform;
-  std::string compute_units;
-  std::string numeric_mode;
+  // What it was compiled for, by name: "engine", "fingerprint", "function", "platform", and what
+  // else the engine's compiled form depends on.
+  std::map<std::string, std::string> attributes;
   uint64_t bytes = 0;
   int64_t created_ms = 0;    // Milliseconds since 1970 (UTC).
   int64_t last_used_ms = 0;  // The same.

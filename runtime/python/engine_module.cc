@@ -367,7 +367,7 @@ LoadOptions load_options(const std::string& function_name, const std::string& nu
                          int32_t threads) {
   LoadOptions options;
   options.function_name = function_name;
-  options.compile.numeric_mode = numeric_mode_from(numeric_mode);
+  options.numeric_mode = numeric_mode_from(numeric_mode);
   options.threads = threads;
   return options;
 }

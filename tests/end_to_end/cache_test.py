@@ -97,7 +97,7 @@ def test_prewarm_takes_all_methods_or_those_named(tmp_path: pathlib.Path) -> Non
     assert list(runtime.prewarm(SHARED, methods=["decode"]).seconds) == ["decode"]
     assert cache.stats().entries == 1
     assert sorted(runtime.prewarm(SHARED).seconds) == ["decode", "forward"]
-    assert {entry.function for entry in cache.list()} == {"decode", "forward"}
+    assert {entry.attributes["function"] for entry in cache.list()} == {"decode", "forward"}
     with pytest.raises(ValueError, match="no methods \\['prefill'\\]"):
         runtime.prewarm(SHARED, methods=["prefill"])
 
@@ -116,7 +116,7 @@ def test_the_cache_can_be_listed_and_cleared(tmp_path: pathlib.Path) -> None:
     assert stats.mode == "read-write"
     assert stats.entries == len(entries) == 3
     assert stats.bytes == sum(entry.bytes for entry in entries)
-    assert all(entry.engine == "portable" and not entry.is_in_use for entry in entries)
+    assert all(entry.attributes["engine"] == "portable" and not entry.is_in_use for entry in entries)
     newest, oldest = entries[0], entries[-1]
     assert newest.last_used_ms >= oldest.last_used_ms
 

@@ -297,7 +297,7 @@ def test_cache(coreml, path, tmp_path) -> None:
     assert (stats["entries"], stats["mode"]) == (1, "read-write")
     assert "mode     read-write" in succeed(coreml("cache", "stats", folder))
     (entry,) = json.loads(succeed(coreml("cache", "list", folder, "--json")))
-    assert entry["engine"] == "portable"
+    assert entry["attributes"]["engine"] == "portable"
     assert entry["bytes"] == stats["bytes"]
     assert entry["name"][:14] in succeed(coreml("cache", "list", folder))
     assert json.loads(succeed(coreml("cache", "verify", folder, "--json")))["damaged"] == []

@@ -62,12 +62,9 @@ class Entry:
     name: str
     # The model's SHA-256.
     content: str
-    function: str
-    engine: str
-    fingerprint: str
-    platform: str
-    compute_units: str
-    numeric_mode: str
+    # What it was compiled for, by name: "engine", "fingerprint", "function", "platform", and what else the engine's compiled form
+    # depends on.
+    attributes: dict[str, str]
     bytes: int
     # Milliseconds since 1970 (UTC).
     created_ms: int

@@ -4,8 +4,6 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "base/sha256.h"
-
 namespace coreml_delegate::engine::coreml {
 
 namespace {
@@ -14,26 +12,25 @@ using Json = nlohmann::json;
 
 constexpr char kDescription[] = "description.json";
 constexpr char kEngine[] = "coreml";
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr DataType kTypes[] = {
     DataType::kBool,  DataType::kInt8,  DataType::kUInt8,   DataType::kInt16,   DataType::kUInt16,
     DataType::kInt32, DataType::kInt64, DataType::kFloat16, DataType::kFloat32, DataType::kFloat64};
 
-// Path below model.mlmodelc -> size and digest.
-using Digests = std::map<std::string, std::pair<uint64_t, std::string>>;
+// Path below model.mlmodelc -> bytes.
+using Sizes = std::map<std::string, uint64_t>;
 
-Status digest_files(const FileSystem& files, const std::string& folder, const std::string& below,
-                    Digests* digests) {
+Status measure_files(const FileSystem& files, const std::string& folder, const std::string& below,
+                     Sizes& sizes) {
   ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, files.list(folder));
   for (const DirectoryEntry& entry : entries) {
     const std::string path = join_path(folder, entry.name);
     const std::string name = below.empty() ? entry.name : below + "/" + entry.name;
     if (entry.kind == FileKind::kDirectory) {
-      RETURN_IF_ERROR(digest_files(files, path, name, digests));
+      RETURN_IF_ERROR(measure_files(files, path, name, sizes));
     } else if (entry.kind == FileKind::kFile) {
-      ASSIGN_OR_RETURN(const Bytes content, files.map(path, Links::kRefuse));
-      (*digests)[name] = {content.size(), to_hex(sha256(content.span()))};
-      release_pages(content);
+      ASSIGN_OR_RETURN(const FileInfo info, files.info(path));
+      sizes[name] = info.size;
     } else {
       return corrupt_data("a compiled model holds files and folders only", path);
     }
@@ -70,22 +67,6 @@ std::vector<TensorSpec> specs_of(const Json& json) {
   return specs;
 }
 
-Result<std::string> read_checked(const FileSystem& files, const std::string& path) {
-  const Result<Bytes> content = files.map(path, Links::kRefuse);
-  if (!content.ok()) {
-    return content.status().annotate_as(
-        StatusCode::kCorruptData, "the folder is none that the Core ML engine compiled", path);
-  }
-  const std::string_view text = as_text(content->span());
-  const size_t end = text.find('\n');
-  if (end == std::string_view::npos) return corrupt_data("the description has no digest", path);
-  std::string line(text.substr(0, end));
-  if (text.substr(end + 1) != to_hex(sha256(as_bytes(line))) + "\n") {
-    return corrupt_data("the description is damaged: its digest is another", path);
-  }
-  return line;
-}
-
 }  // namespace
 
 std::string compiled_model_path(const std::string& folder) {
@@ -94,20 +75,19 @@ std::string compiled_model_path(const std::string& folder) {
 
 Status write_description(FileSystem& files, const std::string& folder,
                          const CompiledFunction& function) {
-  Digests digests;
-  RETURN_IF_ERROR(digest_files(files, compiled_model_path(folder), "", &digests));
-  Json json = {{"engine", kEngine},
-               {"format", kFormat},
-               {"fingerprint", function.fingerprint},
-               {"function", function.description.name},
-               {"select", function.function_to_select},
-               {"inputs", to_json(function.description.inputs)},
-               {"outputs", to_json(function.description.outputs)},
-               {"states", to_json(function.description.states)},
-               {"files", digests}};
+  Sizes sizes;
+  RETURN_IF_ERROR(measure_files(files, compiled_model_path(folder), "", sizes));
+  const Json json = {{"engine", kEngine},
+                     {"format", kFormat},
+                     {"request", function.request},
+                     {"function", function.description.name},
+                     {"select", function.function_to_select},
+                     {"inputs", to_json(function.description.inputs)},
+                     {"outputs", to_json(function.description.outputs)},
+                     {"states", to_json(function.description.states)},
+                     {"files", sizes}};
   // Names come from a model, which was checked to be UTF-8; a stray byte must not throw.
-  std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
-  text += "\n" + to_hex(sha256(as_bytes(text))) + "\n";
+  const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   const std::string path = join_path(folder, kDescription);
   ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
   RETURN_IF_ERROR(file->append(as_bytes(text)));
@@ -115,18 +95,24 @@ Status write_description(FileSystem& files, const std::string& folder,
   return file->close();
 }
 
-Result<CompiledFunction> read_description(const FileSystem& files, const std::string& folder,
-                                          const std::string& fingerprint) {
+Result<CompiledFunction> read_description(const FileSystem& files, const std::string& folder) {
   const std::string path = join_path(folder, kDescription);
-  ASSIGN_OR_RETURN(const std::string text, read_checked(files, path));
+  const Result<Bytes> content = files.map(path, Links::kRefuse);
+  if (!content.ok()) {
+    return content.status().annotate_as(
+        StatusCode::kCorruptData, "the folder is none that the Core ML engine compiled", path);
+  }
   CompiledFunction function;
-  Digests expected;
+  Sizes expected;
   try {
-    const Json json = Json::parse(text);
+    // Format 1 had a line with a digest behind the first.
+    const std::string_view text = as_text(content->span());
+    const Json json = Json::parse(text.substr(0, text.find('\n')));
     if (json.at("engine") != kEngine || json.at("format") != kFormat) {
-      return failed_precondition("the folder was compiled by another engine or version", path);
+      return failed_precondition(
+          "the folder was compiled by another engine or version: compile the model again", path);
     }
-    json.at("fingerprint").get_to(function.fingerprint);
+    json.at("request").get_to(function.request);
     json.at("function").get_to(function.description.name);
     json.at("select").get_to(function.function_to_select);
     function.description.inputs = specs_of(json.at("inputs"));
@@ -136,21 +122,19 @@ Result<CompiledFunction> read_description(const FileSystem& files, const std::st
   } catch (const std::exception& error) {
     return corrupt_data(std::string("the description is none: ") + error.what(), path);
   }
-  if (function.fingerprint != fingerprint) {
-    return failed_precondition("the folder was compiled for \"" + function.fingerprint +
-                                   "\", this is \"" + fingerprint + "\"; compile the model again",
-                               folder);
-  }
-  Digests found;
-  if (const Status status = digest_files(files, compiled_model_path(folder), "", &found);
+  Sizes found;
+  if (const Status status = measure_files(files, compiled_model_path(folder), "", found);
       !status.ok()) {
     return status.annotate_as(StatusCode::kCorruptData, "read the compiled model", folder);
   }
-  for (const auto& [name, digest] : expected) {
+  for (const auto& [name, size] : expected) {
     const auto there = found.find(name);
     if (there == found.end()) return corrupt_data("a file of the compiled model is missing", name);
-    if (there->second != digest)
-      return corrupt_data("a file of the compiled model is damaged", name);
+    if (there->second != size) {
+      return corrupt_data("a file of the compiled model has " + std::to_string(there->second) +
+                              " bytes instead of " + std::to_string(size),
+                          name);
+    }
   }
   if (found.size() != expected.size()) {
     return corrupt_data("the compiled model has files that were not compiled", folder);

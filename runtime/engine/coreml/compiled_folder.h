@@ -4,13 +4,13 @@
 // The folder that the Core ML engine compiles a model into:
 //
 //   model.mlmodelc/    what Core ML compiled
-//   description.json   one line of JSON, then a line with its SHA-256: engine, fingerprint, the
-//   function and its description, and size and
-//                      SHA-256 of every file in model.mlmodelc
+//   description.json   one line of JSON: the text of the request that it was compiled for, the
+//                      function and its description, and the size of every file in model.mlmodelc
 //
-// Core ML itself does not notice every damage of a compiled model; a damaged one gave wrong numbers
-// until the user cleared the cache (pytorch/executorch issue 16492). The digests find damage, not
-// malice. description.json is written last.
+// description.json is written last, so that a folder with one is whole. A byte that changed
+// afterwards is for whoever keeps the folder to find (runtime/assets): Core ML itself does not
+// notice every damage, and a damaged model gave wrong numbers until the user cleared the cache
+// (pytorch/executorch issue 16492).
 //
 // Thread rule: one thread per folder being written; reading from several.
 
@@ -23,7 +23,7 @@
 namespace coreml_delegate::engine::coreml {
 
 struct CompiledFunction {
-  std::string fingerprint;
+  std::string request;  // CompileRequest::text.
   FunctionDescription description;
   // What MLModelConfiguration.functionName must be; empty for nil.
   std::string function_to_select;
@@ -35,10 +35,9 @@ std::string compiled_model_path(const std::string& folder);  // folder/model.mlm
 Status write_description(FileSystem& files, const std::string& folder,
                          const CompiledFunction& function);
 
-// Checks everything. corrupt_data for a folder that is damaged or was never one of ours,
-// failed_precondition for one of another fingerprint.
-Result<CompiledFunction> read_description(const FileSystem& files, const std::string& folder,
-                                          const std::string& fingerprint);
+// corrupt_data for a folder that is not whole or was never one of ours, failed_precondition for one
+// of another format. For which request it was made is the caller's to compare.
+Result<CompiledFunction> read_description(const FileSystem& files, const std::string& folder);
 
 }  // namespace coreml_delegate::engine::coreml
 

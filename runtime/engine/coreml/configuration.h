@@ -15,8 +15,7 @@ namespace coreml_delegate::engine::coreml {
 // Autoreleased. The empty function is the default one. What the system is too old for is left out,
 // as core_ml_engine.h says.
 MLModelConfiguration* make_configuration(const CoreMLEngineOptions& engine_options,
-                                         const CompileOptions& options,
-                                         const std::string& function);
+                                         ComputeUnits units, const std::string& function);
 
 }  // namespace coreml_delegate::engine::coreml
 

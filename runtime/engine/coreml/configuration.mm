@@ -26,10 +26,9 @@ MLComputeUnits to_core_ml(ComputeUnits units) {
 }  // namespace
 
 MLModelConfiguration* make_configuration(const CoreMLEngineOptions& engine_options,
-                                         const CompileOptions& options,
-                                         const std::string& function) {
+                                         ComputeUnits units, const std::string& function) {
   MLModelConfiguration* const configuration = [[[MLModelConfiguration alloc] init] autorelease];
-  configuration.computeUnits = to_core_ml(options.compute_units);
+  configuration.computeUnits = to_core_ml(units);
   configuration.allowLowPrecisionAccumulationOnGPU =
       engine_options.allow_low_precision_accumulation ? YES : NO;
   if (@available(macOS 14.4, iOS 17.4, tvOS 17.4, watchOS 10.4, *)) {

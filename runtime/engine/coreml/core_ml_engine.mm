@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "inmemoryfs/disk.h"
+#include "runtime/engine/compile_request.h"
 #include "runtime/engine/coreml/compilation.h"
 #include "runtime/engine/coreml/compiled_folder.h"
 #include "runtime/engine/coreml/configuration.h"
@@ -22,7 +23,7 @@ namespace coreml_delegate::engine::coreml {
 namespace {
 
 // Part of the fingerprint: what this engine itself puts into a folder.
-constexpr char kFormat[] = "coreml 1";
+constexpr char kFormat[] = "coreml 2";
 
 Status check_cancelled(const CancellationToken* token, const std::string& name) {
   if (token == nullptr || !token->is_cancelled()) return {};
@@ -80,7 +81,7 @@ Result<ObjCPtr<MLModel>> load_model(const std::string& path,
     NSError* error = nil;
     MLModel* const model = [MLModel
         modelWithContentsOfURL:folder_url(path)
-                 configuration:make_configuration(engine_options, options.compile, function)
+                 configuration:make_configuration(engine_options, options.compute_units, function)
                          error:&error];
     if (model == nil) return status_of_error(error, "load the model", path);
     return ObjCPtr<MLModel>::retain(model);
@@ -108,11 +109,22 @@ class CoreMLEngine : public Engine {
     return described;
   }
 
+  // Core ML compiles for every compute unit at once, and takes the choice when it loads.
+  Result<CompileRequest> plan(const ModelSource&, const LoadOptions& options) const override {
+    return make_request(*this, {.when_compiled = {}, .when_loaded = {"compute_units"}}, options);
+  }
+
+  using Engine::compile;
+  using Engine::load;
+  using Engine::load_source;
+
   Status compile(const ModelSource& source, const std::string& folder,
-                 const LoadOptions& options) override {
-    const StageTimer timer(options.events, EventKind::kCompile);
+                 const CompileRequest& request, const Controls& controls) override {
+    const StageTimer timer(controls.events, EventKind::kCompile);
     const auto compile = [&]() -> Status {
-      ASSIGN_OR_RETURN(const CompiledFunction function, compile_source(source, folder, options));
+      ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
+      ASSIGN_OR_RETURN(CompiledFunction function, compile_source(source, folder, options));
+      function.request = request.text;
       RETURN_IF_ERROR(write_description(real_file_system(), folder, function));
       timer.succeed(function.description.name);
       return {};
@@ -120,19 +132,21 @@ class CoreMLEngine : public Engine {
     return compile().annotate("compile the model into " + folder, source.name);
   }
 
-  Result<std::unique_ptr<Model>> load(const std::string& folder,
-                                      const LoadOptions& options) override {
-    const StageTimer timer(options.events, EventKind::kLoad);
-    auto model = load_folder(folder, options, nullptr);
+  Result<std::unique_ptr<Model>> load(const std::string& folder, const CompileRequest& request,
+                                      const Controls& controls) override {
+    const StageTimer timer(controls.events, EventKind::kLoad);
+    auto model = load_folder(folder, request, controls);
     if (!model.ok()) return model.status().annotate("load a compiled model", folder);
     timer.succeed((*model)->description().name);
     return model;
   }
 
   Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
-                                             const LoadOptions& options) override {
-    const StageTimer timer(options.events, EventKind::kLoad);
+                                             const CompileRequest& request,
+                                             const Controls& controls) override {
+    const StageTimer timer(controls.events, EventKind::kLoad);
     const auto load = [&]() -> Result<std::unique_ptr<Model>> {
+      ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
       // The folder lives as long as the model: Core ML may read weights from it later.
       ASSIGN_OR_RETURN(std::shared_ptr<StagedFolder> folder, StagedFolder::make());
       const StageTimer compile_timer(options.events, EventKind::kCompile);
@@ -148,6 +162,13 @@ class CoreMLEngine : public Engine {
   }
 
  private:
+  Result<LoadOptions> options_of(const CompileRequest& request, const Controls& controls) const {
+    ASSIGN_OR_RETURN(LoadOptions options, read_request(*this, request));
+    options.cancellation = controls.cancellation;
+    options.events = controls.events;
+    return options;
+  }
+
   Result<std::vector<FunctionDescription>> describe_source(const ModelSource& source) const {
     if (source.files == nullptr) return invalid_argument("the model has no files", source.name);
     std::vector<FunctionDescription> descriptions;
@@ -198,22 +219,19 @@ class CoreMLEngine : public Engine {
       RETURN_IF_ERROR(compile_package(std::move(staged), path, compiled_model_path(folder),
                                       {options.cancellation, options_.compile_timeout}));
     }
-    function.fingerprint = fingerprint();
     RETURN_IF_ERROR(check_cancelled(options.cancellation, source.name));
     return function;
   }
 
-  Result<std::unique_ptr<Model>> load_folder(const std::string& folder, const LoadOptions& options,
-                                             std::shared_ptr<StagedFolder> owner) const {
+  Result<std::unique_ptr<Model>> load_folder(const std::string& folder,
+                                             const CompileRequest& request,
+                                             const Controls& controls) const {
+    ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
     RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
-    ASSIGN_OR_RETURN(const CompiledFunction function,
-                     read_description(real_file_system(), folder, fingerprint()));
-    if (!options.function_name.empty() && options.function_name != function.description.name) {
-      return failed_precondition("the folder holds the function \"" + function.description.name +
-                                     "\", not the one asked for",
-                                 folder);
-    }
-    return open_model(folder, function, options, std::move(owner));
+    ASSIGN_OR_RETURN(const CompiledFunction function, read_description(real_file_system(), folder));
+    RETURN_IF_ERROR(
+        check_compiled_for(function.request, function.description.name, request, folder));
+    return open_model(folder, function, options, nullptr);
   }
 
   Result<std::unique_ptr<Model>> open_model(const std::string& folder,

@@ -10,7 +10,6 @@ namespace {
 EngineUnderTest core_ml() {
   return {.name = "coreml",
           .engine = coreml::make_core_ml_engine(),
-          .detects_any_damage = true,
           .unsupported_operation = StatusCode::kEngineFailure,
           .times_operations = false};
 }

@@ -7,7 +7,6 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
-#include "base/sha256.h"
 #include "gmock/gmock.h"
 #include "inmemoryfs/disk.h"
 #include "runtime/engine/coreml/testing_engine.h"
@@ -212,7 +211,7 @@ TEST_F(CoreMLEngineTest, RefusesAFolderOfAnotherFingerprint) {
   const inmemoryfs::InMemoryFileSystem package = read_test_model("add");
   ASSERT_TRUE(engine_->compile({ModelKind::kPackage, &package, "add"}, folder.path(), {}).ok());
   EXPECT_NE(engine_->fingerprint().find("coreml"), std::string::npos);
-  // As another system would have written it, with a digest that fits.
+  // As another system would have written it.
   const std::string path = folder.path() + "/description.json";
   const Bytes content = *real_file_system().map(path);
   std::string line(as_text(content.span()).substr(0, as_text(content.span()).find('\n')));
@@ -220,9 +219,20 @@ TEST_F(CoreMLEngineTest, RefusesAFolderOfAnotherFingerprint) {
   ASSERT_NE(at, std::string::npos);
   line.replace(at, 8, "coreml 0");
   ASSERT_TRUE(real_file_system().remove_file(path).ok());
-  std::ofstream(path) << line << "\n" << to_hex(sha256(as_bytes(line))) << "\n";
+  std::ofstream(path) << line << "\n";
   EXPECT_TRUE(fails_with(engine_->load(folder.path(), {}).status(), StatusCode::kFailedPrecondition,
-                         "compile the model again"));
+                         "compile it again"));
+}
+
+// Compute units are chosen when a model is loaded: one compiled form serves them all.
+TEST_F(CoreMLEngineTest, ComputeUnitsAreNoMatterOfCompiling) {
+  const CompileRequest plain = engine_->plan({}, {}).value();
+  const CompileRequest cpu = engine_->plan({}, {.compute_units = ComputeUnits::kCpuOnly}).value();
+  EXPECT_EQ(cpu.text, plain.text);
+  EXPECT_NE(cpu.load_text, plain.load_text);
+  const CompileRequest half = engine_->plan({}, {.numeric_mode = NumericMode::kFloat16}).value();
+  EXPECT_EQ(half.text, plain.text) << "Core ML has no numeric modes";
+  EXPECT_EQ(half.load_text, plain.load_text);
 }
 
 // https://developer.apple.com/documentation/coreml/mlcomputeplan-1w21n

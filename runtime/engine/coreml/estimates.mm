@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/file.h"
+#include "runtime/engine/compile_request.h"
 #include "runtime/engine/coreml/compiled_folder.h"
 #include "runtime/engine/coreml/configuration.h"
 #include "runtime/engine/coreml/core_ml_engine.h"
@@ -96,7 +97,10 @@ Result<std::vector<OperationEstimate>> estimate_operations(const std::string& fo
                                                            std::chrono::milliseconds timeout) {
   const std::unique_ptr<Engine> engine = make_core_ml_engine();
   ASSIGN_OR_RETURN(const CompiledFunction function,
-                   read_description(real_file_system(), folder, engine->fingerprint()));
+                   read_description(real_file_system(), folder));
+  ASSIGN_OR_RETURN(const CompileRequest request, engine->plan({}, options));
+  RETURN_IF_ERROR(
+      check_compiled_for(function.request, function.description.name, request, folder));
   const std::string name = function.description.name;
   if (@available(macOS 14.4, iOS 17.4, tvOS 17.4, watchOS 10.4, *)) {
     const auto pending = std::make_shared<Pending>();
@@ -106,7 +110,7 @@ Result<std::vector<OperationEstimate>> estimate_operations(const std::string& fo
       const std::string path = folder, planned = name;
       [MLComputePlan
           loadContentsOfURL:folder_url(compiled_model_path(folder))
-              configuration:make_configuration({}, options.compile, function.function_to_select)
+              configuration:make_configuration({}, options.compute_units, function.function_to_select)
           completionHandler:^(MLComputePlan* plan, NSError* error) {
             Result<Estimates> result =
                 guarded("plan the model", path,

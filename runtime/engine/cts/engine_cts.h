@@ -32,8 +32,6 @@ namespace coreml_delegate::engine {
 struct EngineUnderTest {
   std::string name;
   std::unique_ptr<Engine> engine;
-  // Whether load() notices any changed byte of a compiled folder, not only missing files.
-  bool detects_any_damage = true;
   // The code of a failure to compile an operation that the engine lacks. Core ML has one code for all that its compiler says.
   StatusCode unsupported_operation = StatusCode::kUnsupported;
   // Whether executions report the time of each operation. Core ML has estimates only, which are no events.

@@ -7,13 +7,10 @@ namespace coreml_delegate::engine {
 namespace {
 
 // Its compiled folder is a copy of the package without checksums.
-EngineUnderTest fake() {
-  return {.name = "fake", .engine = std::make_unique<FakeEngine>(), .detects_any_damage = false};
-}
+EngineUnderTest fake() { return {.name = "fake", .engine = std::make_unique<FakeEngine>()}; }
 EngineUnderTest fake_without_strides() {
   return {.name = "fake_without_strides",
-          .engine = std::make_unique<FakeEngine>(FakeEngineOptions{.accepts_strides = false}),
-          .detects_any_damage = false};
+          .engine = std::make_unique<FakeEngine>(FakeEngineOptions{.accepts_strides = false})};
 }
 
 INSTANTIATE_TEST_SUITE_P(Fake, EngineTest, ::testing::Values(&fake, &fake_without_strides));

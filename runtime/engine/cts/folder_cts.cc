@@ -135,29 +135,46 @@ TEST_P(EngineTest, RefusesAFolderWithAFileMissingOrEmpty) {
   EXPECT_TRUE(compiled.load().ok());
 }
 
-// A damaged entry gave wrong numbers until the user cleared the cache (pytorch/executorch issue
-// 16492).
-TEST_P(EngineTest, RefusesADamagedFolder) {
-  if (!under_test().detects_any_damage) return;
+// Whoever keeps compiled models compares texts and knows nothing of options.
+TEST_P(EngineTest, ARequestIsAllThatCompilingNeeds) {
+  const inmemoryfs::InMemoryFileSystem files = read_test_model("add");
+  const ModelSource source{ModelKind::kPackage, &files, "add"};
+  const Result<CompileRequest> request = engine().plan(source, {});
+  ASSERT_TRUE(request.ok()) << request.status().to_string();
+  EXPECT_EQ(engine().plan({}, {})->text, request->text) << "the files are not read";
+  EXPECT_EQ(request->attributes.at("engine"), engine().name());
+  EXPECT_EQ(request->attributes.at("fingerprint"), engine().fingerprint());
+  EXPECT_NE(engine().plan(source, {.function_name = "other"})->text, request->text);
+  EXPECT_TRUE(fails_with(engine().plan(source, {.function_name = "\xff"}).status(),
+                         StatusCode::kInvalidArgument, "UTF-8"));
+  const TemporaryFolder folder;
+  ASSERT_TRUE(engine().compile(source, folder.path(), *request, {}).ok());
+  const Result<std::unique_ptr<Model>> model = engine().load(folder.path(), *request, {});
+  ASSERT_TRUE(model.ok()) << model.status().to_string();
+  expect_sum(**model);
+}
+
+TEST_P(EngineTest, ARequestOfAnotherBuildIsRefused) {
+  const inmemoryfs::InMemoryFileSystem files = read_test_model("add");
+  const ModelSource source{ModelKind::kPackage, &files, "add"};
+  CompileRequest request = engine().plan(source, {}).value();
+  const std::string fingerprint = engine().fingerprint();
+  const size_t at = request.text.find(fingerprint);
+  ASSERT_NE(at, std::string::npos);
+  request.text.replace(at, fingerprint.size(), "of yesterday");
+  const TemporaryFolder folder;
+  EXPECT_TRUE(fails_with(engine().compile(source, folder.path(), request, {}),
+                         StatusCode::kFailedPrecondition, "of yesterday"));
+  EXPECT_TRUE(fails_with(engine().load_source(source, request, {}).status(),
+                         StatusCode::kFailedPrecondition, "of yesterday"));
   Compiled compiled(engine(), "add");
-  for (const std::string& path : compiled.files()) {
-    const std::string content = read_file(path);
-    for (size_t part = 0; part <= 16; ++part) {
-      const size_t at = std::min(content.size() - 1, content.size() * part / 16);
-      std::string damaged = content;
-      damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
-      replace_file(path, damaged);
-      const Result<std::unique_ptr<Model>> model = compiled.load();
-      ASSERT_FALSE(model.ok()) << path << " at " << at;
-      EXPECT_EQ(model.status().code(), StatusCode::kCorruptData) << model.status().to_string();
-      replace_file(path, content.substr(0, at));
-      EXPECT_FALSE(compiled.load().ok()) << path << " cut at " << at;
-    }
-    replace_file(path, content + "x");
-    EXPECT_FALSE(compiled.load().ok()) << path << " with a byte more";
-    replace_file(path, content);
+  EXPECT_TRUE(fails_with(engine().load(compiled.path(), request, {}).status(),
+                         StatusCode::kFailedPrecondition, "of yesterday"));
+  for (const char* const text : {"", "{}", "[]", "{\"engine\":1}", "{\"engine\""}) {
+    request.text = text;
+    EXPECT_FALSE(engine().compile(source, folder.path(), request, {}).ok()) << text;
+    EXPECT_FALSE(engine().load_source(source, request, {}).ok()) << text;
   }
-  EXPECT_TRUE(compiled.load().ok());
 }
 
 TEST_P(EngineTest, CancelledBeforeItBegins) {

@@ -5,13 +5,14 @@
 
 #include "base/file.h"
 #include "inmemoryfs/disk.h"
+#include "runtime/engine/compile_request.h"
 #include "runtime/engine/event_sink.h"
 #include "runtime/engine/fake/fake_model.h"
 
 namespace coreml_delegate::engine {
 namespace {
 
-constexpr char kFingerprintFile[] = "fingerprint";
+constexpr char kRequestFile[] = "request";
 constexpr char kTreeFolder[] = "model";
 
 uint64_t now_ns() {
@@ -102,9 +103,24 @@ Result<std::vector<FunctionDescription>> FakeEngine::describe(const ModelSource&
   return descriptions;
 }
 
+Result<CompileRequest> FakeEngine::plan(const ModelSource&, const LoadOptions& options) const {
+  return make_request(
+      *this, {.when_compiled = {"numeric_mode"}, .when_loaded = {"compute_units", "threads"}},
+      options);
+}
+
+Result<LoadOptions> FakeEngine::options_of(const CompileRequest& request,
+                                           const Controls& controls) const {
+  ASSIGN_OR_RETURN(LoadOptions options, read_request(*this, request));
+  options.cancellation = controls.cancellation;
+  options.events = controls.events;
+  return options;
+}
+
 Status FakeEngine::compile(const ModelSource& source, const std::string& folder,
-                           const LoadOptions& options) {
+                           const CompileRequest& request, const Controls& controls) {
   RETURN_IF_ERROR(controls_->enter(FakeStage::kCompile));
+  ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
   RETURN_IF_ERROR(check_source(source, options));
   const uint64_t start = now_ns();
   ASSIGN_OR_RETURN(std::vector<FakeFunction> functions, read_program(*source.files));
@@ -112,33 +128,34 @@ Status FakeEngine::compile(const ModelSource& source, const std::string& folder,
                    select_function(std::move(functions), options.function_name));
   FileSystem& files = real_file_system();
   RETURN_IF_ERROR(inmemoryfs::write_folder(files, *source.files, join_path(folder, kTreeFolder)));
-  // The function is part of what was compiled, so it is kept beside the fingerprint.
+  // The function is part of what was compiled, so it is kept beside the request.
   ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file,
-                   files.create(join_path(folder, kFingerprintFile)));
-  RETURN_IF_ERROR(file->append(as_bytes(options_.fingerprint + "\n" + function.name)));
+                   files.create(join_path(folder, kRequestFile)));
+  RETURN_IF_ERROR(file->append(as_bytes(request.text + "\n" + function.name)));
   RETURN_IF_ERROR(file->close());
   report(options.events, EventKind::kCompile, function.name, start);
   return Status();
 }
 
 Result<std::unique_ptr<Model>> FakeEngine::load(const std::string& folder,
-                                                const LoadOptions& options) {
+                                                const CompileRequest& request,
+                                                const Controls& controls) {
   RETURN_IF_ERROR(controls_->enter(FakeStage::kLoad));
+  ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
   if (options.cancellation && options.cancellation->is_cancelled()) {
     return cancelled("stopped as asked", folder);
   }
   FileSystem& files = real_file_system();
-  Result<Bytes> stamp = files.map(join_path(folder, kFingerprintFile));
+  Result<Bytes> stamp = files.map(join_path(folder, kRequestFile));
   if (!stamp.ok()) {
     return stamp.status().annotate_as(StatusCode::kCorruptData, "this is no compiled folder",
                                       folder);
   }
   const std::string_view text = as_text(stamp->span());
   const size_t newline = text.find('\n');
-  if (newline == std::string_view::npos) return corrupt_data("the fingerprint is damaged", folder);
-  if (text.substr(0, newline) != options_.fingerprint) {
-    return failed_precondition("compiled by another engine or version; compile it again", folder);
-  }
+  if (newline == std::string_view::npos) return corrupt_data("the request is damaged", folder);
+  const std::string function(text.substr(newline + 1));
+  RETURN_IF_ERROR(check_compiled_for(text.substr(0, newline), function, request, folder));
   Result<inmemoryfs::InMemoryFileSystem> tree =
       inmemoryfs::read_folder(files, join_path(folder, kTreeFolder));
   if (!tree.ok()) {
@@ -146,7 +163,7 @@ Result<std::unique_ptr<Model>> FakeEngine::load(const std::string& folder,
                                      folder);
   }
   LoadOptions of_compiled = options;
-  if (of_compiled.function_name.empty()) of_compiled.function_name = text.substr(newline + 1);
+  of_compiled.function_name = function;
   Result<std::unique_ptr<Model>> model = load_tree(*tree, of_compiled);
   if (!model.ok() && model.status().code() == StatusCode::kNotFound) {
     return model.status().annotate_as(StatusCode::kCorruptData, "the compiled model is damaged",
@@ -156,8 +173,10 @@ Result<std::unique_ptr<Model>> FakeEngine::load(const std::string& folder,
 }
 
 Result<std::unique_ptr<Model>> FakeEngine::load_source(const ModelSource& source,
-                                                       const LoadOptions& options) {
+                                                       const CompileRequest& request,
+                                                       const Controls& controls) {
   RETURN_IF_ERROR(controls_->enter(FakeStage::kLoad));
+  ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
   RETURN_IF_ERROR(check_source(source, options));
   return load_tree(*source.files, options);
 }

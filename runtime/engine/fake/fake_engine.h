@@ -95,14 +95,22 @@ class FakeEngine : public Engine {
   std::string_view name() const override { return options_.name; }
   std::string fingerprint() const override { return options_.fingerprint; }
   Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const override;
+  // The compiled form depends on the numeric mode, as the portable engine's does; what is loaded
+  // depends on every option.
+  Result<CompileRequest> plan(const ModelSource& source, const LoadOptions& options) const override;
+  using Engine::compile;
+  using Engine::load;
+  using Engine::load_source;
   Status compile(const ModelSource& source, const std::string& folder,
-                 const LoadOptions& options) override;
-  Result<std::unique_ptr<Model>> load(const std::string& folder,
-                                      const LoadOptions& options) override;
+                 const CompileRequest& request, const Controls& controls) override;
+  Result<std::unique_ptr<Model>> load(const std::string& folder, const CompileRequest& request,
+                                      const Controls& controls) override;
   Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
-                                             const LoadOptions& options) override;
+                                             const CompileRequest& request,
+                                             const Controls& controls) override;
 
  private:
+  Result<LoadOptions> options_of(const CompileRequest& request, const Controls& controls) const;
   Result<std::unique_ptr<Model>> load_tree(const inmemoryfs::InMemoryFileSystem& files,
                                            const LoadOptions& options);
 

@@ -73,16 +73,15 @@ Status not_started(const Status& status) {
 // The name of the function that was compiled.
 Result<std::string> run_helper(const HelperProcess& process, const Engine& engine,
                                const std::string& package, const std::string& name,
-                               const std::string& folder, const LoadOptions& options) {
+                               const std::string& folder, const CompileRequest& request,
+                               const Controls& controls) {
   std::vector<std::string> command =
       helper::to_arguments({.engine = std::string(engine.name()),
-                            .fingerprint = engine.fingerprint(),
+                            .request = request.text,
+                            .load_request = request.load_text,
                             .package = package,
                             .name = name,
                             .output = folder,
-                            .function = options.function_name,
-                            .compile = options.compile,
-                            .threads = options.threads,
                             // Later than the one here, which has the better message.
                             .timeout_seconds = std::min(timeout_of(process), kLongestTimeout) + 5,
                             .memory_limit_bytes = process.memory_limit_bytes,
@@ -91,8 +90,8 @@ Result<std::string> run_helper(const HelperProcess& process, const Engine& engin
   helper::ChildLimits limits{.timeout = std::chrono::seconds(timeout_of(process)),
                              .longest_output = helper::kLongestAnswer,
                              .is_cancelled = {}};
-  if (options.cancellation != nullptr) {
-    limits.is_cancelled = [token = options.cancellation] { return token->is_cancelled(); };
+  if (controls.cancellation != nullptr) {
+    limits.is_cancelled = [token = controls.cancellation] { return token->is_cancelled(); };
   }
   const Result<helper::ChildOutcome> run = helper::run_child(command, limits);
   if (!run.ok()) return not_started(run.status());
@@ -155,12 +154,13 @@ Result<Prepared> prepare(const HelperProcess& process, const ModelSource& source
 
 Status compile_package(const HelperProcess& process, const Engine& engine,
                        const std::string& package, const std::string& name,
-                       const std::string& folder, const LoadOptions& options) {
+                       const std::string& folder, const CompileRequest& request,
+                       const Controls& controls) {
   const uint64_t start = now_ns();
   ASSIGN_OR_RETURN(const std::string function,
-                   run_helper(process, engine, package, name, folder, options));
-  if (options.events != nullptr) {
-    options.events->on_timing({EventKind::kCompile, function, {}, start, now_ns()});
+                   run_helper(process, engine, package, name, folder, request, controls));
+  if (controls.events != nullptr) {
+    controls.events->on_timing({EventKind::kCompile, function, {}, start, now_ns()});
   }
   return {};
 }
@@ -168,20 +168,24 @@ Status compile_package(const HelperProcess& process, const Engine& engine,
 }  // namespace
 
 Status compile_in_helper(const HelperProcess& process, Engine& engine, const ModelSource& source,
-                         const std::string& folder, const LoadOptions& options) {
-  if (source.kind == ModelKind::kCompiled) return engine.compile(source, folder, options);
+                         const std::string& folder, const CompileRequest& request,
+                         const Controls& controls) {
+  if (source.kind == ModelKind::kCompiled) {
+    return engine.compile(source, folder, request, controls);
+  }
   ASSIGN_OR_RETURN(const Prepared prepared, prepare(process, source));
-  return compile_package(process, engine, prepared.package, source.name, folder, options);
+  return compile_package(process, engine, prepared.package, source.name, folder, request, controls);
 }
 
 Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& process, Engine& engine,
                                                      const ModelSource& source,
-                                                     const LoadOptions& options) {
-  if (source.kind == ModelKind::kCompiled) return engine.load_source(source, options);
+                                                     const CompileRequest& request,
+                                                     const Controls& controls) {
+  if (source.kind == ModelKind::kCompiled) return engine.load_source(source, request, controls);
   ASSIGN_OR_RETURN(const Prepared prepared, prepare(process, source));
   ASSIGN_OR_RETURN(const std::string folder, prepared.folder.make_folder("compiled"));
   Status compiled =
-      compile_package(process, engine, prepared.package, source.name, folder, options);
+      compile_package(process, engine, prepared.package, source.name, folder, request, controls);
   if (!compiled.ok()) {
     // What engines say about the folder they compile into tells nobody anything here.
     if (!compiled.cause().ok() && compiled.message().find(folder) != std::string::npos) {
@@ -189,7 +193,22 @@ Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& proces
     }
     return compiled.annotate("load the model", source.name);
   }
-  return engine.load(folder, options);
+  return engine.load(folder, request, controls);
+}
+
+Status compile_in_helper(const HelperProcess& process, Engine& engine, const ModelSource& source,
+                         const std::string& folder, const LoadOptions& options) {
+  ASSIGN_OR_RETURN(const CompileRequest request, engine.plan(source, options));
+  return compile_in_helper(process, engine, source, folder, request,
+                           {options.cancellation, options.events});
+}
+
+Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& process, Engine& engine,
+                                                     const ModelSource& source,
+                                                     const LoadOptions& options) {
+  ASSIGN_OR_RETURN(const CompileRequest request, engine.plan(source, options));
+  return load_source_in_helper(process, engine, source, request,
+                               {options.cancellation, options.events});
 }
 
 }  // namespace coreml_delegate::engine

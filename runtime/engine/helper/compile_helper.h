@@ -51,10 +51,19 @@ struct HelperProcess {
 // engine.compile() in the helper, and one load there of what it made: loading makes the kernels, on
 // which the library may crash as well.
 Status compile_in_helper(const HelperProcess& helper, Engine& engine, const ModelSource& source,
-                         const std::string& folder, const LoadOptions& options);
+                         const std::string& folder, const CompileRequest& request,
+                         const Controls& controls);
 
 // The same into a folder that is loaded and removed. A model loaded this way offers no intermediate
 // values. An .mlmodelc has been compiled already: that is engine.load_source().
+Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& helper, Engine& engine,
+                                                     const ModelSource& source,
+                                                     const CompileRequest& request,
+                                                     const Controls& controls);
+
+// The same for whoever has no use for the request itself.
+Status compile_in_helper(const HelperProcess& helper, Engine& engine, const ModelSource& source,
+                         const std::string& folder, const LoadOptions& options);
 Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& helper, Engine& engine,
                                                      const ModelSource& source,
                                                      const LoadOptions& options);

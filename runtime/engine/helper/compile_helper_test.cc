@@ -232,12 +232,11 @@ TEST_F(CompileHelperTest, ProcessesThatItStartedEndWithItWhereChildrenAreIgnored
 // A caller that died before the helper asked to be told.
 TEST_F(CompileHelperTest, AHelperOfAnotherParentEndsAtOnce) {
   const helper::HelperCommand command{.engine = "fake",
-                                      .fingerprint = {},
+                                      .request = {},
+                                      .load_request = {},
                                       .package = folder_,
                                       .name = {},
                                       .output = folder_,
-                                      .function = {},
-                                      .compile = {},
                                       .parent = 1};
   std::string line = kFakeHelper;
   for (const std::string& argument : helper::to_arguments(command)) line += " '" + argument + "'";

@@ -2,12 +2,7 @@
 
 #include <array>
 #include <charconv>
-#include <limits>
-#include <optional>
 #include <string_view>
-#include <utility>
-
-#include "runtime/engine/option_names.h"
 
 namespace coreml_delegate::engine::helper {
 namespace {
@@ -17,17 +12,13 @@ struct Text {
   std::string HelperCommand::*member;
 };
 constexpr std::array kTexts = {
-    Text{"--engine", &HelperCommand::engine},   Text{"--fingerprint", &HelperCommand::fingerprint},
-    Text{"--package", &HelperCommand::package}, Text{"--name", &HelperCommand::name},
-    Text{"--output", &HelperCommand::output},   Text{"--function", &HelperCommand::function},
+    Text{"--engine", &HelperCommand::engine},
+    Text{"--request", &HelperCommand::request},
+    Text{"--load-request", &HelperCommand::load_request},
+    Text{"--package", &HelperCommand::package},
+    Text{"--name", &HelperCommand::name},
+    Text{"--output", &HelperCommand::output},
 };
-
-template <typename T, size_t N>
-bool set_named(const std::pair<std::string_view, T> (&names)[N], std::string_view name, T& value) {
-  const std::optional<T> found = value_of(names, name);
-  if (found) value = *found;
-  return found.has_value();
-}
 
 template <typename T>
 bool set_number(std::string_view text, T& value) {
@@ -42,13 +33,6 @@ bool set(std::string_view name, std::string_view value, HelperCommand& command) 
       return true;
     }
   }
-  if (name == "--compute-units") {
-    return set_named(kComputeUnitNames, value, command.compile.compute_units);
-  }
-  if (name == "--numeric-mode") {
-    return set_named(kNumericModeNames, value, command.compile.numeric_mode);
-  }
-  if (name == "--threads") return set_number(value, command.threads);
   if (name == "--timeout-seconds") return set_number(value, command.timeout_seconds);
   if (name == "--memory-limit-bytes") return set_number(value, command.memory_limit_bytes);
   if (name == "--parent") return set_number(value, command.parent);
@@ -63,9 +47,6 @@ std::vector<std::string> to_arguments(const HelperCommand& command) {
     arguments.push_back(std::string(name) + "=" + value);
   };
   for (const Text& text : kTexts) add(text.name, command.*text.member);
-  add("--compute-units", std::string(name_of(kComputeUnitNames, command.compile.compute_units)));
-  add("--numeric-mode", std::string(name_of(kNumericModeNames, command.compile.numeric_mode)));
-  add("--threads", std::to_string(command.threads));
   add("--timeout-seconds", std::to_string(command.timeout_seconds));
   add("--memory-limit-bytes", std::to_string(command.memory_limit_bytes));
   add("--parent", std::to_string(command.parent));

@@ -8,19 +8,16 @@
 #include <vector>
 
 #include "base/status.h"
-#include "runtime/engine/engine.h"
 
 namespace coreml_delegate::engine::helper {
 
 struct HelperCommand {
-  std::string engine;       // Its name.
-  std::string fingerprint;  // That it must have; empty: any.
-  std::string package;      // Path of the .mlpackage.
-  std::string name;         // Of the model, for messages.
-  std::string output;       // Path of the empty folder to compile into.
-  std::string function;     // Empty: the default function.
-  CompileOptions compile;
-  int32_t threads = 0;
+  std::string engine;   // Its name.
+  std::string request;  // CompileRequest::text and load_text: the engine's to understand.
+  std::string load_request;
+  std::string package;             // Path of the .mlpackage.
+  std::string name;                // Of the model, for messages.
+  std::string output;              // Path of the empty folder to compile into.
   int32_t timeout_seconds = 0;     // After which the helper ends by itself; 0: never.
   int64_t memory_limit_bytes = 0;  // 0: none.
   int32_t parent = 0;              // The process that waits for the answer; 0: any.

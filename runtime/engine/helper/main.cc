@@ -2,6 +2,9 @@
 // compile_helper.h. It answers on standard output (answer.h), and exits with 0 whenever it could.
 //
 //   coreml_compile_helper --engine=portable --package=model.mlpackage --output=folder
+//     --request=TEXT --load-request=TEXT
+//
+// The texts are those of the caller's CompileRequest, so that both mean the same by it.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -60,22 +63,20 @@ void take_standard_output() {
 
 Result<std::string> compile(const HelperCommand& command) {
   ASSIGN_OR_RETURN(Engine* const engine, find_engine(command.engine));
-  if (!command.fingerprint.empty() && engine->fingerprint() != command.fingerprint) {
-    return failed_precondition("the compile helper is of another build: it has \"" +
-                                   engine->fingerprint() + "\", its caller \"" +
-                                   command.fingerprint + "\"; build both from the same sources",
-                               command.name);
-  }
   FileSystem& files = real_file_system();
   ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem package,
                    inmemoryfs::read_folder(files, command.package));
-  LoadOptions options;
-  options.function_name = command.function;
-  options.compile = command.compile;
-  options.threads = command.threads;
-  RETURN_IF_ERROR(
-      engine->compile({ModelKind::kPackage, &package, command.name}, command.output, options));
-  Result<std::unique_ptr<Model>> model = engine->load(command.output, options);
+  const CompileRequest request{
+      .text = command.request, .load_text = command.load_request, .attributes = {}};
+  const Status compiled =
+      engine->compile({ModelKind::kPackage, &package, command.name}, command.output, request, {});
+  if (compiled.code() == StatusCode::kFailedPrecondition) {
+    return compiled.annotate(
+        "the compile helper is of another build than its caller; build both from the same sources",
+        command.name);
+  }
+  RETURN_IF_ERROR(compiled);
+  Result<std::unique_ptr<Model>> model = engine->load(command.output, request, {});
   if (!model.ok()) return model.status();
   return (*model)->description().name;
 }

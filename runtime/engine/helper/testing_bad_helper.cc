@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,8 @@ void allocate_without_end() {
 }
 
 int misbehave(const HelperCommand& command) {
-  const std::string& how = command.function;
+  const auto request = nlohmann::json::parse(command.request, nullptr, /*allow_exceptions=*/false);
+  const std::string how = request.is_object() ? request.value("function", "") : "";
   limit_this_process(command.timeout_seconds, command.memory_limit_bytes, command.parent);
   if (how == "segfault") die_of(SIGSEGV);
   if (how == "abort") die_of(SIGABRT);

@@ -4,12 +4,11 @@
 // The folder that the portable engine compiles a function into:
 //
 //   graph.ov          what ov::CompiledModel::export_model wrote
-//   description.json  one line of JSON, then a line with its checksum: which engine and fingerprint
-//   made the folder, for which
-//                     options, the size and checksum of graph.ov, and the function's plan
+//   description.json  one line of JSON: the text of the request that it was compiled for, the size
+//                     of graph.ov, and the function's plan
 //
-// The checksums find damage, not malice. description.json is written last. Knows nothing of
-// OpenVINO.
+// description.json is written last, so that a folder with one is whole. Nothing here finds a byte
+// that changed afterwards: that is for whoever keeps the folder. Knows nothing of OpenVINO.
 //
 // Thread rule: one thread per folder being written; reading from several.
 
@@ -20,28 +19,25 @@
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/status.h"
-#include "runtime/engine/engine.h"
 #include "runtime/engine/portable/function_plan.h"
 
 namespace coreml_delegate::engine::portable {
 
 struct CompiledFolder {
-  std::string fingerprint;
-  NumericMode numeric_mode = NumericMode::kFloat32;
+  std::string request;  // CompileRequest::text.
   FunctionPlan plan;
   Bytes graph;  // Mapped. Ignored when writing.
 };
 
-// `export_graph` writes the graph to the stream, and is called twice: it must write the same. The
-// folder exists and is empty.
+// `export_graph` writes the graph to the stream, and may go back in it. The folder exists and is
+// empty.
 Status write_compiled_folder(FileSystem& files, const std::string& folder,
                              const CompiledFolder& content,
                              const std::function<Status(std::ostream&)>& export_graph);
 
-// corrupt_data for a folder that is damaged or was never one of ours; failed_precondition for one
-// whose fingerprint is not `fingerprint`.
-Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::string& folder,
-                                            const std::string& fingerprint);
+// corrupt_data for a folder that is not whole or was never one of ours; failed_precondition for one
+// of another format. For which request it was made is the caller's to compare.
+Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::string& folder);
 
 }  // namespace coreml_delegate::engine::portable
 

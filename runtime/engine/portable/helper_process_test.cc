@@ -20,21 +20,28 @@ class EngineWithHelper : public Engine {
  public:
   std::string_view name() const override { return engine_->name(); }
   std::string fingerprint() const override { return engine_->fingerprint(); }
-  bool checks_folders() const override { return engine_->checks_folders(); }
   Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const override {
     return engine_->describe(source);
   }
-  Status compile(const ModelSource& source, const std::string& folder,
-                 const LoadOptions& options) override {
-    return compile_in_helper(kHelper, *engine_, source, folder, options);
+  Result<CompileRequest> plan(const ModelSource& source,
+                              const LoadOptions& options) const override {
+    return engine_->plan(source, options);
   }
-  Result<std::unique_ptr<Model>> load(const std::string& folder,
-                                      const LoadOptions& options) override {
-    return engine_->load(folder, options);
+  using Engine::compile;
+  using Engine::load;
+  using Engine::load_source;
+  Status compile(const ModelSource& source, const std::string& folder,
+                 const CompileRequest& request, const Controls& controls) override {
+    return compile_in_helper(kHelper, *engine_, source, folder, request, controls);
+  }
+  Result<std::unique_ptr<Model>> load(const std::string& folder, const CompileRequest& request,
+                                      const Controls& controls) override {
+    return engine_->load(folder, request, controls);
   }
   Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
-                                             const LoadOptions& options) override {
-    return load_source_in_helper(kHelper, *engine_, source, options);
+                                             const CompileRequest& request,
+                                             const Controls& controls) override {
+    return load_source_in_helper(kHelper, *engine_, source, request, controls);
   }
 
  private:
@@ -104,7 +111,7 @@ TEST_F(HelperProcessTest, GivesTheSameNumbersToTheLastBit) {
         SCOPED_TRACE(std::string(name) + " " + function.name + " " + std::string(mode_name));
         LoadOptions options;
         options.function_name = function.name;
-        options.compile.numeric_mode = mode;
+        options.numeric_mode = mode;
         const auto expected = here_->load_source(source, options);
         const auto found = there_.load_source(source, options);
         ASSERT_TRUE(expected.ok()) << expected.status().to_string();

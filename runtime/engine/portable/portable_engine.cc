@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "runtime/engine/compile_request.h"
 #include "runtime/engine/event_sink.h"
 #include "runtime/engine/portable/borders.h"
 #include "runtime/engine/portable/compiled_folder.h"
@@ -66,7 +67,7 @@ Result<CompiledFunction> compile_function(const model::Package& package, const L
   RETURN_IF_ERROR(check_cancelled(options.cancellation, options.function_name));
   ASSIGN_OR_RETURN(const model::Function function, package.function(options.function_name));
   TranslateOptions translate_options;
-  translate_options.numeric_mode = options.compile.numeric_mode;
+  translate_options.numeric_mode = options.numeric_mode;
   translate_options.expose_intermediate_values = form == GraphForm::kExposed;
   if (options.cancellation != nullptr) {
     translate_options.is_cancelled = [token = options.cancellation] {
@@ -79,7 +80,7 @@ Result<CompiledFunction> compile_function(const model::Package& package, const L
   RETURN_IF_ERROR(check_cancelled(options.cancellation, function.name));
   ov::CompiledModel compiled = core().compile_model(
       translation.model, "CPU",
-      compile_properties(options.compile.numeric_mode, options.threads, form != GraphForm::kPlain));
+      compile_properties(options.numeric_mode, options.threads, form != GraphForm::kPlain));
   RETURN_IF_ERROR(check_cancelled(options.cancellation, function.name));
   std::vector<IntermediatePort> intermediates;
   for (const PortBinding& port : translation.intermediates) {
@@ -102,8 +103,6 @@ class PortableEngine : public Engine {
     return *text;
   }
 
-  bool checks_folders() const override { return true; }
-
   Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const override {
     const auto describe = [&]() -> Result<std::vector<FunctionDescription>> {
       RETURN_IF_ERROR(check_source(source));
@@ -119,17 +118,30 @@ class PortableEngine : public Engine {
                     source.name);
   }
 
+  // Threads execute a graph and are not in it: the CPU plugin chooses kernels when it imports.
+  Result<CompileRequest> plan(const ModelSource&, const LoadOptions& options) const override {
+    return make_request(*this, {.when_compiled = {"numeric_mode"}, .when_loaded = {"threads"}},
+                        options);
+  }
+
+  using Engine::compile;
+  using Engine::load;
+  using Engine::load_source;
+
   Status compile(const ModelSource& source, const std::string& folder,
-                 const LoadOptions& options) override {
-    const Stage stage(options.events, EventKind::kCompile);
+                 const CompileRequest& request, const Controls& controls) override {
+    const Stage stage(controls.events, EventKind::kCompile);
     const auto compile = [&]() -> Status {
       RETURN_IF_ERROR(check_source(source));
+      // Of the compiled form alone, whatever the model is loaded with afterwards.
+      ASSIGN_OR_RETURN(
+          const LoadOptions options,
+          options_of({.text = request.text, .load_text = "{}", .attributes = {}}, controls));
       ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
       ASSIGN_OR_RETURN(CompiledFunction compiled,
                        compile_function(package, options, GraphForm::kPlain));
       CompiledFolder content;
-      content.fingerprint = fingerprint();
-      content.numeric_mode = options.compile.numeric_mode;
+      content.request = request.text;
       content.plan = std::move(compiled.plan);
       const auto export_graph = [&](std::ostream& stream) {
         return guard("exporting the compiled graph", source.name, [&]() -> Status {
@@ -147,25 +159,19 @@ class PortableEngine : public Engine {
         .annotate("compile the model into " + folder, source.name);
   }
 
-  Result<std::unique_ptr<Model>> load(const std::string& folder,
-                                      const LoadOptions& options) override {
-    const Stage stage(options.events, EventKind::kLoad);
+  Result<std::unique_ptr<Model>> load(const std::string& folder, const CompileRequest& request,
+                                      const Controls& controls) override {
+    const Stage stage(controls.events, EventKind::kLoad);
     const auto load = [&]() -> Result<std::unique_ptr<Model>> {
+      ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
       RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
-      ASSIGN_OR_RETURN(CompiledFolder content,
-                       read_compiled_folder(real_file_system(), folder, fingerprint()));
+      ASSIGN_OR_RETURN(CompiledFolder content, read_compiled_folder(real_file_system(), folder));
       const std::string function = content.plan.description.name;
-      if (content.numeric_mode != options.compile.numeric_mode) {
-        return failed_precondition("the folder was compiled for another numeric mode", folder);
-      }
-      if (!options.function_name.empty() && options.function_name != function) {
-        return failed_precondition(
-            "the folder holds the function \"" + function + "\", not the one asked for", folder);
-      }
+      RETURN_IF_ERROR(check_compiled_for(content.request, function, request, folder));
       RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
       const Bytes bytes = content.graph;
       const int32_t threads = options.threads;
-      const NumericMode mode = content.numeric_mode;
+      const NumericMode mode = options.numeric_mode;
       GraphLoader loader = [bytes, folder, mode,
                             threads](GraphForm form) -> Result<std::unique_ptr<LoadedGraph>> {
         return guard(
@@ -195,9 +201,11 @@ class PortableEngine : public Engine {
   }
 
   Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
-                                             const LoadOptions& options) override {
-    const Stage stage(options.events, EventKind::kLoad);
+                                             const CompileRequest& request,
+                                             const Controls& controls) override {
+    const Stage stage(controls.events, EventKind::kLoad);
     const auto load = [&]() -> Result<std::unique_ptr<Model>> {
+      ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
       RETURN_IF_ERROR(check_source(source));
       ASSIGN_OR_RETURN(model::Package opened, model::Package::open(*source.files));
       const auto package = std::make_shared<const model::Package>(std::move(opened));
@@ -232,6 +240,13 @@ class PortableEngine : public Engine {
   }
 
  private:
+  Result<LoadOptions> options_of(const CompileRequest& request, const Controls& controls) const {
+    ASSIGN_OR_RETURN(LoadOptions options, read_request(*this, request));
+    options.cancellation = controls.cancellation;
+    options.events = controls.events;
+    return options;
+  }
+
   template <typename T>
   static Result<T> annotate(Result<T> result, const char* doing, const std::string& artifact) {
     if (!result.ok()) return result.status().annotate(doing, artifact);

@@ -53,11 +53,36 @@ TEST_F(PortableEngineTest, TheNumericModeIsPartOfACompiledFolder) {
   const inmemoryfs::InMemoryFileSystem files = read_test_model("add");
   const TemporaryFolder folder;
   LoadOptions half;
-  half.compile.numeric_mode = NumericMode::kFloat16;
+  half.numeric_mode = NumericMode::kFloat16;
   ASSERT_TRUE(engine_->compile({ModelKind::kPackage, &files, "add"}, folder.path(), half).ok());
   EXPECT_TRUE(engine_->load(folder.path(), half).ok());
   EXPECT_TRUE(fails_with(engine_->load(folder.path(), {}).status(), StatusCode::kFailedPrecondition,
-                         "numeric mode"));
+                         "numeric_mode \"float16\""));
+}
+
+// Compute units and threads say how a compiled form is executed: they must not make another one.
+TEST_F(PortableEngineTest, TheRequestNamesWhatTheCompiledFormDependsOn) {
+  const CompileRequest plain = engine_->plan({}, {}).value();
+  EXPECT_EQ(plain.attributes.at("engine"), "portable");
+  EXPECT_EQ(plain.attributes.at("fingerprint"), engine_->fingerprint());
+  EXPECT_EQ(plain.attributes.at("numeric_mode"), "float32");
+  EXPECT_FALSE(plain.attributes.contains("compute_units"));
+  EXPECT_FALSE(plain.attributes.contains("threads"));
+  const CompileRequest cpu = engine_->plan({}, {.compute_units = ComputeUnits::kCpuOnly}).value();
+  EXPECT_EQ(cpu.text, plain.text);
+  EXPECT_EQ(cpu.load_text, plain.load_text);
+  const CompileRequest threads = engine_->plan({}, {.threads = 1}).value();
+  EXPECT_EQ(threads.text, plain.text);
+  EXPECT_NE(threads.load_text, plain.load_text);
+  EXPECT_NE(engine_->plan({}, {.numeric_mode = NumericMode::kFloat16})->text, plain.text);
+  EXPECT_NE(engine_->plan({}, {.function_name = "other"})->text, plain.text);
+
+  // A folder compiled for one number of threads is loaded with another.
+  const inmemoryfs::InMemoryFileSystem files = read_test_model("add");
+  const TemporaryFolder folder;
+  ASSERT_TRUE(
+      engine_->compile({ModelKind::kPackage, &files, "add"}, folder.path(), {.threads = 1}).ok());
+  EXPECT_TRUE(engine_->load(folder.path(), LoadOptions{.threads = 2}).ok());
 }
 
 // In float16 mode a sum leaves the range of a half as it does on a device; in float32 mode only the
@@ -66,7 +91,7 @@ TEST_F(PortableEngineTest, NumericModes) {
   const inmemoryfs::InMemoryFileSystem files = read_test_model("functions");
   for (const NumericMode mode : {NumericMode::kFloat32, NumericMode::kFloat16}) {
     LoadOptions options;
-    options.compile.numeric_mode = mode;
+    options.numeric_mode = mode;
     const std::unique_ptr<Model> model =
         *engine_->load_source({ModelKind::kPackage, &files, "functions"}, options);
     const std::unique_ptr<State> state = *model->make_state();

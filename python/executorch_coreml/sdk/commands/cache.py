@@ -92,15 +92,13 @@ def _show_entries(entries: Any, output: Output) -> None:
             size(entry.bytes),
             datetime.datetime.fromtimestamp(entry.last_used_ms / 1000, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S"),
             "yes" if entry.is_in_use else "no",
-            entry.engine,
-            entry.compute_units,
-            entry.numeric_mode,
             entry.content[:14],
-            entry.function,
+            # What is too long for a line is in the JSON only.
+            ", ".join(f"{name} {value}" for name, value in sorted(entry.attributes.items()) if 0 < len(value) <= 40),
         )
         for entry in entries
     ]
-    header = ("name", "size", "last used (UTC)", "in use", "engine", "units", "numeric", "model", "function")
+    header = ("name", "size", "last used (UTC)", "in use", "model", "compiled for")
     output.table(rows, header=header, right=(1,))
 
 

@@ -1,10 +1,10 @@
-#include "runtime/engine/portable/checksum.h"
+#include "base/checksum.h"
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 
-namespace coreml_delegate::engine::portable {
+namespace coreml_delegate {
 
 namespace {
 
@@ -73,4 +73,4 @@ uint64_t Checksum::value() const {
   return hash ^ (hash >> 32);
 }
 
-}  // namespace coreml_delegate::engine::portable
+}  // namespace coreml_delegate

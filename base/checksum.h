@@ -1,5 +1,5 @@
-#ifndef COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_CHECKSUM_H_
-#define COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_CHECKSUM_H_
+#ifndef COREML_DELEGATE_BASE_CHECKSUM_H_
+#define COREML_DELEGATE_BASE_CHECKSUM_H_
 
 // XXH64 with seed 0 (Yann Collet's public specification), streaming: finds damage at memory speed.
 // Not for hostile input.
@@ -10,7 +10,7 @@
 
 #include "base/bytes.h"
 
-namespace coreml_delegate::engine::portable {
+namespace coreml_delegate {
 
 // Thread rule: one thread at a time.
 class Checksum {
@@ -31,6 +31,6 @@ inline uint64_t checksum(ByteSpan bytes) {
   return sum.value();
 }
 
-}  // namespace coreml_delegate::engine::portable
+}  // namespace coreml_delegate
 
-#endif  // COREML_DELEGATE_RUNTIME_ENGINE_PORTABLE_CHECKSUM_H_
+#endif  // COREML_DELEGATE_BASE_CHECKSUM_H_

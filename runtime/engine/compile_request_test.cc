@@ -1,0 +1,119 @@
+#include "runtime/engine/compile_request.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "runtime/engine/fake/fake_engine.h"
+
+namespace coreml_delegate::engine {
+namespace {
+
+using ::testing::HasSubstr;
+
+const OptionsThatMatter kMatter{.when_compiled = {"numeric_mode"},
+                                .when_loaded = {"compute_units", "threads"}};
+
+class CompileRequestTest : public ::testing::Test {
+ protected:
+  CompileRequest make(const LoadOptions& options, const OptionsThatMatter& matter = kMatter) {
+    return make_request(engine_, matter, options).value();
+  }
+  Status check(const CompileRequest& compiled, const CompileRequest& asked,
+               const std::string& function = "main") {
+    return check_compiled_for(compiled.text, function, asked, "/folder");
+  }
+
+  FakeEngine engine_;
+};
+
+TEST_F(CompileRequestTest, EveryOptionComesBack) {
+  for (const ComputeUnits units : {ComputeUnits::kAll, ComputeUnits::kCpuOnly,
+                                   ComputeUnits::kCpuAndGpu, ComputeUnits::kCpuAndNeuralEngine}) {
+    for (const NumericMode mode :
+         {NumericMode::kFloat32, NumericMode::kFloat16, NumericMode::kLowPrecision}) {
+      const auto read = read_request(engine_, make({.function_name = "f \"\\\n\u00e9",
+                                                    .compute_units = units,
+                                                    .numeric_mode = mode,
+                                                    .threads = 7}));
+      ASSERT_TRUE(read.ok()) << read.status().to_string();
+      EXPECT_EQ(read->function_name, "f \"\\\n\u00e9");
+      EXPECT_EQ(read->compute_units, units);
+      EXPECT_EQ(read->numeric_mode, mode);
+      EXPECT_EQ(read->threads, 7);
+    }
+  }
+}
+
+TEST_F(CompileRequestTest, TheTextIsCanonicalAndSaysWhatTheAttributesDo) {
+  const CompileRequest request = make({.function_name = "main", .threads = 2});
+  EXPECT_EQ(request.text,
+            "{\"engine\":\"fake\",\"fingerprint\":\"fake 1\",\"function\":\"main\","
+            "\"numeric_mode\":\"float32\",\"platform\":\"" +
+                request.attributes.at("platform") + "\"}");
+  EXPECT_EQ(request.load_text, "{\"compute_units\":\"all\",\"threads\":\"2\"}");
+  EXPECT_EQ(request.attributes.size(), 5u);
+}
+
+// What the engine does not name is in neither text, and reads as its default.
+TEST_F(CompileRequestTest, WhatDoesNotMatterIsNotThere) {
+  const OptionsThatMatter nothing;
+  const LoadOptions options{
+      .compute_units = ComputeUnits::kCpuOnly, .numeric_mode = NumericMode::kFloat16, .threads = 3};
+  EXPECT_EQ(make(options, nothing).text, make({}, nothing).text);
+  EXPECT_EQ(make(options, nothing).load_text, "{}");
+  const LoadOptions read = read_request(engine_, make(options, nothing)).value();
+  EXPECT_EQ(read.compute_units, ComputeUnits::kAll);
+  EXPECT_EQ(read.numeric_mode, NumericMode::kFloat32);
+  EXPECT_EQ(read.threads, 0);
+  EXPECT_EQ(
+      make_request(engine_, {.when_compiled = {"nonsense"}, .when_loaded = {}}, {}).status().code(),
+      StatusCode::kInternal);
+}
+
+TEST_F(CompileRequestTest, RequestsOfOthersAreRefused) {
+  const FakeEngine newer({.fingerprint = "fake 2"});
+  const Status fingerprint = read_request(newer, make({})).status();
+  EXPECT_EQ(fingerprint.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(fingerprint.message(), HasSubstr("fingerprint \"fake 1\", and this is \"fake 2\""));
+  const FakeEngine other({.name = "other"});
+  EXPECT_EQ(read_request(other, make({})).status().code(), StatusCode::kFailedPrecondition);
+}
+
+TEST_F(CompileRequestTest, OtherTextsAreRefused) {
+  CompileRequest request = make({});
+  const auto code = [&] { return read_request(engine_, request).status().code(); };
+  for (const char* const text : {"", "[]", "1", "{", "{\"engine\":1}"}) {
+    request.text = text;
+    EXPECT_EQ(code(), StatusCode::kInvalidArgument) << text;
+  }
+  request = make({});
+  for (const char* const text :
+       {"", "{\"threads\":\"-1\"}", "{\"threads\":\"1x\"}", "{\"threads\":\"99999999999\"}",
+        "{\"threads\":2}", "{\"compute_units\":\"some\"}"}) {
+    request.load_text = text;
+    EXPECT_EQ(code(), StatusCode::kInvalidArgument) << text;
+  }
+  EXPECT_EQ(make_request(engine_, kMatter, {.function_name = "\xff"}).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
+TEST_F(CompileRequestTest, AFolderIsComparedWithWhatIsAskedFor) {
+  const CompileRequest plain = make({});
+  EXPECT_TRUE(check(plain, plain).ok());
+  EXPECT_TRUE(check(plain, make({.function_name = "main", .threads = 4})).ok());
+  EXPECT_TRUE(check(make({.function_name = "main"}), plain).ok()) << "whichever it holds";
+  const Status function = check(plain, make({.function_name = "other"}));
+  EXPECT_EQ(function.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(function.message(), HasSubstr("the function \"main\""));
+  const Status mode = check(plain, make({.numeric_mode = NumericMode::kFloat16}));
+  EXPECT_EQ(mode.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(mode.message(), HasSubstr("numeric_mode \"float32\", this is \"float16\""));
+  // An option that one of the two does not know.
+  const Status unknown = check(make({}, OptionsThatMatter()), plain);
+  EXPECT_THAT(unknown.message(), HasSubstr("numeric_mode \"\", this is \"float32\""));
+  EXPECT_EQ(check_compiled_for("no json", "main", plain, "/folder").code(),
+            StatusCode::kCorruptData);
+}
+
+}  // namespace
+}  // namespace coreml_delegate::engine
