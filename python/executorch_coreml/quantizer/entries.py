@@ -102,10 +102,10 @@ class Resolver:
             )
 
 
-def _is_type(key: Any, type_name: str) -> bool:
+def _is_type(key: Any, name: str) -> bool:
     if isinstance(key, type):
-        return type_name(key) == type_name
-    return isinstance(key, str) and type_name.rpartition(".")[2] == key
+        return type_name(key) == name
+    return isinstance(key, str) and name.rpartition(".")[2] == key
 
 
 def _is_function(key: Any, target: Any) -> bool:
