@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from coremltools.optimize.torch.quantization.quantization_config import LinearQuantizerConfig, ModuleLinearQuantizerConfig
 
-from executorch_coreml.node_facts import scopes
+from executorch_coreml.node_facts import scopes, type_name
 from executorch_coreml.quantizer import patterns
 from executorch_coreml.quantizer.specs import Specs, check, specs_of
 
