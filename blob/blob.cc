@@ -11,11 +11,6 @@
 namespace coreml_delegate::blob {
 namespace {
 
-constexpr char kStockPackage[] = "model.mlpackage";
-constexpr char kStockCompiled[] = "model.mlmodelc";
-constexpr char kStockMetadata[] = "metadata.json";
-constexpr char kStockDebugInfo[] = "debug_info.json";
-
 // Every file with the checksum that its bytes have.
 Result<std::vector<FileRecord>> hash_files(const inmemoryfs::InMemoryFileSystem& files) {
   std::vector<FileRecord> records;
@@ -96,8 +91,8 @@ Result<Blob> open_coreml_blob(const Bytes& bytes, const OpenOptions& options) {
 
 Result<Blob> open_flattened_directory(const Bytes& bytes, const OpenOptions& options) {
   ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree, read_flattened_directory(bytes));
-  const bool has_package = is_directory(tree, kStockPackage);
-  const bool has_compiled = is_directory(tree, kStockCompiled);
+  const bool has_package = is_directory(tree, stock_model_name(Kind::kPackage));
+  const bool has_compiled = is_directory(tree, stock_model_name(Kind::kCompiled));
   if (has_package == has_compiled) {
     return corrupt_data(has_package
                             ? "the flattened directory has both model.mlpackage and model.mlmodelc"
@@ -107,9 +102,10 @@ Result<Blob> open_flattened_directory(const Bytes& bytes, const OpenOptions& opt
   Blob blob;
   blob.format = Format::kFlattenedDirectory;
   blob.kind = has_package ? Kind::kPackage : Kind::kCompiled;
-  ASSIGN_OR_RETURN(blob.files, tree.subtree(has_package ? kStockPackage : kStockCompiled));
+  blob.for_stock_runtime = true;
+  ASSIGN_OR_RETURN(blob.files, tree.subtree(stock_model_name(blob.kind)));
   if (blob.files.file_count() == 0) {
-    return corrupt_data("the model has no file", has_package ? kStockPackage : kStockCompiled);
+    return corrupt_data("the model has no file", stock_model_name(blob.kind));
   }
   const Result<Bytes> metadata = tree.read(kStockMetadata);
   if (!metadata.ok()) {
@@ -143,9 +139,15 @@ Result<DelegateCall> open_delegate_call(const Bytes& processed, const OpenOption
   if (is_stock_reference(processed.span())) {
     ASSIGN_OR_RETURN(const StockReference reference, parse_stock_reference(processed.span()));
     ASSIGN_OR_RETURN(const Bytes bytes, follow(reference.key, options));
-    Result<Blob> blob = open_flattened_directory(bytes, options);
+    Result<Blob> blob = has_coreml_blob_identifier(bytes.span())
+                            ? open_coreml_blob(bytes, options)
+                            : open_flattened_directory(bytes, options);
     if (!blob.ok()) {
       return blob.status().annotate("cannot open the model referred to", reference.key);
+    }
+    if (!blob->for_stock_runtime) {
+      return corrupt_data("a stock reference leads to a blob that the stock runtime cannot read",
+                          reference.key);
     }
     return call_of(*std::move(blob), reference.function_name, reference.key);
   }

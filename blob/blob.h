@@ -76,7 +76,11 @@ struct Blob {
   std::string deployment_target;
   std::string producer;
   std::vector<std::pair<std::string, std::string>> producer_versions;  // Component, version.
-  Bytes debug_map;                                                     // May be empty.
+  // Operations to debug handles, as debug_info.json; may be empty. Older blobs of ours: another
+  // form.
+  Bytes debug_map;
+  // Whether ExecuTorch's stock Core ML runtime reads these bytes, too.
+  bool for_stock_runtime = false;
 
   // By function name; not_found lists the names there are.
   Result<const Function*> function(const std::string& name) const;

@@ -42,8 +42,16 @@ std::map<std::string, uint64_t> read_all(const inmemoryfs::InMemoryFileSystem& t
   return seen;
 }
 
-void use(const Blob& blob) {
+void use(const Blob& blob, const Bytes& bytes) {
   const std::map<std::string, uint64_t> files = read_all(blob.files);
+  if (blob.for_stock_runtime && has_coreml_blob_identifier(bytes.span())) {
+    // Both runtimes see the same.
+    const Result<Blob> stock = open_flattened_directory(bytes);
+    check(stock.ok());
+    check(stock->kind == blob.kind);
+    check(read_all(stock->files) == files);
+    check(stock->functions.size() == blob.functions.size());
+  }
   check(!blob.functions.empty());
   for (const Function& function : blob.functions) check(blob.function(function.name).ok());
   (void)verify_content(blob).ok();
@@ -66,11 +74,11 @@ void run(const Bytes& bytes) {
   options.named_data = named_data;
   if (const Result<DelegateCall> call = open_delegate_call(bytes, options); call.ok()) {
     check(call->function_name.empty() || call->blob.function(call->function_name).ok());
-    use(call->blob);
+    use(call->blob, bytes);
   }
   // Without the identity, which no random change survives.
   auto content = read_coreml_blob(bytes, named_data, IdentityCheck::kSkip);
-  if (content.ok() && std::holds_alternative<Blob>(*content)) use(std::get<Blob>(*content));
+  if (content.ok() && std::holds_alternative<Blob>(*content)) use(std::get<Blob>(*content), bytes);
   // Without the model that a flattened directory must hold.
   const Result<inmemoryfs::InMemoryFileSystem> tree = read_flattened_directory(bytes);
   if (tree.ok()) (void)read_all(*tree);

@@ -97,6 +97,78 @@ TEST(GoldenTest, V1InlineBorrowsItsBytes) {
   }
 }
 
+// What both runtimes see of a blob is the same.
+void expect_same_for_the_stock_runtime(const Bytes& bytes) {
+  const Result<Blob> ours = open_coreml_blob(bytes, {});
+  ASSERT_TRUE(ours.ok()) << ours.status().to_string();
+  EXPECT_TRUE(ours->for_stock_runtime);
+  const Result<Blob> stock = open_flattened_directory(bytes);
+  ASSERT_TRUE(stock.ok()) << stock.status().to_string();
+  EXPECT_EQ(stock->kind, ours->kind);
+  EXPECT_EQ(contents(stock->files), contents(ours->files));
+  EXPECT_EQ(as_text(stock->debug_map.span()), as_text(ours->debug_map.span()));
+  ASSERT_EQ(stock->functions.size(), ours->functions.size());
+  for (size_t i = 0; i < ours->functions.size(); ++i) {
+    const auto names = [](const std::vector<TensorSpec>& tensors) {
+      std::vector<std::string> list;
+      for (const TensorSpec& tensor : tensors) list.push_back(tensor.name);
+      return list;
+    };
+    EXPECT_EQ(names(stock->functions[i].inputs), names(ours->functions[i].inputs));
+    EXPECT_EQ(names(stock->functions[i].outputs), names(ours->functions[i].outputs));
+  }
+}
+
+class BothGoldenTest : public testing::TestWithParam<const char*> {};
+
+INSTANTIATE_TEST_SUITE_P(, BothGoldenTest,
+                         testing::Values("v1_1_both.cmlb", "v1_1_both_python.cmlb"),
+                         [](const auto& info) {
+                           return std::string(info.param).find("python") == std::string::npos
+                                      ? "Cxx"
+                                      : "Python";
+                         });
+
+TEST_P(BothGoldenTest, EachRuntimeReadsTheSame) {
+  const Bytes bytes = golden(GetParam());
+  OpenOptions options;
+  options.verify_checksums = true;
+  const Result<DelegateCall> call = open_delegate_call(bytes, options);
+  ASSERT_TRUE(call.ok()) << call.status().to_string();
+  EXPECT_EQ(call->blob.format, Format::kCoreMLBlob);
+  EXPECT_EQ(contents(call->blob.files), golden_files());
+  EXPECT_EQ(call->blob.functions.size(), 2u);
+  expect_same_for_the_stock_runtime(bytes);
+}
+
+TEST_P(BothGoldenTest, AStockReferenceLeadsToIt) {
+  OpenOptions options;
+  options.named_data = [](const std::string& key) -> Result<Bytes> {
+    if (key != kBothBlobKey) return not_found("no such key", key);
+    return golden(GetParam());
+  };
+  const Bytes reference = owning_bytes(std::string(R"(CMJR{"version": 1, "key": ")") +
+                                       kBothBlobKey + R"(", "functionName": "prefill"})");
+  const Result<DelegateCall> call = open_delegate_call(reference, options);
+  ASSERT_TRUE(call.ok()) << call.status().to_string();
+  EXPECT_EQ(call->function_name, "prefill");
+  EXPECT_EQ(call->blob.format, Format::kCoreMLBlob);
+  // With the types that the stock form does not have.
+  EXPECT_EQ((*call->blob.function("prefill"))->inputs[0].dtype, DataType::kInt64);
+}
+
+TEST_P(BothGoldenTest, ABlobAtAnOddAddressIsComparedToo) {
+  const Bytes moved = owning_bytes("x" + std::string(as_text(golden(GetParam()).span())));
+  const Result<Blob> blob = open_coreml_blob(moved.subspan(1, moved.size() - 1), {});
+  EXPECT_TRUE(blob.ok()) << blob.status().to_string();
+}
+
+TEST(GoldenTest, V1IsForThisRuntimeAlone) {
+  const Result<Blob> blob = open_coreml_blob(golden("v1_inline.cmlb"), {});
+  ASSERT_TRUE(blob.ok());
+  EXPECT_FALSE(blob->for_stock_runtime);
+}
+
 TEST(GoldenTest, V1NamedData) {
   OpenOptions options;
   options.named_data = corrupt_case_named_data();

@@ -9,6 +9,7 @@
 
 #include "blob/content_identity.h"
 #include "blob/rules.h"
+#include "blob/stock_form.h"
 #include "schema/coreml_blob_generated.h"
 
 namespace coreml_delegate::blob {
@@ -170,6 +171,10 @@ class BlobReader {
                             ": a path, size, checksum or function was changed");
       }
     }
+    if (const uint64_t stock_bytes = source_.stock_bytes(); stock_bytes > 0) {
+      RETURN_IF_ERROR(check_stock_form(bytes_, stock_bytes, blob_));
+      blob_.for_stock_runtime = true;
+    }
     return std::move(blob_);
   }
 
@@ -191,7 +196,14 @@ class BlobReader {
       return corrupt_data("the blob has " + std::to_string(bytes_.size() - start - size) +
                           " bytes behind its payload");
     }
-    payload_ = bytes_.subspan(static_cast<size_t>(start), static_cast<size_t>(size));
+    // What is there for the stock runtime belongs to no file.
+    const uint64_t stock_bytes = source_.stock_bytes();
+    if (stock_bytes > size) {
+      return corrupt_data("the " + std::to_string(stock_bytes) +
+                          " bytes for the stock runtime are more than the payload's " +
+                          std::to_string(size));
+    }
+    payload_ = bytes_.subspan(static_cast<size_t>(start), static_cast<size_t>(size - stock_bytes));
     return {};
   }
 

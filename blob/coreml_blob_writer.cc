@@ -4,6 +4,7 @@
 
 #include "blob/content_identity.h"
 #include "blob/rules.h"
+#include "blob/stock_form.h"
 #include "schema/coreml_blob_generated.h"
 
 namespace coreml_delegate::blob {
@@ -124,11 +125,22 @@ Result<CoreMLBlobWriter> CoreMLBlobWriter::create(
   RETURN_IF_ERROR(check_functions(description.functions, files, StatusCode::kInvalidArgument));
   RETURN_IF_ERROR(check_notes(description));
   CoreMLBlobWriter writer;
+  writer.alignment_ = description.alignment;
+  if (description.for_stock_runtime) {
+    RETURN_IF_ERROR(check_stock_can_carry(description.functions, StatusCode::kInvalidArgument));
+    if (!named_data_keys.empty()) {
+      return invalid_argument("the stock runtime cannot read files that are named data",
+                              named_data_keys.begin()->first);
+    }
+  }
   RETURN_IF_ERROR(writer.add_files(files, named_data_keys, description.alignment));
   writer.content_id_ = content_identity(description.kind, description.specification_version,
                                         writer.records_, description.functions);
   RETURN_IF_ERROR(writer.build_table(description));
   writer.payload_start_ = align_up(writer.table_.size(), description.alignment);
+  if (description.for_stock_runtime) {
+    RETURN_IF_ERROR(writer.add_stock_form(description, files));
+  }
   return writer;
 }
 
@@ -160,8 +172,8 @@ Status CoreMLBlobWriter::add_files(const inmemoryfs::InMemoryFileSystem& files,
       record.named_data_key = key->second;
       ++named;
     } else if (record.size > 0) {
-      offset = align_up(payload_size_, alignment);
-      payload_size_ = offset + record.size;
+      offset = align_up(files_size_, alignment);
+      files_size_ = offset + record.size;
       inline_files_.push_back({offset, std::move(content)});
     }
     offsets_.push_back(offset);
@@ -226,9 +238,46 @@ Status CoreMLBlobWriter::build_table(const BlobDescription& description) {
   const auto blob = schema::CreateBlob(
       builder, kMajorVersion, kMinorVersion,
       description.kind == Kind::kCompiled ? schema::Kind::Compiled : schema::Kind::Package,
-      content_id, description.specification_version, description.alignment, payload_size_,
-      file_vector, function_vector, request, producer, debug_map);
+      content_id, description.specification_version, description.alignment, payload_size(),
+      file_vector, function_vector, request, producer, debug_map, stock_form_.size());
   table_ = finish(builder, schema::Content::Blob, blob.Union());
+  const auto* start = reinterpret_cast<const uint8_t*>(table_.data());
+  const auto* map = schema::GetSizePrefixedRoot(start)->content_as_Blob()->debug_map();
+  debug_map_offset_ = map == nullptr ? 0 : static_cast<uint64_t>(map->data() - start);
+  return {};
+}
+
+uint64_t CoreMLBlobWriter::stock_start() const { return align_up(files_size_, alignment_); }
+
+uint64_t CoreMLBlobWriter::payload_size() const {
+  return stock_form_.empty() ? files_size_ : stock_start() + stock_form_.size();
+}
+
+Status CoreMLBlobWriter::add_stock_form(const BlobDescription& description,
+                                        const inmemoryfs::InMemoryFileSystem& files) {
+  Blob blob;
+  blob.kind = description.kind;
+  blob.content_id = content_id_;
+  blob.functions = description.functions;
+  blob.debug_map = description.debug_map;
+  // The form has the offsets of what the table's size moves, and the table has the form's size. The
+  // size of the table does not depend on the numbers in it as long as none is the default, so a
+  // table with any size for the form is as large as the last one.
+  stock_form_ = "?";
+  RETURN_IF_ERROR(build_table(description));
+  const size_t table_size = table_.size();
+  payload_start_ = align_up(table_size, alignment_);
+  std::map<std::string, uint64_t> offsets;
+  for (size_t i = 0; i < records_.size(); ++i) offsets[records_[i].path] = offsets_[i];
+  StockLayout layout;
+  layout.file_offset = [&](const std::string& path) { return payload_start_ + offsets.at(path); };
+  layout.debug_map_offset = debug_map_offset_;
+  layout.end = payload_start_ + stock_start();
+  ASSIGN_OR_RETURN(stock_form_, encode_stock_form(blob, files, layout));
+  RETURN_IF_ERROR(build_table(description));
+  if (table_.size() != table_size || debug_map_offset_ != layout.debug_map_offset) {
+    return internal_error("the table's size depends on the numbers in it");
+  }
   return {};
 }
 
@@ -241,7 +290,9 @@ Status CoreMLBlobWriter::write(ByteSink& sink) const {
     RETURN_IF_ERROR(sink.append_file(file.content));
     end = file.offset + file.content.size();
   }
-  return {};
+  if (stock_form_.empty()) return {};
+  RETURN_IF_ERROR(sink.append_zeros(stock_start() - end));
+  return sink.append(as_bytes(stock_form_));
 }
 
 Result<std::vector<std::byte>> encode_reference(const std::string& named_data_key,

@@ -35,6 +35,8 @@ struct BlobDescription {
   std::vector<std::pair<std::string, std::string>> producer_versions;
   Bytes debug_map;
   uint32_t alignment = 64;  // A power of two, at most 65536.
+  // Adds what ExecuTorch's stock Core ML runtime reads: see stock_form.h for what it cannot carry.
+  bool for_stock_runtime = false;
 };
 
 // Thread rule: const members may be called from several threads at once.
@@ -49,7 +51,7 @@ class CoreMLBlobWriter {
       const std::map<std::string, std::string>& named_data_keys = {});
 
   // Bytes of the whole blob.
-  uint64_t size() const { return payload_start_ + payload_size_; }
+  uint64_t size() const { return payload_start_ + payload_size(); }
   const Sha256Digest& content_id() const { return content_id_; }
   // Sorted by path.
   const std::vector<FileRecord>& file_records() const { return records_; }
@@ -67,6 +69,11 @@ class CoreMLBlobWriter {
   Status add_files(const inmemoryfs::InMemoryFileSystem& files,
                    const std::map<std::string, std::string>& named_data_keys, uint32_t alignment);
   Status build_table(const BlobDescription& description);
+  Status add_stock_form(const BlobDescription& description,
+                        const inmemoryfs::InMemoryFileSystem& files);
+  // Where the bytes for the stock runtime start, from the payload's start.
+  uint64_t stock_start() const;
+  uint64_t payload_size() const;
 
   std::vector<FileRecord> records_;
   std::vector<uint64_t> offsets_;         // One for each record.
@@ -74,7 +81,10 @@ class CoreMLBlobWriter {
   std::vector<std::byte> table_;          // The size prefix and the FlatBuffer.
   Sha256Digest content_id_{};
   uint64_t payload_start_ = 0;
-  uint64_t payload_size_ = 0;
+  uint64_t files_size_ = 0;  // Of the payload.
+  uint32_t alignment_ = 0;
+  std::string stock_form_;         // Behind the files; empty for a blob of this runtime alone.
+  uint64_t debug_map_offset_ = 0;  // In the table; 0: there is none.
 };
 
 // The processed bytes of a delegate call that runs `function_name` of the blob under

@@ -50,6 +50,60 @@ std::map<std::string, std::string> contents(const inmemoryfs::InMemoryFileSystem
 
 TEST(CoreMLBlobWriterTest, SameContentGivesTheSameBytes) { EXPECT_EQ(golden(), golden()); }
 
+TEST(CoreMLBlobWriterTest, ForBothRuntimesEveryFileIsThereOnce) {
+  const std::string bytes = written(both_description());
+  EXPECT_EQ(bytes, written(both_description()));
+  for (const auto& [path, content] : golden_files()) {
+    if (content.size() < 16) continue;
+    const size_t at = bytes.find(content);
+    EXPECT_NE(at, std::string::npos) << path;
+    EXPECT_EQ(bytes.find(content, at + 1), std::string::npos) << path;
+  }
+  // The blob for this runtime alone is the same but for the numbers in its table and the tail.
+  BlobDescription alone = both_description();
+  alone.for_stock_runtime = false;
+  const std::string without = written(alone);
+  EXPECT_LT(bytes.size() - without.size(), 2048u);
+  const Result<Blob> first = open_coreml_blob(owning_bytes(bytes), {});
+  const Result<Blob> second = open_coreml_blob(owning_bytes(without), {});
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_EQ(to_hex(first->content_id), to_hex(second->content_id));
+}
+
+TEST(CoreMLBlobWriterTest, ForBothRuntimesOneFunctionHasNoNameInMetadata) {
+  for (const bool with_map : {true, false}) {
+    BlobDescription description = both_description();
+    description.functions.resize(1);
+    description.kind = Kind::kCompiled;
+    if (!with_map) description.debug_map = Bytes();
+    const Bytes bytes = owning_bytes(written(description));
+    const Result<Blob> ours = open_coreml_blob(bytes, {});
+    ASSERT_TRUE(ours.ok()) << ours.status().to_string();
+    const Result<Blob> stock = open_flattened_directory(bytes);
+    ASSERT_TRUE(stock.ok()) << stock.status().to_string();
+    ASSERT_EQ(stock->functions.size(), 1u);
+    EXPECT_EQ(stock->functions[0].name, "");
+    EXPECT_EQ(stock->functions[0].inputs[0].name, "ids");
+    EXPECT_EQ(stock->kind, Kind::kCompiled);
+    EXPECT_EQ(contents(stock->files), contents(ours->files));
+    EXPECT_EQ(stock->debug_map.size(), with_map ? 18u : 0u);
+  }
+}
+
+TEST(CoreMLBlobWriterTest, ForBothRuntimesWhatTheStockFormCannotCarryIsRefused) {
+  BlobDescription description = golden_description();
+  description.for_stock_runtime = true;
+  Status status = CoreMLBlobWriter::create(description, owning_tree(golden_files())).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.to_string(), HasSubstr("starts with values of its own"));
+  EXPECT_THAT(status.to_string(), HasSubstr("state cache of function main"));
+  status = CoreMLBlobWriter::create(both_description(), owning_tree(golden_files()),
+                                    {{kGoldenWeightPath, kGoldenWeightKey}})
+               .status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.to_string(), HasSubstr("cannot read files that are named data"));
+}
+
 TEST(CoreMLBlobWriterTest, OrderOfTheDescriptionDoesNotMatter) {
   BlobDescription turned = golden_description();
   std::swap(turned.functions[0], turned.functions[1]);

@@ -1,5 +1,6 @@
 #include "blob/corrupt_cases.h"
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,14 +13,7 @@ namespace {
 
 constexpr auto kCorrupt = StatusCode::kCorruptData;
 
-std::string golden_bytes() {
-  const Result<CoreMLBlobWriter> writer =
-      CoreMLBlobWriter::create(golden_description(), owning_tree(golden_files()));
-  std::vector<std::byte> bytes;
-  VectorSink sink(bytes);
-  if (!writer.ok() || !writer->write(sink).ok()) return {};
-  return std::string(as_text(bytes));
-}
+std::string golden_bytes() { return written(golden_description()); }
 
 // The golden with one thing changed.
 std::string changed(const std::function<void(RawBlob&)>& change) {
@@ -89,7 +83,7 @@ void add_table_cases(std::vector<CorruptCase>& cases) {
   cases.push_back({"kind_unknown", kCorrupt, "the kind 2 is not known",
                    changed([](RawBlob& raw) { raw.kind = 2; })});
   cases.push_back({"kind_of_newer_minor_version", StatusCode::kVersionTooNew, "upgrade",
-                   changed([](RawBlob& raw) { raw.kind = 2, raw.minor_version = 1; })});
+                   changed([](RawBlob& raw) { raw.kind = 2, raw.minor_version = 1000; })});
   cases.push_back({"alignment_zero", kCorrupt, "the alignment 0 is no power of two",
                    changed([](RawBlob& raw) { raw.alignment = 0; })});
   cases.push_back({"alignment_no_power_of_two", kCorrupt, "the alignment 48",
@@ -263,7 +257,8 @@ void add_reference_cases(std::vector<CorruptCase>& cases) {
                    "CMJR{\"version\":1,\"key\":\"no_such_key\",\"functionName\":\"f\"}"});
   cases.push_back({"stock_reference_function_missing", kCorrupt, "does not have the function",
                    "CMJR{\"version\":1,\"key\":\"stock_single\",\"functionName\":\"other\"}"});
-  cases.push_back({"stock_reference_to_our_blob", StatusCode::kUnsupported, "none of the formats",
+  cases.push_back({"stock_reference_to_our_blob", kCorrupt,
+                   "a stock reference leads to a blob that the stock runtime cannot read",
                    std::string("CMJR{\"version\":1,\"key\":\"") + kGoldenBlobKey +
                        "\",\"functionName\":\"main\"}"});
 }
@@ -388,6 +383,88 @@ void add_stock_model_cases(std::vector<CorruptCase>& cases) {
                    stock_model(std::string(17, '[') + std::string(17, ']'))});
 }
 
+// A blob for both runtimes in whose part for the stock runtime `from`, which is there once, reads
+// `to`, which is as long. The index is changed where `reversed`, else metadata.json.
+std::string both_with(std::string from, std::string to, bool reversed = true) {
+  std::string bytes = written(both_description());
+  if (reversed) {
+    std::reverse(from.begin(), from.end());
+    std::reverse(to.begin(), to.end());
+  }
+  const size_t at = bytes.rfind(from);
+  // A case that changes nothing is no case: its file is then read, and the test fails.
+  if (at == std::string::npos || from.size() != to.size()) return bytes;
+  return bytes.replace(at, to.size(), to);
+}
+
+// How the index of a blob for both runtimes says where the file of `size` bytes is, and the same
+// for a place one byte further on or back.
+std::pair<std::string, std::string> moved(uint64_t size) {
+  std::string index = written(both_description());
+  std::reverse(index.begin(), index.end());
+  const std::string before = "\"offset\":";
+  const std::string behind = ",\"size\":" + std::to_string(size) + "}";
+  const size_t end = index.find(behind);
+  const size_t start = end == std::string::npos ? end : index.rfind(before, end);
+  if (start == std::string::npos) return {};
+  const std::string whole = index.substr(start, end - start) + behind;
+  std::string other = whole;
+  char& digit = other[end - start - 1];
+  digit = digit == '9' ? '8' : static_cast<char>(digit + 1);
+  return {whole, other};
+}
+
+// Two tables that disagree: each runtime would run something else.
+void add_both_cases(std::vector<CorruptCase>& cases) {
+  const char* const kDisagrees = "does not agree with the blob itself";
+  const auto add = [&](const char* name, const char* message, std::string bytes) {
+    cases.push_back({name, kCorrupt, message, std::move(bytes)});
+  };
+  add("both_file_of_other_size", "another place or of another size in the stock index [Data/com",
+      both_with("\"size\":300", "\"size\":299"));
+  add("both_file_with_other_name", "is not in the stock index [Manifest.json]",
+      both_with("\"Manifest.json\":", "\"Manifest.JSON\":"));
+  add("both_without_metadata", kDisagrees, both_with("\"metadata.json\":", "\"metadata.jsom\":"));
+  add("both_root_with_path", "the root's name is no name",
+      both_with("lowered_module", "lowered/module"));
+  add("both_root_outside", "the root's name is no name",
+      both_with("\"lowered_module\"", "\"/owered_module\""));
+  add("both_identifier_of_other_content", "its identifier 'executorcH_",
+      both_with("\"identifier\":\"executorch_", "\"identifier\":\"executorcH_", false));
+  add("both_other_inputs", "other inputs or outputs than the blob's function prefill",
+      both_with("[\"ids\"]", "[\"idx\"]", false));
+  add("both_other_outputs", "other inputs or outputs than the blob's function main",
+      both_with("[\"y\",\"mask\"]", "[\"mask\",\"y\"]", false));
+  add("both_other_function", "has the function prefilL, which the blob does not have",
+      both_with("\"prefill\":{", "\"prefilL\":{", false));
+  const auto add_moved = [&](const char* name, const char* message, uint64_t size) {
+    const auto [from, to] = moved(size);
+    add(name, message, both_with(from, to));
+  };
+  add_moved("both_file_at_other_place",
+            "another place or of another size in the stock index [Data/com",
+            golden_files().at(kGoldenWeightPath).size());
+  add_moved("both_debug_info_at_other_place", "is not the blob's debug map [debug_info.json]",
+            both_description().debug_map.size());
+  add("both_initial_value", "starts with values of its own",
+      changed([](RawBlob& raw) { raw.payload += "{}", raw.stock_bytes = 2; }));
+  add("both_stock_bytes_beyond_payload", "more than the payload's",
+      changed([](RawBlob& raw) { raw.stock_bytes = raw.payload.size() + 1; }));
+  const auto zero_states = [](RawBlob& raw) { raw.functions = both_description().functions; };
+  add("both_without_index", kDisagrees, changed([&](RawBlob& raw) {
+        zero_states(raw);
+        raw.payload += "x", raw.stock_bytes = 1;
+      }));
+  add("both_index_outside_its_bytes", "its braces do not balance", changed([&](RawBlob& raw) {
+        zero_states(raw);
+        raw.payload += "}{", raw.stock_bytes = 1;
+      }));
+  add("both_file_among_stock_bytes", "reach beyond the payload", changed([&](RawBlob& raw) {
+        zero_states(raw);
+        raw.stock_bytes = 1;
+      }));
+}
+
 }  // namespace
 
 std::vector<CorruptCase> corrupt_cases() {
@@ -398,6 +475,7 @@ std::vector<CorruptCase> corrupt_cases() {
   add_reference_cases(cases);
   add_index_cases(cases);
   add_stock_model_cases(cases);
+  add_both_cases(cases);
   return cases;
 }
 
@@ -405,6 +483,7 @@ NamedDataLookup corrupt_case_named_data() {
   auto data = std::make_shared<std::map<std::string, Bytes>>();
   data->emplace(kGoldenWeightKey, owning_bytes(golden_files().at(kGoldenWeightPath)));
   data->emplace(kGoldenBlobKey, owning_bytes(golden_bytes()));
+  data->emplace(kBothBlobKey, owning_bytes(written(both_description())));
   data->emplace("coreml_reference", owning_bytes(RawReference().encode()));
   data->emplace("stock_single", owning_bytes(stock_model(kSingleMetadata)));
   return [data](const std::string& key) -> Result<Bytes> {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <exception>
-#include <functional>
 #include <utility>
 
 #include "blob/json.h"
@@ -30,7 +29,8 @@ struct Index {
   uint64_t start = 0;
 };
 
-Result<Index> find_index(std::string_view bytes) {
+// The index that ends the bytes, starting at `from` or later.
+Result<Index> find_index(std::string_view bytes, uint64_t from) {
   size_t end = bytes.size();
   while (end > 0 && is_padding(bytes[end - 1])) --end;
   if (end == 0 || bytes[end - 1] != '{') {
@@ -43,7 +43,7 @@ Result<Index> find_index(std::string_view bytes) {
   int64_t depth = 0;
   bool in_string = false;
   bool escaped = false;
-  for (size_t at = end; at-- > 0;) {
+  for (size_t at = end; at-- > from;) {
     const char c = bytes[at];
     index.text += c;
     if (index.text.size() > kMaxJsonBytes) {
@@ -229,26 +229,28 @@ class IndexReader {
 
 }  // namespace
 
-Result<InMemoryFileSystem> read_flattened_directory(const Bytes& bytes, std::string* root_name) {
-  ASSIGN_OR_RETURN(const Index index, find_index(as_text(bytes.span())));
-  ASSIGN_OR_RETURN(const json parsed, parse_json(index.text, kIndexName));
-  ASSIGN_OR_RETURN(InMemoryFileSystem tree, IndexReader(bytes, index.start).read(parsed));
-  if (root_name != nullptr) {
+Result<InMemoryFileSystem> read_flattened_directory(const Bytes& bytes, FlattenedIndex* index,
+                                                    uint64_t index_from) {
+  ASSIGN_OR_RETURN(const Index found, find_index(as_text(bytes.span()), index_from));
+  ASSIGN_OR_RETURN(const json parsed, parse_json(found.text, kIndexName));
+  ASSIGN_OR_RETURN(InMemoryFileSystem tree, IndexReader(bytes, found.start).read(parsed));
+  if (index != nullptr) {
     // The last of a list of objects, as the reader has found.
     const json* name = find_member(find_member(parsed, "nodes")->back(), "name");
-    *root_name = name != nullptr && name->is_string() ? name->get<std::string>() : std::string();
+    index->root_name =
+        name != nullptr && name->is_string() ? name->get<std::string>() : std::string();
+    index->start = found.start;
   }
   return tree;
 }
 
-Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemoryFileSystem& tree,
-                                                                  const std::string& root_name) {
+Result<std::string> encode_flattened_index(const InMemoryFileSystem& tree,
+                                           const std::string& root_name,
+                                           const FilePlacement& place) {
   if (Status name = inmemoryfs::check_path(root_name); !name.ok()) {
     return name.annotate("the root's name is not allowed");
   }
-  FlattenedDirectoryWriter writer;
   json nodes = json::array();
-  uint64_t end = 0;
 
   // Appends the nodes below `path`; returns name and number of each entry.
   const std::function<Result<json>(const std::string&)> add_entries =
@@ -263,10 +265,7 @@ Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemory
       if (metadata.kind == inmemoryfs::NodeKind::kDirectory) {
         ASSIGN_OR_RETURN(grandchildren, add_entries(below));
       } else if (metadata.size > 0) {
-        offset = align_up(end, kAlignment);
-        end = offset + metadata.size;
-        ASSIGN_OR_RETURN(Bytes content, tree.read(below));
-        writer.regions_.push_back({offset, std::move(content)});
+        offset = place(below, metadata.size);
       }
       nodes.push_back(
           {{"name", name},
@@ -278,6 +277,7 @@ Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemory
     return children;
   };
 
+  std::string index;
   try {
     ASSIGN_OR_RETURN(json children, add_entries(""));
     nodes.push_back({{"name", root_name},
@@ -288,12 +288,30 @@ Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemory
       return invalid_argument("the folder has more than 100000 files and folders");
     }
     // Names are UTF-8 (check_path), so that dump() does not throw for them.
-    writer.index_ = json{{"nodes", std::move(nodes)}}.dump();
+    index = json{{"nodes", std::move(nodes)}}.dump();
   } catch (const std::exception& error) {
     return internal_error(std::string(kIndexName) + " cannot be written: " + error.what());
   }
-  std::reverse(writer.index_.begin(), writer.index_.end());
-  writer.data_size_ = end;
+  std::reverse(index.begin(), index.end());
+  return index;
+}
+
+Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemoryFileSystem& tree,
+                                                                  const std::string& root_name) {
+  FlattenedDirectoryWriter writer;
+  // Files get their places in the order in which the index names them.
+  std::vector<std::pair<uint64_t, std::string>> placed;
+  const auto place = [&](const std::string& path, uint64_t size) {
+    const uint64_t offset = align_up(writer.data_size_, kAlignment);
+    writer.data_size_ = offset + size;
+    placed.emplace_back(offset, path);
+    return offset;
+  };
+  ASSIGN_OR_RETURN(writer.index_, encode_flattened_index(tree, root_name, place));
+  for (const auto& [offset, path] : placed) {
+    ASSIGN_OR_RETURN(Bytes content, tree.read(path));
+    writer.regions_.push_back({offset, std::move(content)});
+  }
   return writer;
 }
 

@@ -5,6 +5,7 @@
 // NUL bytes. docs/blob_format.md has the format and everything that is refused.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,11 +16,28 @@
 
 namespace coreml_delegate::blob {
 
+// What an index says beside the tree.
+struct FlattenedIndex {
+  std::string root_name;  // As it is there, unchecked; empty where there is none.
+  uint64_t start = 0;     // Where in the bytes the index starts.
+};
+
 // The tree, its files borrowed from `bytes`. corrupt_data names the rule that is broken and the
-// node; unsupported for bytes that do not end as a flattened directory does. `root_name`, where it
-// is not null, becomes the root's name as it is in the index, unchecked; empty where there is none.
+// node; unsupported for bytes that do not end as a flattened directory does. `index`, where it is
+// not null, is filled in. The index must start at `index_from` or later.
 Result<inmemoryfs::InMemoryFileSystem> read_flattened_directory(const Bytes& bytes,
-                                                                std::string* root_name = nullptr);
+                                                                FlattenedIndex* index = nullptr,
+                                                                uint64_t index_from = 0);
+
+// The offset from the start of the bytes at which a file that is not empty lies.
+using FilePlacement = std::function<uint64_t(const std::string& path, uint64_t size)>;
+
+// The index of `tree`, reversed: what follows the files' bytes. The same tree, placed alike, gives
+// the same bytes. `root_name` is what the stock extension module's unflatten calls the folder.
+// invalid_argument for more nodes than a reader takes.
+Result<std::string> encode_flattened_index(const inmemoryfs::InMemoryFileSystem& tree,
+                                           const std::string& root_name,
+                                           const FilePlacement& place);
 
 // Writes a tree so that the stock runtime and extension module can read it. The same tree gives the
 // same bytes.
@@ -27,8 +45,7 @@ Result<inmemoryfs::InMemoryFileSystem> read_flattened_directory(const Bytes& byt
 // Thread rule: const members may be called from several threads at once.
 class FlattenedDirectoryWriter {
  public:
-  // Shares the owners of the files' bytes. `root_name` is what the stock extension module's
-  // unflatten calls the folder. invalid_argument for more nodes than a reader takes.
+  // Shares the owners of the files' bytes. Fails as encode_flattened_index() does.
   static Result<FlattenedDirectoryWriter> create(const inmemoryfs::InMemoryFileSystem& tree,
                                                  const std::string& root_name = "root");
 

@@ -1,5 +1,5 @@
-// Writes blob/testdata: the corrupt blobs, and, with --goldens, our goldens. The goldens in the
-// tree are version 1 for ever; a new version gets new ones beside them.
+// Writes blob/testdata: the corrupt blobs, and, with --goldens, the goldens of the newest version.
+// Those in the tree stay as they are for ever; a new version gets new ones beside them.
 //
 //   tools/bazel run //blob:make_testdata -- $PWD/blob/testdata
 
@@ -22,29 +22,15 @@ bool write(const std::string& path, std::string_view bytes) {
   return bool{file};
 }
 
-bool write_golden(const std::string& path, const std::map<std::string, std::string>& keys) {
-  const Result<CoreMLBlobWriter> writer =
-      CoreMLBlobWriter::create(golden_description(), owning_tree(golden_files()), keys);
-  if (!writer.ok()) {
-    std::fprintf(stderr, "%s\n", writer.status().to_string().c_str());
-    return false;
-  }
-  std::vector<std::byte> bytes;
-  VectorSink sink(bytes);
-  return writer->write(sink).ok() && write(path, as_text(bytes));
-}
-
 int run(const std::string& folder, bool goldens) {
   bool ok = true;
   for (const CorruptCase& corrupt : corrupt_cases()) {
     ok = write(folder + "/corrupt/" + corrupt.name, corrupt.bytes) && ok;
   }
   if (goldens) {
-    const std::string golden = folder + "/golden/";
-    ok = write_golden(golden + "v1_inline.cmlb", {}) && ok;
-    ok = write_golden(golden + "v1_named_data.cmlb", {{kGoldenWeightPath, kGoldenWeightKey}}) && ok;
-    const Result<std::vector<std::byte>> reference = encode_reference(kGoldenBlobKey, "main");
-    ok = reference.ok() && write(golden + "v1_reference.cmlb", as_text(*reference)) && ok;
+    // Those of version 1.0 were written by its writer, and stay.
+    const std::string both = written(both_description());
+    ok = !both.empty() && write(folder + "/golden/v1_1_both.cmlb", both) && ok;
   }
   return ok ? 0 : 1;
 }

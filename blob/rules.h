@@ -16,7 +16,7 @@
 namespace coreml_delegate::blob {
 
 inline constexpr uint16_t kMajorVersion = 1;
-inline constexpr uint16_t kMinorVersion = 0;
+inline constexpr uint16_t kMinorVersion = 1;
 
 inline constexpr uint32_t kDefaultAlignment = 64;
 inline constexpr uint32_t kMaxAlignment = 65'536;

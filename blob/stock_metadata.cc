@@ -12,7 +12,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::string_view kReferenceMagic = "CMJR";
-constexpr char kMetadataName[] = "metadata.json";
 constexpr char kReferenceName[] = "the reference";
 
 // The list of names under `name`; none where it is missing.
@@ -43,7 +42,7 @@ Result<std::vector<TensorSpec>> name_list(const json& object, const char* name,
 
 Result<Function> read_function(const json& object, const std::string& name) {
   const std::string artifact =
-      name.empty() ? std::string(kMetadataName) : "method " + name + " of " + kMetadataName;
+      name.empty() ? std::string(kStockMetadata) : "method " + name + " of " + kStockMetadata;
   if (!object.is_object()) return corrupt_data("is no JSON object", artifact);
   Function function;
   function.name = name;
@@ -67,9 +66,13 @@ Result<std::string> name_member(const json& object, const char* member_name) {
 
 }  // namespace
 
-Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata) {
-  ASSIGN_OR_RETURN(const json parsed, parse_json(as_text(metadata), kMetadataName));
-  if (!parsed.is_object()) return corrupt_data("is no JSON object", kMetadataName);
+Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata, std::string* identifier) {
+  ASSIGN_OR_RETURN(const json parsed, parse_json(as_text(metadata), kStockMetadata));
+  if (!parsed.is_object()) return corrupt_data("is no JSON object", kStockMetadata);
+  if (identifier != nullptr) {
+    const json* member = find_member(parsed, "identifier");
+    *identifier = member != nullptr && member->is_string() ? member->get<std::string>() : "";
+  }
   std::vector<Function> functions;
   const json* methods = find_member(parsed, "methods");
   if (methods == nullptr) {
@@ -77,10 +80,10 @@ Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata) {
     return functions;
   }
   if (!methods->is_object() || methods->empty()) {
-    return corrupt_data("has a list of methods that is empty or no JSON object", kMetadataName);
+    return corrupt_data("has a list of methods that is empty or no JSON object", kStockMetadata);
   }
   if (methods->size() > kMaxFunctions) {
-    return corrupt_data("has more than 10000 methods", kMetadataName);
+    return corrupt_data("has more than 10000 methods", kStockMetadata);
   }
   for (const auto& [name, value] : methods->get_ref<const json::object_t&>()) {
     RETURN_IF_ERROR(

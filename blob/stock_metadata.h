@@ -12,10 +12,19 @@
 
 namespace coreml_delegate::blob {
 
+// What a flattened directory of the stock exporter holds.
+inline constexpr char kStockMetadata[] = "metadata.json";
+inline constexpr char kStockDebugInfo[] = "debug_info.json";
+inline const char* stock_model_name(Kind kind) {
+  return kind == Kind::kCompiled ? "model.mlmodelc" : "model.mlpackage";
+}
+
 // The functions that metadata.json names, with the names of their inputs and outputs and nothing
 // else (dtype kInvalid, no shape). In the form for one method there is one function without a name;
 // in the form for several, one for each method, sorted by name.
-Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata);
+// `identifier`, where it is not null, becomes the model's; empty where it has none.
+Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata,
+                                                   std::string* identifier = nullptr);
 
 struct StockReference {
   std::string key;            // Of the program's named data.

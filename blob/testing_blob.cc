@@ -110,6 +110,25 @@ BlobDescription golden_description() {
   return description;
 }
 
+BlobDescription both_description() {
+  BlobDescription description = golden_description();
+  for (Function& function : description.functions) {
+    for (State& state : function.states) state.initial_value_path.clear();
+  }
+  description.producer_versions = {{"torch", "2.13.0"}};
+  description.for_stock_runtime = true;
+  return description;
+}
+
+std::string written(const BlobDescription& description) {
+  const Result<CoreMLBlobWriter> writer =
+      CoreMLBlobWriter::create(description, owning_tree(golden_files()));
+  std::vector<std::byte> bytes;
+  VectorSink sink(bytes);
+  if (!writer.ok() || !writer->write(sink).ok()) return {};
+  return std::string(as_text(bytes));
+}
+
 Bytes owning_bytes(std::string text) {
   auto owner = std::make_shared<const std::string>(std::move(text));
   const ByteSpan span = as_bytes(*owner);
@@ -147,7 +166,7 @@ std::string RawBlob::encode() const {
   const auto blob =
       schema::CreateBlob(builder, major_version, minor_version, static_cast<schema::Kind>(kind), id,
                          specification_version, alignment, payload_size.value_or(payload.size()),
-                         file_vector, function_vector);
+                         file_vector, function_vector, 0, 0, 0, stock_bytes);
   std::string bytes = finish(builder, schema::Content::Blob, blob.Union());
   if (is_valid_alignment(alignment)) {
     bytes.resize(static_cast<size_t>(align_up(bytes.size(), alignment)));

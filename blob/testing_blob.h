@@ -22,6 +22,12 @@ inline constexpr char kGoldenWeightKey[] = "coreml_weight_0";
 inline constexpr char kGoldenBlobKey[] = "coreml_blob_0";
 std::map<std::string, std::string> golden_files();
 BlobDescription golden_description();
+// The same for both runtimes, of version 1.1: states start from zero.
+inline constexpr char kBothBlobKey[] = "coreml_blob_both";
+BlobDescription both_description();
+
+// What the writer makes of golden_files() and a description; empty where it refuses.
+std::string written(const BlobDescription& description);
 
 // A tree that owns its contents.
 inmemoryfs::InMemoryFileSystem owning_tree(const std::map<std::string, std::string>& files);
@@ -47,6 +53,7 @@ struct RawBlob {
   std::optional<uint64_t> payload_size;  // Else the payload's.
   std::vector<RawFile> files;
   std::vector<Function> functions;
+  uint64_t stock_bytes = 0;
   std::string payload;
   std::string behind;  // After the payload.
 

@@ -12,11 +12,13 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "base/bytes.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "blob/byte_sink.h"
+#include "blob/coreml_blob_reader.h"
 #include "blob/flattened_directory.h"
 #include "inmemoryfs/disk.h"
 #include "inmemoryfs/inmemory_file_system.h"
@@ -72,9 +74,21 @@ py::object flatten(const std::filesystem::path& path) {
 }
 
 Status write_tree(const Bytes& bytes, const std::filesystem::path& path) {
-  std::string name;
+  // What our own reader refuses is not written: the tables of a blob for both runtimes may
+  // disagree.
+  if (has_coreml_blob_identifier(bytes.span())) {
+    ASSIGN_OR_RETURN(const auto content, read_coreml_blob(bytes, /*named_data=*/nullptr));
+    const auto* blob = std::get_if<Blob>(&content);
+    if (blob == nullptr || !blob->for_stock_runtime) {
+      return unsupported(
+          "the bytes are for this project's runtime alone and hold no flattened directory; `coreml "
+          "extract` writes the model that they lead to");
+    }
+  }
+  FlattenedIndex index;
   ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree,
-                   read_flattened_directory(bytes, &name));
+                   read_flattened_directory(bytes, &index));
+  const std::string& name = index.root_name;
   Status allowed = inmemoryfs::check_path(name);
   if (allowed.ok() && name.find('/') != std::string::npos) {
     allowed = invalid_argument("the name contains a slash", name);

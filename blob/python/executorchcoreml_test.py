@@ -89,6 +89,43 @@ def test_goldens_of_the_stock_module(tmp_path: pathlib.Path, name: str) -> None:
     assert metadata["identifier"].startswith("executorch_")
 
 
+@pytest.mark.parametrize("name", ["v1_1_both.cmlb", "v1_1_both_python.cmlb"])
+@pytest.mark.parametrize("reader", [ours, stock], ids=["ours", "stock"])
+def test_a_blob_for_both_runtimes_is_read(tmp_path: pathlib.Path, reader: types.ModuleType, name: str) -> None:
+    assert reader.unflatten_directory_contents((GOLDEN / name).read_bytes(), str(tmp_path)) is True
+    found = read(tmp_path / "lowered_module")
+    assert found.keys() == {
+        "metadata.json",
+        "debug_info.json",
+        "model.mlpackage/Manifest.json",
+        "model.mlpackage/Data/com.apple.CoreML/model.mlmodel",
+        "model.mlpackage/Data/com.apple.CoreML/weights/weight.bin",
+        "model.mlpackage/Data/com.apple.CoreML/weights/empty.bin",
+        "model.mlpackage/Data/executorch/cache.bin",
+    }
+    assert found["model.mlpackage/Data/com.apple.CoreML/model.mlmodel"] == b"a model specification"
+    assert found["model.mlpackage/Data/com.apple.CoreML/weights/weight.bin"] == bytes(i * 7 % 256 for i in range(300))
+    metadata = json.loads(found["metadata.json"])
+    assert metadata["methods"]["prefill"] == {"inputNames": ["ids"], "outputNames": ["logits"]}
+
+
+def test_a_blob_for_this_runtime_alone_is_refused(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert ours.unflatten_directory_contents((GOLDEN / "v1_inline.cmlb").read_bytes(), str(tmp_path)) is False
+    assert "for this project's runtime alone" in errors(caplog)
+
+
+def test_a_blob_whose_tables_disagree_is_refused(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = (GOLDEN / "v1_1_both.cmlb").read_bytes()
+    changed = whole.replace(b'"size":300'[::-1], b'"size":299'[::-1])
+    assert changed != whole
+    # The stock module takes whatever its own table says.
+    assert stock.unflatten_directory_contents(changed, str(tmp_path)) is True
+    (tmp_path / "ours").mkdir()
+    assert ours.unflatten_directory_contents(changed, str(tmp_path / "ours")) is False
+    assert "does not agree with the blob itself" in errors(caplog)
+    assert list((tmp_path / "ours").iterdir()) == []
+
+
 def test_same_content_gives_the_same_bytes(tmp_path: pathlib.Path) -> None:
     first = write(tmp_path / "a" / "root")
     second = write(tmp_path / "b" / "root", dict(reversed(FILES.items())))

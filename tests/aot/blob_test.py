@@ -11,7 +11,7 @@ import tracemalloc
 
 import pytest
 from executorch.backends.apple.coreml import blob
-from executorch.backends.apple.coreml.blob import flatbuffer_verifier
+from executorch.backends.apple.coreml.blob import flatbuffer_verifier, stock
 from executorch_coreml.blob import coreml_blob_generated as fb
 
 TESTDATA = pathlib.Path("blob/testdata")
@@ -34,6 +34,7 @@ def named_data() -> dict[str, bytes]:
     return {
         "coreml_weight_0": bytes_of(whole.file(WEIGHT_PATH)),
         "coreml_blob_0": golden("v1_inline.cmlb"),
+        "coreml_blob_both": golden("v1_1_both.cmlb"),
         "coreml_reference": golden("v1_reference.cmlb"),
     }
 
@@ -82,6 +83,70 @@ def test_rewriting_a_golden_keeps_payload_and_identity():
     assert again.functions == content.functions
 
 
+@pytest.mark.parametrize("name", ["v1_1_both.cmlb", "v1_1_both_python.cmlb"])
+def test_golden_for_both_runtimes_is_read(name):
+    content = blob.read_blob(golden(name), verify_checksums=True)
+    assert content.for_stock_runtime
+    assert bytes_of(content.file(WEIGHT_PATH)) == bytes(i * 7 % 256 for i in range(300))
+    assert [f.name for f in content.functions] == ["main", "prefill"]
+    assert content.debug_map == b'{"operations": {}}'
+
+
+def test_writing_the_golden_for_both_runtimes_again():
+    # The golden of this writer is what it writes of the content of the other's; a change of the bytes is a change of the format.
+    content = blob.read_blob(golden("v1_1_both.cmlb"))
+    assert blob.to_bytes(content) == golden("v1_1_both_python.cmlb")
+    sink = io.BytesIO()
+    blob.write(content, sink)
+    assert sink.getvalue() == golden("v1_1_both_python.cmlb")
+    alone = blob.to_bytes(dataclasses.replace(content, for_stock_runtime=False))
+    assert len(golden("v1_1_both_python.cmlb")) - len(alone) < 2048
+    assert not blob.read_blob(alone).for_stock_runtime
+
+
+def test_a_stock_reference_to_a_blob_for_both_runtimes_is_followed(named_data):
+    reference = stock.reference_to_bytes("coreml_blob_both", "prefill")
+    assert reference[:4] == b"CMJR"
+    content, function = blob.open_delegate_call(reference, named_data=named_data.get)
+    assert (function, content.function("prefill").inputs[0].dtype) == ("prefill", blob.DataType.INT64)
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        (b"CMJR{", "cannot be read"),
+        (b'CMJR{"version":1,"key":"coreml_blob_both"}', "functionName"),
+        (b'CMJR{"version":1,"key":7,"functionName":"main"}', "no text"),
+        (b'CMJR{"version":1,"key":"","functionName":"main"}', "has 0 bytes"),
+        (b'CMJR{"version":1,"key":"gone","functionName":"main"}', "does not have"),
+        (b'CMJR{"version":1,"key":"coreml_blob_both","functionName":"gone"}', "function that is missing"),
+        (b'CMJR{"version":1,"key":"coreml_blob_0","functionName":"main"}', "which the stock runtime cannot read"),
+    ],
+)
+def test_a_wrong_stock_reference_is_refused(named_data, reference, reason):
+    with pytest.raises(blob.CorruptBlobError, match=reason):
+        blob.open_delegate_call(reference, named_data=named_data.get)
+
+
+def test_a_newer_stock_reference_is_refused(named_data):
+    with pytest.raises(blob.UnsupportedVersionError, match="version 2"):
+        blob.open_delegate_call(b'CMJR{"version":2,"key":"k","functionName":"f"}', named_data=named_data.get)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"functions": (blob.Function("f", states=(blob.State(blob.Tensor("s", blob.DataType.INT8), "a"),)),)}, "state 's'"),
+        ({"files": (blob.File("a", blob.NamedData("k", 1, bytes(32))),)}, "named data"),
+    ],
+)
+def test_what_the_stock_runtime_cannot_carry_is_not_written(changed, reason):
+    content = dataclasses.replace(small(), for_stock_runtime=True, **changed)
+    assert reason in blob.stock_obstacle(content)
+    with pytest.raises(ValueError, match=reason):
+        blob.to_bytes(content)
+
+
 def test_identity_is_the_documented_example():
     x = blob.Tensor("x", blob.DataType.FLOAT32, (blob.Dimension(1, 1), blob.Dimension(1, blob.UNBOUNDED)), ((1, 4), (1, 8)))
     y = blob.Tensor("y", blob.DataType.FLOAT32, (blob.Dimension(1, 1), blob.Dimension(1, blob.UNBOUNDED)))
@@ -106,6 +171,22 @@ REFUSALS = {
     "alignment_no_power_of_two": "alignment 48 is no power of two",
     "alignment_too_large": "alignment 131072",
     "alignment_zero": "alignment 0 is no power of two",
+    "both_debug_info_at_other_place": "debug_info.json is not the blob's debug map",
+    "both_file_among_stock_bytes": "lies outside the payload",
+    "both_file_at_other_place": "weight.bin' is at another place or of another size",
+    "both_file_of_other_size": "weight.bin' is at another place or of another size",
+    "both_file_with_other_name": "is in the stock index alone",
+    "both_identifier_of_other_content": "metadata.json has another identifier",
+    "both_index_outside_its_bytes": "does not end with a stock index",
+    "both_initial_value": "starts with values of its own",
+    "both_other_function": "other functions, inputs or outputs",
+    "both_other_inputs": "other functions, inputs or outputs",
+    "both_other_outputs": "other functions, inputs or outputs",
+    "both_root_outside": "no name of a folder",
+    "both_root_with_path": "no name of a folder",
+    "both_stock_bytes_beyond_payload": "more than the payload's",
+    "both_without_index": "does not end with a stock index",
+    "both_without_metadata": "metadata.json is missing",
     "bytes_behind_payload": "does not end with the blob",
     "bytes_behind_reference": "4 bytes follow a reference",
     "checksum_too_long": "has 33 bytes; a SHA-256 has 32",

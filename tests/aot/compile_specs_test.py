@@ -71,7 +71,7 @@ def test_defaults():
         assert options.deployment_target is None
         assert options.compute_precision == ct.precision.FLOAT16
         assert options.model_type == CoreMLBackend.MODEL_TYPE.MODEL
-        assert options.blob_format == CoreMLBackend.BLOB_FORMAT.COREML_BLOB
+        assert options.blob_format == CoreMLBackend.BLOB_FORMAT.BOTH
         assert options.quantizer_config is None
         assert options.enumerated_shapes is None
         assert options.weight_sharing is None

@@ -263,8 +263,22 @@ def big() -> nn.Module:
     return nn.Linear(256, 512).eval()
 
 
-def test_large_weights_are_named_data(big):
-    lowered = call(lower(big, (torch.randn(2, 256),), compute_precision=ct.precision.FLOAT32))
+def test_large_weights_are_in_the_blob_once(big, caplog):
+    edge = lower(big, (torch.randn(2, 256),), compute_precision=ct.precision.FLOAT32)
+    lowered = call(edge)
+    assert lowered.blob.for_stock_runtime
+    assert lowered.named_data == {}
+    weights = big.weight.detach().numpy().tobytes()
+    assert lowered.module.processed_bytes.count(weights) == 1
+    assert bytes(edge.to_executorch().buffer).count(weights) == 1
+    assert "this project's runtime" not in caplog.text
+
+
+def test_large_weights_are_named_data_of_a_program_for_this_runtime(big, caplog):
+    lowered = call(lower(big, (torch.randn(2, 256),), compute_precision=ct.precision.FLOAT32, blob_format="coreml_blob"))
+    # It was asked for, so nothing is said.
+    assert "this project's runtime" not in caplog.text
+    assert not lowered.blob.for_stock_runtime
     content = blob.read_blob(lowered.module.processed_bytes).file(WEIGHTS_PATH).content
     assert isinstance(content, blob.NamedData)
     assert content.key == f"coreml_weights_{content.checksum.hex()}"
@@ -307,6 +321,12 @@ def test_methods_share_weights_by_content_below_ios18(big, caplog):
     keys = {method: set(call(edge, method).named_data) for method in edge.methods}
     assert len(keys["decode"]) == 1
     assert keys["decode"] == keys["prefill"]
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert said == (
+        "The program needs this project's runtime and does not load in apps that link ExecuTorch's stock Core ML runtime: partitions share "
+        "weight files (MULTIMETHOD_WEIGHT_SHARING_STRATEGY.DISABLED gives each its own; POSITIONAL shares in a form that both runtimes read, "
+        "with the deployment target iOS 18)."
+    )
     assert [call(edge, m).function.method for m in ("decode", "prefill")] == ["decode", "prefill"]
     assert call(edge, "decode").blob.specification_version == 6
     assert "Weight sharing: 1 of 1 weight files serve several partitions of decode, prefill, which saves 0.5 MB." in caplog.text
@@ -319,6 +339,7 @@ def test_disabled_sharing_keeps_weights_apart(big):
         (module,) = modules(edge, method)
         assert named_data(module) == {}
         assert len(module.processed_bytes) > 256 * 512 * 4
+        assert call(edge, method).blob.for_stock_runtime
     assert len(edge.to_executorch().buffer) > 2 * 256 * 512 * 4
 
 
@@ -353,10 +374,32 @@ def test_positional_sharing_makes_one_model_of_two_methods(big):
     assert decode.function.inputs[0].dimensions == fixed(1, 256)
     assert prefill.function.inputs[0].dimensions == fixed(8, 256)
     assert sorted(decode.spec.mlProgram.functions) == ["decode", "prefill"]
+    # One blob in the named data, and a reference that both runtimes take.
+    assert decode.blob.for_stock_runtime
+    assert decode.module.processed_bytes[:4] == b"CMJR"
+    reference = json.loads(decode.module.processed_bytes[4:])
+    assert reference == {"version": 1, "key": f"coreml_blob_{blob.content_id(decode.blob).hex()}", "functionName": "decode"}
+    assert set(decode.named_data) == {reference["key"]}
+    assert len(edge.to_executorch().buffer) < 1.2 * 256 * 512 * 4
+
+
+def test_positional_sharing_for_this_runtime_alone(big):
+    specs = _sharing(MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL, minimum_deployment_target=IOS18, blob_format="coreml_blob")
+    decode = call(lower(_two_methods(big), specs=specs), "decode")
     reference = blob.read(decode.module.processed_bytes)
     assert isinstance(reference, blob.Reference)
     assert reference.named_data_key == f"coreml_blob_{blob.content_id(decode.blob).hex()}"
-    assert len(edge.to_executorch().buffer) < 1.2 * 256 * 512 * 4
+    assert not decode.blob.for_stock_runtime
+
+
+def test_initial_values_of_states_make_a_program_for_this_runtime(caplog):
+    lowered = call(lower(Accumulator(torch.ones(2, 3)), (X,), minimum_deployment_target=IOS18))
+    assert not lowered.blob.for_stock_runtime
+    (said,) = [record.getMessage() for record in caplog.records if "this project's runtime" in record.getMessage()]
+    assert "start with values other than zero (CoreMLPartitioner(take_over_mutable_buffer=False) keeps" in said
+    caplog.clear()
+    assert call(lower(Accumulator(torch.zeros(2, 3)), (X,), minimum_deployment_target=IOS18)).blob.for_stock_runtime
+    assert "this project's runtime" not in caplog.text
 
 
 def test_positional_sharing_refuses_unequal_partitions(big):
@@ -435,9 +478,14 @@ def test_compiled_models_are_refused_away_from_macos():
 
 def test_debug_map_names_the_operations():
     lowered = call(lower(lambda x: torch.sin(x) + 1, (X,)))
-    mapping = json.loads(lowered.blob.debug_map)
-    operators = {path[-1]["Operator"] for paths in mapping.values() for path in paths}
+    info = json.loads(lowered.blob.debug_map)
+    assert info["debugSymbolToOperationPath"].keys() == info["debugSymbolToHandles"].keys()
+    operators = {path[-1]["Operator"] for path in info["debugSymbolToOperationPath"].values()}
     assert {"sin", "add"} <= operators
+    assert "const" not in operators
+    assert all(symbol.endswith(f":{path[-1]['Operator']}") for symbol, path in info["debugSymbolToOperationPath"].items())
+    assert all(isinstance(handle, int) for handles in info["debugSymbolToHandles"].values() for handle in handles)
+    assert info["versionInfo"]["coremltools"] == ct.__version__
     symbols = lowered.module.meta["debug_handle_map"]
     assert {symbol.rpartition(":")[2] for symbol in symbols} >= {"sin", "add"}
     assert all(isinstance(handle, int) for handles in symbols.values() for handle in handles)

@@ -49,6 +49,9 @@ def test_inspect_a_program_of_this_exporter(coreml) -> None:
     assert len(delegate["content_id"]) == 64
     assert "Manifest.json" in delegate["files"]
     text = succeed(coreml("inspect", OURS))
+    # The golden program was lowered before there were blobs for both runtimes.
+    assert "suits" in text
+    assert "this project's runtime alone: it was lowered for this runtime alone" in text
     assert "method forward: (float[1]) -> (float[1])" in text
     assert "nothing runs outside delegates" in text
 
@@ -56,6 +59,7 @@ def test_inspect_a_program_of_this_exporter(coreml) -> None:
 def test_inspect_programs_of_the_stock_exporter(coreml) -> None:
     (method,) = json.loads(succeed(coreml("inspect", "--json", STOCK)))["methods"]
     assert method["delegates"][0]["format"] == "flattened directory"
+    assert "this project's runtime and ExecuTorch's stock one" in succeed(coreml("inspect", STOCK))
     facts = json.loads(succeed(coreml("inspect", "--json", STOCK_SHARED)))
     assert len(facts["methods"]) == 2
     delegates = [method["delegates"][0] for method in facts["methods"]]
@@ -177,20 +181,27 @@ def outputs_of(coreml, path, tmp_path, *more: object) -> dict[str, np.ndarray]:
     return dict(np.load(tmp_path / "out.npz"))
 
 
+FORMS = {"both": "blob for both runtimes", "coreml_blob": "blob", "inmemoryfs": "flattened directory"}
+
+
 @pytest.mark.parametrize("path", [OURS, STOCK, STOCK_SHARED])
 def test_convert_there_and_back_gives_the_same_outputs(coreml, path, tmp_path) -> None:
     methods = [m["name"] for m in json.loads(succeed(coreml("inspect", "--json", path)))["methods"]]
     expected = {m: outputs_of(coreml, path, tmp_path, "--method", m) for m in methods}
-    first, second = ("coreml_blob", "inmemoryfs") if path != OURS else ("inmemoryfs", "coreml_blob")
+    forms = ("coreml_blob", "both", "inmemoryfs", "both", "coreml_blob", "inmemoryfs")
+    forms = forms if path != OURS else (*forms[1:], forms[0])
     source, files = path, None
-    for index, form in enumerate((first, second)):
+    for index, form in enumerate(forms):
         target = tmp_path / f"{index}.pte"
         facts = json.loads(succeed(coreml("convert", source, "-o", target, "--format", form, "--json")))
         assert facts["size"] == target.stat().st_size
         inspected = json.loads(succeed(coreml("inspect", "--json", target)))
         delegates = [m["delegates"][0] for m in inspected["methods"]]
         suffix = " reference" if path == STOCK_SHARED else ""
-        assert {d["format"] for d in delegates} == {("blob" if form == "coreml_blob" else "flattened directory") + suffix}
+        assert {d["format"] for d in delegates} == {FORMS[form] + suffix}
+        assert {tuple(d["runtimes"]) for d in delegates} == {
+            ("coreml_delegate",) if form == "coreml_blob" else ("coreml_delegate", "stock")
+        }
         assert [d["after"] for d in facts["delegates"]] == [d["format"] for d in delegates]
         # What the former form needed is gone.
         assert len(inspected["named_data"]) == (1 if path == STOCK_SHARED else 0)
@@ -200,7 +211,7 @@ def test_convert_there_and_back_gives_the_same_outputs(coreml, path, tmp_path) -
             for name, array in outputs_of(coreml, target, tmp_path, "--method", method).items():
                 np.testing.assert_array_equal(array, arrays[name])
         source = target
-    text = succeed(coreml("convert", source, "-o", tmp_path / "same.pte", "--format", second))
+    text = succeed(coreml("convert", source, "-o", tmp_path / "same.pte", "--format", forms[-1]))
     assert "already" in text
 
 
@@ -232,19 +243,23 @@ def test_convert_keeps_large_weights_ranges_and_debug_handles(coreml, tmp_path) 
     expected = outputs_of(coreml, path, tmp_path, *given)["0"]
     assert expected.shape == (3, 256)
     succeed(coreml("convert", path, "-o", tmp_path / "stock.pte", "--format", "inmemoryfs"))
-    succeed(coreml("convert", tmp_path / "stock.pte", "-o", tmp_path / "back.pte"))
-    for name in ("stock", "back"):
+    succeed(coreml("convert", tmp_path / "stock.pte", "-o", tmp_path / "alone.pte", "--format", "coreml_blob"))
+    succeed(coreml("convert", tmp_path / "alone.pte", "-o", tmp_path / "back.pte"))
+    for name in ("stock", "alone", "back"):
         np.testing.assert_array_equal(outputs_of(coreml, tmp_path / f"{name}.pte", tmp_path, *given)["0"], expected)
-    before, after = (json.loads(succeed(coreml("inspect", "--json", p))) for p in (path, tmp_path / "back.pte"))
-    assert before["named_data"] == after["named_data"]
-    assert len(after["named_data"]) == 1
+    before, alone, after = (
+        json.loads(succeed(coreml("inspect", "--json", p))) for p in (path, tmp_path / "alone.pte", tmp_path / "back.pte")
+    )
+    # The weights are in the blob that both runtimes read, and named data of the one that only this project's reads.
+    assert before["named_data"] == after["named_data"] == {}
+    assert len(alone["named_data"]) == 1
     handles = [
         payload.open_payload(program, delegate).debug_handles()
-        for program in map(program_file.open_program, (path, tmp_path / "stock.pte", tmp_path / "back.pte"))
+        for program in map(program_file.open_program, (path, tmp_path / "stock.pte", tmp_path / "alone.pte", tmp_path / "back.pte"))
         for delegate in program.core_ml_delegates()
     ]
     assert handles[0]
-    assert handles[0] == handles[1] == handles[2]
+    assert handles[0] == handles[1] == handles[2] == handles[3]
 
 
 class Counter(torch.nn.Module):
@@ -269,6 +284,11 @@ def test_convert_states(coreml, tmp_path) -> None:
     code, _, err = coreml("convert", path, "-o", tmp_path / "refused.pte", "--format", "inmemoryfs")
     assert code == 1
     assert "states that start with values other than zero" in err
+    code, _, err = coreml("convert", path, "-o", tmp_path / "refused.pte", "--format", "both")
+    assert code == 1
+    assert "cannot be for the stock runtime as well" in err
+    assert "starts with values of its own" in err
+    assert "this project's runtime alone: the state" in succeed(coreml("inspect", path))
     assert not (tmp_path / "refused.pte").exists()
 
 

@@ -31,6 +31,7 @@ from executorch_coreml.blob.reader import (
     read,
     read_blob,
 )
+from executorch_coreml.blob.stock_form import obstacle as stock_obstacle
 from executorch_coreml.blob.writer import reference_to_bytes, to_bytes, write
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "read",
     "read_blob",
     "reference_to_bytes",
+    "stock_obstacle",
     "to_bytes",
     "write",
 ]

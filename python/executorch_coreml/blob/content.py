@@ -6,13 +6,14 @@ import dataclasses
 import enum
 import functools
 import hashlib
+import mmap
 import os
 import struct
 from collections.abc import Iterator
 from typing import Protocol
 
 MAJOR_VERSION = 1
-MINOR_VERSION = 0
+MINOR_VERSION = 1
 
 # A dimension's max when it has no upper bound.
 UNBOUNDED = -1
@@ -62,6 +63,9 @@ class Content(Protocol):
     def chunks(self) -> Iterator[bytes | memoryview]:
         """The bytes, in pieces; those of a file on disk are small."""
 
+    def mapped(self) -> Iterator[bytes | memoryview]:
+        """The bytes, in pieces of which none is a copy: a file on disk is mapped, and unmapped with its piece."""
+
 
 @dataclasses.dataclass(frozen=True)
 class InlineBytes:
@@ -79,6 +83,8 @@ class InlineBytes:
 
     def chunks(self) -> Iterator[bytes | memoryview]:
         yield self.data
+
+    mapped = chunks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +109,12 @@ class FileOnDisk:
             while chunk := file.read(_CHUNK_BYTES):
                 yield chunk
 
+    def mapped(self) -> Iterator[bytes | memoryview]:
+        if self.size == 0:
+            return
+        with open(self.path, "rb") as file:
+            yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
 
 @dataclasses.dataclass(frozen=True)
 class NamedData:
@@ -114,6 +126,8 @@ class NamedData:
 
     def chunks(self) -> Iterator[bytes | memoryview]:
         raise ValueError(f"the bytes of named data {self.key!r} are not in the blob")
+
+    mapped = chunks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,8 +207,11 @@ class Blob:
     request: Request = Request()
     producer: str = ""
     producer_versions: tuple[tuple[str, str], ...] = ()
+    # Operations to debug handles, as debug_info.json; blobs of version 1.0 have another form.
     debug_map: bytes = b""
     alignment: int = 64
+    # Whether ExecuTorch's stock Core ML runtime reads the blob, too; stock_form.obstacle() says what it cannot carry.
+    for_stock_runtime: bool = False
 
     def function(self, name: str) -> Function:
         """Raises KeyError, listing the functions there are."""

@@ -84,6 +84,7 @@ TABLES: Mapping[str, tuple[Field, ...]] = {
         Sub("Request"),
         Sub("Producer"),
         _BYTES,
+        Scalar(8),
     ),
     "Reference": (Scalar(2), Scalar(2), Text(required=True), Text(required=True)),
 }

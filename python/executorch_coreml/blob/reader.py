@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from executorch_coreml.blob import coreml_blob_generated, flatbuffer_verifier
+from executorch_coreml.blob import coreml_blob_generated, flatbuffer_verifier, stock, stock_form
 from executorch_coreml.blob.content import (
     MAJOR_VERSION,
     MINOR_VERSION,
@@ -68,6 +69,8 @@ class StoredBytes:
 
     def chunks(self) -> Iterator[bytes | memoryview]:
         yield self.data
+
+    mapped = chunks
 
 
 def _up(value: int, alignment: int) -> int:
@@ -254,8 +257,8 @@ def _checksum(raw: Any, length: int, what: str) -> bytes:
     return bytes(raw)
 
 
-def _payload(data: memoryview, table_end: int, blob: Any) -> memoryview:
-    """Rule 3."""
+def _payload(data: memoryview, table_end: int, blob: Any) -> tuple[memoryview, int]:
+    """Rule 3. The part of the payload that files lie in, and where it starts."""
     alignment = blob.Alignment()
     if not 1 <= alignment <= _MAX_ALIGNMENT or alignment & (alignment - 1):
         raise CorruptBlobError(f"the alignment {alignment} is no power of two up to {_MAX_ALIGNMENT}")
@@ -264,7 +267,11 @@ def _payload(data: memoryview, table_end: int, blob: Any) -> memoryview:
         raise CorruptBlobError(
             f"the payload of {blob.PayloadSize()} bytes from {start} on does not end with the blob, which has {len(data)} bytes"
         )
-    return data[start:]
+    if blob.StockBytes() > blob.PayloadSize():
+        raise CorruptBlobError(
+            f"the {blob.StockBytes()} bytes for the stock runtime are more than the payload's {blob.PayloadSize()}"
+        )
+    return data[start : len(data) - blob.StockBytes()], start
 
 
 def _files(blob: Any, payload: memoryview, reader: _TableReader, named_data: NamedDataLookup | None) -> tuple[File, ...]:
@@ -361,7 +368,7 @@ def _read_blob(root: Any, data: memoryview, table_end: int, *, verify_checksums:
     table = _content(root, fb.Blob)
     _check_version(table)
     kind = _enumeration(Kind, table.Kind(), table.MinorVersion(), "the kind")
-    payload = _payload(data, table_end, table)
+    payload, payload_start = _payload(data, table_end, table)
     _check_count(table.FilesLength(), 1, _MAX_FILES, "files")
     _check_count(table.FunctionsLength(), 1, _MAX_FUNCTIONS, "functions")
     reader = _TableReader(table.MinorVersion())
@@ -396,9 +403,22 @@ def _read_blob(root: Any, data: memoryview, table_end: int, *, verify_checksums:
         else (),
         debug_map=bytes(table.DebugMapAsNumpy()) if table.DebugMapLength() else b"",
         alignment=table.Alignment(),
+        for_stock_runtime=table.StockBytes() > 0,
     )
     if content_id(blob) != stated:
         raise CorruptBlobError(f"the content identifier is {stated.hex()}, and the content's is {content_id(blob).hex()}")
+    if blob.for_stock_runtime:
+        places = [table.Files(i) for i in range(table.FilesLength())]
+        regions = {
+            file.path: stock_form.Region(payload_start + place.Offset(), file.content.size)
+            for file, place in zip(files, places, strict=True)
+        }
+        try:
+            stock_form.check(data, table.StockBytes(), blob, regions)
+        except stock_form.DisagreementError as error:
+            raise CorruptBlobError(
+                f"what the blob has for the stock runtime does not agree with the blob itself: {error}"
+            ) from None
     if verify_checksums:
         for file in files:
             if isinstance(file.content, StoredBytes) and InlineBytes(file.content.data).checksum != file.content.checksum:
@@ -431,10 +451,31 @@ def read(
     return _read_blob(root, view, table_end, verify_checksums=verify_checksums, named_data=named_data)
 
 
+def _stock_reference(data: memoryview) -> Reference:
+    """What the bytes behind CMJR say."""
+    try:
+        reference = json.loads(bytes(data[len(stock.REFERENCE_MAGIC) :]).rstrip(b"\0"))
+        version, key, function = reference["version"], reference["key"], reference["functionName"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorruptBlobError(f"the stock reference cannot be read: {error!r}") from None
+    if version != 1:
+        raise UnsupportedVersionError(
+            f"the stock reference has version {version!r}, and this reader reads 1; upgrade what reads it"
+        )
+    names = _Names()
+    try:
+        return Reference(
+            names.name(key.encode(), "the key of the stock reference"),
+            names.name(function.encode(), "the functionName of the stock reference"),
+        )
+    except (AttributeError, UnicodeEncodeError):
+        raise CorruptBlobError("the stock reference has a key or functionName that is no text") from None
+
+
 def open_delegate_call(
     data: bytes | memoryview, *, named_data: NamedDataLookup, verify_checksums: bool = False
 ) -> tuple[Blob, str]:
-    """Reads the processed bytes of a delegate call and follows a reference into the program's named data.
+    """Reads the processed bytes of a delegate call and follows a reference, ours or the stock exporter's, into the program's named data.
 
     Returns the blob and the name of the function to run; "" when the bytes name none.
 
@@ -442,13 +483,17 @@ def open_delegate_call(
         CorruptBlobError: also when a key or a function that is referred to is missing.
         UnsupportedVersionError: the blob is newer than this reader.
     """
-    found = read(data, verify_checksums=verify_checksums, named_data=named_data)
+    view = memoryview(data).cast("B")
+    is_stock = stock.is_reference(bytes(view[:4])) and bytes(view[8:12]) != b"CMLB"
+    found = _stock_reference(view) if is_stock else read(view, verify_checksums=verify_checksums, named_data=named_data)
     if isinstance(found, Blob):
         return found, ""
     target = named_data(found.named_data_key)
     if target is None:
         raise CorruptBlobError(f"a reference is to the named data {found.named_data_key!r}, which the program does not have")
     blob = read_blob(target, verify_checksums=verify_checksums, named_data=named_data)
+    if is_stock and not blob.for_stock_runtime:
+        raise CorruptBlobError(f"a stock reference is to the blob {found.named_data_key!r}, which the stock runtime cannot read")
     try:
         blob.function(found.function_name)
     except KeyError as error:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-_REFERENCE_MAGIC = b"CMJR"
+REFERENCE_MAGIC = b"CMJR"
 
 
 class MODEL_PATHS(enum.Enum):
@@ -51,17 +51,17 @@ class ModelDebugInfo:
 
 
 def is_reference(data: bytes) -> bool:
-    return data[: len(_REFERENCE_MAGIC)] == _REFERENCE_MAGIC
+    return data[: len(REFERENCE_MAGIC)] == REFERENCE_MAGIC
 
 
 def is_directory(data: bytes) -> bool:
-    """Whether bytes end as a flattened directory does: in the mirrored JSON of its entries."""
-    return data.rstrip(b"\0 \t\r\n")[-1:] == b"{"
+    """Whether bytes are a flattened directory: they end in the mirrored JSON of its entries, and are no blob, which may end so too."""
+    return data[8:12] != b"CMLB" and data.rstrip(b"\0 \t\r\n")[-1:] == b"{"
 
 
 def reference_to_bytes(key: str, function: str) -> bytes:
-    """The processed bytes of a delegate whose directory is the named data `key`."""
-    return _REFERENCE_MAGIC + json.dumps({"version": 1, "key": key, "functionName": function}).encode()
+    """The processed bytes of a delegate whose directory, or blob for both runtimes, is the named data `key`."""
+    return REFERENCE_MAGIC + json.dumps({"version": 1, "key": key, "functionName": function}).encode()
 
 
 def read_reference(data: bytes) -> tuple[str, str]:
@@ -71,7 +71,7 @@ def read_reference(data: bytes) -> tuple[str, str]:
         ValueError: for a reference that cannot be read.
     """
     try:
-        reference = json.loads(data[len(_REFERENCE_MAGIC) :].rstrip(b"\0"))
+        reference = json.loads(data[len(REFERENCE_MAGIC) :].rstrip(b"\0"))
         return str(reference["key"]), str(reference["functionName"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import flatbuffers
 
-from executorch_coreml.blob import coreml_blob_generated
+from executorch_coreml.blob import coreml_blob_generated, stock_form
 from executorch_coreml.blob.content import (
     MAJOR_VERSION,
     MINOR_VERSION,
     Blob,
-    FileOnDisk,
     Function,
     NamedData,
     Reference,
@@ -37,6 +35,8 @@ class _TableBuilder:
 
     def __init__(self) -> None:
         self._builder: Any = flatbuffers.Builder(1024)
+        # Where the debug map's vector is, from the end of the buffer.
+        self._debug_map = 0
 
     def vector(self, offsets: Sequence[int]) -> int:
         self._builder.StartVector(4, len(offsets), 4)
@@ -142,9 +142,9 @@ class _TableBuilder:
         fb.ProducerAddVersions(b, vector)
         return int(fb.ProducerEnd(b))
 
-    def blob(self, blob: Blob, offsets: Sequence[int], payload_size: int) -> bytes:
+    def blob(self, blob: Blob, offsets: Sequence[int], payload_size: int, stock_bytes: int) -> bytes:
         b = self._builder
-        debug_map = b.CreateByteVector(blob.debug_map) if blob.debug_map else 0
+        debug_map = self._debug_map = b.CreateByteVector(blob.debug_map) if blob.debug_map else 0
         producer = self.producer(blob)
         request = self.request(blob)
         functions = self.vector([self.function(f) for f in blob.functions])
@@ -164,7 +164,13 @@ class _TableBuilder:
         fb.BlobAddProducer(b, producer)
         if debug_map:
             fb.BlobAddDebugMap(b, debug_map)
+        if stock_bytes:
+            fb.BlobAddStockBytes(b, stock_bytes)
         return self.root(fb.Content.Blob, fb.BlobEnd(b))
+
+    def debug_map_region(self, blob: Blob, table: bytes) -> stock_form.Region | None:
+        """Where the table that was built has the debug map: behind the length of its vector."""
+        return stock_form.Region(len(table) - self._debug_map + 4, len(blob.debug_map)) if self._debug_map else None
 
     def reference(self, reference: Reference) -> bytes:
         b = self._builder
@@ -199,11 +205,33 @@ def _layout(blob: Blob) -> tuple[list[int], int]:
     return offsets, end
 
 
+def _table(blob: Blob, offsets: Sequence[int], files_end: int) -> tuple[bytes, bytes]:
+    """The table of a canonical blob, and the bytes behind its files for the stock runtime."""
+    if not blob.for_stock_runtime:
+        return _TableBuilder().blob(blob, offsets, files_end, 0), b""
+    reason = stock_form.obstacle(blob)
+    if reason:
+        raise ValueError(f"the stock runtime cannot be given this blob: {reason}")
+    # The form has the offsets of what the table's size moves, and the table has the form's size. The size of the table does not depend
+    # on the numbers in it as long as none is the default, so a table with any size for the form is as large as the last one.
+    builder = _TableBuilder()
+    draft = builder.blob(blob, offsets, 1, 1)
+    start, form_start = _up(len(draft), blob.alignment), _up(files_end, blob.alignment)
+    regions = {
+        file.path: stock_form.Region(start + offset, file.content.size) for file, offset in zip(blob.files, offsets, strict=True)
+    }
+    debug_map = builder.debug_map_region(blob, draft)
+    form = stock_form.encode(blob, regions, start + form_start, debug_map)
+    table = _TableBuilder().blob(blob, offsets, form_start + len(form), len(form))
+    assert len(table) == len(draft), "the table's size depends on the numbers in it"
+    return table, form
+
+
 def _pieces(blob: Blob, *, map_files: bool) -> Iterator[bytes | memoryview]:
     """The bytes of the blob. With `map_files` a file on disk is one memory-mapped piece, else it comes in chunks."""
     blob = blob.canonical()
-    offsets, payload_size = _layout(blob)
-    table = _TableBuilder().blob(blob, offsets, payload_size)
+    offsets, files_end = _layout(blob)
+    table, form = _table(blob, offsets, files_end)
     yield table
     yield bytes(_up(len(table), blob.alignment) - len(table))
     end = 0
@@ -212,11 +240,10 @@ def _pieces(blob: Blob, *, map_files: bool) -> Iterator[bytes | memoryview]:
             continue
         yield bytes(offset - end)
         end = offset + file.content.size
-        if map_files and isinstance(file.content, FileOnDisk):
-            with open(file.content.path, "rb") as opened:
-                yield memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
-        else:
-            yield from file.content.chunks()
+        yield from file.content.mapped() if map_files else file.content.chunks()
+    if form:
+        yield bytes(_up(end, blob.alignment) - end)
+        yield form
 
 
 def write(blob: Blob, sink: BinaryIO) -> None:

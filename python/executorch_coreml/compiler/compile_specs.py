@@ -56,7 +56,10 @@ class ModelType(enum.Enum):
 
 
 class BlobFormat(enum.Enum):
-    # docs/blob_format.md: verified in place, weights shared by content, an identity that depends on the content alone.
+    # docs/blob_format.md: a blob that this project's runtime and ExecuTorch's stock one read. What the stock form cannot carry makes it one
+    # for this project's runtime alone, which is logged.
+    BOTH = "both"
+    # For this project's runtime alone: the weights are named data of the program and stay on disk while it is written.
     COREML_BLOB = "coreml_blob"
     # The flattened directory that the stock runtime reads, for apps that link that runtime.
     INMEMORYFS = "inmemoryfs"
@@ -219,9 +222,9 @@ class CompileSpecs:
 
     @staticmethod
     def blob_format_from_compile_specs(compile_specs: list[CompileSpec]) -> BlobFormat:
-        """The format asked for; COREML_BLOB by default."""
+        """The format asked for; BOTH by default."""
         value = find(compile_specs, COMPILE_SPEC_KEYS.BLOB_FORMAT)
-        return BlobFormat.COREML_BLOB if value is None else BlobFormat(value)
+        return BlobFormat.BOTH if value is None else BlobFormat(value)
 
     @staticmethod
     def generate_float32_ops_compile_spec(float32_ops: list[str]) -> CompileSpec:

@@ -29,7 +29,7 @@ from executorch_coreml.compiler.compile_specs import (
     ModelType,
     Options,
 )
-from executorch_coreml.compiler.lowering import lower_partition
+from executorch_coreml.compiler.lowering import finish, lower_partition
 from executorch_coreml.logging import get_coreml_log_level
 
 __all__ = [
@@ -72,7 +72,8 @@ class CoreMLBackend(CompileSpecs, BackendDetails):
         """
         # Not formatted unless it is logged: a program's text can be larger than the program.
         logger.info("Edge program: %s", edge_program)
-        return lower_partition(edge_program, Options.parse(compile_specs), method="")
+        (result,) = finish([lower_partition(edge_program, Options.parse(compile_specs), method="")], separate=False)
+        return result
 
     @classmethod
     def preprocess_multimethod(

@@ -1,31 +1,36 @@
 """From a converted model to what ExecuTorch puts into the .pte: processed bytes, and weights as named data.
 
-Weights of at least NAMED_DATA_MINIMUM_BYTES are not copied into the processed bytes. They stay on disk, under a key made of their
-content, until the .pte is written, so equal weight files of several partitions and methods are stored once.
+While partitions are lowered, weights of at least NAMED_DATA_MINIMUM_BYTES stay on disk, under a key made of their content. When all are,
+`deliver` decides where they go: into the processed bytes, where both runtimes find them, or, those that several partitions and methods use
+and those of a program for this project's runtime alone, into the program's named data, where equal ones are stored once.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import io
-import json
+import logging
 import mmap
 import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from executorch.exir._serialize._cord import FileBackedData
-from executorch.exir._serialize._named_data_store import NamedDataStore, NamedDataStoreOutput
+from executorch.exir._serialize._named_data_store import NamedDataStore
 from executorch.exir.backend.backend_details import PreprocessResult
 
 from executorch_coreml import _dependencies as dependencies
 from executorch_coreml import blob
 from executorch_coreml.blob import stock
-from executorch_coreml.compiler import package
-from executorch_coreml.compiler.compile_specs import ModelType, Options
+from executorch_coreml.compiler import debug_info, package
+from executorch_coreml.compiler.compile_specs import BlobFormat, ModelType, Options
 from executorch_coreml.compiler.conversion import ConvertedModel
+
+logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
 
 NAMED_DATA_MINIMUM_BYTES = 64 << 10
 
@@ -57,6 +62,26 @@ class UnlinkedFile(FileBackedData):
     def __deepcopy__(self, memo: dict[int, Any]) -> UnlinkedFile:
         return self
 
+    # What blob.Content asks for.
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def checksum(self) -> bytes:
+        return self._sha256
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        for start in range(0, self._size, _COPIED_BYTES):
+            yield os.pread(self._file.fileno(), min(_COPIED_BYTES, self._size - start), start)
+
+    def mapped(self) -> Iterator[bytes | memoryview]:
+        if self._size:
+            yield memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
+
+    # What FileBackedData has.
+
     def prefix(self, size: int) -> bytes:
         return os.pread(self._file.fileno(), size, 0)
 
@@ -65,38 +90,131 @@ class UnlinkedFile(FileBackedData):
             return mapped[:]
 
     def write_to_file(self, outfile: io.BufferedIOBase) -> None:
-        for start in range(0, self._size, _COPIED_BYTES):
-            outfile.write(os.pread(self._file.fileno(), min(_COPIED_BYTES, self._size - start), start))
+        for chunk in self.chunks():
+            outfile.write(chunk)
 
     def close(self) -> None:
         self._file.close()
 
 
 @dataclasses.dataclass
-class NamedDataWriter:
-    """Collects the named data of one delegate call; with `inline_weights` there are no weights among it."""
+class Weights:
+    """The large weight files of one blob, each taken over from the package, by their keys."""
 
-    inline_weights: bool = False
-    store: NamedDataStore = dataclasses.field(default_factory=NamedDataStore)
+    files: dict[str, UnlinkedFile] = dataclasses.field(default_factory=dict)
 
-    def weight_file(self, path: Path) -> blob.File:
+    def take(self, path: Path) -> blob.File:
         """A weight file of the package: taken over when it is large, else borrowed where it is."""
         content = blob.FileOnDisk(str(path))
         in_package = package.weight_path(path.name)
-        if self.inline_weights or content.size < NAMED_DATA_MINIMUM_BYTES:
-            return blob.File(in_package, content)
+        if content.size < NAMED_DATA_MINIMUM_BYTES:
+            return blob.File(in_package, blob.InlineBytes(path.read_bytes()))
         named = blob.NamedData(f"coreml_weights_{content.checksum.hex()}", content.size, content.checksum)
-        self.store.add_named_data(named.key, UnlinkedFile(path, sha256=named.checksum), alignment=ALIGNMENT)
+        self.files[named.key] = UnlinkedFile(path, sha256=named.checksum)
         return blob.File(in_package, named)
 
-    def blob(self, content: blob.Blob) -> str:
-        """A whole blob, for delegate calls that refer to it. Returns its key."""
-        key = f"coreml_blob_{blob.content_id(content).hex()}"
-        self.store.add_named_data(key, blob.to_bytes(content), alignment=ALIGNMENT)
-        return key
 
-    def output(self) -> NamedDataStoreOutput | None:
-        return self.store.get_named_data_store_output() if self.store.buffers else None
+@dataclasses.dataclass
+class Packed:
+    """A blob of which is still open where its large weights go and which runtimes read it.
+
+    methods: those that call it. by_reference: the delegate calls refer to the blob, which is named data; else it is their processed bytes.
+    """
+
+    content: blob.Blob
+    weights: Weights
+    options: Options
+    methods: tuple[str, ...]
+    handles: dict[str, tuple[int, ...]] | None = None
+    by_reference: bool = False
+
+    def inlined(self) -> blob.Blob:
+        """The blob with its weights in it."""
+        files = tuple(
+            blob.File(file.path, self.weights.files[file.content.key]) if isinstance(file.content, blob.NamedData) else file
+            for file in self.content.files
+        )
+        return dataclasses.replace(self.content, files=files)
+
+
+def deliver(packed: Sequence[Packed], *, separate: bool = False) -> list[dict[str, PreprocessResult]]:
+    """The results of everything that one lowering packed, by method.
+
+    With `separate` all weights are in their blobs, and shared with nobody. Logs, in one line, why not every app can load the program.
+    """
+    uses = Counter(key for one in packed for key in one.weights.files)
+    shared = frozenset() if separate else frozenset(key for key, count in uses.items() if count > 1)
+    reasons: dict[str, None] = {}
+    results = []
+    for one in packed:
+        reason = _why_not_both(one, shared) if one.options.blob_format == BlobFormat.BOTH else ""
+        if reason:
+            reasons[reason] = None
+        both = one.options.blob_format == BlobFormat.BOTH and not reason
+        if both or separate:
+            results.append(_result(one, dataclasses.replace(one.inlined(), for_stock_runtime=both), {}))
+        else:
+            results.append(_result(one, one.content, one.weights.files))
+    if reasons:
+        logger.warning(
+            "The program needs this project's runtime and does not load in apps that link ExecuTorch's stock Core ML runtime: %s.",
+            "; ".join(reasons),
+        )
+    return results
+
+
+def _why_not_both(one: Packed, shared: frozenset[str]) -> str:
+    """Why the stock runtime cannot be given a blob, and which option makes one that it can; empty when it can."""
+    states = sorted({s.tensor.name for function in one.content.functions for s in function.states if s.initial_value_path})
+    if states:
+        return (
+            f"the states {', '.join(states)} start with values other than zero "
+            "(CoreMLPartitioner(take_over_mutable_buffer=False) keeps mutable buffers outside Core ML)"
+        )
+    if not shared.isdisjoint(one.weights.files):
+        return (
+            "partitions share weight files (MULTIMETHOD_WEIGHT_SHARING_STRATEGY.DISABLED gives each its own; POSITIONAL shares in a "
+            "form that both runtimes read, with the deployment target iOS 18)"
+        )
+    return ""
+
+
+def _result(one: Packed, content: blob.Blob, named: dict[str, UnlinkedFile]) -> dict[str, PreprocessResult]:
+    store = NamedDataStore()
+    for key, file in named.items():
+        store.add_named_data(key, file, alignment=ALIGNMENT)
+    if not one.by_reference:
+        processed = dict.fromkeys(one.methods, blob.to_bytes(content))
+    else:
+        key = f"coreml_blob_{blob.content_id(content).hex()}"
+        store.add_named_data(key, _on_disk(content), alignment=ALIGNMENT)
+        processed = {
+            method: stock.reference_to_bytes(key, method)
+            if content.for_stock_runtime
+            else blob.reference_to_bytes(blob.Reference(key, method))
+            for method in one.methods
+        }
+    return {
+        method: PreprocessResult(
+            processed_bytes=data,
+            debug_handle_map=one.handles,
+            data_store_output=store.get_named_data_store_output() if store.buffers else None,
+        )
+        for method, data in processed.items()
+    }
+
+
+def _on_disk(content: blob.Blob) -> UnlinkedFile:
+    """A whole blob, which is not held in memory."""
+    with tempfile.NamedTemporaryFile(prefix="coreml_delegate_", delete=False) as file:
+        path = Path(file.name)
+        try:
+            blob.write(content, file)
+            file.flush()
+            return UnlinkedFile(path, sha256=blob.FileOnDisk(str(path)).checksum)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def make_blob(
@@ -105,19 +223,19 @@ def make_blob(
     functions: Sequence[blob.Function],
     state_files: Sequence[blob.File],
     options: Options,
-    named_data: NamedDataWriter,
+    weights: Weights,
 ) -> blob.Blob:
-    """The blob of a converted model, whose large weights `named_data` takes over.
+    """The blob of a converted model, whose large weights `weights` takes over.
 
-    Raises ValueError when a compiled model is asked for and this is not macOS.
+    Nothing of it is in the converted model's folder any more. Raises ValueError when a compiled model is asked for and this is not macOS.
     """
     specification_version = converted.spec.specificationVersion
     package.strip_build_metadata(converted.spec)
     if options.model_type == ModelType.COMPILED_MODEL:
-        kind, files = blob.Kind.COMPILED, _compiled_files(converted, named_data)
+        kind, files = blob.Kind.COMPILED, _compiled_files(converted)
     else:
-        weights = [named_data.weight_file(path) for path in package.weight_files(converted.weights)]
-        kind, files = blob.Kind.PACKAGE, package.package_files(converted.spec, weights)
+        taken = [weights.take(path) for path in package.weight_files(converted.weights)]
+        kind, files = blob.Kind.PACKAGE, package.package_files(converted.spec, taken)
     return blob.Blob(
         kind=kind,
         specification_version=specification_version,
@@ -130,7 +248,7 @@ def make_blob(
         ),
         producer="executorch.backends.apple.coreml",
         producer_versions=tuple(sorted(dependencies.installed_versions().items())),
-        debug_map=debug_map_json(converted),
+        debug_map=debug_info.of_model(converted).encode(),
     )
 
 
@@ -155,36 +273,18 @@ def compile_model(converted: ConvertedModel) -> Path:
     return Path(compile_with_coreml(str(converted.package), str(converted.package.with_suffix(".mlmodelc"))))
 
 
-def _compiled_files(converted: ConvertedModel, named_data: NamedDataWriter) -> tuple[blob.File, ...]:
+def _compiled_files(converted: ConvertedModel) -> tuple[blob.File, ...]:
     root = compile_model(converted)
     paths = sorted(path for path in root.rglob("*") if path.is_file())
-    return tuple(blob.File(path.relative_to(root).as_posix(), blob.FileOnDisk(str(path))) for path in paths)
-
-
-def debug_map_json(converted: ConvertedModel) -> bytes:
-    """ExecuTorch debug handle -> operations, as canonical JSON; empty when there is none."""
-    if converted.debug_map is None:
-        return b""
-    mapping = {str(handle): paths for handle, paths in converted.debug_map.items() if handle is not None}
-    return json.dumps(mapping, sort_keys=True, separators=(",", ":")).encode() if mapping else b""
-
-
-def debug_symbols(converted: ConvertedModel) -> tuple[dict[str, Any], dict[str, list[int]]]:
-    """The operation path and ExecuTorch's debug handles of each debug symbol, `output:operator`."""
-    return stock.symbols_of({handle: paths for handle, paths in (converted.debug_map or {}).items() if isinstance(handle, int)})
+    return tuple(
+        blob.File(path.relative_to(root).as_posix(), UnlinkedFile(path, sha256=blob.FileOnDisk(str(path)).checksum))
+        for path in paths
+    )
 
 
 def debug_handle_map(converted: ConvertedModel) -> dict[str, tuple[int, ...]] | None:
-    """Debug symbol -> ExecuTorch debug handles, as PreprocessResult carries it."""
+    """Debug symbol, `output:operator`, -> ExecuTorch debug handles, as PreprocessResult carries it."""
     if converted.debug_map is None:
         return None
-    return {symbol: tuple(handles) for symbol, handles in debug_symbols(converted)[1].items()}
-
-
-def whole(content: blob.Blob, converted: ConvertedModel, named_data: NamedDataWriter) -> PreprocessResult:
-    """The result of a partition whose processed bytes are its blob."""
-    return PreprocessResult(
-        processed_bytes=blob.to_bytes(content),
-        debug_handle_map=debug_handle_map(converted),
-        data_store_output=named_data.output(),
-    )
+    known = {handle: paths for handle, paths in converted.debug_map.items() if isinstance(handle, int)}
+    return {symbol: tuple(handles) for symbol, handles in stock.symbols_of(known)[1].items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from coremltools.proto import Model_pb2
@@ -59,11 +60,8 @@ def _log_buffers(program: ExportedProgram) -> None:
         logger.info("Core ML states are float16: the mutable buffers %s lose precision.", ", ".join(wide))
 
 
-def lower_partition(program: ExportedProgram, options: Options, *, method: str, inline_weights: bool = False) -> PreprocessResult:
-    """Lowers one partition. No temporary file outlives the call, except weights that the result owns.
-
-    With `inline_weights` all weights are in the processed bytes, and shared with nobody.
-    """
+def lower_partition(program: ExportedProgram, options: Options, *, method: str) -> PreprocessResult | delivery.Packed:
+    """Lowers one partition, in the stock format to the end. No temporary file outlives the call, except weights that the result owns."""
     if options.model_type == ModelType.COMPILED_MODEL:
         delivery.refuse_to_compile_off_macos()
     if options.blob_format == BlobFormat.INMEMORYFS:
@@ -82,9 +80,14 @@ def lower_partition(program: ExportedProgram, options: Options, *, method: str, 
         function, state_files = describe(program, converted, options, function="main", method=method)
         if options.blob_format == BlobFormat.INMEMORYFS:
             return stock_format.pack(converted, function, options, Path(folder))
-        named_data = delivery.NamedDataWriter(inline_weights=inline_weights)
+        weights = delivery.Weights()
         with stage(f"packing {method or 'a partition'}"):
-            content = delivery.make_blob(
-                converted, functions=[function], state_files=state_files, options=options, named_data=named_data
-            )
-            return delivery.whole(content, converted, named_data)
+            content = delivery.make_blob(converted, functions=[function], state_files=state_files, options=options, weights=weights)
+            return delivery.Packed(content, weights, options, (method,), delivery.debug_handle_map(converted))
+
+
+def finish(lowered: Sequence[PreprocessResult | delivery.Packed], *, separate: bool) -> list[PreprocessResult]:
+    """The results of all partitions of one lowering; see delivery.deliver."""
+    packed = [one for one in lowered if isinstance(one, delivery.Packed)]
+    delivered = iter(delivery.deliver(packed, separate=separate))
+    return [next(iter(next(delivered).values())) if isinstance(one, delivery.Packed) else one for one in lowered]

@@ -21,7 +21,7 @@ from executorch_coreml.compiler.compile_specs import (
     Options,
 )
 from executorch_coreml.compiler.conversion import ConvertedModel, convert
-from executorch_coreml.compiler.lowering import check_description, describe, lower_partition
+from executorch_coreml.compiler.lowering import check_description, describe, finish, lower_partition
 from executorch_coreml.compiler.outputs import make_outputs_distinct
 from executorch_coreml.compiler.progress import stage
 from executorch_coreml.compiler.states import mutated_buffers
@@ -40,28 +40,23 @@ def lower_methods(programs: Programs, options: Mapping[str, Sequence[Options]]) 
         _warn_of_raised_target(options)
         return _lower_positionally(programs, options)
     separate = strategy == MULTIMETHOD_WEIGHT_SHARING_STRATEGY.DISABLED
-    results = {
-        method: [
-            lower_partition(program, option, method=method, inline_weights=separate)
-            for program, option in zip(programs[method], options[method], strict=True)
-        ]
-        for method in programs
-    }
-    _log_shared(results, separate=separate)
+    of_method = [(method, index) for method in programs for index in range(len(programs[method]))]
+    lowered = [lower_partition(programs[method][index], options[method][index], method=method) for method, index in of_method]
+    _log_shared([one for one in lowered if isinstance(one, delivery.Packed)], separate=separate)
+    results: Results = {method: [] for method in programs}
+    for (method, _), result in zip(of_method, finish(lowered, separate=separate), strict=True):
+        results[method].append(result)
     return results
 
 
-def describe_sharing(results: Results) -> str:
+def describe_sharing(packed: Sequence[delivery.Packed]) -> str:
     """What the partitions share, in one line. Weights are shared as whole files, when they are equal to the last byte."""
     sizes: dict[str, int] = {}
     users: dict[str, list[str]] = {}
-    for method, partitions in results.items():
-        for result in partitions:
-            if result.data_store_output is None:
-                continue
-            for key, entry in result.data_store_output.pte_data.items():
-                sizes[key] = len(result.data_store_output.buffers[entry.buffer_index])
-                users.setdefault(key, []).append(method)
+    for one in packed:
+        for key, file in one.weights.files.items():
+            sizes[key] = file.size
+            users.setdefault(key, []).extend(one.methods)
     shared = {key: methods for key, methods in users.items() if len(methods) > 1}
     if not shared:
         return f"Weight sharing: none of {len(users)} large weight files is equal to another, so nothing is shared."
@@ -70,10 +65,10 @@ def describe_sharing(results: Results) -> str:
     return f"Weight sharing: {len(shared)} of {len(users)} weight files serve several partitions of {', '.join(by)}, which saves {saved / 1e6:.1f} MB."
 
 
-def _log_shared(results: Results, *, separate: bool) -> None:
-    if sum(len(partitions) for partitions in results.values()) < 2:
+def _log_shared(packed: Sequence[delivery.Packed], *, separate: bool) -> None:
+    if len(packed) < 2:
         return
-    logger.info("%s", "Weight sharing: disabled, every partition has its own weights." if separate else describe_sharing(results))
+    logger.info("%s", "Weight sharing: disabled, every partition has its own weights." if separate else describe_sharing(packed))
 
 
 def _warn_of_raised_target(options: Mapping[str, Sequence[Options]]) -> None:
@@ -101,23 +96,29 @@ def _check_positions(programs: Programs) -> int:
 
 
 def _lower_positionally(programs: Programs, options: Mapping[str, Sequence[Options]]) -> Results:
-    results: Results = {method: [] for method in programs}
+    positions: list[dict[str, PreprocessResult] | delivery.Packed] = []
     for position in range(_check_positions(programs)):
         with tempfile.TemporaryDirectory(prefix="coreml_delegate_") as folder:
-            combined = _lower_position(
-                {method: programs[method][position] for method in programs},
-                {method: options[method][position] for method in programs},
-                Path(folder),
+            positions.append(
+                _lower_position(
+                    {method: programs[method][position] for method in programs},
+                    {method: options[method][position] for method in programs},
+                    Path(folder),
+                )
             )
-        for method, result in combined.items():
+    delivered = iter(delivery.deliver([one for one in positions if isinstance(one, delivery.Packed)]))
+    results: Results = {method: [] for method in programs}
+    for one in positions:
+        for method, result in (next(delivered) if isinstance(one, delivery.Packed) else one).items():
             results[method].append(result)
     return results
 
 
 def _lower_position(
     programs: Mapping[str, ExportedProgram], options: Mapping[str, Options], folder: Path
-) -> dict[str, PreprocessResult]:
-    """One multi-function model out of one partition of every method; each result refers to it by a key of the named data."""
+) -> dict[str, PreprocessResult] | delivery.Packed:
+    """One multi-function model out of one partition of every method, in the stock format to the end; each method refers to it by a key of
+    the named data."""
     for method, program in programs.items():
         if mutated_buffers(program):
             raise ValueError(
@@ -136,24 +137,11 @@ def _lower_position(
     first = next(iter(programs))
     with stage(f"combining {len(converted_methods)} methods"):
         combined = _combine(converted_methods, first, folder)
-    named_data = delivery.NamedDataWriter()
     if options[first].blob_format == BlobFormat.INMEMORYFS:
-        return _stock_references(combined, functions, options[first], folder, named_data.store)
-    content = delivery.make_blob(
-        combined,
-        functions=functions,
-        state_files=[],
-        options=options[first],
-        named_data=named_data,
-    )
-    key = named_data.blob(content)
-    return {
-        method: PreprocessResult(
-            processed_bytes=blob.reference_to_bytes(blob.Reference(key, method)),
-            data_store_output=named_data.output(),
-        )
-        for method in programs
-    }
+        return _stock_references(combined, functions, options[first], folder)
+    weights = delivery.Weights()
+    content = delivery.make_blob(combined, functions=functions, state_files=[], options=options[first], weights=weights)
+    return delivery.Packed(content, weights, options[first], tuple(programs), by_reference=True)
 
 
 def _combine(methods: Mapping[str, ConvertedModel], default: str, folder: Path) -> ConvertedModel:
@@ -170,13 +158,13 @@ def _stock_references(
     functions: Sequence[blob.Function],
     options: Options,
     folder: Path,
-    store: NamedDataStore,
 ) -> dict[str, PreprocessResult]:
     """The stock exporter's form: the flattened directory as named data, and references to it as processed bytes."""
     root, identifier = stock_format.write_directory(combined, options.model_type, folder)
     methods = {f.name: stock.MethodMetadata([t.name for t in f.inputs], [t.name for t in f.outputs]) for f in functions}
     stock_format.write_metadata(stock.MultifunctionModelMetadata(identifier, methods), root)
     key = f"coreml_{identifier}"
+    store = NamedDataStore()
     store.add_named_data(key, stock_format.flatten(root))
     return {
         function.name: PreprocessResult(

@@ -15,10 +15,9 @@ import coremltools as ct
 from executorch.exir.backend.backend_details import PreprocessResult
 from torch.export.exported_program import ExportedProgram
 
-from executorch_coreml import _dependencies as dependencies
 from executorch_coreml import blob
-from executorch_coreml.blob.stock import MODEL_PATHS, ModelDebugInfo, ModelMetadata, MultifunctionModelMetadata
-from executorch_coreml.compiler import delivery, package
+from executorch_coreml.blob.stock import MODEL_PATHS, ModelMetadata, MultifunctionModelMetadata
+from executorch_coreml.compiler import debug_info, delivery, package
 from executorch_coreml.compiler.compile_specs import ModelType, Options
 from executorch_coreml.compiler.conversion import ConvertedModel
 from executorch_coreml.compiler.states import initial_value, mutated_buffers
@@ -64,17 +63,6 @@ def _write_model(converted: ConvertedModel, model_type: ModelType, root: Path) -
     (model / "Manifest.json").write_bytes(package.manifest(has_weights=bool(weights)))
 
 
-def _debug_info(converted: ConvertedModel) -> ModelDebugInfo | None:
-    if converted.debug_map is None:
-        return None
-    paths, handles = delivery.debug_symbols(converted)
-    return ModelDebugInfo(
-        versionInfo=dependencies.installed_versions(),
-        debugSymbolToOperationPath={symbol: paths[symbol] for symbol in sorted(handles)},
-        debugSymbolToHandles={symbol: handles[symbol] for symbol in sorted(handles)},
-    )
-
-
 def flatten(root: Path) -> bytes:
     """The flattened directory."""
     from executorch_coreml import executorchcoreml
@@ -101,9 +89,9 @@ def pack(converted: ConvertedModel, function: blob.Function, options: Options, f
     """The result of a partition in the stock format."""
     root, identifier = write_directory(converted, options.model_type, folder)
     write_metadata(ModelMetadata([t.name for t in function.inputs], [t.name for t in function.outputs], identifier), root)
-    info = _debug_info(converted)
-    if info is not None:
-        (root / MODEL_PATHS.DEBUG_INFO.value).write_text(json.dumps(dataclasses.asdict(info)))
+    info = debug_info.of_model(converted)
+    if info:
+        (root / MODEL_PATHS.DEBUG_INFO.value).write_text(info)
     return PreprocessResult(
         processed_bytes=flatten(root),
         debug_handle_map=delivery.debug_handle_map(converted),

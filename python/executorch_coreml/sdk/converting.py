@@ -1,4 +1,4 @@
-"""Changes the form of the Core ML models inside a .pte: the stock exporter's flattened directories to blobs, and back.
+"""Changes the form of the Core ML models inside a .pte: the stock exporter's flattened directories, blobs, and blobs for both runtimes.
 
 The models' files stay as they are, byte by byte, so the outputs do as well; what changes is what describes them. A blob says more than
 a directory does (types, shapes, states and their initial values), so on the way to a blob it is looked up in the program and in the
@@ -18,14 +18,16 @@ from typing import Any
 
 from executorch_coreml import blob
 from executorch_coreml.blob import stock
-from executorch_coreml.compiler import delivery, package, stock_format
+from executorch_coreml.compiler import debug_info, delivery, package, stock_format
 from executorch_coreml.dtypes import BY_SCALAR_TYPE
 from executorch_coreml.sdk import payload, program_file
 from executorch_coreml.sdk.errors import ToolError
 from executorch_coreml.sdk.program_file import Delegate, ProgramFile, TensorValue
 
 # As the compile option blob_format names them.
-FORMATS = ("coreml_blob", "inmemoryfs")
+FORMATS = ("both", "coreml_blob", "inmemoryfs")
+
+_MANIFEST = "Manifest.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,11 +59,10 @@ def convert(source: Path, target: Path, form: str) -> list[ConvertedDelegate]:
     file = program_file.read_pte(source)
     program = program_file.of_pte(file, source, source.stat().st_size)
     found = {delegate.label: payload.open_payload(program, delegate) for delegate in program.core_ml_delegates()}
-    is_blob = form == "coreml_blob"
-    to_do = [d for d in program.core_ml_delegates() if (found[d.label].blob is not None) != is_blob]
+    to_do = [d for d in program.core_ml_delegates() if _form(found[d.label]) != form]
     conversion = _Conversion(program)
-    if is_blob:
-        _to_blobs(conversion, to_do, found)
+    if form != "inmemoryfs":
+        _to_blobs(conversion, to_do, found, form)
     else:
         _to_directories(conversion, to_do, found)
     kept = [d for d in program.core_ml_delegates() if d not in to_do]
@@ -74,6 +75,13 @@ def convert(source: Path, target: Path, form: str) -> list[ConvertedDelegate]:
         ConvertedDelegate(d.method, d.index, found[d.label].format, payload.open_payload(after, d).format)
         for d in after.core_ml_delegates()
     ]
+
+
+def _form(found: payload.Payload) -> str:
+    """Which of FORMATS a payload has."""
+    if found.blob is None:
+        return "inmemoryfs"
+    return "both" if found.for_stock_runtime else "coreml_blob"
 
 
 def _replace(file: Any, conversion: _Conversion, named: Mapping[str, bytes]) -> None:
@@ -116,35 +124,54 @@ def _keys(program: ProgramFile, delegates: Iterable[Delegate]) -> set[str]:
     """The named data that the delegates' payloads need."""
     keys: set[str] = set()
     for delegate in delegates:
-        if stock.is_reference(delegate.processed):
-            keys.add(stock.read_reference(delegate.processed)[0])
-        elif not stock.is_directory(delegate.processed):
-            content = blob.read(delegate.processed)
-            if isinstance(content, blob.Reference):
-                keys.add(content.named_data_key)
-                content = blob.read_blob(program.named_data[content.named_data_key])
-            keys.update(file.content.key for file in content.files if isinstance(file.content, blob.NamedData))
+        if payload.refers_to_stock(program, delegate):
+            if stock.is_reference(delegate.processed):
+                keys.add(payload.reference_key(delegate))
+            continue
+        processed: bytes = delegate.processed
+        if payload.is_reference(delegate):
+            keys.add(payload.reference_key(delegate))
+            processed = program.named_data[payload.reference_key(delegate)]
+        keys.update(file.content.key for file in blob.read_blob(processed).files if isinstance(file.content, blob.NamedData))
     return keys
 
 
 # --- To blobs ---
 
 
-def _to_blobs(conversion: _Conversion, delegates: Iterable[Delegate], found: Mapping[str, payload.Payload]) -> None:
+def _to_blobs(conversion: _Conversion, delegates: Iterable[Delegate], found: Mapping[str, payload.Payload], form: str) -> None:
     by_key: dict[str, list[Delegate]] = collections.defaultdict(list)
     for delegate in delegates:
-        if stock.is_reference(delegate.processed):
-            by_key[stock.read_reference(delegate.processed)[0]].append(delegate)
+        if found[delegate.label].by_reference:
+            by_key[payload.reference_key(delegate)].append(delegate)
         else:
-            content = _blob_of(conversion, [delegate], found)
-            conversion.processed[delegate.label] = blob.to_bytes(content)
+            conversion.processed[delegate.label] = blob.to_bytes(_content(conversion, [delegate], found, form))
     for sharing in by_key.values():
-        content = _blob_of(conversion, sharing, found)
+        content = _content(conversion, sharing, found, form)
         key = f"coreml_blob_{blob.content_id(content).hex()}"
         conversion.named_data[key] = blob.to_bytes(content)
         for delegate in sharing:
-            reference = blob.Reference(key, found[delegate.label].function)
-            conversion.processed[delegate.label] = blob.reference_to_bytes(reference)
+            function = found[delegate.label].function
+            conversion.processed[delegate.label] = (
+                stock.reference_to_bytes(key, function)
+                if form == "both"
+                else blob.reference_to_bytes(blob.Reference(key, function))
+            )
+
+
+def _content(conversion: _Conversion, delegates: list[Delegate], found: Mapping[str, payload.Payload], form: str) -> blob.Blob:
+    """The blob that some delegates call, for the runtimes of its form. One for both has its weights in itself."""
+    one = found[delegates[0].label]
+    content = _blob_of(conversion, delegates, found) if one.blob is None else one.blob
+    if form == "both":
+        if one.stock_obstacle:
+            raise ToolError(
+                f"the delegate {delegates[0].label} of {conversion.program.path} cannot be for the stock runtime as well: {one.stock_obstacle}. "
+                "Keep it, or lower with take_over_mutable_buffer=False"
+            )
+        return dataclasses.replace(content, for_stock_runtime=True)
+    files = tuple(_file(file, conversion.named_data) for file in content.files)
+    return dataclasses.replace(content, files=files, for_stock_runtime=False)
 
 
 def _blob_of(conversion: _Conversion, delegates: list[Delegate], found: Mapping[str, payload.Payload]) -> blob.Blob:
@@ -159,8 +186,8 @@ def _blob_of(conversion: _Conversion, delegates: list[Delegate], found: Mapping[
         model = payload.stock_model(root, what)
         files = []
         for path in sorted(p for p in model.rglob("*") if p.is_file()):
-            content = blob.InlineBytes(path.read_bytes())
-            files.append(_file(path.relative_to(model).as_posix(), content, conversion.named_data))
+            files.append(blob.File(path.relative_to(model).as_posix(), blob.InlineBytes(path.read_bytes())))
+        files = [_without_missing_items(file, files) if file.path == _MANIFEST else file for file in files]
         spec = _specification(model, what)
         debug_map = _debug_map(root / stock.MODEL_PATHS.DEBUG_INFO.value)
     functions: dict[str, blob.Function] = {}
@@ -178,13 +205,34 @@ def _blob_of(conversion: _Conversion, delegates: list[Delegate], found: Mapping[
     )
 
 
-def _file(path: str, content: blob.InlineBytes, named_data: dict[str, bytes]) -> blob.File:
+def _without_missing_items(manifest: blob.File, files: list[blob.File]) -> blob.File:
+    """The manifest without its items that no file belongs to: the stock exporter names the weights' folder when it is empty, a blob has no
+    empty folders, and Core ML and coremltools refuse a package that lacks an item."""
+    text = b"".join(manifest.content.chunks())
+    try:
+        document = json.loads(text)
+        items = document["itemInfoEntries"]
+        there = {
+            identifier: item
+            for identifier, item in items.items()
+            if any(f"{file.path}/".startswith(f"Data/{item['path']}/") for file in files)
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return manifest
+    if len(there) == len(items):
+        return manifest
+    document["itemInfoEntries"] = there
+    return blob.File(manifest.path, blob.InlineBytes(json.dumps(document, indent=4).encode()))
+
+
+def _file(file: blob.File, named_data: dict[str, bytes]) -> blob.File:
     """A file of the package; large weights go to the named data, under the key that the exporter would give them."""
-    if path != package.weight_path(Path(path).name) or content.size < delivery.NAMED_DATA_MINIMUM_BYTES:
-        return blob.File(path, content)
+    content = file.content
+    if file.path != package.weight_path(Path(file.path).name) or content.size < delivery.NAMED_DATA_MINIMUM_BYTES:
+        return file
     key = f"coreml_weights_{content.checksum.hex()}"
-    named_data[key] = bytes(content.data)
-    return blob.File(path, blob.NamedData(key, content.size, content.checksum))
+    named_data[key] = b"".join(content.chunks())
+    return blob.File(file.path, blob.NamedData(key, content.size, content.checksum))
 
 
 def _specification(model: Path, what: str) -> Any:
@@ -249,16 +297,14 @@ def _state(feature: Any) -> blob.Tensor:
 
 
 def _debug_map(file: Path) -> bytes:
-    """The blob's form of the stock debug information; empty when there is none that can be read: it is a convenience."""
+    """The stock debug information; empty when there is none that can be read: it is a convenience."""
     try:
         info = json.loads(file.read_text())
-        handles: dict[str, list[Any]] = collections.defaultdict(list)
-        for symbol, of_symbol in info["debugSymbolToHandles"].items():
-            for handle in of_symbol:
-                handles[str(handle)].append(info["debugSymbolToOperationPath"][symbol])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        if not info["debugSymbolToHandles"] or not info["debugSymbolToOperationPath"]:
+            return b""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return b""
-    return json.dumps(handles, sort_keys=True, separators=(",", ":")).encode() if handles else b""
+    return json.dumps(info, sort_keys=True, separators=(",", ":")).encode()
 
 
 # --- To directories ---
@@ -270,7 +316,7 @@ def _to_directories(conversion: _Conversion, delegates: Iterable[Delegate], foun
         one = found[delegate.label]
         assert one.blob is not None
         _check_directory(one.blob, f"the delegate {delegate.label} of {conversion.program.path}")
-        if one.format != "blob reference":
+        if not one.by_reference:
             conversion.processed[delegate.label] = _directory(one.blob, [one.blob.function(one.function)], several=False)[0]
             continue
         identity = blob.content_id(one.blob)
@@ -312,17 +358,17 @@ def _directory(content: blob.Blob, functions: list[blob.Function], *, several: b
             (only,) = names.values()
             stock_format.write_metadata(stock.ModelMetadata(only.inputNames, only.outputNames, identifier), root)
         info = _debug_info(content)
-        if info is not None:
-            (root / paths.DEBUG_INFO.value).write_text(json.dumps(dataclasses.asdict(info)))
+        if info:
+            (root / paths.DEBUG_INFO.value).write_text(info)
         return stock_format.flatten(root), identifier
 
 
-def _debug_info(content: blob.Blob) -> stock.ModelDebugInfo | None:
-    """The stock form of the blob's debug map; None when there is none that can be read: it is a convenience."""
-    if not content.debug_map:
-        return None
+def _debug_info(content: blob.Blob) -> str:
+    """The blob's debug map in the stock form, which those of version 1.0 do not have; empty when there is none that can be read."""
     try:
-        paths, handles = stock.symbols_of(json.loads(content.debug_map))
+        info = json.loads(content.debug_map or b"{}")
+        if "debugSymbolToHandles" in info:
+            return content.debug_map.decode()
+        return debug_info.to_json(info, dict(content.producer_versions))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-    return stock.ModelDebugInfo(dict(content.producer_versions), paths, handles)
+        return ""

@@ -26,7 +26,7 @@ def inspect(path: Path) -> dict[str, Any]:
         raise ToolError(f"{path} is neither a .pte, a .mlpackage nor a blob; read as a blob: {error}") from error
     if isinstance(content, blob.Reference):
         return {"what": "reference", "path": str(path), "named_data_key": content.named_data_key, "function": content.function_name}
-    return {"what": "blob", "path": str(path), **_payload(payload.of_blob(content, "", "blob"))}
+    return {"what": "blob", "path": str(path), **_payload(payload.of_blob(content, ""))}
 
 
 def _program(path: Path) -> dict[str, Any]:
@@ -65,6 +65,8 @@ def _payload(found: payload.Payload) -> dict[str, Any]:
     return {
         "format": found.format,
         "kind": found.kind.name.lower(),
+        "runtimes": ["coreml_delegate", "stock"] if found.for_stock_runtime else ["coreml_delegate"],
+        "not_stock_because": "" if found.for_stock_runtime else found.stock_obstacle or "it was lowered for this runtime alone",
         "function": found.function,
         "inputs": list(found.input_names),
         "outputs": list(found.output_names),

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from executorch_coreml import blob, executorchcoreml
 from executorch_coreml.blob import stock
@@ -23,7 +24,7 @@ _MODEL_NAMES = (stock.MODEL_PATHS.MODEL.value, stock.MODEL_PATHS.COMPILED_MODEL.
 class Payload:
     """One delegate's model and how it is called."""
 
-    # "blob", "blob reference", "flattened directory" or "flattened directory reference".
+    # "blob", "blob for both runtimes" or "flattened directory"; " reference" behind it where the delegate refers to it by a key.
     format: str
     kind: blob.Kind
     # The function that the delegate runs; empty for the package's default.
@@ -46,6 +47,21 @@ class Payload:
         return self._blob
 
     @property
+    def by_reference(self) -> bool:
+        """Whether the delegate refers to its model, which others may use as well."""
+        return self.format.endswith(" reference")
+
+    @property
+    def for_stock_runtime(self) -> bool:
+        """Whether ExecuTorch's stock Core ML runtime reads it; this project's reads every payload."""
+        return self._blob is None or self._blob.for_stock_runtime
+
+    @property
+    def stock_obstacle(self) -> str:
+        """Why the stock runtime cannot be given the model; empty when it can, be it in another form."""
+        return blob.stock_obstacle(self._blob) if self._blob is not None else ""
+
+    @property
     def directory(self) -> bytes:
         """The flattened directory; empty for a blob."""
         return self._directory
@@ -53,24 +69,14 @@ class Payload:
     def debug_handles(self) -> dict[str, tuple[int, ...]]:
         """ExecuTorch's debug handles of the operations, by the name of each output, constants left out; empty when there are none, or no
         readable ones: they are a convenience."""
-        handles: dict[str, list[int]] = {}
         try:
             if self._blob is not None:
-                for handle, paths in json.loads(self._blob.debug_map or b"{}").items():
-                    for operation in (path[-1] for path in paths):
-                        if operation.get("Operator") != "const":
-                            handles.setdefault(operation["Output"], []).append(int(handle))
-            else:
-                with unflattened(self._directory) as root:
-                    file = root / stock.MODEL_PATHS.DEBUG_INFO.value
-                    symbols = json.loads(file.read_text())["debugSymbolToHandles"] if file.is_file() else {}
-                for symbol, of_symbol in symbols.items():
-                    output, _, operator = symbol.rpartition(":")
-                    if operator != "const":
-                        handles.setdefault(output, []).extend(int(handle) for handle in of_symbol)
+                return _handles_by_output(json.loads(self._blob.debug_map or b"{}"))
+            with unflattened(self._directory) as root:
+                file = root / stock.MODEL_PATHS.DEBUG_INFO.value
+                return _handles_by_output(json.loads(file.read_text()) if file.is_file() else {})
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return {}
-        return {name: tuple(of_name) for name, of_name in handles.items()}
 
     def write(self, folder: Path) -> Path:
         """Writes the model as the new folder target(folder), which is returned. ToolError when it exists, or cannot be written."""
@@ -104,26 +110,65 @@ class Payload:
             staging.rename(target)
 
 
+def _handles_by_output(info: Any) -> dict[str, tuple[int, ...]]:
+    """From debug_info.json, or from the map that blobs of version 1.0 have: the operations of each handle."""
+    handles: dict[str, list[int]] = {}
+    if "debugSymbolToHandles" in info:
+        for symbol, of_symbol in info["debugSymbolToHandles"].items():
+            output, _, operator = symbol.rpartition(":")
+            if operator != "const":
+                handles.setdefault(output, []).extend(int(handle) for handle in of_symbol)
+    else:
+        for handle, paths in info.items():
+            for operation in (path[-1] for path in paths):
+                if operation.get("Operator") != "const":
+                    handles.setdefault(operation["Output"], []).append(int(handle))
+    return {name: tuple(of_name) for name, of_name in handles.items()}
+
+
+def refers_to_stock(program: ProgramFile, delegate: Delegate) -> bool:
+    """Whether the delegate's payload is, or leads to, a flattened directory and no blob."""
+    data = delegate.processed
+    if stock.is_reference(data):
+        data = program.named_data.get(reference_key(delegate), b"{")
+    return stock.is_directory(data)
+
+
+def is_reference(delegate: Delegate) -> bool:
+    """Whether the delegate's bytes are a reference, of either form."""
+    return stock.is_reference(delegate.processed) or isinstance(blob.read(delegate.processed), blob.Reference)
+
+
+def reference_key(delegate: Delegate) -> str:
+    """The key of the named data that a reference leads to. ToolError for one that cannot be read."""
+    if stock.is_reference(delegate.processed):
+        return _stock_reference_parts(delegate, f"the delegate {delegate.label}")[0]
+    reference = blob.read(delegate.processed)
+    assert isinstance(reference, blob.Reference)
+    return reference.named_data_key
+
+
 def open_payload(program: ProgramFile, delegate: Delegate) -> Payload:
     """Reads a delegate's payload, of whichever form. ToolError for a damaged one."""
     what = f"the delegate {delegate.label} of {program.path}"
     data = delegate.processed
-    if stock.is_reference(data):
-        return _stock_reference(program, delegate, what)
-    if stock.is_directory(data):
+    if refers_to_stock(program, delegate):
+        if stock.is_reference(data):
+            return _stock_reference(program, delegate, what)
         return _stock_directory(data, "", "flattened directory", delegate, what)
     try:
         content, function = blob.open_delegate_call(data, named_data=program.named_data.get)
     except (blob.CorruptBlobError, blob.UnsupportedVersionError) as error:
         raise ToolError(f"{what} has a payload that cannot be read: {error}") from error
-    return of_blob(content, function, "blob reference" if function else "blob")
+    return of_blob(content, function)
 
 
-def of_blob(content: blob.Blob, function_name: str, form: str) -> Payload:
+def of_blob(content: blob.Blob, function_name: str) -> Payload:
+    """The payload of a blob; with a function name, of a reference to it."""
     functions = {function.name: function for function in content.functions}
     function = functions.get(function_name) or (content.functions[0] if len(content.functions) == 1 else None)
     return Payload(
-        format=form,
+        format="blob" + (" for both runtimes" if content.for_stock_runtime else "") + (" reference" if function_name else ""),
         kind=content.kind,
         function=function_name or (function.name if function else ""),
         input_names=tuple(t.name for t in function.inputs) if function else (),
@@ -138,14 +183,19 @@ def of_blob(content: blob.Blob, function_name: str, form: str) -> Payload:
 
 
 def _stock_reference(program: ProgramFile, delegate: Delegate, what: str) -> Payload:
-    try:
-        key, function = stock.read_reference(delegate.processed)
-    except ValueError as error:
-        raise ToolError(f"{what} is a reference that cannot be read: {error}") from error
+    key, function = _stock_reference_parts(delegate, what)
     data = program.named_data.get(key)
     if data is None:
         raise ToolError(f"{what} refers to the named data {key!r}, which the program does not have")
     return _stock_directory(data, function, "flattened directory reference", delegate, what)
+
+
+def _stock_reference_parts(delegate: Delegate, what: str) -> tuple[str, str]:
+    """The key and the function's name."""
+    try:
+        return stock.read_reference(delegate.processed)
+    except ValueError as error:
+        raise ToolError(f"{what} is a reference that cannot be read: {error}") from error
 
 
 def _stock_directory(data: bytes, function: str, form: str, delegate: Delegate, what: str) -> Payload:

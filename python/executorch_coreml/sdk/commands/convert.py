@@ -9,12 +9,13 @@ from pathlib import Path
 from executorch_coreml.sdk.commands.output import Output, size
 
 EXAMPLES = """\
-  coreml convert stock.pte -o ours.pte                            flattened directories become blobs
-  coreml convert ours.pte -o stock.pte --format inmemoryfs        for an app that links the stock runtime"""
+  coreml convert stock.pte -o ours.pte                            flattened directories become blobs that both runtimes read
+  coreml convert ours.pte -o ours2.pte --format coreml_blob       weights that several methods use are stored once
+  coreml convert ours.pte -o stock.pte --format inmemoryfs        what the stock exporter writes"""
 
 
 # Of converting.FORMATS, whose module takes seconds to import.
-FORMATS = ("coreml_blob", "inmemoryfs")
+FORMATS = ("both", "coreml_blob", "inmemoryfs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,9 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=FORMATS,
-        default="coreml_blob",
-        help="coreml_blob: this exporter's blobs (default); inmemoryfs: the stock exporter's flattened directories. The models "
-        "themselves stay as they are, and so do the outputs",
+        default="both",
+        help="both: blobs that this project's runtime and ExecuTorch's stock one read (default); coreml_blob: blobs for this project's "
+        "runtime alone; inmemoryfs: the stock exporter's flattened directories. The models themselves stay as they are, and so do the "
+        "outputs",
     )
 
 

@@ -58,6 +58,7 @@ def _program(facts: dict[str, Any], output: Output) -> None:
 def _delegate(facts: dict[str, Any], output: Output) -> None:
     rows = [
         ("    form", facts["format"] + (f", {facts['kind']}" if facts["kind"] != "package" else "")),
+        ("    suits", _suits(facts)),
         ("    function", facts["function"]),
         ("    inputs", ", ".join(facts["inputs"])),
         ("    outputs", ", ".join(facts["outputs"])),
@@ -69,6 +70,12 @@ def _delegate(facts: dict[str, Any], output: Output) -> None:
         ("    content", facts["content_id"]),
     ]
     output.table([row for row in rows if row[1]])
+
+
+def _suits(facts: dict[str, Any]) -> str:
+    if "stock" in facts["runtimes"]:
+        return "this project's runtime and ExecuTorch's stock one"
+    return f"this project's runtime alone: {facts['not_stock_because']}"
 
 
 def _package(facts: dict[str, Any], output: Output) -> None:
