@@ -11,6 +11,7 @@
 #include "runtime/delegate/executorch_log.h"
 #include "runtime/delegate/in_process_model_provider.h"
 #include "runtime/engine/engine.h"
+#include "runtime/engine/platform_engine.h"
 #include "runtime/include/coreml_delegate.h"
 
 namespace coreml_delegate {
@@ -43,6 +44,9 @@ Error register_backend() {
   return at_the_edge("register the backend", [] {
     // Where ExecuTorch is, its log is where messages belong.
     set_log_sink(log_to_executorch);
+    // A linker that takes from archives what something refers to takes the engine for this call. Its
+    // failure is logged, and diagnose() tells that there is no engine; programs may bring another.
+    (void)engine::register_platform_engine();
     CoreMLBackend& backend = process_backend();
     const auto* registered = executorch::runtime::get_backend_class(kBackendName);
     if (registered == &backend) return Error::Ok;

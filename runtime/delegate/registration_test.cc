@@ -5,20 +5,40 @@
 #include <executorch/runtime/backend/interface.h>
 #include <executorch/runtime/platform/runtime.h>
 
+#include <atomic>
+#include <fstream>
+#include <memory>
 #include <string>
 #include <thread>
+#include <type_traits>
+#include <variant>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/delegate/testing_support.h"
+#include "runtime/engine/platform_engine.h"
+#include "runtime/include/coreml_backend/delegate.h"
 #include "runtime/include/coreml_delegate.h"
 #include "runtime/include/coreml_delegate_c.h"
 
 namespace coreml_delegate {
+
+namespace engine {
+
+// This program has no engine of a platform.
+static std::atomic<int> g_platform_engine_asked_for = 0;
+Status register_platform_engine() {
+  ++g_platform_engine_asked_for;
+  return {};
+}
+
+}  // namespace engine
+
 namespace {
 
 using executorch::runtime::Error;
+using StockDelegate = executorch::backends::coreml::CoreMLBackendDelegate;
 using ::testing::Contains;
 using ::testing::HasSubstr;
 
@@ -36,6 +56,68 @@ TEST(RegistrationTest, RegisteringAgainIsFineFromAnyThread) {
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(coreml_delegate_register_backend(), 0u);
   EXPECT_EQ(executorch::runtime::get_num_registered_backends(), before);
+}
+
+TEST(RegistrationTest, RegisteringAsksForThePlatformsEngine) {
+  executorch::runtime::runtime_init();
+  const int before = engine::g_platform_engine_asked_for;
+  EXPECT_GE(before, 1) << "the static initialiser registers it, too";
+  EXPECT_EQ(register_backend(), Error::Ok);
+  EXPECT_EQ(engine::g_platform_engine_asked_for, before + 1);
+}
+
+TEST(StockDelegateTest, HandsOnToTheProcessesBackend) {
+  executorch::runtime::runtime_init();
+  auto* const delegate = StockDelegate::get_registered_delegate();
+  ASSERT_NE(delegate, nullptr);
+  EXPECT_EQ(StockDelegate::get_registered_delegate(), delegate);
+  testing::registered_fake_engine();
+  EXPECT_TRUE(delegate->is_available());
+  // As older programs and those that register by hand spell it.
+  static_assert(std::is_same_v<torch::executor::CoreMLBackendDelegate, StockDelegate>);
+  const auto own = std::make_unique<StockDelegate>();
+  EXPECT_TRUE(own->is_available());
+  EXPECT_EQ(StockDelegate::get_registered_delegate(), delegate);
+  executorch::core_ml_backend_delegate::register_backend_coreml();
+  EXPECT_EQ(executorch::runtime::get_backend_class("CoreMLBackend"), &process_backend());
+}
+
+TEST(StockDelegateTest, OptionsAreThoseOfTheProcessesBackend) {
+  executorch::runtime::runtime_init();
+  auto* const delegate = StockDelegate::get_registered_delegate();
+  ASSERT_NE(delegate, nullptr);
+  executorch::runtime::BackendOptionContext context;
+  executorch::runtime::BackendOptions<1> options;
+  ASSERT_EQ(options.set_option("threads", 3), Error::Ok);
+  EXPECT_EQ(delegate->set_option(context, options.view()), Error::Ok);
+  EXPECT_EQ(process_backend().defaults().threads, 3);
+  ASSERT_EQ(options.set_option("threads", 0), Error::Ok);
+  auto view = options.view();
+  EXPECT_EQ(delegate->get_option(context, view), Error::Ok);
+  EXPECT_EQ(std::get<int>(view[0].value), 3);
+  ASSERT_EQ(options.set_option("threads", 0), Error::Ok);
+  EXPECT_EQ(delegate->set_option(context, options.view()), Error::Ok);
+}
+
+TEST(StockDelegateTest, PurgingTheModelsCache) {
+  executorch::runtime::runtime_init();
+  auto* const delegate = StockDelegate::get_registered_delegate();
+  ASSERT_NE(delegate, nullptr);
+  EXPECT_TRUE(delegate->purge_models_cache()) << "nothing is kept, so nothing is left";
+  const std::string file = std::string(::testing::TempDir()) + "/no_folder";
+  ASSERT_TRUE(std::ofstream(file).put('x').good());
+  executorch::runtime::BackendOptionContext context;
+  executorch::runtime::BackendOptions<1> options;
+  ASSERT_EQ(options.set_option("cache_dir", (file + "/cache").c_str()), Error::Ok);
+  ASSERT_EQ(delegate->set_option(context, options.view()), Error::Ok);
+  EXPECT_FALSE(delegate->purge_models_cache());
+  EXPECT_THAT(last_error(), HasSubstr("the cache could not be used"));
+  const std::string folder = std::string(::testing::TempDir()) + "/cache_to_purge";
+  ASSERT_EQ(options.set_option("cache_dir", folder.c_str()), Error::Ok);
+  ASSERT_EQ(delegate->set_option(context, options.view()), Error::Ok);
+  EXPECT_TRUE(delegate->purge_models_cache()) << last_error();
+  ASSERT_EQ(options.set_option("cache_dir", ""), Error::Ok);
+  EXPECT_EQ(delegate->set_option(context, options.view()), Error::Ok);
 }
 
 TEST(RegistrationTest, AvailableOnceThereIsAnEngine) {

@@ -16,10 +16,11 @@ namespace coreml_delegate {
 // This library's version.
 inline constexpr char kVersion[] = "0.1.0";
 
-// Registers "CoreMLBackend" with ExecuTorch. A program that links //runtime:coremldelegate need not
-// call it: a static initialiser has done so. It is for programs that load the library by hand or
-// whose linker drops that initialiser; calling it again is fine. RegistrationAlreadyRegistered when
-// another library's CoreMLBackend is there; what ExecuTorch says when its table is full.
+// Registers "CoreMLBackend" with ExecuTorch, and the platform's engine with the delegate. A program
+// that links //runtime:coremldelegate in Bazel need not call it: a static initialiser has done so.
+// It is for programs that load the library by hand or whose linker drops that initialiser, as Xcode
+// does without -force_load; calling it again is fine. RegistrationAlreadyRegistered when another
+// library's CoreMLBackend is there; what ExecuTorch says when its table is full.
 executorch::runtime::Error register_backend();
 
 struct EngineInfo {

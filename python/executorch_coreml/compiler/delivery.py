@@ -206,15 +206,15 @@ def _result(one: Packed, content: blob.Blob, named: dict[str, UnlinkedFile]) -> 
 
 def _on_disk(content: blob.Blob) -> UnlinkedFile:
     """A whole blob, which is not held in memory."""
-    with tempfile.NamedTemporaryFile(prefix="coreml_delegate_", delete=False) as file:
-        path = Path(file.name)
-        try:
-            blob.write(content, file)
-            file.flush()
-            return UnlinkedFile(path, sha256=blob.FileOnDisk(str(path)).checksum)
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+    descriptor, name = tempfile.mkstemp(prefix="coreml_delegate_")
+    path = Path(name)
+    try:
+        with open(descriptor, "wb") as sink:
+            blob.write(content, sink)
+        return UnlinkedFile(path, sha256=blob.FileOnDisk(name).checksum)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def make_blob(

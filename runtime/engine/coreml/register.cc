@@ -1,17 +1,24 @@
+#include "runtime/engine/coreml/register.h"
+
 #include "base/logging.h"
-#include "runtime/engine/coreml/core_ml_engine.h"
 #include "runtime/engine/engine.h"
+#include "runtime/engine/coreml/core_ml_engine.h"
 
 namespace coreml_delegate::engine::coreml {
 
+Status register_once() {
+  // Making the engine allocates an object; Core ML is called at its first use.
+  static const Status status = [] {
+    Status registered = register_engine(make_core_ml_engine());
+    if (!registered.ok()) COREML_DELEGATE_LOG_STATUS(kError, registered);
+    return registered;
+  }();
+  return status;
+}
+
 namespace {
 
-// Making the engine allocates an object; Core ML is called at its first use.
-[[maybe_unused]] const bool registered = [] {
-  const Status status = register_engine(make_core_ml_engine());
-  if (!status.ok()) COREML_DELEGATE_LOG_STATUS(kError, status);
-  return status.ok();
-}();
+[[maybe_unused]] const bool registered = register_once().ok();
 
 }  // namespace
 

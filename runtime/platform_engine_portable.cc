@@ -1,0 +1,8 @@
+#include "runtime/engine/platform_engine.h"
+#include "runtime/engine/portable/register.h"
+
+namespace coreml_delegate::engine {
+
+Status register_platform_engine() { return portable::register_once(); }
+
+}  // namespace coreml_delegate::engine
