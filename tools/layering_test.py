@@ -19,16 +19,17 @@ LAYERS = [
     ["base"],
     ["inmemoryfs", "schema", "kvstore"],
     ["blob"],
-    # The extension module: blob's codecs for Python.
-    ["blob/python"],
+    # blob's codecs for Python.
+    ["blob/c_api"],
     ["runtime/engine", "runtime/model"],
     # What an engine must do, for the engines' tests; it writes packages as the model reader's tests do.
     ["runtime/engine/cts"],
     ["runtime/engine/portable", "runtime/engine/coreml", "runtime/assets", "runtime/sdk"],
     ["runtime/engine/coreml/gnustep"],
     ["runtime/delegate", "runtime/include"],
-    # runtime/python: an extension module for tests and tools; nothing of the runtime depends on it. runtime/runner: a program.
-    ["runtime/python", "runtime/runner"] + [PYTHON + part for part in ("runtime", "compiler", "partition", "quantizer", "recipes")],
+    # runtime/engine_c_api: the engines for callers without ExecuTorch. runtime/runner: a program.
+    ["runtime/engine_c_api", "runtime/runner", PYTHON + "engine"],
+    [PYTHON + part for part in ("runtime", "compiler", "partition", "quantizer", "recipes")],
     # The tools: they run what was lowered, and lower it again to compare.
     [PYTHON + "sdk"],
 ]
@@ -51,7 +52,7 @@ CONFINED = [
     ),
     (r"CoreML/", ["runtime/engine/coreml", "third-party"], "the Core ML engine is the only user of Core ML"),
     (r"Foundation/", ["runtime/engine/coreml", "third-party"], "Foundation stays inside the Core ML engine"),
-    (r"(Python\.h|pybind11/)", ["python", "blob/python", "runtime/python", "third-party"], "the runtime never needs Python"),
+    (r"(Python\.h|pybind11/)", ["third-party"], "the runtime never needs Python"),
     (r"sqlite3\.h", ["kvstore", "third-party", "benchmarks"], "the key-value store is the only user of SQLite"),
 ]
 
@@ -139,7 +140,7 @@ def test_third_party_code_stays_where_it_belongs(pattern: str, folders: list[str
     [
         ("blob", "base", True),
         ("base", "blob", False),
-        ("blob", "blob/python", False),
+        ("blob", "blob/c_api", False),
         ("inmemoryfs", "schema", False),
         ("runtime/engine/cts", "runtime/engine", True),
         ("runtime/engine", "runtime/engine/portable/ops", False),
@@ -152,7 +153,7 @@ def test_third_party_code_stays_where_it_belongs(pattern: str, folders: list[str
         (PYTHON + "compiler", PYTHON + "runtime", False),
         (PYTHON + "sdk", PYTHON + "partition", True),
         (PYTHON + "compiler", PYTHON + "sdk", False),
-        ("runtime/delegate", "runtime/python", False),
+        ("runtime/delegate", "runtime/engine_c_api", False),
         ("tests", "runtime/delegate", True),
     ],
 )

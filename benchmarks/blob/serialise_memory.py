@@ -8,6 +8,7 @@ to a file, because from 1 GiB on the stock module returns an object whose memory
 is used. Unflattening starts with the bytes in memory; ours syncs every file to the disk, the stock module does not.
 """
 
+import importlib
 import importlib.machinery
 import importlib.util
 import os
@@ -22,10 +23,10 @@ RESULT = "result: "
 
 
 def load(which: str) -> types.ModuleType:
-    """The extension module: ours, or the one of the executorch wheel."""
-    pattern = "executorch_coreml/executorchcoreml.so"
-    if which != "ours":
-        pattern = "executorch/backends/apple/coreml/executorchcoreml.cpython-*.so"
+    """Our module, or the extension module of the executorch wheel."""
+    if which == "ours":
+        return importlib.import_module("executorch_coreml.executorchcoreml")
+    pattern = "executorch/backends/apple/coreml/executorchcoreml.cpython-*.so"
     for folder in sys.path:
         for path in pathlib.Path(folder).glob(pattern):
             loader = importlib.machinery.ExtensionFileLoader("executorchcoreml", str(path))

@@ -50,7 +50,7 @@ kind, path, folder = sys.argv[1:]
 _OURS = (
     _COMMON
     + """
-from executorch.backends.apple.coreml.runtime import _engine
+from executorch.backends.apple.coreml.engine import _native as _engine
 _engine.load(os.environ["WARM_PACKAGE"])
 before = rss()
 began = time.perf_counter()

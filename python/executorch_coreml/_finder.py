@@ -7,15 +7,23 @@ patched or compared under one is the same object under the other.
 
 What the executorch wheel has and this package has not (`executorch.backends.apple.coreml.test`) still comes from the wheel.
 
-Nothing but Python's own start-up modules is imported here, so that a `.pth` file can run it in every process.
+A third finder registers the delegate with ExecuTorch's Python runtime when that is imported, so that every program that runs a .pte finds it
+(_autoload.py). COREML_DELEGATE_AUTOLOAD=0 turns that off.
+
+Nothing but what Python has imported when it starts is imported here, so that a `.pth` file can run it in every process: hence the frozen
+modules, which are importlib's own.
 """
 
 from __future__ import annotations
 
 import sys
-from importlib.machinery import ModuleSpec, PathFinder
-from types import CodeType, ModuleType
-from typing import Any
+from _frozen_importlib import ModuleSpec
+from _frozen_importlib_external import PathFinder
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, ModuleType
+    from typing import Any
 
 OURS = "executorch_coreml"
 DOCUMENTED = "executorch.backends.apple.coreml"
@@ -38,7 +46,7 @@ class _Loader:
 
     def exec_module(self, module: ModuleType) -> None:
         name = module.__name__
-        spec = module.__spec__
+        spec: Any = module.__spec__
         if spec is not None and spec.loader is self:
             module.__spec__ = spec.loader_state
         assert name == OURS or name.startswith(OURS + "."), name
@@ -88,17 +96,26 @@ class Finder:
 
     @staticmethod
     def _find_real(real: str) -> ModuleSpec | None:
-        """The spec of a module of this package; its parent is imported already, since Python imports parents first."""
+        """The spec of a module of this package; its parent is imported already, since Python imports parents first.
+
+        None too where the parent is a package that only the wheel has.
+        """
         module = sys.modules.get(real)
         if module is not None:
             return module.__spec__
         parent, _, _ = real.rpartition(".")
-        places = sys.modules[parent].__path__ if parent else None
-        return PathFinder.find_spec(real, places)
+        if not parent:
+            return PathFinder.find_spec(real)
+        places = getattr(sys.modules.get(parent), "__path__", None)
+        return None if places is None else PathFinder.find_spec(real, places)
 
     @staticmethod
     def _find_in_wheel(name: str) -> ModuleSpec | None:
-        """What only the executorch wheel has. Below a package of ours nothing of the wheel is served: its modules would expect the wheel's."""
+        """What only the executorch wheel has beside our packages.
+
+        Below such a package Python's own finder goes on; below a package of ours nothing of the wheel is served: its modules would expect the
+        wheel's.
+        """
         if name.count(".") != DOCUMENTED.count(".") + 1:
             return None
         backends = sys.modules["executorch.backends"]
@@ -113,13 +130,44 @@ class ParentFinder:
         return ModuleSpec(name, None, is_package=True) if name in _PARENTS else None
 
 
+class AutoloadFinder:
+    """Finds what Python finds, and has _autoload.py called when one of ExecuTorch's runtime modules has been imported."""
+
+    # The native modules under executorch.runtime and executorch.extension.pybindings and under the LLM runner, and where methods are held.
+    WATCHED = (
+        "executorch.extension.pybindings._C",
+        "executorch.extension.llm.runner._llm_runner",
+        "executorch.runtime",
+    )
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in self.WATCHED:
+            return None
+        spec = PathFinder.find_spec(name, path)
+        loader: Any = None if spec is None else spec.loader
+        if loader is None:
+            return spec
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            # The loader stays what it is, for whoever looks at it.
+            del loader.exec_module
+            execute(module)
+            from executorch_coreml import _autoload
+
+            _autoload.imported(name)
+
+        loader.exec_module = exec_module
+        return spec
+
+
 _PARENTS = ("executorch", "executorch.backends", "executorch.backends.apple")
 
 
 def install() -> None:
     """Puts the finders before and behind Python's own, once."""
     if not any(isinstance(finder, Finder) for finder in sys.meta_path):
-        first: Any = Finder()
+        first: list[Any] = [Finder(), AutoloadFinder()]
         last: Any = ParentFinder()
-        sys.meta_path.insert(0, first)
+        sys.meta_path[:0] = first
         sys.meta_path.append(last)

@@ -144,7 +144,7 @@ def _operations(package: pathlib.Path) -> dict[str, list[str]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    from executorch.backends.apple.coreml.runtime import ml_model
+    from executorch.backends.apple.coreml.engine import ml_model
 
     recorder = _Recorder(config.getoption("--record", None))
     config.pluginmanager.register(recorder)

@@ -12,7 +12,7 @@ from coremltools.converters.mil import Builder as mb
 
 # Taken before enabling, as other packages do.
 from coremltools.models.utils import _is_macos as is_macos_before
-from executorch.backends.apple.coreml.runtime import coremltools_support, ml_model
+from executorch.backends.apple.coreml.engine import coremltools_support, ml_model
 
 MLModel = ml_model.MLModel
 # Bazel's runfiles are links; packages with links inside are refused.

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from coremltools.converters.mil import Builder as mb
 from coremltools.converters.mil.mil import get_new_symbol, types
-from executorch.backends.apple.coreml.runtime import _engine, coremltools_support, ml_model
+from executorch.backends.apple.coreml.engine import _native as _engine
+from executorch.backends.apple.coreml.engine import coremltools_support, ml_model
 from PIL import Image
 
 MLModel = ml_model.MLModel

@@ -15,7 +15,7 @@ import warnings
 os.environ["PYMIL_TEST_TARGETS"] = "mlprogram"
 warnings.simplefilter("ignore")
 
-from executorch.backends.apple.coreml.runtime import coremltools_support  # noqa: E402
+from executorch.backends.apple.coreml.engine import coremltools_support  # noqa: E402
 
 coremltools_support.enable_coremltools(threads=1)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from executorch.backends.apple.coreml import runtime
-from executorch.backends.apple.coreml.runtime import _compile_helper, ml_model
+from executorch.backends.apple.coreml.engine import _compile_helper, ml_model
 from executorch.runtime import Runtime
 
 PROGRAM = pathlib.Path("tests/end_to_end/testdata/stock_shared_weights.pte")

@@ -11,7 +11,7 @@ import threading
 import coremltools as ct
 import pytest
 import torch
-from executorch.backends.apple.coreml import runtime
+from executorch.backends.apple.coreml import _libraries, runtime
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.backends.apple.coreml.runtime import _library
@@ -247,17 +247,17 @@ def test_methods_load_and_run_from_several_threads(sin: bytes) -> None:
 
 
 def test_a_missing_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
-    monkeypatch.setattr(_library, "candidates", lambda: [tmp_path / "libcoremldelegate.so"])
+    monkeypatch.setattr(_libraries, "candidates", lambda name: [tmp_path / name])
     with pytest.raises(ImportError, match=r"none of these places:[\s\S]*libcoremldelegate.so[\s\S]*tools/bazel build"):
-        _library.load()
+        _library.load.__wrapped__()
 
 
 def test_a_library_that_cannot_be_loaded_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "libcoremldelegate.so"
     path.write_bytes(b"not a library")
-    monkeypatch.setattr(_library, "candidates", lambda: [path])
+    monkeypatch.setattr(_libraries, "candidates", lambda name: [path])
     with pytest.raises(ImportError, match="cannot be loaded"):
-        _library.load()
+        _library.load.__wrapped__()
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:

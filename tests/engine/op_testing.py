@@ -26,7 +26,7 @@ logging.getLogger("coremltools").setLevel(logging.ERROR)
 import coremltools as ct  # noqa: E402
 from coremltools.converters.mil.mil import Builder as mb  # noqa: E402
 from coremltools.converters.mil.mil import get_new_symbol, types  # noqa: E402
-from executorch.backends.apple.coreml.runtime import _engine  # noqa: E402
+from executorch.backends.apple.coreml.engine import _native as _engine  # noqa: E402
 
 EngineError = _engine.EngineError
 

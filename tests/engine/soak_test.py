@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from coremltools.converters.mil import Builder as mb
 from coremltools.converters.mil.mil import types
-from executorch.backends.apple.coreml.runtime import _engine
+from executorch.backends.apple.coreml.engine import _native as _engine
 from op_testing import IOS18, save_program
 
 PREDICTIONS = 10_000 if os.environ.get("COREML_DELEGATE_FULL_TESTS") == "1" else 400

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 from coremltools.converters.mil import Builder as mb
-from executorch.backends.apple.coreml.runtime import _engine
+from executorch.backends.apple.coreml.engine import _native as _engine
 from op_testing import EngineError, assert_close, save_program
 
 ROWS = 384

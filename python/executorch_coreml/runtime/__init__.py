@@ -7,7 +7,7 @@
     outputs = method.execute([torch.ones(2, 3)])
 
 The import loads libcoremldelegate into the process and registers the backend `CoreMLBackend`; on Linux the portable engine executes
-the models. Methods of programs that are loaded from bytes hold these from then on, which ExecuTorch leaves to the caller. The functions here
+the models. Where ExecuTorch is not installed, only `MLModel` and `enable_coremltools` work, which are those of `executorch_coreml.engine`. Methods of programs that are loaded from bytes hold these from then on, which ExecuTorch leaves to the caller. The functions here
 set the backend's options for methods loaded afterwards, reset the states of loaded methods, and say what is there and what went wrong.
 ExecuTorch's Python runtime has no way to pass options to one load, so they are the process's.
 
@@ -26,7 +26,8 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from executorch_coreml.runtime import _compile_helper, _library, _lifetime, cache
+from executorch_coreml.engine import _compile_helper
+from executorch_coreml.runtime import _library, _lifetime, cache
 
 __all__ = [
     "DelegateError",
@@ -44,17 +45,17 @@ __all__ = [
     "set_options",
 ]
 
-_LIBRARY = _library.load()
-_lifetime.install()
-
-# Imported when they are asked for: they need more than running delegates does.
-_ELSEWHERE = {"MLModel": "ml_model", "enable_coremltools": "coremltools_support"}
+_LIBRARY = _library.Library()
+if _library.executorch_is_there():
+    _library.load()
+    _lifetime.install()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ELSEWHERE:
+    # Imported when they are asked for: they need more than running delegates does.
+    if name not in ("MLModel", "enable_coremltools"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+    return getattr(importlib.import_module("executorch_coreml.engine"), name)
 
 
 class DelegateError(RuntimeError):

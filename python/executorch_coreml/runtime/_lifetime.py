@@ -7,6 +7,7 @@ method of a program that is gone when the statement ends, and executing it reads
 from __future__ import annotations
 
 import functools
+import sys
 from typing import Any
 
 from executorch_coreml._quiet_imports import quiet
@@ -15,6 +16,9 @@ from executorch_coreml.runtime import _quiet_threadpool
 
 def install() -> None:
     """From now on, each method of `executorch.runtime` holds the bytes of its program. Installing twice changes nothing more."""
+    module = sys.modules.get("executorch.runtime")
+    if module is not None and not hasattr(module, "Program"):
+        return  # It is being imported, and called this (_autoload.py), which will call again.
     with quiet():
         from executorch.runtime import Method, Program
 

@@ -25,7 +25,7 @@ from executorch_coreml.runtime import _library
 
 __all__ = ["Entry", "Removed", "Stats", "Verified", "evict", "evict_to", "list", "purge", "stats", "verify"]
 
-_LIBRARY = _library.load()
+_LIBRARY = _library.Library()
 
 
 @dataclasses.dataclass(frozen=True)

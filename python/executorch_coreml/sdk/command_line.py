@@ -31,7 +31,8 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(asked: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the command `asked`, which knows of the others what they are for: their modules take seconds to import."""
     parser = argparse.ArgumentParser(
         prog="coreml",
         description="Looks into ExecuTorch programs with Core ML delegates and into Core ML model packages, and runs them: on any machine.",
@@ -40,6 +41,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in COMMANDS.items():
+        if name != asked:
+            commands.add_parser(name, help=purpose)
+            continue
         module = importlib.import_module(f"executorch_coreml.sdk.commands.{name}")
         command = commands.add_parser(
             name,
@@ -63,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
-        parsed = make_parser().parse_args(arguments)
+        words = sys.argv[1:] if arguments is None else list(arguments)
+        # The program itself has no option with a value.
+        parsed = make_parser(next((word for word in words if not word.startswith("-")), None)).parse_args(words)
         command = f"coreml {parsed.command}"
         from executorch_coreml.sdk.commands.output import Output
 

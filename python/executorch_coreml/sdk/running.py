@@ -87,7 +87,7 @@ def _choose(
 
 
 def _package(path: Path, given: Mapping[str, np.ndarray], function: str, seed: int, threads: int, numeric_mode: str) -> Runnable:
-    from executorch_coreml.runtime import ml_model
+    from executorch_coreml.engine import ml_model
 
     with _refused(path, ml_model.EngineError):
         name = None if function == "forward" else function

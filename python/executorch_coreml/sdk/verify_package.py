@@ -89,7 +89,7 @@ class Package:
             return self._execute(path, inputs, numeric_mode, all_values=names is None)
 
     def _execute(self, path: Path, inputs: Mapping[str, np.ndarray], numeric_mode: str, all_values: bool) -> dict[str, np.ndarray]:
-        from executorch_coreml.runtime import ml_model
+        from executorch_coreml.engine import ml_model
 
         try:
             model = ml_model.MLModel(path, function_name=self.function or None, numeric_mode=numeric_mode)

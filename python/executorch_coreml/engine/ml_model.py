@@ -1,6 +1,6 @@
 """Core ML model packages from Python, on any platform:
 
-    from executorch_coreml.runtime import MLModel
+    from executorch_coreml.engine import MLModel
 
     model = MLModel("model.mlpackage")
     outputs = model.predict({"x": numpy.ones((1, 3, 224, 224), numpy.float32)})
@@ -24,12 +24,12 @@ from typing import Any
 
 import numpy as np
 
-from executorch_coreml.runtime import _compile_helper, _engine, features
+from executorch_coreml.engine import _compile_helper, _native, features
 
 __all__ = ["EngineError", "FeatureDescription", "MLModel", "MLState"]
 
 # A package, a state or a prediction was refused; `code`, `message` and `artifact` say why (docs/errors.md).
-EngineError = _engine.EngineError
+EngineError = _native.EngineError
 
 NUMERIC_MODES = ("float32", "float16", "low_precision")
 COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
@@ -58,7 +58,7 @@ class FeatureDescription:
 class MLState:
     """The values of a model's states between predictions. Made by MLModel.make_state()."""
 
-    def __init__(self, state: _engine.State) -> None:
+    def __init__(self, state: _native.State) -> None:
         self._state = state
 
     def read_state(self, name: str) -> np.ndarray:
@@ -122,7 +122,7 @@ class MLModel:
         if numeric_mode not in NUMERIC_MODES:
             raise ValueError(f"numeric_mode is one of {', '.join(NUMERIC_MODES)}, not {numeric_mode!r}")
         began = time.perf_counter_ns()
-        self._model = _engine.load(
+        self._model = _native.load(
             os.fspath(path),
             function_name=function_name or "",
             numeric_mode=numeric_mode,

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from executorch.backends.apple.coreml.runtime import _engine
+from executorch.backends.apple.coreml.engine import _native as _engine
 
 _DATA = "runtime/engine/cts/testdata"
 
@@ -67,7 +67,8 @@ def test_outputs_grow_to_what_the_inputs_ask_for(package):
 def test_scalars(package):
     outputs = _engine.load(package("scalar")).predict({"a": np.float32(2), "x": np.array([1, 2, 3], np.float32)})
     np.testing.assert_array_equal(outputs["product"], [2, 4, 6])
-    assert outputs["total"].shape == () and outputs["total"] == 12
+    assert outputs["total"].shape == ()
+    assert outputs["total"] == 12
 
 
 def test_states(package):
@@ -142,7 +143,8 @@ def test_inspect(package):
     assert outputs["total"] == 18
     np.testing.assert_array_equal(values["product"], [3, 6, 9])
     operations = {name: kind for kind, name, _, _, _ in events}
-    assert operations["product"] == "operation" and operations["main"] == "execute"
+    assert operations["product"] == "operation"
+    assert operations["main"] == "execute"
 
 
 def test_threads_predict_at_the_same_time(package):

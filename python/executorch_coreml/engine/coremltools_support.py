@@ -1,6 +1,6 @@
 """Lets coremltools make predictions on Linux.
 
-    from executorch_coreml.runtime import enable_coremltools
+    from executorch_coreml.engine import enable_coremltools
 
     enable_coremltools()
     model = coremltools.models.MLModel("model.mlpackage")
@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from executorch_coreml.runtime import ml_model
+from executorch_coreml.engine import _native, ml_model
 
 __all__ = ["enable_coremltools"]
 
@@ -150,7 +150,7 @@ class _MLModelProxy:
         """A new folder NAME.mlmodelc in a new temporary folder: the package and the engine's own checks of it."""
         package = pathlib.Path(path)
         _require_program(package)
-        ml_model._engine.describe(str(package))
+        _native.describe(str(package))
         folder = pathlib.Path(tempfile.mkdtemp(prefix="coreml_compiled_")) / f"{package.stem}.mlmodelc"
         with _removed_on_failure(folder.parent):
             shutil.copytree(package, folder / _SOURCE)
@@ -174,7 +174,7 @@ class _MLModelProxy:
 
     @staticmethod
     def get_model_structure(path: str) -> Any:
-        from executorch_coreml.runtime import coremltools_structure
+        from executorch_coreml.engine import coremltools_structure
 
         return coremltools_structure.model_structure(_package_of(pathlib.Path(path)))
 

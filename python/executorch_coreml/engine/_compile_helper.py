@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from executorch_coreml import _libraries
+
 _NAME = "coreml_compile_helper"
 
 
 def candidates() -> list[Path]:
-    """Where the program may be, in order; as for the library in _library.py."""
-    here = Path(__file__)
-    workspace = here.parents[3]
-    return [here.parent / _NAME, workspace / "runtime" / _NAME, workspace / "bazel-bin" / "runtime" / _NAME]
+    """Where the program may be, in order."""
+    return _libraries.candidates(_NAME)
 
 
 def program(asked: bool | str | os.PathLike[str]) -> str:
@@ -29,6 +29,6 @@ def program(asked: bool | str | os.PathLike[str]) -> str:
     places = "".join(f"\n  {path}" for path in candidates())
     raise FileNotFoundError(
         f"{_NAME}, which compiles models in a process of its own, is in none of these places:{places}\n"
-        f"Within Bazel, depend on //python:runtime or //python:engine. Outside, build it (tools/bazel build -c opt //runtime:{_NAME}) and "
-        "copy or link it to one of them, or give its path."
+        f"Within Bazel, depend on //python:runtime or //python:engine. In a checkout, build it (tools/bazel build -c opt //runtime:{_NAME}), "
+        "or give its path."
     )
