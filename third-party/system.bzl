@@ -12,7 +12,10 @@ cc_library(
     name = "{library}",
     hdrs = glob({globs}),
     includes = ["include"],
-    linkopts = {linkopts},
+    linkopts = select({{
+        "@coreml_delegate//third-party:is_static": {static_linkopts},
+        "//conditions:default": {linkopts},
+    }}),
 )
 """
 
@@ -60,6 +63,7 @@ def _system_library_impl(repository_ctx):
         library = attr.library,
         linkopts = repr(linkopts),
         files = repr(attr.tools + [MISSING]),
+        static_linkopts = repr(linkopts[:-len(attr.linkopts)] + attr.static_linkopts if attr.static_linkopts else linkopts),
     )
     for name, flags in attr.more.items():
         build += _EXTRA_BUILD.format(library = attr.library, linkopts = repr(flags), name = name)
@@ -75,6 +79,7 @@ system_library = repository_rule(
         "headers": attr.string_list(mandatory = True, doc = "One header per include folder; the first tells where the library is."),
         "library": attr.string(mandatory = True, doc = "Name of the cc_library."),
         "linkopts": attr.string_list(),
+        "static_linkopts": attr.string_list(doc = "Instead of linkopts where //third-party:static is set."),
         "more": attr.string_list_dict(doc = "Further cc_libraries on top of it: name and link flags."),
         "tools": attr.string_list(doc = "Programs, exported under their names."),
     },
@@ -161,6 +166,8 @@ def system_repositories(libraries = {}):
         headers = ["google/protobuf/message.h"],
         library = "protobuf",
         linkopts = ["-lprotobuf", "-lpthread"],
+        # Debian's archive is not position-independent; its lite library, which mil.proto needs no more than, travels beside.
+        static_linkopts = ["-lprotobuf-lite", "-lpthread"],
         tools = ["protoc"],
     )
     _library(
@@ -170,4 +177,5 @@ def system_repositories(libraries = {}):
         headers = ["sqlite3.h", "sqlite3ext.h"],
         library = "sqlite",
         linkopts = ["-lsqlite3"],
+        static_linkopts = ["-l:libsqlite3.a", "-lm"],
     )
