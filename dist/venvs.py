@@ -45,7 +45,7 @@ class Venv:
     def pip(self, *words: str | os.PathLike[str], check: bool = True) -> subprocess.CompletedProcess[str]:
         """The machine's pip, on this environment."""
         command = [
-            sys.executable,
+            PYTHON,
             "-I",
             "-m",
             "pip",
