@@ -30,6 +30,18 @@ std::string debug_symbol(std::string_view output, std::string_view type) {
   return symbol;
 }
 
+// What ExecuTorch's inspector for Core ML reads of an event (parse_coreml_delegate_metadata of its
+// examples). Of its fields only the operator is known here: nothing has estimated a cost or chosen
+// a device. A type is an identifier of MIL; what it had to escape is left out.
+std::string metadata_json(std::string_view type) {
+  std::string json = "{\"operatorName\":\"";
+  for (const char c : type) {
+    const bool plain = static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\';
+    if (plain) json += c;
+  }
+  return json + "\"}";
+}
+
 }  // namespace
 
 EventBridge::EventBridge(executorch::runtime::EventTracer* tracer) : tracer_(tracer) {
@@ -85,10 +97,11 @@ void EventBridge::on_timing(const engine::TimingEvent& event) {
       break;
   }
   name += symbol;
+  const std::string metadata = event.type.empty() ? std::string() : metadata_json(event.type);
   executorch::runtime::event_tracer_log_profiling_delegate(
       tracer_, name.c_str(), static_cast<executorch::runtime::DebugHandle>(-1),
       to_ticks(event.start_ns), to_ticks(event.end_ns),
-      event.type.empty() ? nullptr : event.type.data(), event.type.size());
+      metadata.empty() ? nullptr : metadata.data(), metadata.size());
 }
 
 void EventBridge::on_intermediate_value(std::string_view output, std::string_view type,

@@ -4,9 +4,9 @@
 // Hands an engine's measurements to ExecuTorch's event tracer as delegate events: operations as
 // "OUTPUT:TYPE", the symbols by which both exporters' debug maps know them, so that ExecuTorch's
 // Inspector finds their debug handles; stages as "compile NAME", "load NAME" and "execute NAME".
-// What an engine added by itself has its own name, and no type. The type is the event's metadata
-// too. Nothing but what the
-// engine measured is passed on. float16 values arrive as float32, which ETDump can hold.
+// What an engine added by itself has its own name, and no type. The type is in the event's
+// metadata, as JSON: {"operatorName": TYPE}. Nothing but what the engine measured is passed on.
+// float16 values arrive as float32, which ETDump can hold.
 //
 // Thread rule: one thread, during one call.
 

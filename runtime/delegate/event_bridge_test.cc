@@ -67,7 +67,7 @@ TEST(EventBridgeTest, TimingsAreOnTheTracersClock) {
                     .end_ns = end});
   ASSERT_EQ(tracer.events.size(), 1u);
   EXPECT_EQ(tracer.events[0].name, "conv_0:conv");
-  EXPECT_EQ(tracer.events[0].metadata, "conv");
+  EXPECT_EQ(tracer.events[0].metadata, "{\"operatorName\":\"conv\"}");
   // Within what passed between reading the two clocks.
   const et_tick_ratio_t ratio = executorch::runtime::pal_ticks_to_ns_multiplier();
   const double ns_per_tick =
@@ -79,6 +79,22 @@ TEST(EventBridgeTest, TimingsAreOnTheTracersClock) {
   const auto duration =
       static_cast<double>(tracer.events[0].end - tracer.events[0].start) * ns_per_tick;
   EXPECT_NEAR(duration, static_cast<double>(end - began_before), 10);
+}
+
+TEST(EventBridgeTest, MetadataIsJsonWhateverTheTypeIs) {
+  testing::RecordingTracer tracer;
+  EventBridge bridge(&tracer);
+  const auto metadata_of = [&](std::string_view type) {
+    bridge.on_timing({.kind = engine::EventKind::kOperation,
+                      .name = "x",
+                      .type = type,
+                      .start_ns = 1,
+                      .end_ns = 2});
+    return tracer.events.back().metadata;
+  };
+  EXPECT_EQ(metadata_of(""), "");
+  EXPECT_EQ(metadata_of("ios18.conv"), "{\"operatorName\":\"ios18.conv\"}");
+  EXPECT_EQ(metadata_of("a\"b\\c\nd"), "{\"operatorName\":\"abcd\"}");
 }
 
 TEST(EventBridgeTest, StagesAreNamed) {

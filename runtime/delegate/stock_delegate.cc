@@ -99,8 +99,7 @@ CoreMLBackendDelegate* CoreMLBackendDelegate::get_registered_delegate() noexcept
   return ::coreml_delegate::at_the_edge(
       "look up the registered delegate",
       []() -> CoreMLBackendDelegate* {
-        BackendInterface* const registered =
-            ::executorch::runtime::get_backend_class(kBackendName);
+        BackendInterface* const registered = ::executorch::runtime::get_backend_class(kBackendName);
         if (registered == nullptr) return nullptr;
         if (registered == &process_backend()) {
           // Never destroyed, as the backend itself.

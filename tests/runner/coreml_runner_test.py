@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import subprocess
+import sys
 
 import executorch.backends.apple.coreml.runtime  # noqa: F401  registers the backend
 import numpy as np
@@ -133,6 +135,24 @@ def test_traces_are_read_by_the_inspector(which, mixed, tmp_path) -> None:
     assert all(torch.isfinite(torch.as_tensor(v)).all() for data in inside.values() for v in data)
     if which == "ours":
         assert any(np.allclose(data[0], np.sin(1), atol=1e-6) for data in inside.values())
+
+
+def test_executorchs_inspector_for_core_ml_runs_unchanged(tmp_path) -> None:
+    etdump = tmp_path / "a.etdump"
+    succeed(OURS, "--etdump", etdump)
+    (script,) = {str(p) for f in sys.path for p in pathlib.Path(f).glob("executorch/examples/apple/coreml/scripts/inspector_cli.py")}
+    done = subprocess.run(
+        [sys.executable, script, "--etdump_path", str(etdump)],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    # Its own columns, from the metadata of operations. What only Apple's system can tell is not there.
+    assert "coreml_operator" in done.stdout
+    assert "sin" in done.stdout
+    assert "coreml_preferred_device" not in done.stdout
 
 
 def test_cache_folder(tmp_path) -> None:

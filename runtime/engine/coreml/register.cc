@@ -1,8 +1,8 @@
 #include "runtime/engine/coreml/register.h"
 
 #include "base/logging.h"
-#include "runtime/engine/engine.h"
 #include "runtime/engine/coreml/core_ml_engine.h"
+#include "runtime/engine/engine.h"
 
 namespace coreml_delegate::engine::coreml {
 
