@@ -6,9 +6,10 @@
 // given a model package as.
 //
 //   InMemoryFileSystem tree;
-//   RETURN_IF_ERROR(tree.add_file("Data/com.apple.CoreML/model.mlmodel", bytes));   // makes the
-//   directories Result<Bytes> spec = tree.read("Data/com.apple.CoreML/model.mlmodel");          //
-//   not_found names the path
+//   // Makes the directories, too.
+//   RETURN_IF_ERROR(tree.add_file("Data/com.apple.CoreML/model.mlmodel", bytes));
+//   // A not_found names the path.
+//   Result<Bytes> spec = tree.read("Data/com.apple.CoreML/model.mlmodel");
 //
 // Paths are relative, `/`-separated, UTF-8: no empty component, no `.` or `..`, no NUL, no leading
 // or trailing `/`; the empty path is the root. A component is at most 255 bytes and a path at most

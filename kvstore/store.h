@@ -5,10 +5,10 @@
 //
 //   ASSIGN_OR_RETURN(auto store, Store<std::string, int64_t>::open(*database, "hits", {}));
 //   RETURN_IF_ERROR(store.put("a", 1));
-//   ASSIGN_OR_RETURN(const std::optional<int64_t> hits, store.get("a"));       // Not there:
-//   nullopt. RETURN_IF_ERROR(store.scan({.order = Order::kKey}, [&](const auto& row) {
+//   ASSIGN_OR_RETURN(const std::optional<int64_t> hits, store.get("a"));  // nullopt: not there.
+//   RETURN_IF_ERROR(store.scan({.order = Order::kKey}, [&](const auto& row) {
 //     use(row.key, row.value);
-//     return true;                                                              // false: enough.
+//     return true;  // false ends the scan.
 //   }));
 //
 // Reading never changes what is read: only put() and touch() count as an access.

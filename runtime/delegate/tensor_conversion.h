@@ -8,10 +8,9 @@
 //   - to bool: false for zero, true for everything else (NaN included); from bool: 0 or 1.
 //   - integer to integer: the same number; one that the target cannot hold is an error.
 //   - floating point to integer: towards zero; NaN, infinities and what the target cannot hold are
-//   errors.
+//     errors.
 //   - integer or wider floating point to floating point: rounded to nearest, ties to even; a finite
-//   value that would become infinite is
-//     an error. Infinities and NaN stay what they are.
+//     value that would become infinite is an error. Infinities and NaN stay what they are.
 //
 // Thread rule: functions without state.
 

@@ -6,8 +6,8 @@
 // file.
 //
 //   header   u32 count, u32 version = 2, 56 bytes reserved
-//   record   u32 sentinel = 0xDEADBEEF, u32 element type, u64 size in bytes, u64 offset of the data
-//   in the file,
+//   record   u32 sentinel = 0xDEADBEEF, u32 element type, u64 size in bytes,
+//            u64 offset of the data in the file,
 //            u64 unused bits at the end of the data (types below 8 bits), 32 bytes reserved
 
 #include <cstdint>

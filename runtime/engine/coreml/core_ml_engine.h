@@ -6,13 +6,15 @@
 //
 // It runs on macOS 12, iOS 15, tvOS 15 and watchOS 8 and newer. What needs more, and what happens
 // below:
-//   states (macOS 15, iOS 18)                       make_state(): unsupported
-//   a function that is not the default (the same)   load(): unsupported
-//   float16 inputs and outputs (iOS 16)             load(): unsupported
-//   results written in place (iOS 16)               copied
-//   cancelling a compilation (macOS 13, iOS 16)     noticed before and after it, not during it; so
-//   is the timeout compute units CPU and neural engine (the same)  all compute units optimisation
-//   hints (macOS 14.4, iOS 17.4)       ignored estimates (the same) unsupported
+//   states (macOS 15, iOS 18)                      make_state(): unsupported
+//   a function that is not the default (the same)  load(): unsupported
+//   float16 inputs and outputs (iOS 16)            load(): unsupported
+//   results written in place (iOS 16)              copied
+//   cancelling a compilation (macOS 13, iOS 16)    noticed before and after it, not during it; so is
+//                                                  the timeout
+//   compute units CPU and neural engine (iOS 16)   all compute units
+//   optimisation hints (macOS 14.4, iOS 17.4)      ignored
+//   estimates (the same)                           unsupported
 //
 // Thread rule: as engine.h; executions of one Model are serialised, since an MLModel serves one at
 // a time.

@@ -4,9 +4,10 @@
 // The one place that retains and releases what C++ objects hold. Objective-C++, compiled without
 // automatic reference counting.
 //
-//   ObjCPtr<MLModel> model = ObjCPtr<MLModel>::retain([MLModel modelWithContentsOfURL:...]);  //
-//   Autoreleased: one more reference. ObjCPtr<MLState> state = ObjCPtr<MLState>::adopt([model.get()
-//   newState]);                 // alloc, new, copy: the caller's own.
+//   // What is autoreleased needs a reference of our own.
+//   ObjCPtr<MLModel> model = ObjCPtr<MLModel>::retain([MLModel modelWithContentsOfURL:...]);
+//   // What alloc, new and copy give is the caller's own already.
+//   ObjCPtr<MLState> state = ObjCPtr<MLState>::adopt([model.get() newState]);
 //
 // Thread rule: a value; the reference count itself is safe from any thread.
 

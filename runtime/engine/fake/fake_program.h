@@ -10,8 +10,8 @@
 //   output z float32 [2, 1..8] = add x y_in
 //   output t float32 [4] = accumulate s x       (adds x to the state s and gives the sum)
 //   output n int64 [0..16] = nonzero x          (indices of what is not zero: a shape that depends
-//   on values) output w float32 [3] = weight weights.bin   (the bytes of a file of the package,
-//   used in place)
+//                                                on values)
+//   output w float32 [3] = weight weights.bin   (the bytes of a file of the package, used in place)
 //
 // A dimension is N, N..M or N.. (no upper bound). Lines that are empty or start with # are left
 // out. Operands are inputs, except accumulate's first (a state) and weight's (a path).

@@ -147,19 +147,15 @@ class OpContext {
 class OpResults {
  public:
   OpResults() = default;
-  OpResults(Output output) {
-    outputs_.push_back({std::move(output)});
-  }                                             // NOLINT(google-explicit-constructor)
-  OpResults(const ov::OutputVector& outputs) {  // NOLINT(google-explicit-constructor)
+  OpResults(Output output) { outputs_.push_back({std::move(output)}); }
+  OpResults(const ov::OutputVector& outputs) {
     for (const Output& output : outputs) outputs_.push_back({output});
   }
   OpResults(std::initializer_list<Output> outputs) {
     for (const Output& output : outputs) outputs_.push_back({output});
   }
   // A constant, a list or a state: taken as it is, neither converted nor rounded.
-  OpResults(Value value) {
-    outputs_.push_back({Output(), std::move(value)});
-  }  // NOLINT(google-explicit-constructor)
+  OpResults(Value value) { outputs_.push_back({Output(), std::move(value)}); }
 
   struct Item {
     Output output;

@@ -3,10 +3,10 @@
 
 // MIL -> OpenVINO: one function of an ML Program becomes an ov::Model that computes the same.
 //
-//   ASSIGN_OR_RETURN(Translation translation, translate(function, {.numeric_mode =
-//   NumericMode::kFloat32})); ov::CompiledModel compiled = core.compile_model(translation.model,
-//   "CPU",
-//                                                   ov::hint::inference_precision(ov::element::f32));
+//   ASSIGN_OR_RETURN(Translation translation,
+//                    translate(function, {.numeric_mode = NumericMode::kFloat32}));
+//   ov::CompiledModel compiled = core.compile_model(
+//       translation.model, "CPU", ov::hint::inference_precision(ov::element::f32));
 //
 // Borders: input i of `inputs` is input i of the model, output i of `outputs` is output i, each
 // with exactly the MIL type (f16 for fp16, i16, u8, boolean ...), so that a caller's buffer is
