@@ -104,6 +104,13 @@ def test_dim_with_minimum_one_accepts_batch_one():
     assert (sizes[0].lowerBound, sizes[0].upperBound) == (1, 16)
 
 
+def test_torch_export_still_makes_two_of_a_lower_bound_of_one():
+    """Why signature.py and conversion.py take a lower bound of 2 for 1. When this fails, a bound of 2 means 2."""
+    program = export(Unary(lambda x: x + 1), (torch.randn(4, 3),), ({0: Dim("n", min=1, max=16)},))
+    (bounds,) = program.range_constraints.values()
+    assert (bounds.lower, bounds.upper) == (2, 16)
+
+
 def test_dim_without_maximum_is_unbounded():
     lowered = call(lower(lambda x: x + 1, (torch.randn(4, 3),), dynamic=({0: Dim("n")},)))
     assert lowered.function.inputs[0].dimensions[0] == blob.Dimension(1, blob.UNBOUNDED)

@@ -65,6 +65,7 @@ MANY: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     "pow_integers": (lambda i: i**2, (INTEGERS,)),
     "pow_integers_cubed": (lambda i: i**3, (INTEGERS,)),
     "pow_integers_of_two": (lambda i: 2**i, (J,)),
+    "pow_integers_of_two_large": (lambda i: 2**i, (torch.tensor([0, 7, 10, 16, 23, 30]),)),
     "pow_integers_tensor": (torch.pow, (J, J)),
     "div_floor_integers": (lambda i, j: torch.div(i, j, rounding_mode="floor"), (INTEGERS, J)),
     "div_trunc_integers": (lambda i, j: torch.div(i, j, rounding_mode="trunc"), (INTEGERS, J)),

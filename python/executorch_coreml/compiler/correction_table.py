@@ -53,15 +53,16 @@ def correction(
     return add
 
 
-def _is_fixed(correction: Correction) -> bool:
-    return correction.fixed_in is not None and Version(ct.__version__) >= Version(correction.fixed_in)
+def is_fixed(fixed_in: str | None) -> bool:
+    """Whether the installed coremltools is the version that has something right, or a later one."""
+    return fixed_in is not None and Version(ct.__version__) >= Version(fixed_in)
 
 
 def converter_of(kind: str) -> Converter | None:
     """The converter of an op, by canonical name, that runs instead of coremltools'; None where coremltools' does."""
     name = unify_inplace_and_functional(kind)
     for correction in CORRECTIONS:
-        if name in correction.ops and not _is_fixed(correction):
+        if name in correction.ops and not is_fixed(correction.fixed_in):
             return None if correction.where_missing and _TORCH_OPS_REGISTRY.get_func(name) is not None else correction.converter
     return None
 

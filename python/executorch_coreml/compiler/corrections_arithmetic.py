@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,19 @@ from executorch_coreml.compiler.correction_table import (
     result_type,
 )
 
+_takes_no_alpha = functools.partial(
+    correction,
+    reason="coremltools takes no alpha by keyword, and raises for another than 1",
+    reference=CT + "2573",
+    fixed_in="9.1.dev1",
+)
+
 
 def _scaled(x: Var, factor: float) -> Var:
     return x if factor == 1 else mb.mul(x=x, y=number(factor, x))
 
 
-@correction("add", reason="coremltools takes no alpha by keyword, and raises for another than 1", reference=CT + "2573")
+@_takes_no_alpha("add")
 def add(context: Any, node: Any) -> None:
     x, y, alpha = arguments(context, node, "self", "other", "alpha")
     factor = constant(alpha, 1)
@@ -44,13 +52,13 @@ def _subtract(context: Any, node: Any, minuend: Var, subtrahend: Var, alpha: Any
     context.add(mb.sub(x=cast(minuend, dtype), y=_scaled(cast(subtrahend, dtype), constant(alpha, 1)), name=node.name))
 
 
-@correction("sub", reason="coremltools takes no alpha by keyword, and raises for another than 1", reference=CT + "2573")
+@_takes_no_alpha("sub")
 def sub(context: Any, node: Any) -> None:
     x, y, alpha = arguments(context, node, "self", "other", "alpha")
     _subtract(context, node, x, y, alpha)
 
 
-@correction("rsub", reason="coremltools takes no alpha by keyword, and raises for another than 1", reference=CT + "2573")
+@_takes_no_alpha("rsub")
 def rsub(context: Any, node: Any) -> None:
     x, y, alpha = arguments(context, node, "self", "other", "alpha")
     _subtract(context, node, y, x, alpha)

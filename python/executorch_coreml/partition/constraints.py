@@ -1,7 +1,7 @@
 """What Core ML takes, as data.
 
 `CONSTRAINTS` is a table: each row names the ops it is about, says when a call of one is not taken, why in words, where that is known from,
-and from which coremltools version the row may go. `violated(view)` returns the first row that a call breaks.
+and from which coremltools version on the row steps aside. `violated(view)` returns the first row that a call breaks.
 
 A row is needed where coremltools registers a converter, and conversion fails or gives numbers other than torch's. An op that
 coremltools does not know at all needs no row.
@@ -18,6 +18,7 @@ import coremltools as ct
 import torch
 
 from executorch_coreml.compiler import high_rank
+from executorch_coreml.compiler.correction_table import is_fixed
 from executorch_coreml.partition.node_view import NodeView, has_other_dim_order, tensors
 
 CT = "https://github.com/apple/coremltools/issues/"
@@ -35,8 +36,8 @@ class Constraint:
     """One row.
 
     code: machine-readable, stable. ops: `aten.add.Tensor`, or `aten.add` for every overload, or `*` for every op. violated: whether a call
-    is not taken. reason: completes "not taken because ...". reference: where that is known from. until: the coremltools version from which
-    the row may go; None while none is known.
+    is not taken. reason: completes "not taken because ...". reference: where that is known from. fixed_in: the coremltools version from
+    which on the row steps aside; None while none is known.
     """
 
     code: str
@@ -44,7 +45,7 @@ class Constraint:
     violated: Callable[[NodeView], bool]
     reason: str
     reference: str = ""
-    until: str | None = None
+    fixed_in: str | None = None
 
     def is_about(self, op: str) -> bool:
         """Whether the row is about an op, given as `namespace.name.overload`."""
@@ -525,4 +526,7 @@ def constraints_of(op: str) -> list[Constraint]:
 
 def violated(view: NodeView) -> Constraint | None:
     """The first row that a call breaks, or None."""
-    return next((constraint for constraint in constraints_of(view.op) if constraint.violated(view)), None)
+    return next(
+        (constraint for constraint in constraints_of(view.op) if not is_fixed(constraint.fixed_in) and constraint.violated(view)),
+        None,
+    )
