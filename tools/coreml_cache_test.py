@@ -79,7 +79,9 @@ def plant(folder: pathlib.Path, model: int, size: int) -> str:
         "attributes": ATTRIBUTES,
         "nonce": f"{model}",
         "created_ms": 1_700_000_000_000 + model,
-        "files": [{"path": "graph.ov", "size": size, "xxh64": [xxh64(data[start : start + 2**20]) for start in range(0, size, 2**20)]}],
+        "files": [
+            {"path": "graph.ov", "size": size, "xxh64": [xxh64(data[start : start + 2**20]) for start in range(0, size, 2**20)]}
+        ],
     }
     line = (json.dumps(manifest) + "\n").encode()
     (entry / "manifest.json").write_bytes(line + digest(line).encode() + b"\n")

@@ -1,6 +1,6 @@
 """docs/workarounds.md, from the table workarounds.toml.
 
-    tools/workarounds.py > docs/workarounds.md
+tools/workarounds.py > docs/workarounds.md
 """
 
 import pathlib

@@ -23,9 +23,7 @@ MODELS = ("mobilenet_v2", "bert_base", "lstm_50_steps", "mlp_200m")
 
 def search_path(*, ours: bool) -> str:
     """sys.path, for theirs without the folders that hold this project's package."""
-    kept = [
-        p for p in sys.path if p and (ours or not (Path(p) / "executorch_coreml").exists())
-    ]
+    kept = [p for p in sys.path if p and (ours or not (Path(p) / "executorch_coreml").exists())]
     return os.pathsep.join(kept)
 
 

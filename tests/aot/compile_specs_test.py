@@ -78,9 +78,9 @@ def test_defaults():
         passes = options.pass_pipeline().passes
         # coremltools' own, of which some run as ours of the same name, and some nowhere.
         own = [name for name in passes if name != "executorch::bound_float16_sentinels"]
-        assert [
-            f"common::{name.partition('::')[2]}" if "executorch" in name else name for name in own
-        ] == [name for name in ct.PassPipeline.DEFAULT.passes if name not in passes_of_ours.DROPPED]
+        assert [f"common::{name.partition('::')[2]}" if "executorch" in name else name for name in own] == [
+            name for name in ct.PassPipeline.DEFAULT.passes if name not in passes_of_ours.DROPPED
+        ]
         assert sum(name.startswith("executorch::") for name in own) == sum(
             name in passes_of_ours.EXACT for name in ct.PassPipeline.DEFAULT.passes
         )

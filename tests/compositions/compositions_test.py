@@ -85,7 +85,8 @@ def test_program(program: programs.Program, target: str, precision: str):
         minimum_deployment_target=getattr(ct.target, target), compute_precision=getattr(ct.precision, precision.upper())
     )
     edge = to_edge_transform_and_lower(
-        torch.export.export(module.eval(), program.inputs, dynamic_shapes=dynamic), partitioner=[CoreMLPartitioner(compile_specs=specs)]
+        torch.export.export(module.eval(), program.inputs, dynamic_shapes=dynamic),
+        partitioner=[CoreMLPartitioner(compile_specs=specs)],
     )
     calls = [op_name(n.target) for n in edge.exported_program().graph.nodes if n.op == "call_function"]
     left = {name for name in calls if name not in ("executorch_call_delegate", "getitem")}

@@ -115,7 +115,9 @@ PROGRAMS: dict[str, Program] = {
     "attention_with_padding": Program(lambda x, m: ATTENTION(x, x, x, key_padding_mask=m, need_weights=False)[0], (X, MASK)),
     "attention_with_padding_and_weights": Program(lambda x, m: ATTENTION(x, x, x, key_padding_mask=m), (X, MASK)),
     "attention_whose_rows_see_no_key": Program(
-        lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=torch.zeros(2, 1, 1, 4).masked_fill(m[:, None, None], -INFINITY)),
+        lambda q, m: F.scaled_dot_product_attention(
+            q, q, q, attn_mask=torch.zeros(2, 1, 1, 4).masked_fill(m[:, None, None], -INFINITY)
+        ),
         (normal(2, 3, 4, 8), torch.tensor([[True] * 4, [False, False, False, True]])),
     ),
     "attention_whose_bool_rows_see_no_key": Program(
@@ -159,9 +161,7 @@ PROGRAMS: dict[str, Program] = {
         outside=frozenset({"aten.where.self", "aten.scalar_tensor.default"}),
     ),
     # Shapes.
-    "where_whose_condition_is_larger": Program(
-        lambda m: torch.where(m[:, None, :], 0.0, -100.0), (MASK,), ({1: STEPS},)
-    ),
+    "where_whose_condition_is_larger": Program(lambda m: torch.where(m[:, None, :], 0.0, -100.0), (MASK,), ({1: STEPS},)),
     "where_of_constants": Program(
         lambda x: torch.where(x > 0, torch.arange(4.0), torch.tensor(-INFINITY)), (normal(3, 4),), ({0: STEPS},)
     ),
@@ -193,9 +193,7 @@ PROGRAMS: dict[str, Program] = {
         lambda x: F.avg_pool2d(x, 3, 1, padding=[0], ceil_mode=True), (IMAGE,), outside=frozenset({"aten.avg_pool2d.default"})
     ),
     "resize_by_a_fraction": Program(lambda x: F.interpolate(x, scale_factor=0.7, mode="bilinear"), (IMAGE,)),
-    "resize_by_factors_that_divide": Program(
-        lambda x: F.interpolate(x, scale_factor=[1.5, 0.6], mode="bilinear"), (IMAGE,)
-    ),
+    "resize_by_factors_that_divide": Program(lambda x: F.interpolate(x, scale_factor=[1.5, 0.6], mode="bilinear"), (IMAGE,)),
     "resize_nearest_by_a_fraction": Program(lambda x: F.interpolate(x, scale_factor=0.7), (IMAGE,)),
     "resize_cubic_and_filtered": Program(lambda x: F.interpolate(x, size=(5, 3), mode="bicubic", antialias=True), (IMAGE,)),
     "lstm_with_its_own_state": Program(
@@ -209,5 +207,7 @@ PROGRAMS: dict[str, Program] = {
     "constants_of_many_types": Program(
         ConstantsOfManyTypes(), (normal(3, 4),), outside=frozenset({"dim_order_ops._to_dim_order_copy.default"})
     ),
-    "floor_of_a_half_by_a_number": Program(lambda x: x // 0.3, (torch.tensor([0.5, 2.25, -1.75]).half(),), targets=("iOS16", "iOS18")),
+    "floor_of_a_half_by_a_number": Program(
+        lambda x: x // 0.3, (torch.tensor([0.5, 2.25, -1.75]).half(),), targets=("iOS16", "iOS18")
+    ),
 }

@@ -9,7 +9,8 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from executorch_coreml.blob import coreml_blob_generated, flatbuffer_verifier, stock, stock_form
+import executorch_coreml.blob.coreml_blob_generated as coreml_blob_generated
+from executorch_coreml.blob import flatbuffer_verifier, stock, stock_form
 from executorch_coreml.blob.content import (
     MAJOR_VERSION,
     MINOR_VERSION,

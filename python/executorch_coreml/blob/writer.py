@@ -7,7 +7,8 @@ from typing import Any, BinaryIO
 
 import flatbuffers
 
-from executorch_coreml.blob import coreml_blob_generated, stock_form
+import executorch_coreml.blob.coreml_blob_generated as coreml_blob_generated
+from executorch_coreml.blob import stock_form
 from executorch_coreml.blob.content import (
     MAJOR_VERSION,
     MINOR_VERSION,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from coremltools.converters.mil.mil import Operation, Var, types
 from coremltools.converters.mil.mil.passes.defs import optimize_repeat_ops, quantization
@@ -43,7 +45,7 @@ _SELECTS = (
 )
 
 
-def is_float32_constant(var: object) -> bool:
+def is_float32_constant(var: Any) -> bool:
     is_constant = isinstance(var, Var) and var.op is not None and var.op.op_type == "const"
     return is_constant and getattr(var.val, "dtype", None) == np.float32
 

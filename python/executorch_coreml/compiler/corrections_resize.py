@@ -101,7 +101,7 @@ def resize(context: Any, node: Any) -> None:
     given = rest[0] if node.kind.endswith(".vec") and rest else rest[:spatial] or None
     scales = _scales(given, spatial)
     extents = [int(extent) for extent in node.meta["val"].shape[2:]] if not any_symbolic(x.shape) else None
-    theirs = getattr(ops, name, None)
+    theirs: Any = getattr(ops, name, None)
     if extents is None or (
         theirs is not None
         and mode != "bicubic"

@@ -59,12 +59,12 @@ def fill(context: Any, node: Any) -> None:
     context.add(mb.fill(shape=shape, value=value, name=node.name))
 
 
-def _bounds_of_float(x: Var, low: Var | None, high: Var | None) -> tuple[np.generic, np.generic] | None:
+def _bounds_of_float(x: Var, low: Var | None, high: Var | None) -> tuple[Any, Any] | None:
     """The bounds of a clip; None where MIL's cannot be it."""
     if not types.is_float(x.dtype) or any(bound is not None and (bound.val is None or np.ndim(bound.val)) for bound in (low, high)):
         return None
     limits = np.finfo(types.nptype_from_builtin(x.dtype))
-    alpha = limits.min if low is None else number(low.val, x)
+    alpha: Any = limits.min if low is None else number(low.val, x)
     beta = limits.max if high is None else number(high.val, x)
     return (alpha, beta) if alpha <= beta else None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from coremltools.converters.mil.experimental.passes.generic_pass_infrastructure import Pattern, fuse_all_blocks
@@ -230,7 +231,7 @@ class fuse_prelu(optimize_activation.fuse_prelu):
     def apply(self, prog: Program) -> None:
         for pattern in (optimize_activation.FusePreluPattern1, optimize_activation.FusePreluPattern2):
 
-            def is_prelu(found: Pattern, pattern: type = pattern) -> bool:
+            def is_prelu(found: Pattern, pattern: Any = pattern) -> bool:
                 ops = (found.neg, found.alpha_mul)
                 return (
                     _has(found.neg, -1)
@@ -316,7 +317,7 @@ class const_deduplication(deduplication):
                 if isinstance(var, ListVar) or not deduplication.should_be_deduplicated(var.val):
                     continue
                 content = np.ascontiguousarray(var.val)
-                digest = hashlib.sha256(content.reshape(-1).view(np.uint8)).digest()
+                digest = hashlib.sha256(content.reshape(-1).view(np.uint8).data).digest()
                 key = (getattr(op, "weight_key", None), var.dtype, tuple(var.shape), content.dtype.str, digest)
                 if key in first:
                     duplicates[first[key]].append(var)

@@ -61,7 +61,7 @@ def _static_shape(value: Any) -> list[int] | None:
 def _permutation(node: torch.fx.Node, rank: int) -> list[int] | None:
     """Output dimension -> input dimension of a call that permutes; None for other calls."""
     name = _name(node.target)
-    arguments = [*node.args[1:], *node.kwargs.values()]
+    arguments: list[Any] = [*node.args[1:], *node.kwargs.values()]
     if name in _PERMUTES:
         return [int(dim) % rank for dim in arguments[0]]
     if name in _SWAPS:

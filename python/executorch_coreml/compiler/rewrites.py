@@ -36,7 +36,7 @@ def _cast_first(node: torch.fx.Node) -> None:
     schema = _overload(node.target)._schema
     position = next(index for index, argument in enumerate(schema.arguments) if argument.name == "dtype")
     dtype = node.args[position] if position < len(node.args) else node.kwargs.get("dtype")
-    source = node.args[0]
+    source: Any = node.args[0]
     if dtype is None or source.meta["val"].dtype == dtype:
         return
     with node.graph.inserting_before(node):
@@ -55,7 +55,8 @@ def _fill_of_result(node: torch.fx.Node) -> None:
 def _float_bounds(node: torch.fx.Node) -> None:
     """Bounds given as integers to a function of floats: coremltools hands them on as int32."""
     if node.meta["val"].dtype.is_floating_point:
-        node.args = (node.args[0], *(float(bound) for bound in node.args[1:]))
+        bounds: tuple[Any, ...] = node.args[1:]
+        node.args = (node.args[0], *(float(bound) for bound in bounds))
 
 
 _POOLING = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")

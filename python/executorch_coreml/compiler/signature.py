@@ -34,7 +34,7 @@ def extent_range(extent: Any, ranges: Mapping[Any, Any]) -> tuple[int, int | Non
     return low, int(high) if math.isfinite(high) and high < _LARGE else None
 
 
-def model_ranges(program: ExportedProgram) -> dict[Any, ValueRanges]:
+def model_ranges(program: ExportedProgram) -> dict[Any, ValueRanges[Any]]:
     """The range of each symbol in the model. torch.export specialises on 0 and 1: a lower bound of 2 means 1 as well (see conversion.py)."""
     return {
         symbol: ValueRanges(1, bounds.upper) if bounds.lower == 2 else bounds

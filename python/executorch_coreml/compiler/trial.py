@@ -102,7 +102,7 @@ def _key(closure: _Closure, target: ct.target) -> str:
             lines.append(f"= {content.float().flatten().tolist()} {content.flatten().tolist()}")
     for node in closure.calls:
         arguments = torch.fx.node.map_arg((node.args, node.kwargs), lambda source: names[source])
-        read = sorted(user.args[1] for user in node.users if user.target is operator.getitem)
+        read = sorted(int(str(user.args[1])) for user in node.users if user.target is operator.getitem)
         lines.append(f"{names[node]}: {_described(node.meta.get('val'))} = {node.target}{arguments} {read}")
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 import coremltools as ct
@@ -28,7 +28,7 @@ from coremltools.optimize.coreml import _quantization_passes
 
 from executorch_coreml.compiler.coremltools_driver import Model, compress
 
-PrunerConfig = cto.OpMagnitudePrunerConfig | cto.OpThresholdPrunerConfig
+PrunerConfig: TypeAlias = cto.OpMagnitudePrunerConfig | cto.OpThresholdPrunerConfig
 
 
 def parse(name: str, kind: Any, fields: dict[str, Any]) -> Any:

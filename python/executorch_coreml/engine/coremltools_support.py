@@ -24,7 +24,7 @@ import sys
 import tempfile
 import types
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -122,11 +122,11 @@ class _MLModelProxy:
         self._model = ml_model.MLModel(self._package, compute_units, function_name, **_options)
         self._compiled: str | None = None
 
-    def predict(self, data: Mapping[str, Any], state: _StateProxy | None = None) -> dict[str, np.ndarray]:
+    def predict(self, data: Mapping[str, Any], state: _StateProxy | None = None) -> Any:
         with _said_as_coreml_does():
             return self._model.predict(data, None if state is None else state.state)
 
-    def batchPredict(self, data: list[Mapping[str, Any]]) -> list[dict[str, np.ndarray]]:
+    def batchPredict(self, data: list[Mapping[str, Any]]) -> Any:
         with _said_as_coreml_does():
             return self._model.predict(data)
 
@@ -233,7 +233,7 @@ _PROXIES = (
 
 
 @contextlib.contextmanager
-def _said_as_coreml_does():
+def _said_as_coreml_does() -> Iterator[None]:
     """Failed predictions begin as those of Core ML do, which programs look for."""
     try:
         yield
@@ -287,7 +287,7 @@ def _write_package(path: pathlib.Path, specification: bytes, blobs: Mapping[str,
 
 
 @contextlib.contextmanager
-def _removed_on_failure(folder: pathlib.Path):
+def _removed_on_failure(folder: pathlib.Path) -> Iterator[None]:
     try:
         yield
     except BaseException:

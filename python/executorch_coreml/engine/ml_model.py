@@ -169,7 +169,7 @@ class MLModel:
             return self._present(self.predict_tensors(data, state))
         if state is not None:
             raise ValueError("a state goes with one prediction, not with a list of them")
-        results = []
+        results: list[Any] = []
         total = 0
         for item in data:
             results.append(self.predict(item))

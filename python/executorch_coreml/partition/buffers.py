@@ -6,6 +6,7 @@ A buffer that stays outside is an input and an output of the delegate, and Execu
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import coremltools as ct
 import torch
@@ -67,6 +68,7 @@ def why_not_a_state(
         return "an op that stays outside Core ML uses it"
     if len(users) > 1:
         return f"{len(users)} partitions use it"
-    if list(written.graph.output_node().args[0]).count(written) > 1:
+    results: Any = written.graph.output_node().args[0]
+    if results.count(written) > 1:
         return "its new value is also a result of the program, which ExecuTorch cannot delegate; return a computed copy, such as buffer + 0"
     return None

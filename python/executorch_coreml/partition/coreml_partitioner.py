@@ -11,6 +11,7 @@ import inspect
 import logging
 import weakref
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from executorch.exir.backend.compile_spec_schema import CompileSpec
@@ -51,7 +52,8 @@ _DEPRECATION = (
 @functools.cache
 def _decomposable() -> frozenset[torch._ops.OpOverload]:
     """The ops that ExecuTorch takes apart unless told otherwise. Cached: torch takes a third of a second to list them."""
-    return frozenset(torch.export.default_decompositions().keys())
+    table: Any = torch.export.default_decompositions()
+    return frozenset(table.keys())
 
 
 def _identity(program: ExportedProgram) -> str:
@@ -250,7 +252,8 @@ class CoreMLPartitioner(Partitioner):
     def _all_partitions(self, program: ExportedProgram) -> tuple[list[Group], list[NodeSupport]]:
         """The partitions of a program and, behind them, of the graphs inside its calls of control flow that stay outside."""
         support = control_flow.ProgramSupport(program, self._options, self._skip_list, lower_full_graph=self.lower_full_graph)
-        partitions, supports = self._partitions(program, support), [support]
+        partitions = self._partitions(program, support)
+        supports: list[NodeSupport] = [support]
         taken = {node for calls in partitions for node in calls}
         for call, graph in control_flow.partitioned_graphs(program.graph_module):
             if call not in taken:

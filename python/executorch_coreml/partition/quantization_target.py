@@ -12,7 +12,8 @@ import torch
 from torch.export.exported_program import ExportedProgram
 
 from executorch_coreml.compiler.compile_specs import Options
-from executorch_coreml.partition.node_view import NodeView, op_name
+from executorch_coreml.node_facts import op_name
+from executorch_coreml.partition.node_view import NodeView
 
 # Below this many values a weight is packed into less than a byte each, which Core ML does from iOS 18 on.
 _VALUES_OF_A_BYTE = 256

@@ -16,8 +16,9 @@ from torch.fx.passes.operator_support import OperatorSupportBase
 
 from executorch_coreml.compiler import constants, node_conversion, trial
 from executorch_coreml.compiler.compile_specs import Options
+from executorch_coreml.node_facts import op_name
 from executorch_coreml.partition import constraints
-from executorch_coreml.partition.node_view import NodeView, has_other_dim_order, op_name, tensors
+from executorch_coreml.partition.node_view import NodeView, has_other_dim_order, tensors
 
 logger = logging.getLogger("executorch.backends.apple.coreml.partition.coreml_partitioner")
 
@@ -39,9 +40,9 @@ class SkipList:
         self._entries = {entry: entry.lower().replace("::", ".") for entry in entries}
         self._matched: set[str] = set()
 
-    def __contains__(self, op: str) -> bool:
+    def __contains__(self, op: object) -> bool:
         """op: `namespace.name.overload`."""
-        full = op.lower()
+        full = str(op).lower()
         namespace, _, rest = full.partition(".")
         name = rest.partition(".")[0]
         spellings = {full, rest, name, f"{namespace}.{name}"}

@@ -6,6 +6,7 @@ Because producers come before their readers, a reader can take over the spec its
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import torch
 from torchao.quantization.pt2e.quantizer.quantizer import (
@@ -139,10 +140,11 @@ class Annotator:
         if specs.activation is None:
             raise _StaysFloat("it has no weight, and its activations stay float")
         node = found.anchor
-        if isinstance(node.args[0], (list, tuple)):
-            self._annotate_concat(node, list(dict.fromkeys(node.args[0])), specs)
+        argument: Any = node.args[0]
+        if isinstance(argument, (list, tuple)):
+            self._annotate_concat(node, list(dict.fromkeys(argument)), specs)
             return
-        source = self._quantized.get(node.args[0])
+        source = self._quantized.get(argument)
         if source is None:
             raise _StaysFloat("its input is not quantized, and it only passes values on")
         if node.args[0] in self._scaled or (found.pattern.name == patterns.DROPOUT and _trains(node)):
@@ -175,7 +177,8 @@ class Annotator:
 
     def _annotate_part(self, node: torch.fx.Node) -> None:
         """An element of what a split returned."""
-        source = self._quantized.get(node.args[0])
+        argument: Any = node.args[0]
+        source = self._quantized.get(argument)
         if source is None:
             return
         if node.args[0] in self._scaled:

@@ -116,7 +116,7 @@ class _Search:
         quantizer.annotate(graph_module)
         nodes = {node.name: node for node in graph_module.graph.nodes}
         passes_on = {row.name for row in index().values() if row.kind is Kind.SHARING}
-        found = {}
+        found: dict[str, Any] = {}
         for item in quantizer.report.annotated:
             specs = resolver.entry_of(nodes[item.nodes[0]]).specs
             if item.module and item.pattern not in passes_on and specs is not None:
@@ -178,7 +178,7 @@ def find_float_modules(
     """
     if not tolerance > 0:
         raise ValueError(f"tolerance is {tolerance}; give a positive l2-relative difference, such as 0.01")
-    several = [samples] if samples and isinstance(samples[0], torch.Tensor) else list(samples)
+    several: list[Any] = [samples] if samples and isinstance(samples[0], torch.Tensor) else list(samples)
     search = _Search(module, several, several if calibration is None else list(calibration), config, target, precision)
     run = execute or _execute
     modules = list(search.candidates)

@@ -43,13 +43,14 @@ class SharedRangeFakeQuantize(FakeQuantizeBase):
 
     def calculate_qparams(self, **_: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """The scale and zero point of the union of the ranges seen so far."""
-        seen = [o for o in self.observers if _has_seen(o)]
+        observers: list[Any] = list(self.observers)
+        seen = [o for o in observers if _has_seen(o)]
         if not seen:
-            unseen: tuple[torch.Tensor, torch.Tensor] = self.observers[0].calculate_qparams()
+            unseen: tuple[torch.Tensor, torch.Tensor] = observers[0].calculate_qparams()
             return unseen
         lowest = torch.stack([o.min_val.reshape(()) for o in seen]).min()
         highest = torch.stack([o.max_val.reshape(()) for o in seen]).max()
-        united: tuple[torch.Tensor, torch.Tensor] = self.observers[0]._calculate_qparams(lowest, highest)
+        united: tuple[torch.Tensor, torch.Tensor] = observers[0]._calculate_qparams(lowest, highest)
         return united
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -153,13 +153,13 @@ def _by_target(rows: Iterable[Any]) -> dict[torch._ops.OpOverload, Any]:
 
 
 @functools.cache
-def index() -> Mapping[torch._ops.OpOverload, Pattern]:
+def index() -> Mapping[Any, Pattern]:
     """The pattern that each op anchors."""
     return _by_target(PATTERNS)
 
 
 @functools.cache
-def activations() -> Mapping[torch._ops.OpOverload, Activation]:
+def activations() -> Mapping[Any, Activation]:
     """The row of each activation op, in place or not."""
     return _by_target(ACTIVATIONS)
 

@@ -79,19 +79,21 @@ def _codebook(arguments: Arguments) -> QuantizationRecipe:
     )
 
 
+# torch declares its smallest integers to nobody but the interpreter.
+_INT4: torch.dtype = getattr(torch, "int4")  # noqa: B009
 _FILTER = frozenset({"filter_fn"})
 _GROUPS = frozenset({"filter_fn", "group_size"})
 
-RECIPES: Mapping[CoreMLRecipeType, Recipe] = {
+RECIPES: Mapping[Any, Recipe] = {
     CoreMLRecipeType.FP32: Recipe(precision=ct.precision.FLOAT32),
     CoreMLRecipeType.FP16: Recipe(),
     CoreMLRecipeType.PT2E_INT8_STATIC: Recipe("pt2e", ct.target.iOS17, quantization=_pt2e(torch.quint8)),
     CoreMLRecipeType.PT2E_INT8_WEIGHT_ONLY: Recipe("pt2e", ct.target.iOS17, quantization=_pt2e(torch.float32)),
     CoreMLRecipeType.TORCHAO_INT4_WEIGHT_ONLY_PER_CHANNEL: Recipe(
-        "torchao", ct.target.iOS18, arguments=_FILTER, quantization=_torchao(torch.int4, grouped=False)
+        "torchao", ct.target.iOS18, arguments=_FILTER, quantization=_torchao(_INT4, grouped=False)
     ),
     CoreMLRecipeType.TORCHAO_INT4_WEIGHT_ONLY_PER_GROUP: Recipe(
-        "torchao", ct.target.iOS18, arguments=_GROUPS, quantization=_torchao(torch.int4, grouped=True)
+        "torchao", ct.target.iOS18, arguments=_GROUPS, quantization=_torchao(_INT4, grouped=True)
     ),
     CoreMLRecipeType.TORCHAO_INT8_WEIGHT_ONLY_PER_CHANNEL: Recipe(
         "torchao", ct.target.iOS16, arguments=_FILTER, quantization=_torchao(torch.int8, grouped=False)

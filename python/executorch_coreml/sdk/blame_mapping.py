@@ -103,7 +103,7 @@ def _has_other_scale(node: Node, operation: Operation) -> bool:
 
 def items(node: Node) -> dict[int, Node]:
     """The nodes that take items of a node with several results, by index."""
-    return {int(user.args[1]): user for user in node.users if user.target is operator.getitem}
+    return {int(str(user.args[1])): user for user in node.users if user.target is operator.getitem}
 
 
 def _by_name(edge: EdgeProgram, operation: Operation) -> Node | None:

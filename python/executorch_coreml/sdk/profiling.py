@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -80,11 +81,12 @@ def profile(
     return _program(path, given, executions, options)
 
 
-def _package(path: Path, given: Mapping[str, np.ndarray], executions: int, options: Mapping) -> Profile:
+def _package(path: Path, given: Mapping[str, np.ndarray], executions: int, options: Mapping[str, Any]) -> Profile:
     runnable = running.prepare(path, given, **options)
     loading: dict[str, float] = {}
     rounds = []
     for index in range(executions + 1):
+        assert runnable.inspect is not None
         events = runnable.inspect()
         loading.update(
             {f"{kind} {name}": (end - start) * 1e-9 for kind, name, _, start, end in events if kind in ("load", "compile")}
@@ -101,18 +103,20 @@ def _package(path: Path, given: Mapping[str, np.ndarray], executions: int, optio
     return Profile(loading, total, total, total, operations)
 
 
-def _program(path: Path, given: Mapping[str, np.ndarray], executions: int, options: Mapping) -> Profile:
+def _program(path: Path, given: Mapping[str, np.ndarray], executions: int, options: Mapping[str, Any]) -> Profile:
     runnable = running.prepare(path, given, **options, traced=True)
     for _ in range(executions + 1):
         runnable.call()
     with tempfile.TemporaryDirectory(prefix="coreml_profile_") as scratch:
         etdump = Path(scratch) / "profile.etdump"
+        assert runnable.write_etdump is not None
         runnable.write_etdump(etdump)
         from executorch.devtools import Inspector
 
         blocks = {block.name: block.events for block in Inspector(etdump_path=str(etdump)).event_blocks}
     types = _operation_types(path, options["method"])
-    loading, operations = {}, []
+    loading: dict[str, float] = {}
+    operations: list[Any] = []
     delegate = np.zeros(executions)
     method = np.zeros(executions)
     engine = np.zeros(executions)

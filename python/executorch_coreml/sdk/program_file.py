@@ -107,7 +107,7 @@ def read_pte(path: Path) -> Any:
     from executorch.exir._serialize._program import deserialize_pte_binary
 
     try:
-        return deserialize_pte_binary(data)  # type: ignore[arg-type]
+        return deserialize_pte_binary(data)
     except Exception as error:  # The reader raises whatever its parts do.
         raise ToolError(f"{path} cannot be read as an ExecuTorch program: {type(error).__name__}: {error}") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,8 @@ def _program(
             program_in_use = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
             loaded = program_in_use.load_method(method_name)
 
-        def execute(program: Any = program_in_use) -> Sequence[Any]:
+        def execute() -> Sequence[Any]:
+            assert program_in_use is not None
             return loaded.execute(tensors)
 
     def call() -> Mapping[str, np.ndarray]:
@@ -178,7 +179,7 @@ def _as_array(output: Any) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _refused(path: Path, kind: type[Exception], more: Callable[[], str] = lambda: ""):
+def _refused(path: Path, kind: type[Exception], more: Callable[[], str] = lambda: "") -> Iterator[None]:
     try:
         yield
     except (kind, ValueError) as error:

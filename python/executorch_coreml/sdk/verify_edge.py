@@ -219,7 +219,8 @@ def evaluate(node: Node, values: Mapping[Node, Any]) -> Any:
     args = torch.fx.map_arg(node.args, value)
     kwargs = torch.fx.map_arg(node.kwargs, value)
     try:
-        return node.target(*args, **kwargs)
+        target: Any = node.target
+        return target(*args, **kwargs)
     except Exception as error:  # An operator raises whatever it likes.
         raise ToolError(
             f"PyTorch cannot compute the node {node.name} ({computing_op(node)}): {type(error).__name__}: {error}"

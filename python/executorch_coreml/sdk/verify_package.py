@@ -163,7 +163,7 @@ def _read(
     function_name: str,
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
-    handles: Mapping,
+    handles: Mapping[str, Any],
     blob_request: Any,
 ) -> Package:
     package_facts.read_package(path)  # Says what is wrong with it.
@@ -219,7 +219,7 @@ def _operations(block: Any) -> Iterator[Operation]:
 
 def _scale(operation: Any, constants: Mapping[str, Any]) -> float | None:
     """The constant scale of a quantize or dequantize, where it is one number that stands in the specification."""
-    arguments = operation.inputs["scale"].arguments if "scale" in operation.inputs else ()
+    arguments: Any = operation.inputs["scale"].arguments if "scale" in operation.inputs else ()
     if operation.type not in ("quantize", "dequantize") or len(arguments) != 1:
         return None
     value = arguments[0].value if arguments[0].WhichOneof("binding") == "value" else constants.get(arguments[0].name)

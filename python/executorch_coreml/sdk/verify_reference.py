@@ -54,7 +54,7 @@ class Reference:
 
     def input_names(self) -> tuple[str, ...]:
         """The model's names of its inputs, in order; empty where it is not known."""
-        return tuple(self.program.graph_signature.user_inputs) if self.program is not None else ()  # type: ignore[arg-type]
+        return tuple(self.program.graph_signature.user_inputs) if self.program is not None else ()
 
     def outputs(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The expected outputs, flat, for flat inputs. A stateful model starts afresh. ToolError when the model refuses the inputs."""

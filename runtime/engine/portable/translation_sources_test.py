@@ -48,6 +48,13 @@ def test_sources_that_decide_constants_are_reached() -> None:
 
 
 def test_what_only_loads_or_executes_is_not_in_the_digest() -> None:
-    others = {"portable_state.cc", "portable_model.cc", "loaded_graph.cc", "register.cc", "winograd_kernel.cc", "winograd_kernel_impl.h"}
+    others = {
+        "portable_state.cc",
+        "portable_model.cc",
+        "loaded_graph.cc",
+        "register.cc",
+        "winograd_kernel.cc",
+        "winograd_kernel_impl.h",
+    }
     assert not {path.name for path in _listed()} & others
     assert not [path for path in _listed() if path.stem.endswith(("_test", "_fuzz")) or path.stem.startswith("testing_")]

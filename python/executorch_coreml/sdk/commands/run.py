@@ -6,6 +6,7 @@ import argparse
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -112,7 +113,7 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
     output.table(rows, header=("output", "type", "min", "max", "mean", "not finite", "begins"), right=(2, 3, 4, 5))
 
 
-def _facts(array: np.ndarray) -> dict:
+def _facts(array: np.ndarray) -> dict[str, Any]:
     """min, max and mean are of the finite elements, None where there are none."""
     reals = array.astype(np.float64) if array.dtype.kind in "biuf" else np.empty(0)
     finite = reals[np.isfinite(reals)]
@@ -136,4 +137,5 @@ def _save(outputs: Mapping[str, np.ndarray], path: Path) -> None:
     with files.written(path, "the outputs") as sink, zipfile.ZipFile(sink, "w") as archive:
         for name, array in outputs.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, array, allow_pickle=False)
+                write: Any = np.lib.format.write_array
+                write(member, array, allow_pickle=False)

@@ -236,7 +236,7 @@ def _numbers(document: Mapping[str, Any], number: Numbers) -> str:
     worst = sorted(operations, key=lambda o: -(o["error"]["l2_relative"] if o["error"]["l2_relative"] is not None else 1e300))[
         :_TOP
     ]
-    rows = [
+    largest = [
         (
             _op(o),
             _text(o["type"]),
@@ -248,13 +248,13 @@ def _numbers(document: Mapping[str, Any], number: Numbers) -> str:
         )
         for o in worst
     ]
-    header = ("operation, by its output", "kind", "l2-relative", "max abs", "SNR dB", "NaN or infinite", "in the model")
+    columns = ("operation, by its output", "kind", "l2-relative", "max abs", "SNR dB", "NaN or infinite", "in the model")
     return (
         text
         + f'<p class="lead">{_text(against[0].upper() + against[1:])}, accumulated from the inputs on.</p>'
         + charts.errors(document["operations"])
         + "<h3>Largest</h3>"
-        + _table(header, rows, right=(2, 3, 4, 5))
+        + _table(columns, largest, right=(2, 3, 4, 5))
     )
 
 

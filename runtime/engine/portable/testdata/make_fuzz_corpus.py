@@ -117,12 +117,17 @@ def _quantized(x):
 
 
 def _palette(x):
-    w = mb.constexpr_lut_to_dense(indices=np.array([0b10110001], np.uint8), lut=np.array([0.5, -0.5], np.float32), shape=np.array([2, 4], np.uint32))
+    w = mb.constexpr_lut_to_dense(
+        indices=np.array([0b10110001], np.uint8), lut=np.array([0.5, -0.5], np.float32), shape=np.array([2, 4], np.uint32)
+    )
     sparse = mb.constexpr_sparse_to_dense(
         nonzero_data=np.array([3.0, 5.0], np.float32), mask=np.array([0b10000001], np.uint8), shape=np.array([2, 4], np.uint32)
     )
     affine = mb.constexpr_affine_dequantize(
-        quantized_data=np.arange(8, dtype=np.int8).reshape(2, 4), zero_point=np.int8(1), scale=np.array([0.5, 0.25], np.float32), axis=0
+        quantized_data=np.arange(8, dtype=np.int8).reshape(2, 4),
+        zero_point=np.int8(1),
+        scale=np.array([0.5, 0.25], np.float32),
+        axis=0,
     )
     return mb.matmul(x=mb.reshape(x=x, shape=[24, 4]), y=mb.add(x=mb.add(x=w, y=sparse), y=affine), transpose_y=True)
 
