@@ -1,0 +1,92 @@
+"""Facts that live in one place: counted in the sources, printed, and held to what was reached.
+
+A limit is a number of files, or of places. Whoever comes to less lowers it; more is a second place for a fact that has one.
+"""
+
+import collections
+import pathlib
+import re
+
+from tools import source_tree
+
+ROOT = source_tree.root()
+NATIVE = (".cc", ".h", ".mm")
+
+
+def _production(*folders: str, suffixes: tuple[str, ...] = NATIVE) -> list[pathlib.Path]:
+    """The sources of a program, without tests and what only tests use."""
+    return [
+        path
+        for folder in folders
+        for path in source_tree.files(ROOT / folder, *suffixes)
+        if not re.search(r"_(test|fuzz|cts)\.|(^|/)(testing_|fake_)", f"/{path.relative_to(ROOT)}")
+        and not {"cts", "fake", "testdata", "gnustep"} & set(path.relative_to(ROOT).parts)
+    ]
+
+
+def _places(pattern: str, paths: list[pathlib.Path]) -> dict[str, int]:
+    found = {str(path.relative_to(ROOT)): len(re.findall(pattern, path.read_text(), re.MULTILINE)) for path in paths}
+    return {path: count for path, count in found.items() if count}
+
+
+def _holds(what: str, found: dict[str, int], limit: int) -> None:
+    print(f"{what}: {len(found)} files, {sum(found.values())} places (at most {limit} files)")
+    for path, count in found.items():
+        print(f"  {count} {path}")
+    assert len(found) <= limit, f"{what}: {sorted(found)}"
+
+
+def test_files_that_name_an_engine_option() -> None:
+    """numeric_mode, outside the engines and the program that is given it."""
+    paths = [path for path in _production("runtime", "tools") if "engine" not in path.relative_to(ROOT).parts[:2]]
+    _holds("numeric_mode outside the engine", _places(r"numeric_mode", paths), LIMITS["numeric_mode"])
+
+
+def test_clocks() -> None:
+    _holds("definitions of now_ns", _places(r"^[\w:]+ now_ns\(\) \{", _production("base", "runtime", "tools")), LIMITS["now_ns"])
+
+
+def test_half_conversion() -> None:
+    pattern = (
+        r"^(inline |constexpr |static )*[\w:]+ \w*(half_to_float|float_to_half|half_from_float|float_from_half|to_half|from_half)\("
+    )
+    _holds("half conversion", _places(pattern, _production("base", "blob", "runtime")), LIMITS["half"])
+
+
+def test_processor_features() -> None:
+    pattern = r"__builtin_cpu_supports\(|__get_cpuid"
+    _holds("processor features", _places(pattern, _production("base", "runtime", "tools")), LIMITS["cpu"])
+
+
+def test_strides() -> None:
+    pattern = r"^[\w:<>]+ \w*strides\w*\([^;]*\) \{|^[\w:<>]+ (contiguous|row_major)\w*\([^;]*\) \{"
+    _holds("computations of strides", _places(pattern, _production("base", "runtime")), LIMITS["strides"])
+
+
+def test_facts_of_python_nodes() -> None:
+    paths = _production("python/executorch_coreml", suffixes=(".py",))
+    for what, pattern in {
+        "stack traces of nodes": r"meta\.get\(\"stack_trace\"\)",
+        "module stacks of nodes": r"meta\.get\(\"nn_module_stack\"\)",
+        "magic of stock references": r"b\"CMJR\"",
+        "names of ExecuTorch's dtypes": r"\"HALF\"",
+    }.items():
+        _holds(what, _places(pattern, paths), 1)
+
+
+def test_mechanisms_that_say_what_an_op_means() -> None:
+    """The table of corrections (rows of coremltools' registry are none of ours any more), the constraints, the rewrites, the passes."""
+    registrations = _places(r"@register_torch_op|set_func_by_name", _production("python/executorch_coreml", suffixes=(".py",)))
+    print(f"registrations in coremltools' registry: {registrations}")
+    assert sum(registrations.values()) == 1, "one target, whose converter asks our table (node_conversion.py)"
+    rows = collections.Counter(
+        path.name
+        for path in _production("python/executorch_coreml", suffixes=(".py",))
+        if re.search(r"^@?\w*correction\(", path.read_text(), re.M)
+    )
+    assert all(
+        name.startswith("corrections_") or name in ("torch_ops.py", "control_flow.py", "correction_table.py") for name in rows
+    ), rows
+
+
+LIMITS = {"numeric_mode": 8, "now_ns": 4, "half": 6, "cpu": 1, "strides": 5}
