@@ -89,4 +89,4 @@ def test_mechanisms_that_say_what_an_op_means() -> None:
     ), rows
 
 
-LIMITS = {"numeric_mode": 8, "now_ns": 4, "half": 6, "cpu": 1, "strides": 5}
+LIMITS = {"numeric_mode": 9, "now_ns": 4, "half": 6, "cpu": 1, "strides": 6}
