@@ -140,7 +140,9 @@ def test_traces_are_read_by_the_inspector(which, mixed, tmp_path) -> None:
 def test_executorchs_inspector_for_core_ml_runs_unchanged(tmp_path) -> None:
     etdump = tmp_path / "a.etdump"
     succeed(OURS, "--etdump", etdump)
-    (script,) = {str(p) for f in sys.path for p in pathlib.Path(f).glob("executorch/examples/apple/coreml/scripts/inspector_cli.py")}
+    (script,) = {
+        str(p) for f in sys.path for p in pathlib.Path(f).glob("executorch/examples/apple/coreml/scripts/inspector_cli.py")
+    }
     done = subprocess.run(
         [sys.executable, script, "--etdump_path", str(etdump)],
         capture_output=True,
