@@ -64,7 +64,6 @@ ARGUMENTS = {
     "nonzero": (lambda x: torch.nonzero(x), X, "aten.nonzero.default", "depends on the data"),
     "boolean_index": (lambda x: x[x > 0] * 2, X, "aten.index.Tensor", "depends on the data"),
     "rand": (lambda x: torch.rand(x.shape) + x, X, "aten.rand.default", "11722"),
-    "pad_negative": (lambda x: F.pad(x, (-1, 0)) * 2, X, "aten.constant_pad_nd.default", "not negative"),
     "bitwise_integers": (lambda x: (x.int() & 3).float(), X, "aten.bitwise_and.Scalar", "no bitwise operations"),
     "pool_without_batch": (lambda x: F.max_pool2d(x[0], 2) * 2, IMAGE, "aten.max_pool2d_with_indices.default", "batches"),
     "index_put_broadcast": (
@@ -356,6 +355,11 @@ def test_what_only_the_border_keeps_outside_is_decomposed(dynamic):
     assert outside(edge)
     assert "aten.adaptive_avg_pool1d.default" not in outside(edge)
     edge.to_executorch()
+
+
+def test_what_cuts_off_a_flexible_extent_stays_outside():
+    edge = lower(lambda x: F.pad(x, (0, 0, -1, 0)) * 2, (X,), dynamic=({0: Dim("n", min=2, max=8)},))
+    assert outside(edge) == ["aten.constant_pad_nd.default"]
 
 
 def test_a_number_for_a_tensor_is_no_other_dtype():

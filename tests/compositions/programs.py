@@ -186,6 +186,13 @@ PROGRAMS: dict[str, Program] = {
         outside=frozenset({"aten._adaptive_avg_pool2d.default"}),
     ),
     # Arguments as somebody writes them.
+    "cut_off_by_padding": Program(lambda x: F.pad(x, (-1, 2, 1, -2), value=3.0) * 2, (normal(2, 5, 4),)),
+    "integers_cut_off_by_padding": Program(
+        lambda x: F.pad(x, (-1, -1, 0, 2), value=2**24 + 1), (torch.arange(24).reshape(2, 3, 4),)
+    ),
+    "a_mask_filled_by_itself": Program(
+        lambda mask, x: mask.masked_fill(mask, x.sum()), (torch.tensor([[True, False, True]]), torch.tensor([1.0, -1.0]))
+    ),
     "max_pool_by_lists_of_one": Program(
         lambda x: F.max_pool2d(x, [3], [2], [1]), (IMAGE,), outside=frozenset({"aten.max_pool2d_with_indices.default"})
     ),

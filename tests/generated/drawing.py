@@ -30,6 +30,9 @@ class Configuration:
     precision: str
 
 
+_LARGEST_HALF = 65504.0
+
+
 class Unfit(Exception):
     """What was drawn does not do; the draw goes on with something else."""
 
@@ -199,6 +202,8 @@ class Draw:
         try:
             for world, space in zip(self.worlds, self.spaces, strict=True):
                 world.execute(text, space)
+            if any([world.overflowed_half() for world in self.worlds]) and self.limit < _LARGEST_HALF:
+                raise Unfit("beyond the range inside the op")
             if call.out:
                 self._check(name)
             if call.writes:

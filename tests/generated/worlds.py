@@ -42,6 +42,14 @@ _EXACT_TEXT = """
 _EXACT = frozenset(_EXACT_TEXT.split())
 
 
+# Ops that are several of Core ML's, the first of which squares what they are given: float16 may not hold that although it holds the result.
+_SQUARING_TEXT = (
+    "cdist_forward dist frobenius_norm linalg_norm linalg_vector_norm mse_loss norm pdist_forward std std_mean var var_mean"
+)
+_SQUARING = frozenset(_SQUARING_TEXT.split())
+_HALF_LARGEST = 65504.0
+
+
 def wide(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to(WIDE.get(tensor.dtype, tensor.dtype))
 
@@ -53,6 +61,8 @@ class _Wide(TorchDispatchMode):
         super().__init__()
         self.epsilon, self.tiny = epsilon, tiny
         self.generator = torch.Generator().manual_seed(seed)
+        # Whether a value inside an op is beyond float16 although none of its operands and results is.
+        self.squares_overflow = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         asked: list[torch.dtype] = []
@@ -65,6 +75,11 @@ class _Wide(TorchDispatchMode):
 
         args, kwargs = tree_map(widen, args), tree_map(widen, kwargs or {})
         name = func._schema.name.split("::")[1]
+        if name.lstrip("_") in _SQUARING:
+            operands = [value for value in tree_leaves(args) if isinstance(value, torch.Tensor) and value.is_floating_point()]
+            for value in operands[:1]:
+                finite = value[value.isfinite()]
+                self.squares_overflow |= bool((finite * finite).sum() > _HALF_LARGEST)
         result = func(*args, **kwargs)
         if asked and asked[0] in (torch.float16, torch.bfloat16) and isinstance(result, torch.Tensor):
             return result.to(asked[0]).to(torch.float64)
@@ -129,6 +144,13 @@ class World:
                 yield
         finally:
             torch.set_default_dtype(torch.float32)
+
+    def overflowed_half(self) -> bool:
+        """Whether an op since the last question computed, inside itself, what float16 does not hold."""
+        if self._mode is None:
+            return False
+        overflowed, self._mode.squares_overflow = self._mode.squares_overflow, False
+        return overflowed
 
     def convert(self, tensor: torch.Tensor) -> torch.Tensor:
         """A leaf as this world has it."""

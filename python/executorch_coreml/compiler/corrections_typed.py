@@ -107,9 +107,34 @@ def _pad_integers(x: Var, pads: Sequence[int], value: np.generic) -> Var:
     return x
 
 
-@correction("constant_pad_nd", "pad", reason="MIL pads floats only, and coremltools converts integers to them")
+def _cut(x: Var, pads: Sequence[int]) -> Var:
+    """Without the elements that negative amounts of padding remove."""
+    if min(pads, default=0) >= 0:
+        return x
+    begin, end = [0] * x.rank, [0] * x.rank
+    for position in range(len(pads) // 2):
+        axis = x.rank - 1 - position
+        begin[axis], end[axis] = max(-pads[2 * position], 0), min(pads[2 * position + 1], 0)
+    return mb.slice_by_index(x=x, begin=begin, end=end, begin_mask=[b == 0 for b in begin], end_mask=[e == 0 for e in end])
+
+
+def _pad_floats(x: Var, pads: Sequence[int], value: float) -> Var:
+    if not any(pads):
+        return x
+    amounts = [0] * (2 * x.rank)
+    for position in range(len(pads) // 2):
+        axis = x.rank - 1 - position
+        amounts[2 * axis : 2 * axis + 2] = pads[2 * position : 2 * position + 2]
+    return mb.pad(x=x, pad=amounts, mode="constant", constant_val=number(value, x))
+
+
+@correction(
+    "constant_pad_nd", "pad", reason="MIL pads floats only, coremltools converts integers to them, and MIL does not cut off"
+)
 def pad(context: Any, node: Any) -> None:
-    if node.meta["val"].dtype.is_floating_point:
+    is_float = node.meta["val"].dtype.is_floating_point
+    amounts = arguments(context, node, "self", "pad")[1]
+    if is_float and (not isinstance(amounts, Var) or amounts.val is None or min(amounts.val, default=0) >= 0):
         ops.pad(context, node)
         return
     names = ("self", "pad", "value") if node.kind == "constant_pad_nd" else ("self", "pad", "mode", "value")
@@ -117,12 +142,20 @@ def pad(context: Any, node: Any) -> None:
     given = dict(zip(names[2:], rest, strict=True))
     mode = constant(given.get("mode"), "constant")
     if mode != "constant" or not isinstance(pads, Var) or pads.val is None:
-        raise NotImplementedError(f"integers are padded by constant amounts and with a constant, not with mode {mode!r}")
+        raise NotImplementedError(
+            f"integers are padded, and tensors cut, by constant amounts and with a constant, not with mode {mode!r}"
+        )
     # As it is written: coremltools makes a float32 of a number, which integers beyond 2**24 do not survive.
     value = node.inputs[len(names) - 1] if len(node.inputs) == len(names) else constant(given.get("value"), 0)
     dtype = result_type(node)
-    x = cast(x, "int32")
-    padded = _pad_integers(x, [int(extent) for extent in pads.val], np.int32(value or 0))
+    extents = [int(extent) for extent in pads.val]
+    more = [max(extent, 0) for extent in extents]
+    if is_float:
+        context.add(
+            mb.identity(x=_pad_floats(_cut(cast(x, dtype), extents), more, float(constant(value, 0.0) or 0.0)), name=node.name)
+        )
+        return
+    padded = _pad_integers(_cut(cast(x, "int32"), extents), more, np.int32(value or 0))
     context.add(mb.identity(x=padded, name=node.name) if dtype == "int32" else mb.cast(x=padded, dtype=dtype, name=node.name))
 
 

@@ -157,6 +157,18 @@ def _convolves_unbatched(view: NodeView) -> bool:
     return x is None or weight is None or x.dim() != weight.dim()
 
 
+def _pads_by_what_core_ml_has_not(view: NodeView) -> bool:
+    """Whether the amounts are computed; or cut off something otherwise than from a fixed extent that is padded with a constant."""
+    pads = view.argument("pad") or ()
+    if not all(isinstance(amount, int) for amount in pads):
+        return True
+    if min(pads, default=0) >= 0:
+        return False
+    shapes = [tensor.shape for tensor in (*view.inputs, *view.outputs)]
+    is_constant = view.argument("mode") in (None, "constant")
+    return not is_constant or not all(isinstance(extent, int) and extent > 0 for shape in shapes for extent in shape)
+
+
 def _pads_output_only(view: NodeView) -> bool:
     """Whether a transposed convolution pads its output by more than it cuts off."""
 
@@ -441,8 +453,8 @@ CONSTRAINTS: tuple[Constraint, ...] = (
     Constraint(
         code="negative_padding",
         ops=("aten.constant_pad_nd", "aten.pad"),
-        violated=lambda view: any(not isinstance(p, int) or p < 0 for p in view.argument("pad") or ()),
-        reason="Core ML pads by constant amounts that are not negative",
+        violated=_pads_by_what_core_ml_has_not,
+        reason="Core ML pads by constant amounts, which are not negative where it reflects or where extents are flexible",
     ),
     Constraint(
         code="bitwise_integers",

@@ -5,6 +5,9 @@
 
 #include "openvino/core/model.hpp"
 #include "openvino/op/if.hpp"
+#include "openvino/op/logical_and.hpp"
+#include "openvino/op/logical_not.hpp"
+#include "openvino/op/logical_or.hpp"
 #include "openvino/op/loop.hpp"
 #include "openvino/op/result.hpp"
 #include "openvino/op/select.hpp"
@@ -239,7 +242,17 @@ OpResults translate_while_loop(OpContext& op) {
 
 OpResults translate_select(OpContext& op) {
   const Output condition = convert(op.input("cond"), ov::element::boolean);
-  return make<ov::op::v1::Select>(condition, op.input("a"), op.input("b"));
+  const Output a = op.input("a");
+  const Output b = op.input("b");
+  if (a.get_element_type() == ov::element::boolean &&
+      b.get_element_type() == ov::element::boolean) {
+    // OpenVINO's CPU plugin makes 8-bit integers of what is selected but not of the condition, so
+    // that one tensor which is both would need two types.
+    const Output otherwise = make<ov::op::v1::LogicalNot>(condition);
+    return make<ov::op::v1::LogicalOr>(make<ov::op::v1::LogicalAnd>(condition, a),
+                                       make<ov::op::v1::LogicalAnd>(otherwise, b));
+  }
+  return make<ov::op::v1::Select>(condition, a, b);
 }
 
 }  // namespace
