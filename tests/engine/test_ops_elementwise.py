@@ -345,6 +345,18 @@ def test_select(rng):
     )
 
 
+def test_select_among_bools_by_one_of_them():
+    x, y = np.float32([1, -1, 2, -2]), np.float32([-1, 1, 3, -3])
+
+    def build(x, y):
+        first, second = (mb.greater(x=v, y=np.float32(0)) for v in (x, y))
+        chosen = mb.select(cond=first, a=second, b=first), mb.select(cond=first, a=first, b=second)
+        return tuple(mb.cast(x=c, dtype="int32") for c in chosen)
+
+    check(build, {"x": x, "y": y}, [np.int32([0, 0, 1, 0]), np.int32([1, 1, 1, 0])])
+
+
+
 def test_thresholded_relu_of_infinity_below_the_threshold():
     x = np.array([-np.inf, -1, 2, np.inf], np.float32)
     check(lambda x: mb.thresholded_relu(x=x, alpha=1.0), {"x": x}, np.array([0, 0, 2, np.inf]))
