@@ -381,3 +381,84 @@ def test_opsets_are_all_known(rng):
     x = rng.normal(size=(2, 3)).astype(np.float32)
     for opset in (IOS15, IOS16, IOS17, IOS18):
         check(lambda x: mb.relu(x=x), {"x": x}, np.maximum(x, 0), opset=opset)
+
+
+def test_softplus_is_exact_to_some_units_wherever_it_lies():
+    x = np.concatenate([np.linspace(-87, 100, 2001), np.linspace(-1, 1, 501), [1e-40, -1e-40, 1e-10, -1e-10, 0.0, -0.0]])
+    x = x.astype(np.float32).reshape(1, 2, -1)
+    beta, alpha = np.array([2.0, 0.25], np.float32), np.array([0.5, 4.0], np.float32)
+    column = lambda v: v.astype(np.float64).reshape(1, 2, 1)  # noqa: E731
+    plain, parametric = run(
+        lambda x: (mb.softplus(x=x), mb.softplus_parametric(x=x, alpha=alpha, beta=beta)),
+        {"x": x},
+    )
+    assert (plain >= 0).all() and (parametric >= 0).all()
+    np.testing.assert_allclose(plain, np.logaddexp(0, x.astype(np.float64)), rtol=4 * np.finfo(np.float32).eps, atol=1.2e-38)
+    expected = column(alpha) * np.logaddexp(0, column(beta) * x)
+    np.testing.assert_allclose(parametric, expected, rtol=4 * np.finfo(np.float32).eps, atol=1.2e-38)
+
+
+def test_mish_is_exact_where_the_exponential_is_small():
+    x = np.array([-60, -30, -17, -5, -1, 0, 1, 5, 30], np.float32)
+    expected = x * np.tanh(np.logaddexp(0, x.astype(np.float64)))
+    (result,) = run(lambda x: mb.mul(x=x, y=mb.tanh(x=mb.softplus(x=x))), {"x": x})
+    np.testing.assert_allclose(result, expected, rtol=8 * np.finfo(np.float32).eps)
+
+
+def test_erf_and_elu_are_exact_near_zero():
+    x = np.array([-0.7, -0.4, -0.3, -0.1, -1e-3, -1e-7, -1e-30, 0, 1e-30, 1e-7, 1e-3, 0.1, 0.49, 0.51, 2], np.float32)
+    erf, elu = run(lambda x: (mb.erf(x=x), mb.elu(x=x, alpha=np.float32(1.5))), {"x": x})
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(erf, torch.erf(torch.from_numpy(wide)).numpy(), rtol=8 * np.finfo(np.float32).eps)
+    np.testing.assert_allclose(elu, np.where(wide > 0, wide, 1.5 * np.expm1(wide)), rtol=8 * np.finfo(np.float32).eps)
+
+
+GELU_BY_ERF, GELU_BY_TANH = (np.sqrt(0.5),), (np.sqrt(2 / np.pi), 0.044715)
+
+
+@pytest.mark.parametrize("constants", [GELU_BY_ERF, (0.7075,), (float(np.float16(np.sqrt(0.5))),)])
+def test_what_is_nearly_a_gelu_by_erf_is_computed_as_it_says(constants):
+    x = np.linspace(-6, 6, 401).astype(np.float32)
+    half, one, scale = np.float32(0.5), np.float32(1), np.float32(constants[0])
+    expected = x * 0.5 * (1 + torch.erf(torch.from_numpy(x.astype(np.float64) * scale)).numpy())
+    check(lambda x: mb.mul(x=mb.mul(x=x, y=half), y=mb.add(x=mb.erf(x=mb.mul(x=x, y=scale)), y=one)), {"x": x}, expected, eps=8)
+
+
+@pytest.mark.parametrize("constants", [GELU_BY_TANH, (0.7975, 0.044715), (np.sqrt(2 / np.pi), 0.0447)])
+def test_what_is_nearly_a_gelu_by_tanh_is_computed_as_it_says(constants):
+    x = np.linspace(-6, 6, 401).astype(np.float32)
+    outer, inner = (np.float32(constant) for constant in constants)
+    wide = x.astype(np.float64)
+    expected = wide * 0.5 * (1 + np.tanh(float(outer) * (wide + float(inner) * wide**3)))
+
+    def build(x):
+        cube = mb.mul(x=mb.pow(x=x, y=np.float32(3)), y=inner)
+        bend = mb.tanh(x=mb.mul(x=mb.add(x=x, y=cube), y=outer))
+        return mb.mul(x=mb.mul(x=x, y=np.float32(0.5)), y=mb.add(x=bend, y=np.float32(1)))
+
+    check(build, {"x": x}, expected, eps=8)
+
+
+@pytest.mark.parametrize("sixth", [1 / 6, 0.1667, float(np.float16(1 / 6))])
+def test_what_is_nearly_a_hard_swish_is_computed_as_it_says(sixth):
+    x = np.linspace(-6, 6, 401).astype(np.float32)
+    factor = np.float32(sixth)
+    expected = x.astype(np.float64) * np.clip(x.astype(np.float64) + 3, 0, 6) * float(factor)
+    check(
+        lambda x: mb.mul(x=x, y=mb.mul(x=mb.relu6(x=mb.add(x=x, y=np.float32(3))), y=factor)),
+        {"x": x},
+        expected,
+        eps=8,
+    )
+
+
+def test_constants_of_a_chain_are_not_put_together_where_that_changes_the_result():
+    x = np.array([1, 3, 7, 1e-7, 123456.7, 1e10, -1e12], np.float32)
+    large, factor = np.float32(1e8), np.float32(1e30)
+    check(lambda x: mb.sub(x=mb.add(x=x, y=large), y=large), {"x": x}, (x + large) - large, eps=0)
+    check(lambda x: mb.sub(x=large, y=mb.sub(x=large, y=x)), {"x": x}, large - (large - x), eps=0)
+    with np.errstate(over="ignore"):
+        expected = (x * factor) * np.float32(1e-30)
+    check(lambda x: mb.mul(x=mb.mul(x=x, y=factor), y=np.float32(1e-30)), {"x": x}, expected, eps=2)
+    # Within a rounding they may.
+    check(lambda x: mb.mul(x=mb.real_div(x=x, y=np.float32(1e6)), y=np.float32(1e3)), {"x": x}, x.astype(np.float64) / 1e3, eps=2)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from op_testing import IOS15, IOS17, IOS18, check, mb
+from op_testing import IOS15, IOS17, IOS18, check, mb, run
 
 
 def normalized(x, axes, epsilon):
@@ -112,3 +112,15 @@ def test_local_response_norm(rng, rank, size):
         {"x": x},
         expected,
     )
+
+
+def test_long_normalizations_are_as_exact_as_one_rounding(rng):
+    x = rng.random((1, 1, 250000), dtype=np.float32) + np.float32(1)
+    epsilon = np.float32(1e-5)
+    layer, instance = run(
+        lambda x: (mb.layer_norm(x=x, axes=[-1], epsilon=epsilon), mb.instance_norm(x=x, epsilon=epsilon)),
+        {"x": x},
+    )
+    expected = normalized(x, -1, epsilon)
+    for result in (layer, instance):
+        assert np.linalg.norm(result - expected) / np.linalg.norm(expected) < 2 * np.finfo(np.float32).eps

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from op_testing import IOS15, IOS17, OPSETS, check, mb
+from op_testing import IOS15, IOS17, OPSETS, check, mb, run
 
 REDUCTIONS = {
     "reduce_sum": np.sum,
@@ -91,3 +91,12 @@ def test_extremum_of_infinite_rows(name, infinity, dynamic):
     x = np.array([[infinity] * 3, [infinity, finite, infinity], [finite] * 3, [infinity, 1, 2], [1e-45, 1, -1]], np.float32)
     expected = REDUCTIONS[name](x, axis=1)
     check(lambda x: getattr(mb, name)(x=x, axes=[1]), {"x": x}, expected, dynamic=["x"] if dynamic else ())
+
+
+@pytest.mark.parametrize("shape, axes", [((1, 24000, 4), [1]), ((1, 4, 24000), [2]), ((3, 20000, 5), [0, 1]), ((400000,), [0])])
+@pytest.mark.parametrize("name", ["reduce_sum", "reduce_mean", "reduce_l1_norm", "reduce_sum_square"])
+def test_long_sums_are_as_exact_as_one_rounding(rng, name, shape, axes):
+    x = rng.random(shape, dtype=np.float32)
+    expected = REDUCTIONS[name](x.astype(np.float64), axis=tuple(axes), keepdims=True)
+    (result,) = run(lambda x: getattr(mb, name)(x=x, axes=axes, keep_dims=True), {"x": x})
+    assert np.abs(result / expected - 1).max() < np.finfo(np.float32).eps

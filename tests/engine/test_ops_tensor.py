@@ -173,6 +173,30 @@ def test_space_and_batch():
     exact(lambda y: mb.batch_to_space(x=y, block_shape=[2, 2], crops=[[1, 1], [0, 2]]), {"y": expected}, x)
 
 
+@pytest.mark.parametrize(
+    "shape, paddings", [((5, 1, 16, 1), [[0, 0], [0, 1]]), ((1, 1, 4, 1), [[0, 0], [0, 1]]), ((2, 3, 3, 3), [[1, 0], [0, 1]])]
+)
+def test_space_to_batch_of_an_axis_of_one_element(shape, paddings):
+    x = numbers(*shape)
+    padded = np.pad(x, [(0, 0), (0, 0), *paddings])
+    n, c, h, w = padded.shape
+    expected = padded.reshape(n, c, h // 2, 2, w // 2, 2).transpose(3, 5, 0, 1, 2, 4).reshape(4 * n, c, h // 2, w // 2)
+    exact(lambda x: mb.space_to_batch(x=x, block_shape=[2, 2], paddings=paddings), {"x": x}, expected)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16"])
+def test_an_index_beyond_16_bits_does_not_become_another(dtype):
+    """Outside the tensor a gather gives zeros, and what is cast to 16 bits on its way is outside it still."""
+    x = np.array([5, 6, 7], np.float32)
+    indices = np.array([65537, 1, 2, 1 << 20], np.int32)
+    exact(
+        lambda indices: mb.gather(x=x, indices=mb.cast(x=indices, dtype=dtype), axis=0),
+        {"indices": indices},
+        np.float32([0, 6, 7, 0]),
+        opset=IOS17,
+    )
+
+
 # --- Slices
 
 SLICES = [

@@ -5,8 +5,33 @@
 #include <utility>
 
 #include "openvino/core/attribute_visitor.hpp"
+#include "openvino/op/reduce_mean.hpp"
+#include "openvino/op/reduce_sum.hpp"
+#include "runtime/engine/portable/graph.h"
+#include "runtime/engine/portable/reduce_floats.h"
 
 namespace coreml_delegate::engine::portable {
+
+namespace {
+
+// OpenVINO's kernels have 8 or 16 sums side by side along the last axes, one for each element of
+// those elsewhere. Within these counts its results are a few units of float32's epsilon off.
+constexpr int64_t kFewInLastAxes = 16384, kFewElsewhere = 256;
+
+FloatReduction float_reduction(ReduceKind kind) {
+  switch (kind) {
+    case ReduceKind::kMean:
+      return FloatReduction::kMean;
+    case ReduceKind::kMaximum:
+      return FloatReduction::kMaximum;
+    case ReduceKind::kMinimum:
+      return FloatReduction::kMinimum;
+    default:
+      return FloatReduction::kSum;
+  }
+}
+
+}  // namespace
 
 ExactReduce::ExactReduce(const ov::Output<ov::Node>& value, ReduceKind kind,
                          std::vector<int64_t> axes, bool keep_dims)
@@ -22,8 +47,10 @@ bool ExactReduce::is_reduced(size_t axis) const {
 }
 
 void ExactReduce::validate_and_infer_types() {
-  NODE_VALIDATION_CHECK(this, get_input_element_type(0).compatible(ov::element::i32),
-                        "ExactReduce takes i32");
+  const ov::element::Type type = get_input_element_type(0);
+  const bool is_taken = type == ov::element::i32 ||
+                        (type == ov::element::f32 && kind() != ReduceKind::kProduct);
+  NODE_VALIDATION_CHECK(this, is_taken, "ExactReduce takes i32, or f32 but for products");
   const ov::PartialShape& shape = get_input_partial_shape(0);
   NODE_VALIDATION_CHECK(this, shape.rank().is_static(), "ExactReduce needs a known rank");
   std::vector<ov::Dimension> result;
@@ -34,7 +61,7 @@ void ExactReduce::validate_and_infer_types() {
       result.push_back(1);
     }
   }
-  set_output_type(0, ov::element::i32, ov::PartialShape(std::move(result)));
+  set_output_type(0, type, ov::PartialShape(std::move(result)));
 }
 
 std::shared_ptr<ov::Node> ExactReduce::clone_with_new_inputs(const ov::OutputVector& inputs) const {
@@ -51,7 +78,8 @@ bool ExactReduce::visit_attributes(ov::AttributeVisitor& visitor) {
 }
 
 bool ExactReduce::evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const {
-  if (inputs[0].get_element_type() != ov::element::i32) return false;
+  const bool is_float = inputs[0].get_element_type() == ov::element::f32;
+  if (!is_float && inputs[0].get_element_type() != ov::element::i32) return false;
   const ov::Shape shape = inputs[0].get_shape();
   ov::Shape result;
   std::vector<size_t> strides(shape.size(), 0);  // Of the result, 0 along what is reduced.
@@ -73,6 +101,13 @@ bool ExactReduce::evaluate(ov::TensorVector& outputs, const ov::TensorVector& in
     }
   }
   outputs[0].set_shape(result);
+  if (is_float) {
+    std::vector<bool> reduced(shape.size());
+    for (size_t i = 0; i < shape.size(); ++i) reduced[i] = is_reduced(i);
+    reduce_floats(float_reduction(static_cast<ReduceKind>(kind_)), inputs[0].data<const float>(),
+                  shape, reduced, outputs[0].data<float>());
+    return true;
+  }
   const auto kind = static_cast<ReduceKind>(kind_);
   int64_t initial = 0;
   if (kind == ReduceKind::kProduct) initial = 1;
@@ -113,6 +148,37 @@ bool ExactReduce::evaluate(ov::TensorVector& outputs, const ov::TensorVector& in
     out[i] = static_cast<int32_t>(static_cast<uint32_t>(totals[i]));
   }
   return true;
+}
+
+bool adds_up_few(const Output& value, const std::vector<int64_t>& axes) {
+  const ov::PartialShape& shape = value.get_partial_shape();
+  const auto is_reduced = [&](int64_t axis) {
+    return std::find(axes.begin(), axes.end(), axis) != axes.end();
+  };
+  // The last axis of more than one element decides which kernel it is.
+  int64_t last = rank(value) - 1;
+  while (last > 0 && shape[static_cast<size_t>(last)] == ov::Dimension(1)) --last;
+  const int64_t few = is_reduced(last) ? kFewInLastAxes : kFewElsewhere;
+  int64_t count = 1;
+  for (const int64_t axis : axes) {
+    const int64_t extent = shape[static_cast<size_t>(axis)].get_max_length();
+    if (extent < 0 || extent > few) return false;
+    count *= std::max<int64_t>(extent, 1);
+    if (count > few) return false;
+  }
+  return true;
+}
+
+Output reduce_sum(const Output& value, const std::vector<int64_t>& axes, bool keep_dims) {
+  if (!adds_up_few(value, axes))
+    return make<ExactReduce>(value, ReduceKind::kSum, axes, keep_dims);
+  return make<ov::op::v1::ReduceSum>(value, i64(axes), keep_dims);
+}
+
+Output reduce_mean(const Output& value, const std::vector<int64_t>& axes, bool keep_dims) {
+  if (!adds_up_few(value, axes))
+    return make<ExactReduce>(value, ReduceKind::kMean, axes, keep_dims);
+  return make<ov::op::v1::ReduceMean>(value, i64(axes), keep_dims);
 }
 
 }  // namespace coreml_delegate::engine::portable

@@ -4,18 +4,19 @@
 #include "openvino/op/clamp.hpp"
 #include "openvino/op/elu.hpp"
 #include "openvino/op/gelu.hpp"
-#include "openvino/op/less_eq.hpp"
+#include "openvino/op/less.hpp"
 #include "openvino/op/minimum.hpp"
 #include "openvino/op/prelu.hpp"
+#include "openvino/op/reduce_sum.hpp"
 #include "openvino/op/relu.hpp"
 #include "openvino/op/select.hpp"
 #include "openvino/op/sigmoid.hpp"
 #include "openvino/op/softmax.hpp"
-#include "openvino/op/softplus.hpp"
 #include "openvino/op/softsign.hpp"
 #include "openvino/op/swish.hpp"
 #include "openvino/op/tanh.hpp"
 #include "runtime/engine/portable/op_registry.h"
+#include "runtime/engine/portable/softplus.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -96,21 +97,27 @@ OpResults translate_sigmoid_hard(OpContext& op) {
 
 OpResults translate_softmax(OpContext& op) {
   const Output x = op.input("x");
-  return make<ov::op::v8::Softmax>(x, op.axis("axis", rank(x), -1));
+  const int64_t axis = op.axis("axis", rank(x), -1);
+  const Output y = make<ov::op::v8::Softmax>(x, axis);
+  if (op.numeric_mode() != NumericMode::kFloat16) return y;
+  // Beside a NaN or an infinity all are NaN; OpenVINO's kernel gives zeros. The sum of the results
+  // is NaN for these and 1 for others.
+  const Output total = make<ov::op::v1::ReduceSum>(y, i64({axis}), /*keep_dims=*/true);
+  return add(y, multiply(total, f32(0.0f)));
 }
 
 OpResults translate_softplus_parametric(OpContext& op) {
   const Output x = op.input("x");
   const Output scaled = multiply(x, per_channel(op, "beta", x));
-  return multiply(make<ov::op::v4::SoftPlus>(scaled), per_channel(op, "alpha", x));
+  return multiply(make<Softplus>(scaled), per_channel(op, "alpha", x));
 }
 
 // A Select and not a product, which would make NaN of an infinity below the threshold. The mul
 // handler recognises this form.
 OpResults translate_thresholded_relu(OpContext& op) {
   const Output x = op.input("x");
-  const Output above = make<ov::op::v1::LessEqual>(f32(op.real("alpha", 1.0f)), x);
-  return make<ov::op::v1::Select>(above, x, f32(0));
+  const Output below = make<ov::op::v1::Less>(x, f32(op.real("alpha", 1.0f)));
+  return make<ov::op::v1::Select>(below, f32(0), x);
 }
 
 }  // namespace
@@ -130,7 +137,7 @@ OpTable activation_ops() {
       {"sigmoid_hard", translate_sigmoid_hard},
       {"silu", unary<ov::op::v4::Swish>},
       {"softmax", translate_softmax},
-      {"softplus", unary<ov::op::v4::SoftPlus>},
+      {"softplus", unary<Softplus>},
       {"softplus_parametric", translate_softplus_parametric},
       {"softsign", unary<ov::op::v9::SoftSign>},
       {"thresholded_relu", translate_thresholded_relu, Rounding::kNone},

@@ -127,11 +127,11 @@ std::optional<HardSigmoid> match_hard_sigmoid(const Output& value) {
 bool is_x_above_minus_three(const Output& value, const Output& x) {
   if (value == x) return true;
   auto select = node_of<ov::op::v1::Select>(value);
-  if (select == nullptr || select->input_value(1) != x || scalar_of(select->input_value(2)) != 0.0f)
+  if (select == nullptr || select->input_value(2) != x || scalar_of(select->input_value(1)) != 0.0f)
     return false;
-  auto condition = node_of<ov::op::v1::LessEqual>(select->input_value(0));
-  return condition != nullptr && condition->input_value(1) == x &&
-         scalar_of(condition->input_value(0)) == -3.0f;
+  auto condition = node_of<ov::op::v1::Less>(select->input_value(0));
+  return condition != nullptr && condition->input_value(0) == x &&
+         scalar_of(condition->input_value(1)) == -3.0f;
 }
 
 std::optional<Output> hard_swish(const Output& a, const Output& b) {

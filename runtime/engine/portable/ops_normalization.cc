@@ -9,9 +9,8 @@
 #include "openvino/op/mvn.hpp"
 #include "openvino/op/pad.hpp"
 #include "openvino/op/power.hpp"
-#include "openvino/op/reduce_mean.hpp"
-#include "openvino/op/reduce_sum.hpp"
 #include "openvino/op/sqrt.hpp"
+#include "runtime/engine/portable/exact_reduce.h"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/op_registry.h"
 #include "runtime/engine/portable/translation_budget.h"
@@ -31,14 +30,12 @@ Output normalize(const Output& x, const std::vector<int64_t>& axes, float epsilo
   const bool trailing =
       !axes.empty() && axes == axis_range(x_rank - static_cast<int64_t>(axes.size()), x_rank);
   // What OpenVINO has a kernel for; the same formula in single steps otherwise.
-  if (trailing && epsilon > 0.0f) {
+  if (trailing && epsilon > 0.0f && adds_up_few(x, axes)) {
     return make<ov::op::v6::MVN>(x, i64(axes), /*normalize_variance=*/true, epsilon,
                                  ov::op::MVNEpsMode::INSIDE_SQRT);
   }
-  const Output over = i64(axes);
-  const Output centered = subtract(x, make<ov::op::v1::ReduceMean>(x, over, /*keep_dims=*/true));
-  const Output variance =
-      make<ov::op::v1::ReduceMean>(multiply(centered, centered), over, /*keep_dims=*/true);
+  const Output centered = subtract(x, reduce_mean(x, axes, /*keep_dims=*/true));
+  const Output variance = reduce_mean(multiply(centered, centered), axes, /*keep_dims=*/true);
   return divide(centered, make<ov::op::v0::Sqrt>(add(variance, scalar_like(variance, epsilon))));
 }
 
@@ -107,8 +104,8 @@ OpResults translate_l2_norm(OpContext& op) {
   const Output x = op.input("x");
   const int64_t x_rank = rank(x);
   op.require(x_rank >= 3, "x needs rank 3 or more");
-  const Output squares = make<ov::op::v1::ReduceSum>(
-      multiply(x, x), i64(axis_range(x_rank - 3, x_rank)), /*keep_dims=*/true);
+  const Output squares =
+      reduce_sum(multiply(x, x), axis_range(x_rank - 3, x_rank), /*keep_dims=*/true);
   return divide(
       x, make<ov::op::v0::Sqrt>(add(squares, scalar_like(squares, op.real("epsilon", 1e-6f)))));
 }

@@ -1,13 +1,17 @@
 // avg_pool, l2_pool, max_pool over one to three spatial axes.
 
 #include <algorithm>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "openvino/op/avg_pool.hpp"
 #include "openvino/op/divide.hpp"
+#include "openvino/op/is_nan.hpp"
+#include "openvino/op/less.hpp"
 #include "openvino/op/max_pool.hpp"
 #include "openvino/op/pad.hpp"
+#include "openvino/op/select.hpp"
 #include "openvino/op/slice.hpp"
 #include "openvino/op/sqrt.hpp"
 #include "runtime/engine/portable/graph_extra.h"
@@ -186,10 +190,24 @@ OpResults translate_max_pool(OpContext& op) {
   RoundingType rounding;
   resolve_ceil_mode(op, x, pool, extra, rounding);
   const std::vector<int64_t> ones(pool.kernel.size(), 1);
-  return make<ov::op::v14::MaxPool>(x, as_strides(pool.window.strides), as_strides(ones),
-                                    as_shape(pool.window.pads_begin),
-                                    as_shape(sum(pool.window.pads_end, extra)),
-                                    as_shape(pool.kernel), rounding, auto_pad(pool.window));
+  const auto largest = [&](const Output& value) {
+    return make<ov::op::v14::MaxPool>(value, as_strides(pool.window.strides), as_strides(ones),
+                                      as_shape(pool.window.pads_begin),
+                                      as_shape(sum(pool.window.pads_end, extra)),
+                                      as_shape(pool.kernel), rounding, auto_pad(pool.window));
+  };
+  const Output y = largest(x);
+  if (op.numeric_mode() != NumericMode::kFloat16 || op.element("x") != model::ElementType::kFloat16)
+    return y;
+  // OpenVINO's kernel starts from the lowest number, which is none of a float16, and loses NaN. A
+  // second pooling finds the windows that have one.
+  const Output is_low = make<ov::op::v1::Less>(y, f32(-1e38f));
+  const Output lowest = f32(-std::numeric_limits<float>::infinity());
+  const Output without_nan = make<ov::op::v1::Select>(is_low, lowest, y);
+  const Output is_nan = convert(make<ov::op::v10::IsNaN>(x), ov::element::f32);
+  const Output has_nan = make<ov::op::v1::Less>(f32(0.0f), largest(is_nan));
+  return make<ov::op::v1::Select>(has_nan, f32(std::numeric_limits<float>::quiet_NaN()),
+                                  without_nan);
 }
 
 }  // namespace

@@ -1,23 +1,15 @@
 // reduce_*.
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
-#include <type_traits>
 
 #include "openvino/op/abs.hpp"
-#include "openvino/op/equal.hpp"
 #include "openvino/op/exp.hpp"
 #include "openvino/op/is_inf.hpp"
 #include "openvino/op/log.hpp"
-#include "openvino/op/reduce_l1.hpp"
-#include "openvino/op/reduce_l2.hpp"
-#include "openvino/op/reduce_max.hpp"
-#include "openvino/op/reduce_mean.hpp"
-#include "openvino/op/reduce_min.hpp"
 #include "openvino/op/reduce_prod.hpp"
-#include "openvino/op/reduce_sum.hpp"
 #include "openvino/op/select.hpp"
+#include "openvino/op/sqrt.hpp"
 #include "openvino/op/topk.hpp"
 #include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/exact_reduce.h"
@@ -41,30 +33,18 @@ Output exact(OpContext& op, const Output& x, ReduceKind kind) {
   return make<ExactReduce>(convert(x, ov::element::i32), kind, reduced_axes(op, x), keeps_dims(op));
 }
 
-template <typename Op, ReduceKind kind>
-OpResults reduce(OpContext& op) {
+OpResults translate_reduce_prod(OpContext& op) {
   const Output x = op.input("x");
-  if (is_integer(x)) return exact(op, x, kind);
-  return make<Op>(x, i64(reduced_axes(op, x)), keeps_dims(op));
+  if (is_integer(x)) return exact(op, x, ReduceKind::kProduct);
+  return make<ov::op::v1::ReduceProd>(x, i64(reduced_axes(op, x)), keeps_dims(op));
 }
 
-// OpenVINO's ReduceMax starts from the lowest finite float, so a row of minus infinities gives that
-// instead (ReduceMin likewise). Of the halved elements only such a row gives it, and doubling is
-// exact where the lowest float itself is among them.
-template <typename Op>
+// Not OpenVINO's ReduceMax and ReduceMin, which lose a NaN and start from the lowest finite float.
+template <ReduceKind kind>
 OpResults reduce_extremum(OpContext& op) {
-  constexpr bool is_maximum = std::is_same_v<Op, ov::op::v1::ReduceMax>;
   const Output x = op.input("x");
-  if (is_integer(x)) {
-    return exact(op, x, is_maximum ? ReduceKind::kMaximum : ReduceKind::kMinimum);
-  }
-  const Output axes = i64(reduced_axes(op, x));
-  const Output found = make<Op>(x, axes, keeps_dims(op));
-  constexpr float kStart =
-      is_maximum ? std::numeric_limits<float>::lowest() : std::numeric_limits<float>::max();
-  const Output halved = make<Op>(multiply(x, f32(0.5f)), axes, keeps_dims(op));
-  return make<ov::op::v1::Select>(make<ov::op::v1::Equal>(found, f32(kStart)),
-                                  multiply(halved, f32(2.0f)), found);
+  if (is_integer(x)) return exact(op, x, kind);
+  return make<ExactReduce>(x, kind, reduced_axes(op, x), keeps_dims(op));
 }
 
 // The mean of nothing is no number; OpenVINO gives 0.
@@ -72,29 +52,26 @@ OpResults translate_reduce_mean(OpContext& op) {
   const Output x = op.input("x");
   if (is_integer(x)) return exact(op, x, ReduceKind::kMean);
   const std::vector<int64_t> axes = reduced_axes(op, x);
-  const Output mean = make<ov::op::v1::ReduceMean>(x, i64(axes), keeps_dims(op));
-  if (std::none_of(axes.begin(), axes.end(), [&](int64_t axis) { return may_be_empty(x, axis); }))
-    return mean;
-  const Output count =
-      make<ov::op::v1::ReduceProd>(pick(shape_of(x), axes), i64({0}), /*keep_dims=*/false);
-  return make<ov::op::v1::Select>(make<ov::op::v1::Equal>(count, i64_scalar(0)),
-                                  f32(std::numeric_limits<float>::quiet_NaN()), mean);
+  if (std::any_of(axes.begin(), axes.end(), [&](int64_t axis) { return may_be_empty(x, axis); }))
+    return make<ExactReduce>(x, ReduceKind::kMean, axes, keeps_dims(op));
+  return reduce_mean(x, axes, keeps_dims(op));
 }
 
 Output sum(OpContext& op, const Output& x) {
   if (is_integer(x)) return exact(op, x, ReduceKind::kSum);
-  return make<ov::op::v1::ReduceSum>(x, i64(reduced_axes(op, x)), keeps_dims(op));
+  return reduce_sum(x, reduced_axes(op, x), keeps_dims(op));
 }
+
+OpResults translate_reduce_sum(OpContext& op) { return sum(op, op.input("x")); }
 
 OpResults translate_reduce_l1_norm(OpContext& op) {
   const Output x = op.input("x");
-  if (is_integer(x)) return sum(op, make<ov::op::v0::Abs>(x));
-  return make<ov::op::v4::ReduceL1>(x, i64(reduced_axes(op, x)), keeps_dims(op));
+  return sum(op, make<ov::op::v0::Abs>(x));
 }
 
 OpResults translate_reduce_l2_norm(OpContext& op) {
   const Output x = convert(op.input("x"), ov::element::f32);
-  return make<ov::op::v4::ReduceL2>(x, i64(reduced_axes(op, x)), keeps_dims(op));
+  return make<ov::op::v0::Sqrt>(sum(op, multiply(x, x)));
 }
 
 OpResults translate_reduce_log_sum(OpContext& op) {
@@ -104,12 +81,11 @@ OpResults translate_reduce_log_sum(OpContext& op) {
 OpResults translate_reduce_log_sum_exp(OpContext& op) {
   const Output x = convert(op.input("x"), ov::element::f32);
   const std::vector<int64_t> axes = reduced_axes(op, x);
-  Output largest = make<ov::op::v1::ReduceMax>(x, i64(axes), true);
+  const Output largest = make<ExactReduce>(x, ReduceKind::kMaximum, axes, true);
   // An infinite maximum must not be subtracted: inf - inf.
   const Output is_infinite = make<ov::op::v10::IsInf>(largest);
   const Output shift = make<ov::op::v1::Select>(is_infinite, f32(0), largest);
-  const Output total =
-      make<ov::op::v1::ReduceSum>(make<ov::op::v0::Exp>(subtract(x, shift)), i64(axes), true);
+  const Output total = reduce_sum(make<ov::op::v0::Exp>(subtract(x, shift)), axes, true);
   const Output result = add(make<ov::op::v0::Log>(total), shift);
   return keeps_dims(op) ? result : squeeze(result, axes);
 }
@@ -140,11 +116,11 @@ OpTable reduction_ops() {
       {"reduce_l2_norm", translate_reduce_l2_norm},
       {"reduce_log_sum", translate_reduce_log_sum},
       {"reduce_log_sum_exp", translate_reduce_log_sum_exp},
-      {"reduce_max", reduce_extremum<ov::op::v1::ReduceMax>, Rounding::kNone},
+      {"reduce_max", reduce_extremum<ReduceKind::kMaximum>, Rounding::kNone},
       {"reduce_mean", translate_reduce_mean},
-      {"reduce_min", reduce_extremum<ov::op::v1::ReduceMin>, Rounding::kNone},
-      {"reduce_prod", reduce<ov::op::v1::ReduceProd, ReduceKind::kProduct>},
-      {"reduce_sum", reduce<ov::op::v1::ReduceSum, ReduceKind::kSum>},
+      {"reduce_min", reduce_extremum<ReduceKind::kMinimum>, Rounding::kNone},
+      {"reduce_prod", translate_reduce_prod},
+      {"reduce_sum", translate_reduce_sum},
       {"reduce_sum_square", translate_reduce_sum_square},
   };
   return kOps;

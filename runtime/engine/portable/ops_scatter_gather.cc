@@ -4,6 +4,8 @@
 
 #include <numeric>
 
+#include "openvino/op/add.hpp"
+#include "openvino/op/bitwise_and.hpp"
 #include "openvino/op/broadcast.hpp"
 #include "openvino/op/gather.hpp"
 #include "openvino/op/gather_elements.hpp"
@@ -15,6 +17,7 @@
 #include "openvino/op/scatter_nd_update.hpp"
 #include "openvino/op/scatter_update.hpp"
 #include "openvino/op/select.hpp"
+#include "openvino/op/subtract.hpp"
 #include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/exact_arithmetic.h"
 #include "runtime/engine/portable/op_registry.h"
@@ -25,10 +28,35 @@ namespace {
 using ElementsReduction = ov::op::v12::ScatterElementsUpdate::Reduction;
 using NdReduction = ov::op::v15::ScatterNDUpdate::Reduction;
 
+bool is_i32_of(const Output& value, int64_t number) {
+  const auto* const constant = dynamic_cast<const ov::op::v0::Constant*>(value.get_node());
+  return constant != nullptr && ov::shape_size(constant->get_shape()) == 1 &&
+         constant->cast_vector<int64_t>()[0] == number;
+}
+
+// What was cast to 16 bits (ops_elementwise_unary.cc), where the value is that: 65536 is no index
+// of a tensor of 3 elements, and must not become one by losing bits on its way.
+Output before_narrowing(const Output& value) {
+  Output at = value;
+  const auto* const shifted_back = dynamic_cast<const ov::op::v1::Subtract*>(at.get_node());
+  if (shifted_back != nullptr) {
+    if (!is_i32_of(at.get_node()->input_value(1), 32768)) return value;
+    at = at.get_node()->input_value(0);
+  }
+  if (dynamic_cast<const ov::op::v13::BitwiseAnd*>(at.get_node()) == nullptr ||
+      !is_i32_of(at.get_node()->input_value(1), 65535))
+    return value;
+  at = at.get_node()->input_value(0);
+  if (shifted_back == nullptr) return at;
+  const bool is_shifted = dynamic_cast<const ov::op::v1::Add*>(at.get_node()) != nullptr &&
+                          is_i32_of(at.get_node()->input_value(1), 32768);
+  return is_shifted ? at.get_node()->input_value(0) : value;
+}
+
 // The indices as i32, checked when the program asks for it. `limits` gives the extents they index,
 // 1-D.
 Output indices_of(OpContext& op, const Output& limits) {
-  Output indices = convert(op.input("indices"), ov::element::i32);
+  Output indices = convert(before_narrowing(op.input("indices")), ov::element::i32);
   if (op.boolean("validate_indices", false)) indices = make<CheckIndices>(indices, limits);
   return indices;
 }

@@ -8,6 +8,7 @@
 #include "openvino/op/depth_to_space.hpp"
 #include "openvino/op/gather.hpp"
 #include "openvino/op/multiply.hpp"
+#include "openvino/op/pad.hpp"
 #include "openvino/op/range.hpp"
 #include "openvino/op/reduce_prod.hpp"
 #include "openvino/op/reshape.hpp"
@@ -313,7 +314,13 @@ Blocks read_blocks(OpContext& op, std::string_view margins_name) {
 
 OpResults translate_space_to_batch(OpContext& op) {
   const Blocks blocks = read_blocks(op, "paddings");
-  return make<ov::op::v1::SpaceToBatch>(op.input("x"), blocks.shape, blocks.begin, blocks.end);
+  // Padded by a node of its own: OpenVINO's SpaceToBatch gives elements in the place of padding
+  // where an axis has one.
+  const Output x = op.input("x");
+  const Output padded = make<ov::op::v1::Pad>(x, blocks.begin, blocks.end, scalar_like(x, 0.0),
+                                              ov::op::PadMode::CONSTANT);
+  const Output none = i64(std::vector<int64_t>(static_cast<size_t>(rank(x)), 0));
+  return make<ov::op::v1::SpaceToBatch>(padded, blocks.shape, none, none);
 }
 
 OpResults translate_batch_to_space(OpContext& op) {

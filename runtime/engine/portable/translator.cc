@@ -16,6 +16,8 @@
 #include "runtime/engine/portable/environment.h"
 #include "runtime/engine/portable/exact_arithmetic.h"
 #include "runtime/engine/portable/exact_reduce.h"
+#include "runtime/engine/portable/exceptional_values.h"
+#include "runtime/engine/portable/fusion_barriers.h"
 #include "runtime/engine/portable/graph.h"
 #include "runtime/engine/portable/integer_matmul.h"
 #include "runtime/engine/portable/low_precision.h"
@@ -24,6 +26,7 @@
 #include "runtime/engine/portable/pass_through.h"
 #include "runtime/engine/portable/random_values.h"
 #include "runtime/engine/portable/round_to_half.h"
+#include "runtime/engine/portable/softplus.h"
 #include "runtime/engine/portable/translation_budget.h"
 #include "runtime/engine/portable/winograd_convolution.h"
 #include "runtime/engine/portable/winograd_fusion.h"
@@ -117,6 +120,8 @@ class FunctionTranslator {
     Translation& result = translation_;
     result.model = std::make_shared<ov::Model>(results_, parameters_, function_.name);
     settle_compressed_weights(result.model);
+    keep_exceptional_values(result.model);
+    add_fusion_barriers(result.model);
     charge_known_values(*result.model);
     if (options_.numeric_mode != NumericMode::kFloat16) {
       fuse_attention(result.model);
@@ -278,6 +283,7 @@ std::vector<std::shared_ptr<ov::Extension>> graph_extensions() {
           std::make_shared<ov::OpExtension<PassThrough>>(),
           std::make_shared<ov::OpExtension<RandomValues>>(),
           std::make_shared<ov::OpExtension<RoundToHalf>>(),
+          std::make_shared<ov::OpExtension<Softplus>>(),
           std::make_shared<ov::OpExtension<WinogradConvolution>>()};
 }
 
