@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 
@@ -50,7 +51,8 @@ def _answer(request: dict[str, Any], tell: Any) -> dict[str, Any]:
     return answer
 
 
-def main() -> None:
+def serve(answer: Callable[[dict[str, Any], Callable[[str], None]], dict[str, Any]], prepare: Callable[[], None]) -> None:
+    """Answers requests until there are no more. `prepare` runs before the clock of the first does."""
     # What libraries print must not come between the answers.
     channel = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
@@ -60,18 +62,12 @@ def main() -> None:
         channel.write(json.dumps({kind: content}) + "\n")
         channel.flush()
 
-    import judging  # noqa: F401  imports torch, coremltools and ExecuTorch before the clock of a request runs
-    import quicker
-    import torch
-    import vocabulary  # noqa: F401
-
-    quicker.install()
-    torch.set_num_threads(1)
+    prepare()
     send("ready", os.getpid())
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            send("answer", _answer(request, lambda phase: send("phase", phase)))
+            send("answer", answer(request, lambda phase: send("phase", phase)))
         except Exception as error:
             import traceback
 
@@ -86,5 +82,15 @@ def main() -> None:
             )
 
 
+def _prepare() -> None:
+    import judging  # noqa: F401  imports torch, coremltools and ExecuTorch
+    import quicker
+    import torch
+    import vocabulary  # noqa: F401
+
+    quicker.install()
+    torch.set_num_threads(1)
+
+
 if __name__ == "__main__":
-    main()
+    serve(_answer, _prepare)

@@ -18,6 +18,7 @@ START_TIMEOUT_S = 1200
 # the processor meanwhile, so that only what waits for something is judged by the clock.
 TIMEOUT_S = 60.0
 WAITING_TIMEOUT_S = 600.0
+WORKER = pathlib.Path(__file__).with_name("worker.py")
 
 
 def _processor_s(process: int) -> float:
@@ -32,8 +33,9 @@ def _processor_s(process: int) -> float:
 class Worker:
     """One process. ask() answers with outcome "crashed" or "hung" when the process does not."""
 
-    def __init__(self, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, timeout_s: float = TIMEOUT_S, *, script: pathlib.Path = WORKER) -> None:
         self.timeout_s = timeout_s
+        self.script = script
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._asked = 0
@@ -41,7 +43,7 @@ class Worker:
     def _start(self) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, str(pathlib.Path(__file__).with_name("worker.py"))],
+            [sys.executable, str(self.script)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if os.environ.get("GENERATED_VERBOSE") else subprocess.DEVNULL,
@@ -118,7 +120,12 @@ class Worker:
 
 
 def judge_all(
-    requests: Iterable[dict[str, Any]], count: int, done: Callable[[], bool] = lambda: False, *, timeout_s: float = TIMEOUT_S
+    requests: Iterable[dict[str, Any]],
+    count: int,
+    done: Callable[[], bool] = lambda: False,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    worker: pathlib.Path = WORKER,
 ) -> Iterator[dict[str, Any]]:
     """The answers to requests, in the order in which they come, from `count` processes."""
     waiting = iter(requests)
@@ -126,16 +133,16 @@ def judge_all(
     answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
 
     def serve() -> None:
-        worker = Worker(timeout_s)
+        process = Worker(timeout_s, script=worker)
         try:
             while not done():
                 with lock:
                     request = next(waiting, None)
                 if request is None:
                     return
-                answers.put(worker.ask(request))
+                answers.put(process.ask(request))
         finally:
-            worker.stop()
+            process.stop()
             answers.put(None)
 
     threads = [threading.Thread(target=serve, daemon=True) for _ in range(count)]
