@@ -356,7 +356,6 @@ def test_select_among_bools_by_one_of_them():
     check(build, {"x": x, "y": y}, [np.int32([0, 0, 1, 0]), np.int32([1, 1, 1, 0])])
 
 
-
 def test_thresholded_relu_of_infinity_below_the_threshold():
     x = np.array([-np.inf, -1, 2, np.inf], np.float32)
     check(lambda x: mb.thresholded_relu(x=x, alpha=1.0), {"x": x}, np.array([0, 0, 2, np.inf]))
