@@ -379,8 +379,12 @@ def test_two_copies_of_this_package(venv: venvs.Venv, tmp_path: pathlib.Path) ->
     shutil.copytree(
         venv.site / "executorch_coreml", tmp_path / "executorch_coreml", ignore=shutil.ignore_patterns("lib", "__pycache__")
     )
-    found = warning_of(venv, PYTHONPATH=str(tmp_path))
-    assert "executorch_coreml is on the path twice" in found
+    (tmp_path / "executorch_coreml/lib").symlink_to(venv.site / "executorch_coreml/lib")
+    done = venv.run("python", "-W", "ignore", "-c", "import executorch_coreml.engine.ml_model", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (found,) = done.stderr.splitlines()
+    used, other = (tmp_path / "executorch_coreml").resolve(), (venv.site / "executorch_coreml").resolve()
+    assert found == f"executorch_coreml is on the path twice: {used} is used, not {other}; uninstall one of them"
 
 
 # --- Files of others. ---
