@@ -47,8 +47,9 @@ Result<std::unique_ptr<DelegateInstance>> CoreMLBackend::create(
           bytes, {.verify_checksums = false,
                   .named_data = make_named_data_lookup(context.get_named_data_map())}));
   const char* method_name = context.get_method_name();
-  return DelegateInstance::create(call, method_name ? method_name : "", options, *provider_,
-                                  context.event_tracer());
+  return DelegateInstance::create(
+      call, method_name ? method_name : "", options, *provider_, context.event_tracer(),
+      {.states = &shared_states_, .program = context.get_named_data_map()});
 }
 
 executorch::runtime::Result<DelegateHandle*> CoreMLBackend::init(

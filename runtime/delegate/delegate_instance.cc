@@ -49,16 +49,17 @@ Result<DelegateOptions> blob_options(const blob::Blob& blob) {
 
 DelegateInstance::DelegateInstance(std::string method_name, std::string name,
                                    std::shared_ptr<engine::Model> model,
-                                   std::unique_ptr<engine::State> state, BindingPlan plan)
+                                   std::shared_ptr<StateHolder> states, BindingPlan plan)
     : method_name_(std::move(method_name)),
       name_(std::move(name)),
       model_(std::move(model)),
-      state_(std::move(state)),
+      states_(std::move(states)),
       binding_(std::move(plan), *model_) {}
 
 Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
     const blob::DelegateCall& call, const std::string& method_name, const DelegateOptions& options,
-    CompiledModelProvider& provider, executorch::runtime::EventTracer* tracer) {
+    CompiledModelProvider& provider, executorch::runtime::EventTracer* tracer,
+    const StateSharing& sharing) {
   ASSIGN_OR_RETURN(const blob::Function* const function, select_function(call, method_name));
   const std::string name = "function " + (function->name.empty() ? "(default)" : function->name) +
                            " of method " + method_name;
@@ -93,14 +94,21 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
     return plan.status().annotate("what the blob says about the model is not what the model is",
                                   name);
   }
-  std::unique_ptr<engine::State> state;
+  std::shared_ptr<StateHolder> states;
   Result<std::vector<engine::InitialStateValue>> initial =
       initial_state_values(call.blob, *function, description);
   if (!initial.ok()) return initial.status().annotate("the model's states cannot be set up", name);
   if (!description.states.empty()) {
-    Result<std::unique_ptr<engine::State>> made = model->make_state(*initial);
+    const auto make = [&] { return StateHolder::make(name, model, *initial); };
+    // The stock formats list no states, and their runtime shares none.
+    const bool shares = sharing.states && sharing.program && !call.function_name.empty() &&
+                        call.blob.functions.size() > 1 && !function->states.empty();
+    Result<std::shared_ptr<StateHolder>> made =
+        shares ? sharing.states->find_or_make({sharing.program, call.blob.content_id},
+                                              description.states, make)
+               : make();
     if (!made.ok()) return made.status().annotate("the model's states cannot be set up", name);
-    state = *std::move(made);
+    states = *std::move(made);
   }
   if (merged.warm_up.value_or(false)) {
     // Not a reason to refuse the method: zeros may be no input that the model was made for.
@@ -110,7 +118,7 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
     }
   }
   return std::unique_ptr<DelegateInstance>(new DelegateInstance(
-      method_name, name, std::move(model), std::move(state), *std::move(plan)));
+      method_name, name, std::move(model), std::move(states), *std::move(plan)));
 }
 
 Status DelegateInstance::execute(executorch::runtime::Span<executorch::runtime::EValue*> args,
@@ -136,18 +144,21 @@ Status DelegateInstance::execute_locked(
   RETURN_IF_ERROR(binding_.bind(args));
   if (tracer && binding_.converts_inputs()) measure("convert inputs", start);
 
+  std::unique_lock<std::mutex> states_lock;
+  if (states_) states_lock = std::unique_lock(states_->mutex);
   // What may still fail after the model has updated its states must be able to take that back.
   std::unique_ptr<engine::State> before;
-  if (state_ && binding_.finish_can_fail()) {
-    Result<std::unique_ptr<engine::State>> copy = state_->copy();
+  if (states_ && binding_.finish_can_fail()) {
+    Result<std::unique_ptr<engine::State>> copy = states_->state->copy();
     if (!copy.ok()) {
       binding_.abandon();
       return copy.status().annotate("the states could not be kept safe before the execution");
     }
     before = *std::move(copy);
   }
-  const Status executed = model_->execute(binding_.inputs(), binding_.outputs(),
-                                          {.state = state_.get(), .events = events.sink()});
+  const Status executed = model_->execute(
+      binding_.inputs(), binding_.outputs(),
+      {.state = states_ ? states_->state.get() : nullptr, .events = events.sink()});
   if (!executed.ok()) {
     binding_.abandon();
     return executed;
@@ -155,7 +166,7 @@ Status DelegateInstance::execute_locked(
   if (tracer) start = now_ns();
   const Status finished = binding_.finish();
   if (!finished.ok()) {
-    if (before) state_ = std::move(before);
+    if (before) states_->state = std::move(before);
     return finished;
   }
   if (tracer && binding_.converts_outputs()) measure("convert outputs", start);
@@ -164,8 +175,9 @@ Status DelegateInstance::execute_locked(
 
 Status DelegateInstance::reset_states() {
   const std::lock_guard lock(mutex_);
-  if (!state_) return Status();
-  const Status status = state_->reset();
+  if (!states_) return Status();
+  const std::lock_guard states_lock(states_->mutex);
+  const Status status = states_->state->reset();
   return status.ok() ? status : status.annotate("the states could not be reset", name_);
 }
 

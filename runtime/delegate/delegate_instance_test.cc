@@ -85,6 +85,79 @@ TEST_F(DelegateInstanceTest, StatesLastFromCallToCallAndAreEachInstancesOwn) {
   EXPECT_TRUE(first->has_states());
 }
 
+// A prefill and a decode function of one model.
+constexpr char kTwoCounters[] =
+    "function prefill\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s x\n"
+    "function decode\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s x\n";
+
+TEST_F(DelegateInstanceTest, FunctionsOfOneModelInOneProgramShareTheirStates) {
+  const auto function = [](const std::string& name) {
+    return blob::Function{.name = name,
+                          .method = name,
+                          .inputs = {floats("x", 2)},
+                          .outputs = {floats("y", 2)},
+                          .states = {{.tensor = floats("s", 2), .initial_value_path = ""}}};
+  };
+  const std::vector<blob::Function> functions = {function("decode"), function("prefill")};
+  SharedStates shared;
+  const int program = 0, other_program = 0;
+  const auto load = [&](const std::string& name, const int* where) {
+    return *DelegateInstance::create(call(kTwoCounters, functions, name), name, options_,
+                                     provider_, nullptr, {.states = &shared, .program = where});
+  };
+  auto x = TestTensor::of<float>(ScalarType::Float, {2}, {1, 10});
+  TestTensor y(ScalarType::Float, {2});
+  const auto run = [&](DelegateInstance& instance) {
+    EXPECT_TRUE(instance.execute(Arguments({x.get(), &y}).span(), nullptr).ok());
+    return y.values<float>()[0];
+  };
+  auto prefill = load("prefill", &program);
+  EXPECT_EQ(run(*prefill), 1);
+  auto decode = load("decode", &program);
+  EXPECT_EQ(run(*decode), 2);
+  EXPECT_EQ(run(*prefill), 3);
+  // Another load of the program has its own, and so has a function whose program is not known.
+  EXPECT_EQ(run(*load("decode", &other_program)), 1);
+  EXPECT_EQ(run(*load("decode", nullptr)), 1);
+  // They outlive the function that made them, and are reset through any.
+  prefill.reset();
+  EXPECT_EQ(run(*decode), 4);
+  prefill = load("prefill", &program);
+  EXPECT_EQ(run(*prefill), 5);
+  ASSERT_TRUE(decode->reset_states().ok());
+  EXPECT_EQ(run(*prefill), 1);
+  // With the last of them they go.
+  prefill.reset();
+  decode.reset();
+  EXPECT_EQ(run(*load("decode", &program)), 1);
+}
+
+TEST_F(DelegateInstanceTest, FunctionsOfOneModelWithStatesThatDifferAreRefused) {
+  const std::string program =
+      "function prefill\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s x\n"
+      "function decode\ninput x float32 [3]\nstate s float32 [3]\noutput y float32 [3] = accumulate s x\n";
+  const auto function = [](const std::string& name, int64_t count) {
+    return blob::Function{.name = name,
+                          .method = name,
+                          .inputs = {floats("x", count)},
+                          .outputs = {floats("y", count)},
+                          .states = {{.tensor = floats("s", count), .initial_value_path = ""}}};
+  };
+  SharedStates shared;
+  const auto load = [&](const std::string& name) {
+    return DelegateInstance::create(
+        call(program, {function("decode", 3), function("prefill", 2)}, name), name, options_,
+        provider_, nullptr, {.states = &shared, .program = &shared});
+  };
+  const auto prefill = load("prefill");
+  ASSERT_TRUE(prefill.ok());
+  const auto decode = load("decode");
+  ASSERT_FALSE(decode.ok());
+  EXPECT_EQ(decode.status().code(), StatusCode::kCorruptData);
+  EXPECT_THAT(decode.status().to_string(),
+              HasSubstr("are not those of function prefill of method prefill"));
+}
+
 TEST_F(DelegateInstanceTest, StatesStartWithTheBlobsValuesAndResetToThem) {
   blob::DelegateCall call = counter();
   const float initial[2] = {100, -100};

@@ -171,6 +171,11 @@ def _why_not_both(one: Packed, shared: frozenset[str]) -> str:
             f"the states {', '.join(states)} start with values other than zero "
             "(CoreMLPartitioner(take_over_mutable_buffer=False) keeps mutable buffers outside Core ML)"
         )
+    if sharing := [function.method for function in one.content.functions if function.states][1:]:
+        return (
+            f"its methods share states with {', '.join(sharing)}, which the stock runtime keeps apart "
+            "(CoreMLPartitioner(take_over_mutable_buffer=False) keeps mutable buffers outside Core ML)"
+        )
     if not shared.isdisjoint(one.weights.files):
         return (
             "partitions share weight files (MULTIMETHOD_WEIGHT_SHARING_STRATEGY.DISABLED gives each its own; POSITIONAL shares in a "

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import coremltools as ct
+import torch
 from executorch.exir._serialize._named_data_store import NamedDataStore
 from executorch.exir.backend.backend_details import PreprocessResult
 from torch.export.exported_program import ExportedProgram
@@ -119,20 +120,20 @@ def _lower_position(
 ) -> dict[str, PreprocessResult] | delivery.Packed:
     """One multi-function model out of one partition of every method, in the stock format to the end; each method refers to it by a key of
     the named data."""
-    for method, program in programs.items():
-        if mutated_buffers(program):
-            raise ValueError(
-                f"Method '{method}' has mutable buffers, and the functions of one Core ML model do not share states between methods. Use no "
-                "MULTIMETHOD_WEIGHT_SHARING_STRATEGY, so that each method keeps its own state, or take_over_mutable_buffer=False."
-            )
+    if options[next(iter(programs))].blob_format == BlobFormat.INMEMORYFS:
+        _refuse_states(programs)
+    check_shared_states({method: mutated_buffers(program) for method, program in programs.items()})
     functions, converted_methods = [], {}
+    state_files: list[blob.File] = []
     for index, (method, program) in enumerate(programs.items()):
         with stage(f"converting {method} ({len(program.graph.nodes)} nodes)"), derived_extents.ranged(program):
             control_flow.prepare(program.graph_module)
             converted = convert(program, options[method], folder=folder, name=f"method_{index}")
         check_description(converted.spec)
-        function, _ = describe(program, converted, options[method], function=method, method=method)
+        function, files = describe(program, converted, options[method], function=method, method=method)
         functions.append(function)
+        # Methods with states have the same, with the same values.
+        state_files = state_files or files
         converted_methods[method] = converted
     first = next(iter(programs))
     with stage(f"combining {len(converted_methods)} methods"):
@@ -140,8 +141,44 @@ def _lower_position(
     if options[first].blob_format == BlobFormat.INMEMORYFS:
         return _stock_references(combined, functions, options[first], folder)
     weights = delivery.Weights()
-    content = delivery.make_blob(combined, functions=functions, state_files=[], options=options[first], weights=weights)
+    content = delivery.make_blob(combined, functions=functions, state_files=state_files, options=options[first], weights=weights)
     return delivery.Packed(content, weights, options[first], tuple(programs), by_reference=True)
+
+
+def _refuse_states(programs: Mapping[str, ExportedProgram]) -> None:
+    for method, program in programs.items():
+        if mutated_buffers(program):
+            raise ValueError(
+                f"Method '{method}' has mutable buffers, and in the stock format (blob_format inmemoryfs) the functions of one Core ML model do "
+                "not share states between methods. Use no MULTIMETHOD_WEIGHT_SHARING_STRATEGY, so that each method keeps its own state, or "
+                "take_over_mutable_buffer=False."
+            )
+
+
+def check_shared_states(buffers: Mapping[str, Mapping[str, torch.Tensor]]) -> None:
+    """Raises ValueError unless the methods that have mutable buffers have the same ones: they share one state.
+
+    Args:
+        buffers: Method -> name and initial value of each buffer that it changes.
+    """
+    with_states = [method for method, values in buffers.items() if values]
+    for method in with_states[1:]:
+        first = with_states[0]
+        ours, others = buffers[method], buffers[first]
+        why = "POSITIONAL weight sharing makes the methods functions of one model that share its states"
+        way_on = "Use no MULTIMETHOD_WEIGHT_SHARING_STRATEGY, so that each method keeps its own state, or take_over_mutable_buffer=False."
+        if only := sorted(ours.keys() ^ others.keys()):
+            holder = method if only[0] in ours else first
+            raise ValueError(
+                f"Only the method '{holder}' changes the buffer '{only[0]}': {why}, so '{first}' and '{method}' must change the same. {way_on}"
+            )
+        for name, value in ours.items():
+            if value.shape != others[name].shape:
+                raise ValueError(
+                    f"The buffer '{name}' has the shape {tuple(others[name].shape)} in '{first}' and {tuple(value.shape)} in '{method}': {why}. {way_on}"
+                )
+            if not torch.equal(value, others[name].to(value.dtype)):
+                raise ValueError(f"The buffer '{name}' starts with other values in '{first}' than in '{method}': {why}. {way_on}")
 
 
 def _combine(methods: Mapping[str, ConvertedModel], default: str, folder: Path) -> ConvertedModel:
