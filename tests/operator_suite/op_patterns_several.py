@@ -108,6 +108,15 @@ MANY: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
         lambda x, i, v: torch.ops.aten.index_put(x, (None, None, i), v),
         (normal(1, 2, 6, 4), torch.tensor([3, 1]), normal(1, 2, 2, 4)),
     ),
+    "index_put_columns_negative": (
+        lambda x, i, v: torch.ops.aten.index_put(x, (None, i), v),
+        (X, torch.tensor([-1, 0, -3]), normal(3, 3)),
+    ),
+    "index_put_columns_broadcast": (
+        lambda x, i, v: torch.ops.aten.index_put(x, (None, i), v),
+        (X, torch.tensor([3, 1]), normal(2)),
+    ),
+    "index_copy_columns": (lambda x, i, v: torch.index_copy(x, 1, i, v), (X, torch.tensor([2, 0]), normal(3, 2))),
     "index_copy": (lambda x, i, v: torch.index_copy(x, 0, i, v), (X, torch.tensor([2, 0]), normal(2, 4))),
     "index_add": (lambda x, i, v: torch.index_add(x, 0, i, v), (X, torch.tensor([2, 2]), normal(2, 4))),
     "index_fill": (lambda x, i: torch.index_fill(x, 0, i, 3.0), (X, torch.tensor([2, 0]))),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from coremltools.converters.mil.frontend import _utils
 from coremltools.converters.mil.frontend._utils import pymil_broadcast_tensors
 from coremltools.converters.mil.frontend.torch import ops
 from coremltools.converters.mil.mil import Builder as mb
@@ -40,6 +41,32 @@ def diagonal(context: Any, node: Any) -> None:
     length = min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns)
     indices = np.arange(length, dtype=np.int32) * (columns + 1) + first
     context.add(mb.gather(x=x, indices=indices, axis=len(others), name=node.name))
+
+
+@correction(
+    "index_put", reason="coremltools writes several elements of a dimension only where no dimension before it is taken whole"
+)
+def index_put(context: Any, node: Any) -> None:
+    """One vector of positions in any dimension, as a cache of keys takes a part of a prompt, is MIL's scatter along that axis."""
+    x, indices, values, accumulate = arguments(context, node, "self", "indices", "values", "accumulate")
+    axes = [axis for axis, index in enumerate(indices) if index is not None]
+    if (
+        constant(accumulate, False)
+        or len(axes) != 1
+        or axes[0] == 0
+        or indices[axes[0]].rank != 1
+        or indices[axes[0]].shape == (1,)
+    ):
+        ops.index_put(context, node)
+        return
+    axis, index = axes[0], indices[axes[0]]
+    # From iOS 17 on, what a negative index does is not defined.
+    extent = np.int32(x.shape[axis])
+    index = mb.select(cond=mb.less(x=index, y=np.int32(0)), a=mb.add(x=index, y=extent), b=index)
+    shape = (*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :])
+    if tuple(values.shape) != shape:
+        values = _utils.pymil_broadcast_to(values, shape, values.name + "_broadcasted")
+    context.add(mb.scatter(data=x, indices=index, updates=values, axis=axis, mode="update", name=node.name))
 
 
 @correction(

@@ -133,10 +133,21 @@ def _boolean_index(view: NodeView) -> bool:
 
 
 def _index_put_after_whole_dimension(view: NodeView) -> bool:
-    """An index of several elements behind a dimension that is taken whole."""
+    """An index of several elements behind a dimension that is taken whole; one vector of known length is converted (corrections)."""
     indices = list(view.argument("indices") or ())
     positions = [i for i, index in enumerate(indices) if isinstance(index, torch.fx.Node)]
     if not positions or (positions[0] == 0 and positions == list(range(len(positions)))):
+        return False
+    x, first = view.tensor("self"), indices[positions[0]].meta["val"]
+    static = all(isinstance(extent, int) for tensor in (x, first) if tensor is not None for extent in tensor.shape)
+    if (
+        len(positions) == 1
+        and first.ndim == 1
+        and static
+        and x is not None
+        and x.dtype != torch.bool
+        and not view.argument("accumulate")
+    ):
         return False
     return any(indices[i].meta["val"].numel() != 1 for i in positions)
 
@@ -375,7 +386,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         code="index_put_after_whole_dimension",
         ops=("aten.index_put",),
         violated=_index_put_after_whole_dimension,
-        reason="coremltools converts an index of several elements only in the leading dimensions",
+        reason="of indices of several elements, one vector is converted, and those in the leading dimensions",
     ),
     Constraint(
         code="missing_arguments",
