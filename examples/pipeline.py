@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def lower(
     stages: Stages,
     compile_specs: Sequence[Any] | None = None,
 ) -> bytes:
-    """Lowers an eager module to the bytes of a .pte whose Core ML parts are delegated.
+    """Lowers an eager module to the bytes of a .pte whose Core ML parts are delegated; its one method is `forward`.
 
     Args:
         module: a `torch.nn.Module` in eval mode.
@@ -110,6 +110,16 @@ def lower(
         stages: is told of the stages export, partition, convert, serialise.
         compile_specs: from `CoreMLBackend.generate_compile_specs`; None for its defaults.
     """
+    return lower_methods({"forward": (module, example_inputs)}, stages=stages, compile_specs=compile_specs)
+
+
+def lower_methods(
+    methods: Mapping[str, tuple[Any, tuple[Any, ...]]],
+    *,
+    stages: Stages,
+    compile_specs: Sequence[Any] | None = None,
+) -> bytes:
+    """As `lower`, for several methods: {name: (module, example inputs)}."""
     import torch
     from executorch.backends.apple.coreml.partition import CoreMLPartitioner
     from executorch.exir import to_edge_transform_and_lower
@@ -122,7 +132,7 @@ def lower(
             return result
 
     stages.begin("export")
-    exported = torch.export.export(module, example_inputs, strict=False)
+    exported = {name: torch.export.export(module, inputs, strict=False) for name, (module, inputs) in methods.items()}
     edge = to_edge_transform_and_lower(exported, partitioner=[ReportingPartitioner(compile_specs=list(compile_specs or []))])
     stages.begin("serialise")
     return bytes(edge.to_executorch().buffer)
