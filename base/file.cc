@@ -467,6 +467,14 @@ void release_pages(const Bytes& bytes) {
   ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
+Status write_file(FileSystem& files, const std::string& path, ByteSpan content,
+                  Durability durability) {
+  ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
+  RETURN_IF_ERROR(file->append(content));
+  if (durability == Durability::kSynced) RETURN_IF_ERROR(file->sync());
+  return file->close();
+}
+
 std::string temporary_directory() {
   const char* configured = std::getenv("TMPDIR");
   return configured != nullptr && *configured != '\0' ? configured : "/tmp";

@@ -121,6 +121,15 @@ FileSystem& real_file_system();
 // resident. Nothing happens for other bytes.
 void release_pages(const Bytes& bytes);
 
+enum class Durability {
+  kNone,    // For what nobody needs after a crash.
+  kSynced,  // The content is on stable storage. Its name is when the folder was synced, too.
+};
+// Writes the new file `path`; already_exists when there is one. After a failure a part of it may be
+// there.
+Status write_file(FileSystem& files, const std::string& path, ByteSpan content,
+                  Durability durability);
+
 // The folder for temporary files (TMPDIR, or /tmp).
 std::string temporary_directory();
 // A new folder in it that only this user can enter: models are nobody else's business. `prefix`

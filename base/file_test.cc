@@ -91,6 +91,16 @@ TEST_P(FileSystemTest, AppendsInOrder) {
   EXPECT_EQ(read(at("a")), "one two");
 }
 
+TEST_P(FileSystemTest, AFileIsWrittenInOneCall) {
+  for (const Durability durability : {Durability::kNone, Durability::kSynced}) {
+    const std::string path = at(durability == Durability::kNone ? "a" : "b");
+    ASSERT_TRUE(write_file(*files_, path, as_bytes("content"), durability).ok());
+    EXPECT_EQ(read(path), "content");
+    EXPECT_EQ(write_file(*files_, path, {}, durability).code(), StatusCode::kAlreadyExists);
+    EXPECT_EQ(read(path), "content") << "nothing is replaced";
+  }
+}
+
 TEST_P(FileSystemTest, PatchesWhatWasWritten) {
   Result<std::unique_ptr<WritableFile>> file = files_->create(at("a"));
   ASSERT_TRUE(file.ok());

@@ -78,9 +78,4 @@ Result<json> parse_json(std::string_view text, const std::string& what) {
   }
 }
 
-const json* find_member(const json& object, const char* name) {
-  const auto found = object.find(name);
-  return found == object.end() ? nullptr : &*found;
-}
-
 }  // namespace coreml_delegate::blob

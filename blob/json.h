@@ -1,12 +1,14 @@
 #ifndef COREML_DELEGATE_BLOB_JSON_H_
 #define COREML_DELEGATE_BLOB_JSON_H_
 
-// JSON from untrusted bytes: nlohmann/json without its exceptions.
+// JSON from untrusted bytes: nlohmann/json without its exceptions. base/json_members.h looks into
+// it.
 
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
+#include "base/json_members.h"
 #include "base/status.h"
 
 namespace coreml_delegate::blob {
@@ -18,9 +20,6 @@ inline constexpr size_t kMaxJsonBytes = size_t{64} << 20;
 // UTF-8, deeper than kMaxJsonDepth, longer than kMaxJsonBytes, or in which an object has one name
 // twice.
 Result<nlohmann::json> parse_json(std::string_view text, const std::string& what);
-
-// The member `name` of an object, or null where it has none. Precondition: `object` is an object.
-const nlohmann::json* find_member(const nlohmann::json& object, const char* name);
 
 }  // namespace coreml_delegate::blob
 

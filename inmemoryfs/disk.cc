@@ -40,20 +40,15 @@ Status read_entries(const FileSystem& files, const std::string& folder, const st
   return {};
 }
 
-Status write_file(FileSystem& files, const std::string& path, ByteSpan content) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
-  RETURN_IF_ERROR(file->append(content));
-  RETURN_IF_ERROR(file->sync());
-  return file->close();
-}
-
 // Writes the tree into the folder `staging`, which is there and empty, and syncs all of it.
 Status fill(FileSystem& files, const InMemoryFileSystem& tree, const std::string& staging) {
   std::vector<std::string> folders{staging};
   RETURN_IF_ERROR(
       tree.walk("", [&](std::string_view path, const Metadata& metadata, const Bytes& content) {
         std::string on_disk = join_path(staging, std::string(path));
-        if (metadata.kind == NodeKind::kFile) return write_file(files, on_disk, content.span());
+        if (metadata.kind == NodeKind::kFile) {
+          return write_file(files, on_disk, content.span(), Durability::kSynced);
+        }
         RETURN_IF_ERROR(files.make_directory(on_disk));
         folders.push_back(std::move(on_disk));
         return Status();
@@ -88,6 +83,17 @@ Result<InMemoryFileSystem> read_folder(const FileSystem& files, const std::strin
   const Status status = read_entries(files, path, "", links, tree);
   if (!status.ok()) return status.annotate("cannot read the folder", path);
   return tree;
+}
+
+Status write_temporary_folder(FileSystem& files, const InMemoryFileSystem& tree,
+                              const std::string& path) {
+  RETURN_IF_ERROR(files.make_directory(path));
+  return tree.walk(
+      "", [&](std::string_view name, const Metadata& metadata, const Bytes& content) -> Status {
+        const std::string on_disk = join_path(path, std::string(name));
+        if (metadata.kind == NodeKind::kDirectory) return files.make_directory(on_disk);
+        return write_file(files, on_disk, content.span(), Durability::kNone);
+      });
 }
 
 Status write_folder(FileSystem& files, const InMemoryFileSystem& tree, const std::string& path) {

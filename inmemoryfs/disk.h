@@ -28,6 +28,11 @@ Result<InMemoryFileSystem> read_folder(const FileSystem& files, const std::strin
 // the staging folder is touched, and on failure it is removed. kAlreadyExists when `path` is there.
 Status write_folder(FileSystem& files, const InMemoryFileSystem& tree, const std::string& path);
 
+// Writes the tree as the new folder `path`, whose parent must exist, and syncs nothing: for a copy
+// that nobody needs after a crash. On failure a part of it is there.
+Status write_temporary_folder(FileSystem& files, const InMemoryFileSystem& tree,
+                              const std::string& path);
+
 }  // namespace coreml_delegate::inmemoryfs
 
 #endif  // COREML_DELEGATE_INMEMORYFS_DISK_H_

@@ -74,6 +74,17 @@ TEST_F(DiskTest, WrittenFolderReadsBackTheSame) {
   EXPECT_TRUE(files_.info(at("out/Data/empty")).ok());
 }
 
+TEST_F(DiskTest, ATemporaryFolderReadsBackTheSameAndReplacesNothing) {
+  ASSERT_TRUE(write_temporary_folder(files_, sample(), at("out")).ok());
+  const Result<InMemoryFileSystem> again = read_folder(files_, at("out"));
+  ASSERT_TRUE(again.ok()) << again.status().to_string();
+  ASSERT_TRUE(write_folder(files_, *again, at("copy")).ok());
+  EXPECT_TRUE(read_folder(files_, at("copy")).ok());
+  EXPECT_EQ(write_temporary_folder(files_, sample(), at("out")).code(), StatusCode::kAlreadyExists);
+  EXPECT_EQ(write_temporary_folder(files_, sample(), at("no/folder")).code(),
+            StatusCode::kNotFound);
+}
+
 TEST_F(DiskTest, EmptyTreeIsAnEmptyFolder) {
   ASSERT_TRUE(write_folder(files_, InMemoryFileSystem(), at("out")).ok());
   EXPECT_THAT(contents(*read_folder(files_, at("out"))), IsEmpty());

@@ -76,7 +76,8 @@ def includes(path: pathlib.Path) -> list[str]:
 def dependencies(path: pathlib.Path) -> list[str]:
     """The packages of this repository whose labels a BUILD file holds, comments and load lines left out."""
     lines = [line.partition("#")[0] for line in path.read_text(encoding="utf-8").splitlines()]
-    text = "\n".join(line for line in lines if not line.startswith("load(") and "visibility" not in line)
+    text = "\n".join(line for line in lines if not line.startswith("load("))
+    # Whom a target is visible to is not what it uses.
     text = re.sub(r"visibility\s*=\s*\[[^\]]*\]", "", text)
     return re.findall(r'"//([^:"]*)(?::[^"]*)?"', text)
 

@@ -40,13 +40,6 @@ bool is_text(const AssetKey& key) {
   });
 }
 
-Status write_file(FileSystem& files, const std::string& path, std::string_view text) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
-  RETURN_IF_ERROR(file->append(as_bytes(text)));
-  RETURN_IF_ERROR(file->sync());
-  return file->close();
-}
-
 }  // namespace
 
 Result<Manifest> AssetStore::read_manifest(const std::string& entry_folder) const {
@@ -326,7 +319,8 @@ Result<std::shared_ptr<Lease>> AssetStore::seal(const AssetKey& key, const std::
   ASSIGN_OR_RETURN(
       std::unique_ptr<FileLock> lock,
       files_.try_lock(join_path(folder, kLeaseFile), LockMode::kShared, MissingLock::kCreate));
-  RETURN_IF_ERROR(write_file(files_, join_path(folder, kManifestFile), to_text(manifest)));
+  RETURN_IF_ERROR(write_file(files_, join_path(folder, kManifestFile), as_bytes(to_text(manifest)),
+                             Durability::kSynced));
   RETURN_IF_ERROR(files_.sync_directory(folder));
   bytes = manifest.total_bytes();
   const std::string name = key.name();

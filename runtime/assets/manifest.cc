@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/checksum.h"
+#include "base/json_members.h"
 #include "base/sha256.h"
 #include "inmemoryfs/inmemory_file_system.h"
 
@@ -52,12 +53,6 @@ std::optional<uint64_t> checksum_from_hex(const std::string& text) {
   return is_checksum ? std::optional(value) : std::nullopt;
 }
 
-// What `json` has under `name`, or nothing when it is of another kind.
-std::string string_of(const nlohmann::json& json, const char* name) {
-  const auto found = json.find(name);
-  return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 Status broken(const std::string& rule) {
   return corrupt_data("the entry's manifest breaks a rule: " + rule);
 }
@@ -65,7 +60,7 @@ Status broken(const std::string& rule) {
 Result<ManifestFile> parse_file(const nlohmann::json& json, bool has_checksums) {
   if (!json.is_object()) return broken("a file is an object");
   ManifestFile file;
-  file.path = string_of(json, "path");
+  file.path = string_member(json, "path");
   if (!inmemoryfs::check_path(file.path).ok()) return broken("paths are relative and plain");
   const auto size = json.find("size");
   if (size == json.end() || !size->is_number_unsigned()) return broken("a file has a size");
@@ -164,17 +159,17 @@ Result<Manifest> parse_manifest(std::string_view text) {
     return broken("its checksum is right");
   }
   const nlohmann::json json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
-  const std::string format = json.is_object() ? string_of(json, "format") : std::string();
+  const std::string format = string_member(json, "format");
   if (format != kFormat && format != kFormat1) {
     return broken(std::string("its format is \"") + kFormat + "\"");
   }
   Manifest manifest;
   manifest.is_current = format == kFormat;
-  const auto content = digest_from_hex(string_of(json, "content"));
+  const auto content = digest_from_hex(string_member(json, "content"));
   if (!content) return broken("it has the model's identifier");
   manifest.key.content = *content;
   if (manifest.is_current) {
-    manifest.key.request = string_of(json, "request");
+    manifest.key.request = string_member(json, "request");
     const auto attributes = json.find("attributes");
     if (attributes == json.end() || !attributes->is_object()) return broken("it has attributes");
     manifest.key.attributes = attributes_of(*attributes);
@@ -183,7 +178,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
     manifest.key.attributes = attributes_of(json);
     for (const char* const own : {"format", "content", "nonce"}) manifest.key.attributes.erase(own);
   }
-  manifest.nonce = string_of(json, "nonce");
+  manifest.nonce = string_member(json, "nonce");
   const auto created = json.find("created_ms");
   if (manifest.nonce.empty() || created == json.end() || !created->is_number_integer()) {
     return broken("it says when it was made");

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "base/strides.h"
 #include "runtime/delegate/tensor_types.h"
 
 namespace coreml_delegate {

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/strides.h"
 #include "runtime/delegate/aligned_buffer.h"
 #include "runtime/delegate/tensor_conversion.h"
 

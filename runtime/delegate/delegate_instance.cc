@@ -1,20 +1,14 @@
 #include "runtime/delegate/delegate_instance.h"
 
-#include <chrono>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/logging.h"
 #include "runtime/delegate/event_bridge.h"
 #include "runtime/delegate/warm_up.h"
 
 namespace coreml_delegate {
 namespace {
-
-uint64_t now_ns() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
 
 // The function of the blob that the call is about.
 Result<const blob::Function*> select_function(const blob::DelegateCall& call,

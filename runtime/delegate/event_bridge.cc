@@ -6,11 +6,12 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <string>
 #include <vector>
 
 #include "base/logging.h"
+#include "base/clock.h"
+#include "base/strides.h"
 #include "runtime/delegate/tensor_conversion.h"
 #include "runtime/delegate/tensor_types.h"
 
@@ -46,9 +47,7 @@ std::string metadata_json(std::string_view type) {
 
 EventBridge::EventBridge(executorch::runtime::EventTracer* tracer) : tracer_(tracer) {
   if (tracer_ == nullptr) return;
-  reference_ns_ = static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                            std::chrono::steady_clock::now().time_since_epoch())
-                                            .count());
+  reference_ns_ = now_ns();
   reference_ticks_ = executorch::runtime::pal_current_ticks();
   const et_tick_ratio_t ratio = executorch::runtime::pal_ticks_to_ns_multiplier();
   if (ratio.numerator != 0 && ratio.denominator != 0) {

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "runtime/delegate/testing_support.h"
@@ -20,12 +21,6 @@ namespace {
 using executorch::runtime::EventTracerDebugLogLevel;
 using executorch::runtime::EventTracerProfilingLevel;
 using ::testing::ElementsAre;
-
-uint64_t now_ns() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
 
 TEST(EventBridgeTest, WithoutATracerNothingIsWanted) {
   EventBridge bridge(nullptr);

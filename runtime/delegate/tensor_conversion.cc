@@ -9,7 +9,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "runtime/delegate/half_conversion.h"
+
+#include "base/half.h"
 
 namespace coreml_delegate {
 namespace {
@@ -438,26 +439,6 @@ bool conversion_can_fail(DataType from, DataType to) {
   if (source.is_floating) return source.exponent > target.exponent;
   if (target.is_floating) return source.digits > target.exponent;
   return source.digits > target.digits || (source.is_signed && !target.is_signed);
-}
-
-bool is_contiguous(std::span<const int64_t> shape, std::span<const int64_t> strides) {
-  int64_t expected = 1;
-  bool contiguous = true;
-  for (size_t i = shape.size(); i-- > 0;) {
-    if (shape[i] == 0) return true;
-    if (shape[i] == 1) continue;
-    if (strides[i] != expected) contiguous = false;
-    expected *= shape[i];
-  }
-  return contiguous;
-}
-
-void contiguous_strides(std::span<const int64_t> shape, std::span<int64_t> strides) {
-  int64_t stride = 1;
-  for (size_t i = shape.size(); i-- > 0;) {
-    strides[i] = stride;
-    stride *= std::max<int64_t>(shape[i], 1);
-  }
 }
 
 }  // namespace coreml_delegate

@@ -47,13 +47,6 @@ Status convert_tensor(std::span<const int64_t> shape, const ConversionSource& so
 // Whether some value of `from` has no place in `to`.
 bool conversion_can_fail(DataType from, DataType to);
 
-// Whether `strides` lay out `shape` row by row without gaps. Strides of extents of 1 do not matter;
-// a tensor without elements is.
-bool is_contiguous(std::span<const int64_t> shape, std::span<const int64_t> strides);
-
-// Row-major strides for `shape`, written to `strides` of the same length.
-void contiguous_strides(std::span<const int64_t> shape, std::span<int64_t> strides);
-
 }  // namespace coreml_delegate
 
 #endif  // COREML_DELEGATE_RUNTIME_DELEGATE_TENSOR_CONVERSION_H_

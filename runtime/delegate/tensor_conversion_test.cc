@@ -11,8 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/half.h"
+#include "base/strides.h"
 #include "gtest/gtest.h"
-#include "runtime/delegate/half_conversion.h"
 
 namespace coreml_delegate {
 namespace {

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/strides.h"
+
 namespace coreml_delegate {
 namespace {
 
@@ -27,21 +29,18 @@ Result<Tensor> make_tensor(const TensorSpec& spec, bool largest, uint64_t* bytes
   }
   if (!largest && !spec.enumerated_shapes.empty()) tensor.shape = spec.enumerated_shapes.front();
   uint64_t bytes = data_type_size(spec.dtype);
-  tensor.strides.resize(tensor.shape.size());
-  int64_t stride = 1;
-  for (size_t i = tensor.shape.size(); i-- > 0;) {
-    tensor.strides[i] = stride;
-    const auto extent = static_cast<uint64_t>(tensor.shape[i]);
+  for (const int64_t signed_extent : tensor.shape) {
+    const auto extent = static_cast<uint64_t>(signed_extent);
     if (extent != 0 && bytes > *bytes_left / extent) {
       return resource_exhausted("the tensor is too large for a warm-up", spec.name);
     }
     bytes *= extent;
-    stride *= tensor.shape[i];
   }
   if (bytes > *bytes_left) {
     return resource_exhausted("the tensors are too large for a warm-up", spec.name);
   }
   *bytes_left -= bytes;
+  tensor.strides = contiguous_strides(tensor.shape);
   tensor.data.resize(bytes);
   return tensor;
 }

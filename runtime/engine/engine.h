@@ -30,13 +30,15 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/feature_kinds.h"
+#include "base/function_description.h"
 #include "base/status.h"
 #include "base/tensor_type.h"
 #include "inmemoryfs/inmemory_file_system.h"
 #include "runtime/engine/numeric_mode.h"
 
 namespace coreml_delegate::engine {
+
+using coreml_delegate::FunctionDescription;
 
 class EventSink;
 
@@ -98,19 +100,6 @@ struct CompileRequest {
 struct Controls {
   const CancellationToken* cancellation = nullptr;
   EventSink* events = nullptr;
-};
-
-// What a function takes and gives, with the model's own dtypes.
-struct FunctionDescription {
-  std::string name;
-  std::vector<TensorSpec> inputs;
-  std::vector<TensorSpec> outputs;
-  std::vector<TensorSpec> states;
-  // What some of the tensors stand for, by name: whoever has images, classes or nothing to give
-  // makes the tensors of them.
-  std::map<std::string, ColorLayout> images;
-  std::map<std::string, double> default_values;  // Of optional inputs, for every element.
-  std::optional<Classifier> classifier;
 };
 
 // A caller-owned tensor. `strides` in elements, one per extent, non-negative; rank is shape.size().
@@ -227,11 +216,15 @@ class Engine {
 
 // --- Registry. Engines live until the process ends. ---
 
+// Whether an engine may be used where nobody named one, and which is preferred when several may:
+// the one that is the platform's own.
+enum class DefaultRank { kNever, kAnywhere, kOwnPlatform };
+
 // Adds an engine, usually from a static initialiser of its library. already_exists when the name is
 // taken.
-Status register_engine(std::unique_ptr<Engine> engine);
-// By name; the empty name is the platform's default ("coreml" where it is registered, else
-// "portable"). not_found lists the names there are.
+Status register_engine(std::unique_ptr<Engine> engine, DefaultRank rank = DefaultRank::kNever);
+// By name; the empty name is the engine of the highest DefaultRank, of several the one that was
+// registered first. not_found lists the names there are.
 Result<Engine*> find_engine(std::string_view name);
 std::vector<std::string> engine_names();
 

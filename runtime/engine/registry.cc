@@ -8,9 +8,14 @@ namespace coreml_delegate::engine {
 
 namespace {
 
+struct Registered {
+  std::unique_ptr<Engine> engine;
+  DefaultRank rank = DefaultRank::kNever;
+};
+
 struct Registry {
   std::mutex mutex;
-  std::vector<std::unique_ptr<Engine>> engines;
+  std::vector<Registered> engines;
 };
 
 // Never destroyed: engines may be used by static destructors of others.
@@ -20,21 +25,30 @@ Registry& registry() {
 }
 
 Engine* find_locked(const Registry& registry, std::string_view name) {
-  for (const std::unique_ptr<Engine>& engine : registry.engines) {
-    if (engine->name() == name) return engine.get();
+  for (const Registered& registered : registry.engines) {
+    if (registered.engine->name() == name) return registered.engine.get();
   }
   return nullptr;
 }
 
+Engine* find_default_locked(const Registry& registry) {
+  const Registered* best = nullptr;
+  for (const Registered& registered : registry.engines) {
+    if (registered.rank == DefaultRank::kNever) continue;
+    if (best == nullptr || registered.rank > best->rank) best = &registered;
+  }
+  return best == nullptr ? nullptr : best->engine.get();
+}
+
 }  // namespace
 
-Status register_engine(std::unique_ptr<Engine> engine) {
+Status register_engine(std::unique_ptr<Engine> engine, DefaultRank rank) {
   Registry& instance = registry();
   const std::lock_guard<std::mutex> lock(instance.mutex);
   if (find_locked(instance, engine->name()) != nullptr) {
     return already_exists("an engine of this name is registered", std::string(engine->name()));
   }
-  instance.engines.push_back(std::move(engine));
+  instance.engines.push_back({std::move(engine), rank});
   return {};
 }
 
@@ -43,15 +57,11 @@ Result<Engine*> find_engine(std::string_view name) {
   std::string names;
   {
     const std::lock_guard<std::mutex> lock(instance.mutex);
-    if (!name.empty()) {
-      if (Engine* const engine = find_locked(instance, name)) return engine;
-    } else {
-      for (const char* const preferred : {"coreml", "portable"}) {
-        if (Engine* const engine = find_locked(instance, preferred)) return engine;
-      }
-    }
-    for (const std::unique_ptr<Engine>& engine : instance.engines) {
-      names += (names.empty() ? "" : ", ") + std::string(engine->name());
+    Engine* const engine =
+        name.empty() ? find_default_locked(instance) : find_locked(instance, name);
+    if (engine != nullptr) return engine;
+    for (const Registered& registered : instance.engines) {
+      names += (names.empty() ? "" : ", ") + std::string(registered.engine->name());
     }
   }
   if (names.empty()) names = "none";
@@ -65,8 +75,8 @@ std::vector<std::string> engine_names() {
   Registry& instance = registry();
   const std::lock_guard<std::mutex> lock(instance.mutex);
   std::vector<std::string> names;
-  for (const std::unique_ptr<Engine>& engine : instance.engines) {
-    names.emplace_back(engine->name());
+  for (const Registered& registered : instance.engines) {
+    names.emplace_back(registered.engine->name());
   }
   std::sort(names.begin(), names.end());
   return names;

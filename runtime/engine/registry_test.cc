@@ -43,7 +43,9 @@ class NamedEngine : public Engine {
   std::string name_;
 };
 
-Status add(const std::string& name) { return register_engine(std::make_unique<NamedEngine>(name)); }
+Status add(const std::string& name, DefaultRank rank = DefaultRank::kNever) {
+  return register_engine(std::make_unique<NamedEngine>(name), rank);
+}
 
 // The registry is the process's, so its life is one test.
 TEST(Registry, FromEmptyToFull) {
@@ -57,12 +59,16 @@ TEST(Registry, FromEmptyToFull) {
       << "not any engine is a default";
   EXPECT_EQ((*find_engine("zebra"))->name(), "zebra");
 
-  ASSERT_TRUE(add("portable").ok());
-  EXPECT_EQ((*find_engine(""))->name(), "portable");
-  ASSERT_TRUE(add("coreml").ok());
-  EXPECT_EQ((*find_engine(""))->name(), "coreml");
-  EXPECT_EQ((*find_engine("portable"))->name(), "portable");
-  EXPECT_THAT(engine_names(), ElementsAre("coreml", "portable", "zebra"));
+  // No name is known beforehand: an engine says itself whether it is a default.
+  ASSERT_TRUE(add("walker", DefaultRank::kAnywhere).ok());
+  EXPECT_EQ((*find_engine(""))->name(), "walker");
+  ASSERT_TRUE(add("native", DefaultRank::kOwnPlatform).ok());
+  EXPECT_EQ((*find_engine(""))->name(), "native");
+  ASSERT_TRUE(add("another", DefaultRank::kOwnPlatform).ok());
+  ASSERT_TRUE(add("runner", DefaultRank::kAnywhere).ok());
+  EXPECT_EQ((*find_engine(""))->name(), "native") << "the first of equals";
+  EXPECT_EQ((*find_engine("walker"))->name(), "walker");
+  EXPECT_THAT(engine_names(), ElementsAre("another", "native", "runner", "walker", "zebra"));
 
   const Status twice = add("zebra");
   EXPECT_EQ(twice.code(), StatusCode::kAlreadyExists);

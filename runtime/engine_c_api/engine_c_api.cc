@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "base/strides.h"
 #include "base/tensor_type.h"
 #include "inmemoryfs/disk.h"
 #include "runtime/engine/engine.h"
@@ -168,13 +169,6 @@ Result<HelperProcess> helper_process(const coreml_engine_options& given) {
                        .memory_limit_bytes = memory_mb * 1'000'000};
 }
 
-// The contiguous strides of a shape.
-std::vector<int64_t> strides_of(const int64_t* shape, int32_t rank) {
-  std::vector<int64_t> strides(static_cast<size_t>(rank), 1);
-  for (size_t i = strides.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
-  return strides;
-}
-
 // Keeps what an engine tells.
 class Recorder final : public EventSink {
  public:
@@ -290,11 +284,9 @@ Status execute(const coreml_engine_model& model, const coreml_engine_state* stat
     if (dtype == DataType::kInvalid) {
       return invalid_argument("the array's dtype is " + string_or_empty(input.dtype), name);
     }
-    strides.push_back(strides_of(input.shape, input.rank));
-    input_views.push_back({dtype,
-                           {input.shape, static_cast<size_t>(input.rank)},
-                           strides.back(),
-                           input.data});
+    strides.push_back(contiguous_strides(std::span(input.shape, static_cast<size_t>(input.rank))));
+    input_views.push_back(
+        {dtype, {input.shape, static_cast<size_t>(input.rank)}, strides.back(), input.data});
     uint64_t size = data_type_size(dtype);
     for (const int64_t extent : input_views.back().shape) size *= static_cast<uint64_t>(extent);
     if (size != input.size) return invalid_argument("the array is not contiguous", name);
@@ -392,9 +384,8 @@ char* coreml_engine_make_state(coreml_engine_model* model, int32_t count, const 
   return answer([&]() -> Status {
     std::vector<InitialStateValue> values;
     for (int32_t i = 0; i < count; ++i) {
-      values.push_back(
-          {names[i], Bytes(ByteSpan(static_cast<const std::byte*>(tensors[i].data),
-                                    static_cast<size_t>(tensors[i].size)))});
+      values.push_back({names[i], Bytes(ByteSpan(static_cast<const std::byte*>(tensors[i].data),
+                                                 static_cast<size_t>(tensors[i].size)))});
     }
     ASSIGN_OR_RETURN(std::unique_ptr<State> made, model->model->make_state(values));
     *state = new coreml_engine_state{model->description, std::move(made)};

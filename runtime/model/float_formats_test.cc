@@ -4,6 +4,8 @@
 
 #include <random>
 
+#include "base/half.h"
+
 namespace coreml_delegate::model {
 namespace {
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/json_members.h"
 #include "runtime/model/classifier_parser.h"
 #include "runtime/model/feature_parser.h"
 #include "runtime/model/mil.pb.h"
@@ -23,12 +24,6 @@ constexpr uint64_t kMaxManifestBytes = uint64_t{1} << 20;
 // ML Programs begin with iOS 15; 10 is iOS 26.
 constexpr int32_t kMinSpecificationVersion = 6;
 constexpr int32_t kMaxSpecificationVersion = 10;
-
-// A member of `object` that is a non-empty string; else empty.
-std::string string_member(const nlohmann::json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
 
 // The path of the model specification within the package.
 Result<std::string> find_root_model(const Bytes& manifest) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/half.h"
 #include "runtime/model/float_formats.h"
 
 namespace coreml_delegate::model {

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/half.h"
 #include "runtime/model/float_formats.h"
 #include "runtime/model/weights.h"
 

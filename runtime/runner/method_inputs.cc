@@ -8,8 +8,8 @@
 #include <span>
 #include <utility>
 
+#include "base/half.h"
 #include "base/tensor_type.h"
-#include "runtime/delegate/half_conversion.h"
 #include "runtime/delegate/tensor_types.h"
 #include "runtime/runner/npy.h"
 
@@ -53,7 +53,7 @@ void put_number(DataType dtype, std::byte* elements, size_t index, float value) 
   switch (dtype) {
     case DataType::kFloat16: {
       uint16_t half;
-      float_to_half_portable(&value, &half, 1);
+      half = float_to_half(value);
       return put(elements, index, half);
     }
     case DataType::kFloat32:

@@ -7,7 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "runtime/delegate/half_conversion.h"
+#include "base/half.h"
 #include "runtime/delegate/tensor_types.h"
 
 namespace coreml_delegate::runner {
@@ -41,7 +41,7 @@ double element_as_double(DataType dtype, const std::byte* elements, size_t index
       uint16_t half;
       std::memcpy(&half, elements + index * 2, 2);
       float value;
-      half_to_float_portable(&half, &value, 1);
+      value = half_to_float(half);
       return value;
     }
     case DataType::kFloat32:

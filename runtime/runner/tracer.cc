@@ -5,7 +5,7 @@
 #include <array>
 #include <vector>
 
-#include "runtime/delegate/half_conversion.h"
+#include "base/half.h"
 
 namespace coreml_delegate::runner {
 

@@ -9,8 +9,8 @@
 #include <memory>
 #include <string>
 
+#include "base/private_folder.h"
 #include "base/status.h"
-#include "runtime/engine/coreml/staged_folder.h"
 #include "runtime/engine/engine.h"
 
 namespace coreml_delegate::engine::coreml {
@@ -24,7 +24,7 @@ struct CompilationLimits {
 // `destination`, which must not exist. cancelled and resource_exhausted (the timeout) return at
 // once; Core ML goes on in the background, `staged` stays until it is done, and its result is
 // removed.
-Status compile_package(std::shared_ptr<StagedFolder> staged, const std::string& package,
+Status compile_package(std::shared_ptr<const PrivateFolder> staged, const std::string& package,
                        const std::string& destination, const CompilationLimits& limits);
 
 }  // namespace coreml_delegate::engine::coreml

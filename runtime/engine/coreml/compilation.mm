@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/logging.h"
+#include "base/private_folder.h"
 #include "runtime/engine/coreml/guard.h"
 
 namespace coreml_delegate::engine::coreml {
@@ -20,7 +21,7 @@ constexpr std::chrono::milliseconds kPoll{10};
 
 // Shared by the caller that waits and the handler that Core ML calls, whichever ends last.
 struct Compilation {
-  std::shared_ptr<StagedFolder> staged;
+  std::shared_ptr<const PrivateFolder> staged;
   std::mutex mutex;
   std::condition_variable changed;
   bool abandoned = false;
@@ -102,7 +103,7 @@ Status start(const std::shared_ptr<Compilation>& compilation, const std::string&
 
 }  // namespace
 
-Status compile_package(std::shared_ptr<StagedFolder> staged, const std::string& package,
+Status compile_package(std::shared_ptr<const PrivateFolder> staged, const std::string& package,
                        const std::string& destination, const CompilationLimits& limits) {
   RETURN_IF_ERROR(check_cancelled(limits, package));
   const auto compilation = std::make_shared<Compilation>();

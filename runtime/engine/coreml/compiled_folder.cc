@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "runtime/engine/description_json.h"
+
 namespace coreml_delegate::engine::coreml {
 
 namespace {
@@ -13,9 +15,6 @@ using Json = nlohmann::json;
 constexpr char kDescription[] = "description.json";
 constexpr char kEngine[] = "coreml";
 constexpr int kFormat = 2;
-constexpr DataType kTypes[] = {
-    DataType::kBool,  DataType::kInt8,  DataType::kUInt8,   DataType::kInt16,   DataType::kUInt16,
-    DataType::kInt32, DataType::kInt64, DataType::kFloat16, DataType::kFloat32, DataType::kFloat64};
 
 // Path below model.mlmodelc -> bytes.
 using Sizes = std::map<std::string, uint64_t>;
@@ -38,35 +37,6 @@ Status measure_files(const FileSystem& files, const std::string& folder, const s
   return {};
 }
 
-Json to_json(const std::vector<TensorSpec>& specs) {
-  Json result = Json::array();
-  for (const TensorSpec& spec : specs) {
-    Json shape = Json::array();
-    for (const Dimension& dimension : spec.shape) shape.push_back({dimension.min, dimension.max});
-    result.push_back({{"name", spec.name},
-                      {"type", std::string(data_type_name(spec.dtype))},
-                      {"shape", shape},
-                      {"enumerated", spec.enumerated_shapes}});
-  }
-  return result;
-}
-
-std::vector<TensorSpec> specs_of(const Json& json) {
-  std::vector<TensorSpec> specs;
-  for (const Json& item : json) {
-    TensorSpec& spec = specs.emplace_back();
-    item.at("name").get_to(spec.name);
-    for (const DataType type : kTypes) {
-      if (item.at("type").get<std::string>() == data_type_name(type)) spec.dtype = type;
-    }
-    for (const Json& dimension : item.at("shape")) {
-      spec.shape.push_back({dimension.at(0).get<int64_t>(), dimension.at(1).get<int64_t>()});
-    }
-    item.at("enumerated").get_to(spec.enumerated_shapes);
-  }
-  return specs;
-}
-
 }  // namespace
 
 std::string compiled_model_path(const std::string& folder) {
@@ -80,19 +50,12 @@ Status write_description(FileSystem& files, const std::string& folder,
   const Json json = {{"engine", kEngine},
                      {"format", kFormat},
                      {"request", function.request},
-                     {"function", function.description.name},
+                     {"function", to_json(function.description)},
                      {"select", function.function_to_select},
-                     {"inputs", to_json(function.description.inputs)},
-                     {"outputs", to_json(function.description.outputs)},
-                     {"states", to_json(function.description.states)},
                      {"files", sizes}};
   // Names come from a model, which was checked to be UTF-8; a stray byte must not throw.
   const std::string text = json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  const std::string path = join_path(folder, kDescription);
-  ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
-  RETURN_IF_ERROR(file->append(as_bytes(text)));
-  RETURN_IF_ERROR(file->sync());
-  return file->close();
+  return write_file(files, join_path(folder, kDescription), as_bytes(text), Durability::kSynced);
 }
 
 Result<CompiledFunction> read_description(const FileSystem& files, const std::string& folder) {
@@ -102,25 +65,27 @@ Result<CompiledFunction> read_description(const FileSystem& files, const std::st
     return content.status().annotate_as(
         StatusCode::kCorruptData, "the folder is none that the Core ML engine compiled", path);
   }
+  // Format 1 had a line with a digest behind the first.
+  const std::string_view text = as_text(content->span());
+  const Json json = Json::parse(text.substr(0, text.find('\n')), nullptr,
+                                /*allow_exceptions=*/false);
+  JsonReader reader;
   CompiledFunction function;
+  const std::string engine = reader.text(json, "engine");
+  const int64_t format = reader.integer(reader.member(json, "format"), "format");
+  if (reader.ok() && (engine != kEngine || format != kFormat)) {
+    return failed_precondition(
+        "the folder was compiled by another engine or version: compile the model again", path);
+  }
+  function.request = reader.text(json, "request");
+  function.function_to_select = reader.text(json, "select");
+  function.description = reader.description(reader.object(json, "function"));
   Sizes expected;
-  try {
-    // Format 1 had a line with a digest behind the first.
-    const std::string_view text = as_text(content->span());
-    const Json json = Json::parse(text.substr(0, text.find('\n')));
-    if (json.at("engine") != kEngine || json.at("format") != kFormat) {
-      return failed_precondition(
-          "the folder was compiled by another engine or version: compile the model again", path);
-    }
-    json.at("request").get_to(function.request);
-    json.at("function").get_to(function.description.name);
-    json.at("select").get_to(function.function_to_select);
-    function.description.inputs = specs_of(json.at("inputs"));
-    function.description.outputs = specs_of(json.at("outputs"));
-    function.description.states = specs_of(json.at("states"));
-    json.at("files").get_to(expected);
-  } catch (const std::exception& error) {
-    return corrupt_data(std::string("the description is none: ") + error.what(), path);
+  for (const auto& [name, size] : reader.object(json, "files").items()) {
+    expected[name] = static_cast<uint64_t>(reader.integer(size, "files"));
+  }
+  if (!reader.ok()) {
+    return corrupt_data("the description lacks a proper \"" + reader.problem() + "\"", path);
   }
   Sizes found;
   if (const Status status = measure_files(files, compiled_model_path(folder), "", found);

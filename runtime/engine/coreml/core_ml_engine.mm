@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/private_folder.h"
 #include "inmemoryfs/disk.h"
 #include "runtime/engine/compile_request.h"
 #include "runtime/engine/coreml/compilation.h"
@@ -13,9 +14,9 @@
 #include "runtime/engine/coreml/configuration.h"
 #include "runtime/engine/coreml/core_ml_model.h"
 #include "runtime/engine/coreml/guard.h"
-#include "runtime/engine/coreml/stage_timer.h"
-#include "runtime/engine/coreml/staged_folder.h"
 #include "runtime/engine/coreml/tensors.h"
+#include "runtime/engine/stage_timer.h"
+#include "runtime/model/description.h"
 #include "runtime/model/package.h"
 
 namespace coreml_delegate::engine::coreml {
@@ -30,18 +31,11 @@ Status check_cancelled(const CancellationToken* token, const std::string& name) 
   return cancelled("the caller cancelled", name);
 }
 
-FunctionDescription describe_function(const model::Function& function) {
-  FunctionDescription description;
-  description.name = function.name;
-  const auto specs = [](const std::vector<model::Feature>& features) {
-    std::vector<TensorSpec> result;
-    for (const model::Feature& feature : features) result.push_back(feature.tensor);
-    return result;
-  };
-  description.inputs = specs(function.input_features);
-  description.outputs = specs(function.output_features);
-  description.states = specs(function.state_features);
-  return description;
+// Core ML takes models as folders: one that is in memory is written to a folder of its own, which
+// goes with its last owner.
+Result<std::shared_ptr<const PrivateFolder>> make_folder() {
+  ASSIGN_OR_RETURN(PrivateFolder folder, PrivateFolder::make("coreml_delegate_model"));
+  return std::make_shared<const PrivateFolder>(std::move(folder));
 }
 
 // Core ML has a multi-array type for every tensor.
@@ -59,7 +53,7 @@ Status check_types(const FunctionDescription& function) {
 Result<CompiledFunction> select_function(const model::Package& package, const std::string& name) {
   ASSIGN_OR_RETURN(const model::Function function, package.function(name));
   CompiledFunction selected;
-  selected.description = describe_function(function);
+  selected.description = model::describe(function);
   RETURN_IF_ERROR(check_types(selected.description));
   // Models with one function are loaded without a name: those of before macOS 15 and iOS 18 take
   // none.
@@ -148,7 +142,7 @@ class CoreMLEngine : public Engine {
     const auto load = [&]() -> Result<std::unique_ptr<Model>> {
       ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
       // The folder lives as long as the model: Core ML may read weights from it later.
-      ASSIGN_OR_RETURN(std::shared_ptr<StagedFolder> folder, StagedFolder::make());
+      ASSIGN_OR_RETURN(const std::shared_ptr<const PrivateFolder> folder, make_folder());
       const StageTimer compile_timer(options.events, EventKind::kCompile);
       ASSIGN_OR_RETURN(const CompiledFunction function,
                        compile_source(source, folder->path(), options));
@@ -173,15 +167,16 @@ class CoreMLEngine : public Engine {
     if (source.files == nullptr) return invalid_argument("the model has no files", source.name);
     std::vector<FunctionDescription> descriptions;
     if (source.kind == ModelKind::kCompiled) {
-      ASSIGN_OR_RETURN(const std::shared_ptr<StagedFolder> staged, StagedFolder::make());
-      ASSIGN_OR_RETURN(const std::string path, staged->write(*source.files, "model.mlmodelc"));
+      ASSIGN_OR_RETURN(const std::shared_ptr<const PrivateFolder> staged, make_folder());
+      const std::string path = join_path(staged->path(), "model.mlmodelc");
+      RETURN_IF_ERROR(inmemoryfs::write_temporary_folder(real_file_system(), *source.files, path));
       ASSIGN_OR_RETURN(descriptions.emplace_back(), describe_compiled(path, {}));
       return descriptions;
     }
     ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
     for (const std::string& name : package.function_names()) {
       ASSIGN_OR_RETURN(const model::Function function, package.function_signature(name));
-      descriptions.push_back(describe_function(function));
+      descriptions.push_back(model::describe(function));
     }
     return descriptions;
   }
@@ -214,8 +209,9 @@ class CoreMLEngine : public Engine {
     } else {
       ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
       ASSIGN_OR_RETURN(function, select_function(package, options.function_name));
-      ASSIGN_OR_RETURN(std::shared_ptr<StagedFolder> staged, StagedFolder::make());
-      ASSIGN_OR_RETURN(const std::string path, staged->write(*source.files, "model.mlpackage"));
+      ASSIGN_OR_RETURN(std::shared_ptr<const PrivateFolder> staged, make_folder());
+      const std::string path = join_path(staged->path(), "model.mlpackage");
+      RETURN_IF_ERROR(inmemoryfs::write_temporary_folder(real_file_system(), *source.files, path));
       RETURN_IF_ERROR(compile_package(std::move(staged), path, compiled_model_path(folder),
                                       {options.cancellation, options_.compile_timeout}));
     }
@@ -237,7 +233,7 @@ class CoreMLEngine : public Engine {
   Result<std::unique_ptr<Model>> open_model(const std::string& folder,
                                             const CompiledFunction& function,
                                             const LoadOptions& options,
-                                            std::shared_ptr<StagedFolder> owner) const {
+                                            std::shared_ptr<const PrivateFolder> owner) const {
     ASSIGN_OR_RETURN(ObjCPtr<MLModel> model, load_model(compiled_model_path(folder), options_,
                                                         options, function.function_to_select));
     RETURN_IF_ERROR(guarded("describe the model", folder, [&] {

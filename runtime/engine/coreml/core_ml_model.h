@@ -21,10 +21,10 @@
 #include <span>
 #include <vector>
 
+#include "base/private_folder.h"
 #include "base/status.h"
 #include "runtime/engine/coreml/core_ml_engine.h"
 #include "runtime/engine/coreml/objc_ptr.h"
-#include "runtime/engine/coreml/staged_folder.h"
 #include "runtime/engine/engine.h"
 
 namespace coreml_delegate::engine::coreml {
@@ -35,7 +35,7 @@ class CoreMLModel : public Model {
  public:
   // `folder` is kept as long as the model is; may be null.
   CoreMLModel(ObjCPtr<MLModel> model, FunctionDescription description,
-              std::shared_ptr<StagedFolder> folder);
+              std::shared_ptr<const PrivateFolder> folder);
 
   const FunctionDescription& description() const override { return description_; }
   // What shares no memory: MLMultiArray takes any strides.
@@ -66,7 +66,7 @@ class CoreMLModel : public Model {
 
   const ObjCPtr<MLModel> model_;
   const FunctionDescription description_;
-  const std::shared_ptr<StagedFolder> folder_;
+  const std::shared_ptr<const PrivateFolder> folder_;
   // The extents of each output that has fixed ones.
   std::vector<std::vector<int64_t>> fixed_outputs_;
   bool all_outputs_fixed_ = true;

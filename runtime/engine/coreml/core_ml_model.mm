@@ -4,11 +4,12 @@
 #include <optional>
 #include <utility>
 
+#include "base/private_folder.h"
 #include "runtime/engine/coreml/core_ml_state.h"
 #include "runtime/engine/coreml/guard.h"
-#include "runtime/engine/coreml/stage_timer.h"
 #include "runtime/engine/coreml/strided_copy.h"
 #include "runtime/engine/coreml/tensors.h"
+#include "runtime/engine/stage_timer.h"
 
 namespace coreml_delegate::engine::coreml {
 
@@ -35,7 +36,7 @@ bool backings_available() {
 }  // namespace
 
 CoreMLModel::CoreMLModel(ObjCPtr<MLModel> model, FunctionDescription description,
-                         std::shared_ptr<StagedFolder> folder)
+                         std::shared_ptr<const PrivateFolder> folder)
     : model_(std::move(model)), description_(std::move(description)), folder_(std::move(folder)) {
   for (const TensorSpec& spec : description_.outputs) {
     fixed_outputs_.emplace_back();

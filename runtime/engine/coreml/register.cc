@@ -9,7 +9,7 @@ namespace coreml_delegate::engine::coreml {
 Status register_once() {
   // Making the engine allocates an object; Core ML is called at its first use.
   static const Status status = [] {
-    Status registered = register_engine(make_core_ml_engine());
+    Status registered = register_engine(make_core_ml_engine(), DefaultRank::kOwnPlatform);
     if (!registered.ok()) COREML_DELEGATE_LOG_STATUS(kError, registered);
     return registered;
   }();

@@ -4,27 +4,9 @@
 #include <cstring>
 #include <numeric>
 
+#include "base/strides.h"
+
 namespace coreml_delegate::engine::coreml {
-
-std::vector<int64_t> contiguous_strides(std::span<const int64_t> shape) {
-  std::vector<int64_t> strides(shape.size(), 1);
-  for (size_t i = shape.size(); i-- > 1;) {
-    strides[i - 1] = strides[i] * std::max<int64_t>(shape[i], 1);
-  }
-  return strides;
-}
-
-bool is_contiguous(std::span<const int64_t> shape, std::span<const int64_t> strides) {
-  if (strides.empty()) return true;
-  if (shape.size() != strides.size()) return false;
-  int64_t expected = 1;
-  for (size_t i = shape.size(); i-- > 0;) {
-    if (shape[i] == 0) return true;
-    if (shape[i] != 1 && strides[i] != expected) return false;
-    expected *= shape[i];
-  }
-  return true;
-}
 
 bool is_disjoint(std::span<const int64_t> shape, std::span<const int64_t> strides) {
   if (strides.empty()) return true;
@@ -75,13 +57,13 @@ void copy_strided(std::span<const int64_t> shape, size_t element_size, const voi
   if (count <= 0) return;
   const auto* const from = static_cast<const std::byte*>(source);
   auto* const to = static_cast<std::byte*>(destination);
+  const std::vector<int64_t> contiguous = contiguous_strides(shape);
+  if (source_strides.empty()) source_strides = contiguous;
+  if (destination_strides.empty()) destination_strides = contiguous;
   if (is_contiguous(shape, source_strides) && is_contiguous(shape, destination_strides)) {
     std::memcpy(to, from, static_cast<size_t>(count) * element_size);
     return;
   }
-  const std::vector<int64_t> contiguous = contiguous_strides(shape);
-  if (source_strides.empty()) source_strides = contiguous;
-  if (destination_strides.empty()) destination_strides = contiguous;
   // The last dimension in the inner loop; as one block where both sides have it so.
   const size_t outer = shape.size() - 1;
   const int64_t inner = shape[outer];

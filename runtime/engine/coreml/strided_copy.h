@@ -2,7 +2,7 @@
 #define COREML_DELEGATE_RUNTIME_ENGINE_COREML_STRIDED_COPY_H_
 
 // Layouts of tensors, in elements, as MLMultiArray and engine.h have them: an element lies at the
-// sum of index times stride.
+// sum of index times stride. No strides are those of base/strides.h.
 //
 // Thread rule: pure functions.
 
@@ -12,12 +12,6 @@
 #include <vector>
 
 namespace coreml_delegate::engine::coreml {
-
-std::vector<int64_t> contiguous_strides(std::span<const int64_t> shape);
-
-// Row-major, one element after the other. The stride of an extent of 1 means nothing. No strides
-// are contiguous ones.
-bool is_contiguous(std::span<const int64_t> shape, std::span<const int64_t> strides);
 
 // Whether no two elements share memory and none lies before the first: what may be written in
 // place.

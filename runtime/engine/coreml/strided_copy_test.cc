@@ -9,17 +9,6 @@ namespace {
 using ::testing::ElementsAre;
 using Extents = std::vector<int64_t>;
 
-TEST(StridedCopy, ContiguousStrides) {
-  EXPECT_THAT(contiguous_strides(Extents{2, 3, 4}), ElementsAre(12, 4, 1));
-  EXPECT_TRUE(contiguous_strides(Extents{}).empty());
-  EXPECT_TRUE(is_contiguous(Extents{2, 3}, Extents{3, 1}));
-  EXPECT_TRUE(is_contiguous(Extents{2, 3}, Extents{}));
-  EXPECT_TRUE(is_contiguous(Extents{1, 3}, Extents{17, 1}));
-  EXPECT_TRUE(is_contiguous(Extents{2, 0}, Extents{5, 9}));
-  EXPECT_FALSE(is_contiguous(Extents{2, 3}, Extents{4, 1}));
-  EXPECT_FALSE(is_contiguous(Extents{2, 3}, Extents{1}));
-}
-
 TEST(StridedCopy, WhatSharesNoMemory) {
   EXPECT_TRUE(is_disjoint(Extents{2, 3}, Extents{3, 1}));
   EXPECT_TRUE(is_disjoint(Extents{2, 3}, Extents{1, 2})) << "transposed";

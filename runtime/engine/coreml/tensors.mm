@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/strides.h"
 #include "runtime/engine/coreml/guard.h"
 #include "runtime/engine/coreml/strided_copy.h"
 

@@ -9,7 +9,8 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
-#include "runtime/model/float_formats.h"
+#include "base/half.h"
+#include "base/strides.h"
 
 namespace coreml_delegate::engine {
 
@@ -56,7 +57,7 @@ double load_number(DataType dtype, const std::byte* bytes) {
     case DataType::kInt64:
       return load<int64_t>(bytes);
     case DataType::kFloat16:
-      return model::half_to_float(static_cast<uint16_t>(load<uint16_t>(bytes)));
+      return half_to_float(static_cast<uint16_t>(load<uint16_t>(bytes)));
     case DataType::kFloat32:
       return load<float>(bytes);
     case DataType::kFloat64:
@@ -127,9 +128,7 @@ TemporaryFolder::~TemporaryFolder() {
 
 std::vector<int64_t> Tensor::element_strides() const {
   if (!strides.empty()) return strides;
-  std::vector<int64_t> contiguous(shape.size(), 1);
-  for (size_t i = contiguous.size(); i-- > 1;) contiguous[i - 1] = contiguous[i] * shape[i];
-  return contiguous;
+  return contiguous_strides(shape);
 }
 
 std::vector<double> Tensor::numbers() const {
@@ -164,7 +163,7 @@ std::vector<std::byte> make_bytes(DataType dtype, const std::vector<double>& val
         append(&bytes, static_cast<int64_t>(value));
         break;
       case DataType::kFloat16:
-        append(&bytes, model::float_to_half(static_cast<float>(value)));
+        append(&bytes, float_to_half(static_cast<float>(value)));
         break;
       case DataType::kFloat32:
         append(&bytes, static_cast<float>(value));

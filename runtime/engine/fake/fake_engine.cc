@@ -1,6 +1,5 @@
 #include "runtime/engine/fake/fake_engine.h"
 
-#include <chrono>
 #include <utility>
 
 #include "base/file.h"
@@ -8,18 +7,13 @@
 #include "runtime/engine/compile_request.h"
 #include "runtime/engine/event_sink.h"
 #include "runtime/engine/fake/fake_model.h"
+#include "runtime/engine/stage_timer.h"
 
 namespace coreml_delegate::engine {
 namespace {
 
 constexpr char kRequestFile[] = "request";
 constexpr char kTreeFolder[] = "model";
-
-uint64_t now_ns() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
 
 Result<std::vector<FakeFunction>> read_program(const inmemoryfs::InMemoryFileSystem& files) {
   ASSIGN_OR_RETURN(const Bytes text, files.read(kFakeProgramFile));
@@ -43,11 +37,6 @@ Status check_source(const ModelSource& source, const LoadOptions& options) {
     return cancelled("stopped as asked", source.name);
   }
   return Status();
-}
-
-void report(EventSink* events, EventKind kind, const std::string& name, uint64_t start) {
-  if (events)
-    events->on_timing({.kind = kind, .name = name, .start_ns = start, .end_ns = now_ns()});
 }
 
 }  // namespace
@@ -122,18 +111,16 @@ Status FakeEngine::compile(const ModelSource& source, const std::string& folder,
   RETURN_IF_ERROR(controls_->enter(FakeStage::kCompile));
   ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
   RETURN_IF_ERROR(check_source(source, options));
-  const uint64_t start = now_ns();
+  const StageTimer timer(options.events, EventKind::kCompile);
   ASSIGN_OR_RETURN(std::vector<FakeFunction> functions, read_program(*source.files));
   ASSIGN_OR_RETURN(const FakeFunction function,
                    select_function(std::move(functions), options.function_name));
   FileSystem& files = real_file_system();
   RETURN_IF_ERROR(inmemoryfs::write_folder(files, *source.files, join_path(folder, kTreeFolder)));
   // The function is part of what was compiled, so it is kept beside the request.
-  ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file,
-                   files.create(join_path(folder, kRequestFile)));
-  RETURN_IF_ERROR(file->append(as_bytes(request.text + "\n" + function.name)));
-  RETURN_IF_ERROR(file->close());
-  report(options.events, EventKind::kCompile, function.name, start);
+  RETURN_IF_ERROR(write_file(files, join_path(folder, kRequestFile),
+                             as_bytes(request.text + "\n" + function.name), Durability::kNone));
+  timer.succeed(function.name);
   return Status();
 }
 
@@ -183,7 +170,7 @@ Result<std::unique_ptr<Model>> FakeEngine::load_source(const ModelSource& source
 
 Result<std::unique_ptr<Model>> FakeEngine::load_tree(const inmemoryfs::InMemoryFileSystem& files,
                                                      const LoadOptions& options) {
-  const uint64_t start = now_ns();
+  const StageTimer timer(options.events, EventKind::kLoad);
   {
     const std::lock_guard lock(controls_->mutex_);
     controls_->last_load_options_ = options;
@@ -214,7 +201,7 @@ Result<std::unique_ptr<Model>> FakeEngine::load_tree(const inmemoryfs::InMemoryF
   const std::string name = function.name;
   auto model = std::make_unique<FakeModel>(std::move(function), std::move(weights),
                                            options_.accepts_strides, controls_);
-  report(options.events, EventKind::kLoad, name, start);
+  timer.succeed(name);
   return std::unique_ptr<Model>(std::move(model));
 }
 

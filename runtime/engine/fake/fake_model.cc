@@ -1,22 +1,17 @@
 #include "runtime/engine/fake/fake_model.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <limits>
 #include <mutex>
 #include <utility>
 
+#include "base/clock.h"
+#include "base/strides.h"
 #include "runtime/engine/event_sink.h"
 
 namespace coreml_delegate::engine {
 namespace {
-
-uint64_t now_ns() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
 
 template <typename T>
 T load_as(const std::byte* at) {
@@ -89,16 +84,6 @@ size_t element_count(std::span<const int64_t> shape) {
   size_t count = 1;
   for (const int64_t extent : shape) count *= static_cast<size_t>(extent);
   return count;
-}
-
-std::vector<int64_t> contiguous_strides(std::span<const int64_t> shape) {
-  std::vector<int64_t> strides(shape.size());
-  int64_t stride = 1;
-  for (size_t i = shape.size(); i-- > 0;) {
-    strides[i] = stride;
-    stride *= std::max<int64_t>(shape[i], 1);
-  }
-  return strides;
 }
 
 // Offsets in elements of a tensor's elements in row-major order.

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/json_members.h"
+
 namespace coreml_delegate::engine::helper {
 namespace {
 
@@ -36,11 +38,6 @@ std::optional<StatusCode> failure_code(std::string_view name) {
   return std::nullopt;
 }
 
-std::optional<std::string> string_member(const nlohmann::json& json, const char* name) {
-  if (!json.is_object() || !json.contains(name) || !json[name].is_string()) return std::nullopt;
-  return json[name].get<std::string>();
-}
-
 }  // namespace
 
 std::string to_json(const Answer& answer) {
@@ -53,20 +50,20 @@ std::string to_json(const Answer& answer) {
 Result<Answer> answer_from_json(std::string_view text) {
   const nlohmann::json json =
       nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json* const found = find_member(json, "failures");
   Answer answer;
-  std::optional<std::string> function = string_member(json, "function");
-  if (string_member(json, "format") != kFormat || !function || !json.contains("failures") ||
-      !json["failures"].is_array() || json["failures"].size() > kMostFailures) {
+  std::optional<std::string> function = find_string(json, "function");
+  if (string_member(json, "format") != kFormat || !function || found == nullptr ||
+      !found->is_array() || found->size() > kMostFailures) {
     return internal_error("the answer is not that of a compile helper");
   }
   answer.function = *std::move(function);
   // From the first cause to the failure that it led to.
-  const nlohmann::json& failures = json["failures"];
+  const nlohmann::json& failures = *found;
   for (auto failure = failures.rbegin(); failure != failures.rend(); ++failure) {
-    const std::optional<StatusCode> code =
-        failure_code(string_member(*failure, "code").value_or(""));
-    std::optional<std::string> message = string_member(*failure, "message");
-    std::optional<std::string> artifact = string_member(*failure, "artifact");
+    const std::optional<StatusCode> code = failure_code(string_member(*failure, "code"));
+    std::optional<std::string> message = find_string(*failure, "message");
+    std::optional<std::string> artifact = find_string(*failure, "artifact");
     if (!code || !message || !artifact) {
       return internal_error("the answer is not that of a compile helper");
     }

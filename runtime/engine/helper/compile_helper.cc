@@ -9,11 +9,13 @@
 #include <utility>
 #include <vector>
 
-#include "runtime/engine/event_sink.h"
+#include "base/file.h"
+#include "base/private_folder.h"
+#include "inmemoryfs/disk.h"
 #include "runtime/engine/helper/answer.h"
 #include "runtime/engine/helper/child_process.h"
 #include "runtime/engine/helper/helper_command.h"
-#include "runtime/engine/helper/private_folder.h"
+#include "runtime/engine/stage_timer.h"
 
 namespace coreml_delegate::engine {
 namespace {
@@ -21,12 +23,6 @@ namespace {
 using helper::ChildEnd;
 
 constexpr int32_t kLongestTimeout = std::numeric_limits<int32_t>::max() - 5;
-
-uint64_t now_ns() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
 
 int32_t timeout_of(const HelperProcess& process) {
   return process.timeout_seconds > 0 ? process.timeout_seconds
@@ -133,7 +129,7 @@ Result<std::string> run_helper(const HelperProcess& process, const Engine& engin
 
 // The package on disk.
 struct Prepared {
-  helper::PrivateFolder folder;
+  PrivateFolder folder;
   std::string package;
 };
 
@@ -143,8 +139,9 @@ Result<Prepared> prepare(const HelperProcess& process, const ModelSource& source
     if (process.timeout_seconds < 0 || process.memory_limit_bytes < 0) {
       return invalid_argument("a limit of the compile helper is negative", process.program);
     }
-    ASSIGN_OR_RETURN(helper::PrivateFolder folder, helper::PrivateFolder::make());
-    ASSIGN_OR_RETURN(std::string package, folder.write("model.mlpackage", *source.files));
+    ASSIGN_OR_RETURN(PrivateFolder folder, PrivateFolder::make("coreml-compile-"));
+    std::string package = join_path(folder.path(), "model.mlpackage");
+    RETURN_IF_ERROR(inmemoryfs::write_temporary_folder(real_file_system(), *source.files, package));
     return Prepared{std::move(folder), std::move(package)};
   };
   Result<Prepared> prepared = prepare();
@@ -156,12 +153,10 @@ Status compile_package(const HelperProcess& process, const Engine& engine,
                        const std::string& package, const std::string& name,
                        const std::string& folder, const CompileRequest& request,
                        const Controls& controls) {
-  const uint64_t start = now_ns();
+  const StageTimer timer(controls.events, EventKind::kCompile);
   ASSIGN_OR_RETURN(const std::string function,
                    run_helper(process, engine, package, name, folder, request, controls));
-  if (controls.events != nullptr) {
-    controls.events->on_timing({EventKind::kCompile, function, {}, start, now_ns()});
-  }
+  timer.succeed(function);
   return {};
 }
 
@@ -183,7 +178,8 @@ Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& proces
                                                      const Controls& controls) {
   if (source.kind == ModelKind::kCompiled) return engine.load_source(source, request, controls);
   ASSIGN_OR_RETURN(const Prepared prepared, prepare(process, source));
-  ASSIGN_OR_RETURN(const std::string folder, prepared.folder.make_folder("compiled"));
+  const std::string folder = join_path(prepared.folder.path(), "compiled");
+  RETURN_IF_ERROR(real_file_system().make_directory(folder));
   Status compiled =
       compile_package(process, engine, prepared.package, source.name, folder, request, controls);
   if (!compiled.ok()) {

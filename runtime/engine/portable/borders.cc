@@ -7,6 +7,7 @@
 #include "openvino/op/parameter.hpp"
 #include "openvino/op/result.hpp"
 #include "runtime/engine/portable/openvino_core.h"
+#include "runtime/model/description.h"
 
 namespace coreml_delegate::engine::portable {
 
@@ -47,30 +48,9 @@ bool is_scalar_port(const ov::PartialShape& shape, const TensorSpec& spec) {
 
 }  // namespace
 
-FunctionDescription describe_function(const model::Function& function) {
-  FunctionDescription description;
-  description.name = function.name;
-  for (const model::Feature& feature : function.input_features) {
-    description.inputs.push_back(feature.tensor);
-    if (feature.image) description.images.emplace(feature.tensor.name, *feature.image);
-    if (feature.optional && feature.default_value) {
-      description.default_values.emplace(feature.tensor.name, *feature.default_value);
-    }
-  }
-  for (const model::Feature& feature : function.output_features) {
-    description.outputs.push_back(feature.tensor);
-    if (feature.image) description.images.emplace(feature.tensor.name, *feature.image);
-  }
-  description.classifier = function.classifier;
-  for (const model::Feature& feature : function.state_features) {
-    description.states.push_back(feature.tensor);
-  }
-  return description;
-}
-
 Result<FunctionPlan> make_plan(const model::Function& function, Translation& translation) {
   FunctionPlan plan;
-  plan.description = describe_function(function);
+  plan.description = model::describe(function);
   ov::Model& graph = *translation.model;
   const auto lost = [](const std::string& name) {
     return internal_error("the translated graph has no port of this name", name);

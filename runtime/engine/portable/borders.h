@@ -10,9 +10,6 @@
 
 namespace coreml_delegate::engine::portable {
 
-// What a model's description says of a function, as engine.h has it.
-FunctionDescription describe_function(const model::Function& function);
-
 // The plan of `translation`. Where the description declares another element type than the program,
 // a conversion goes into the graph, so that callers' buffers are bound as they are. Throws what
 // OpenVINO throws.

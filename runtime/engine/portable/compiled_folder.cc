@@ -7,6 +7,8 @@
 #include <streambuf>
 #include <utility>
 
+#include "base/json_members.h"
+
 namespace coreml_delegate::engine::portable {
 
 namespace {
@@ -90,11 +92,6 @@ class ExportBuffer : public std::streambuf {
   Status status_;
 };
 
-Status close(WritableFile& file) {
-  RETURN_IF_ERROR(file.sync());
-  return file.close();
-}
-
 }  // namespace
 
 Status write_compiled_folder(FileSystem& files, const std::string& folder,
@@ -109,7 +106,8 @@ Status write_compiled_folder(FileSystem& files, const std::string& folder,
   RETURN_IF_ERROR(buffer.finish());
   RETURN_IF_ERROR(exported);
   if (!stream.good()) return internal_error("the compiled graph was not written whole", folder);
-  RETURN_IF_ERROR(close(*graph));
+  RETURN_IF_ERROR(graph->sync());
+  RETURN_IF_ERROR(graph->close());
 
   const nlohmann::json json = {
       {"format", kFormat},
@@ -119,10 +117,8 @@ Status write_compiled_folder(FileSystem& files, const std::string& folder,
   };
   const std::string text =
       json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> description,
-                   files.create(join_path(folder, kDescriptionFile)));
-  RETURN_IF_ERROR(description->append(as_bytes(text)));
-  RETURN_IF_ERROR(close(*description));
+  RETURN_IF_ERROR(
+      write_file(files, join_path(folder, kDescriptionFile), as_bytes(text), Durability::kSynced));
   return files.sync_directory(folder);
 }
 
@@ -144,29 +140,25 @@ Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::
   if (!json.is_object()) {
     return corrupt_data("the description is no JSON object", description_path);
   }
-  const auto string_member = [&](const char* name) {
-    const auto found = json.find(name);
-    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
-  };
-  if (string_member("format") != kFormat) {
-    return failed_precondition("the folder has the format \"" + string_member("format") +
+  if (string_member(json, "format") != kFormat) {
+    return failed_precondition("the folder has the format \"" + string_member(json, "format") +
                                    "\" instead of \"" + kFormat + "\"",
                                folder);
   }
   CompiledFolder content;
-  content.request = string_member("request");
+  content.request = string_member(json, "request");
 
   Result<Bytes> graph = files.map(graph_path);
   if (!graph.ok()) return missing(graph.status());
   content.graph = *std::move(graph);
-  const auto graph_bytes = json.find("graph_bytes");
-  if (graph_bytes == json.end() || !graph_bytes->is_number_unsigned() ||
+  const nlohmann::json* const graph_bytes = find_member(json, "graph_bytes");
+  if (graph_bytes == nullptr || !graph_bytes->is_number_unsigned() ||
       graph_bytes->get<uint64_t>() != content.graph.size()) {
     return corrupt_data("the compiled graph has " + std::to_string(content.graph.size()) +
                             " bytes, its description says otherwise",
                         graph_path);
   }
-  Result<FunctionPlan> plan = function_plan_from_json(string_member("function"));
+  Result<FunctionPlan> plan = function_plan_from_json(string_member(json, "function"));
   if (!plan.ok()) return plan.status().annotate("read a compiled folder", description_path);
   content.plan = *std::move(plan);
   return content;

@@ -1,6 +1,5 @@
 #include "runtime/engine/portable/portable_engine.h"
 
-#include <chrono>
 #include <ostream>
 #include <utility>
 
@@ -13,33 +12,13 @@
 #include "runtime/engine/portable/openvino_core.h"
 #include "runtime/engine/portable/portable_model.h"
 #include "runtime/engine/portable/translator.h"
+#include "runtime/engine/stage_timer.h"
+#include "runtime/model/description.h"
 #include "runtime/model/package.h"
 
 namespace coreml_delegate::engine::portable {
 
 namespace {
-
-uint64_t now_ns() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
-
-// Tells the sink how long its scope took, when it is ended by success.
-class Stage {
- public:
-  Stage(EventSink* events, EventKind kind) : events_(events), kind_(kind) {
-    if (events_ != nullptr) start_ = now_ns();
-  }
-  void succeed(const std::string& function) const {
-    if (events_ != nullptr) events_->on_timing({kind_, function, {}, start_, now_ns()});
-  }
-
- private:
-  EventSink* events_;
-  EventKind kind_;
-  uint64_t start_ = 0;
-};
 
 Status check_cancelled(const CancellationToken* token, const std::string& name) {
   if (token == nullptr || !token->is_cancelled()) return {};
@@ -110,7 +89,7 @@ class PortableEngine : public Engine {
       std::vector<FunctionDescription> descriptions;
       for (const std::string& name : package.function_names()) {
         ASSIGN_OR_RETURN(const model::Function function, package.function_signature(name));
-        descriptions.push_back(describe_function(function));
+        descriptions.push_back(model::describe(function));
       }
       return descriptions;
     };
@@ -130,7 +109,7 @@ class PortableEngine : public Engine {
 
   Status compile(const ModelSource& source, const std::string& folder,
                  const CompileRequest& request, const Controls& controls) override {
-    const Stage stage(controls.events, EventKind::kCompile);
+    const StageTimer stage(controls.events, EventKind::kCompile);
     const auto compile = [&]() -> Status {
       RETURN_IF_ERROR(check_source(source));
       // Of the compiled form alone, whatever the model is loaded with afterwards.
@@ -161,7 +140,7 @@ class PortableEngine : public Engine {
 
   Result<std::unique_ptr<Model>> load(const std::string& folder, const CompileRequest& request,
                                       const Controls& controls) override {
-    const Stage stage(controls.events, EventKind::kLoad);
+    const StageTimer stage(controls.events, EventKind::kLoad);
     const auto load = [&]() -> Result<std::unique_ptr<Model>> {
       ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
       RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
@@ -203,13 +182,13 @@ class PortableEngine : public Engine {
   Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
                                              const CompileRequest& request,
                                              const Controls& controls) override {
-    const Stage stage(controls.events, EventKind::kLoad);
+    const StageTimer stage(controls.events, EventKind::kLoad);
     const auto load = [&]() -> Result<std::unique_ptr<Model>> {
       ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
       RETURN_IF_ERROR(check_source(source));
       ASSIGN_OR_RETURN(model::Package opened, model::Package::open(*source.files));
       const auto package = std::make_shared<const model::Package>(std::move(opened));
-      const Stage compile_stage(options.events, EventKind::kCompile);
+      const StageTimer compile_stage(options.events, EventKind::kCompile);
       ASSIGN_OR_RETURN(CompiledFunction compiled,
                        compile_function(*package, options, GraphForm::kPlain));
       const std::string function = compiled.plan.description.name;

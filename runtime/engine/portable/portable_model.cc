@@ -1,38 +1,20 @@
 #include "runtime/engine/portable/portable_model.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <map>
 #include <optional>
 #include <string_view>
 #include <utility>
 
+#include "base/clock.h"
+#include "base/strides.h"
 #include "runtime/engine/event_sink.h"
 #include "runtime/engine/portable/openvino_core.h"
 
 namespace coreml_delegate::engine::portable {
 
 namespace {
-
-uint64_t now_ns() {
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(
-                                   std::chrono::steady_clock::now().time_since_epoch())
-                                   .count());
-}
-
-// Elements of a row-major tensor that lie one after the other. The stride of an extent of 1 means
-// nothing.
-bool is_contiguous(std::span<const int64_t> shape, std::span<const int64_t> strides) {
-  if (shape.size() != strides.size()) return false;
-  int64_t expected = 1;
-  for (size_t i = shape.size(); i-- > 0;) {
-    if (shape[i] == 0) return true;
-    if (shape[i] != 1 && strides[i] != expected) return false;
-    expected *= shape[i];
-  }
-  return true;
-}
 
 // False when the number of bytes does not fit.
 bool byte_size(std::span<const int64_t> shape, DataType dtype, size_t* bytes) {
@@ -422,8 +404,7 @@ void PortableModel::report(LoadedGraph& graph, BoundRequest& request, uint64_t s
   for (const IntermediatePort& port : graph.intermediates()) {
     const ov::Tensor tensor = request.request().get_output_tensor(port.index);
     const std::vector<int64_t> shape = extents_of(tensor.get_shape());
-    std::vector<int64_t> strides(shape.size(), 1);
-    for (size_t i = shape.size(); i-- > 1;) strides[i - 1] = strides[i] * shape[i];
+    const std::vector<int64_t> strides = contiguous_strides(shape);
     const DataType dtype = data_type(tensor.get_element_type());
     if (dtype == DataType::kInvalid) continue;
     const auto type = types.find(port.name);

@@ -6,7 +6,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "runtime/model/float_formats.h"
+#include "base/half.h"
 
 namespace coreml_delegate::engine::portable {
 
@@ -30,9 +30,9 @@ struct Half {
 template <typename To, typename From>
 To convert_one(From value) {
   if constexpr (std::is_same_v<From, Half>) {
-    return convert_one<To>(model::half_to_float(value.bits));
+    return convert_one<To>(half_to_float(value.bits));
   } else if constexpr (std::is_same_v<To, Half>) {
-    return Half{model::float_to_half(static_cast<float>(value))};
+    return Half{float_to_half(static_cast<float>(value))};
   } else if constexpr (std::is_same_v<To, bool>) {
     return value != From{};
   } else {

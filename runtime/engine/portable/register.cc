@@ -9,7 +9,7 @@ namespace coreml_delegate::engine::portable {
 Status register_once() {
   // Making the engine allocates an empty object; OpenVINO starts at its first use.
   static const Status status = [] {
-    Status registered = register_engine(make_portable_engine());
+    Status registered = register_engine(make_portable_engine(), DefaultRank::kAnywhere);
     if (!registered.ok()) COREML_DELEGATE_LOG_STATUS(kError, registered);
     return registered;
   }();

@@ -3,18 +3,14 @@
 
 // A node that rounds f32 elements to the nearest IEEE half (ties to even; overflow to infinity;
 // denormals and NaN kept) and gives them as f32. A Convert to f16 and back would say the same, but
-// OpenVINO's CPU plugin computes f16 in f32 and removes the pair.
+// OpenVINO's CPU plugin computes f16 in f32 and removes the pair. The arithmetic is base/half.h's
+// round_to_half().
 
-#include <cstddef>
 #include <memory>
 
 #include "openvino/op/op.hpp"
 
 namespace coreml_delegate::engine::portable {
-
-// The arithmetic: destination[i] = float(half(source[i])). The ranges may be the same, not overlap
-// otherwise.
-void round_to_half(const float* source, float* destination, size_t count);
 
 class RoundToHalf : public ov::op::Op {
  public:

@@ -2,19 +2,21 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/half.h"
+#include "base/strides.h"
 #include "runtime/engine/coreml/gnustep/framework.h"
 #include "runtime/engine/coreml/strided_copy.h"
-#include "runtime/model/float_formats.h"
 
 using coreml_delegate::data_type_size;
 using coreml_delegate::DataType;
+using coreml_delegate::float_to_half;
+using coreml_delegate::half_to_float;
 using coreml_delegate::core_ml_gnustep::data_type;
 using coreml_delegate::core_ml_gnustep::extents;
 using coreml_delegate::core_ml_gnustep::make_error;
 using coreml_delegate::core_ml_gnustep::numbers;
 using coreml_delegate::core_ml_gnustep::set_error;
 namespace layout = coreml_delegate::engine::coreml;
-namespace model = coreml_delegate::model;
 
 namespace {
 
@@ -23,7 +25,7 @@ NSNumber *load(DataType type, const void *at) {
     case DataType::kFloat16: {
       uint16_t bits;
       std::memcpy(&bits, at, sizeof bits);
-      return [NSNumber numberWithFloat:model::half_to_float(bits)];
+      return [NSNumber numberWithFloat:half_to_float(bits)];
     }
     case DataType::kFloat32: {
       float value;
@@ -46,7 +48,7 @@ NSNumber *load(DataType type, const void *at) {
 void store(DataType type, void *at, NSNumber *number) {
   switch (type) {
     case DataType::kFloat16: {
-      const uint16_t bits = model::float_to_half([number floatValue]);
+      const uint16_t bits = float_to_half([number floatValue]);
       std::memcpy(at, &bits, sizeof bits);
       break;
     }
@@ -139,7 +141,7 @@ void store(DataType type, void *at, NSNumber *number) {
   }
   return [self initWithShape:shape
                     dataType:dataType
-                     strides:numbers(layout::contiguous_strides(sizes))];
+                     strides:numbers(coreml_delegate::contiguous_strides(sizes))];
 }
 
 - (void)dealloc {

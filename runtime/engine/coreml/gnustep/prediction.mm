@@ -4,8 +4,9 @@
 #include <optional>
 #include <utility>
 
+#include "base/half.h"
+#include "base/strides.h"
 #include "runtime/engine/coreml/strided_copy.h"
-#include "runtime/model/float_formats.h"
 
 namespace coreml_delegate::core_ml_gnustep {
 
@@ -38,7 +39,7 @@ std::vector<std::byte> default_content(const TensorSpec &spec, double value, siz
   for (size_t i = 0; i < count; ++i) {
     std::byte *const at = bytes.data() + i * data_type_size(spec.dtype);
     const float single = static_cast<float>(value);
-    const uint16_t half = model::float_to_half(single);
+    const uint16_t half = float_to_half(single);
     const int32_t whole = static_cast<int32_t>(value);
     switch (spec.dtype) {
       case DataType::kFloat16:
@@ -78,14 +79,14 @@ NSError *take_input(const model::Feature &feature, MLFeatureDescription *descrip
   input->shape = extents(array.shape);
   const std::vector<int64_t> strides = extents(array.strides);
   input->data = array.dataPointer;
-  if (!layout::is_contiguous(input->shape, strides)) {
+  if (!is_contiguous(input->shape, strides)) {
     const size_t size = data_type_size(spec.dtype);
     input->gathered.resize(static_cast<size_t>(layout::element_count(input->shape)) * size);
     layout::copy_strided(input->shape, size, array.dataPointer, strides, input->gathered.data(),
                          {});
     input->data = input->gathered.data();
   }
-  input->strides = layout::contiguous_strides(input->shape);
+  input->strides = contiguous_strides(input->shape);
   return nil;
 }
 
@@ -195,8 +196,7 @@ id<MLFeatureProvider> predict(CMLModelBox &model, MLModelDescription *descriptio
     if (!spec.is_static()) continue;
     output.capacity =
         static_cast<size_t>(layout::element_count(output.shape)) * data_type_size(spec.dtype);
-    if (output.backing != nil &&
-        layout::is_contiguous(output.shape, extents(output.backing.strides))) {
+    if (output.backing != nil && is_contiguous(output.shape, extents(output.backing.strides))) {
       output.data = output.backing.dataPointer;
     } else {
       output.memory.resize(std::max<size_t>(output.capacity, 1));

@@ -1,4 +1,4 @@
-#include "runtime/delegate/half_conversion.h"
+#include "base/half.h"
 
 #include <bit>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "runtime/delegate/half_conversion.h"
+#include "base/half.h"
 
 #include <bit>
 #include <cmath>
@@ -13,34 +13,26 @@
 namespace coreml_delegate {
 namespace {
 
-float to_float(uint16_t half) {
-  const uint32_t sign = static_cast<uint32_t>(half & 0x8000u) << 16;
-  const uint32_t exponent = (half >> 10) & 0x1fu;
-  const uint32_t mantissa = half & 0x3ffu;
-  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | mantissa << 13);
-  if (exponent != 0) return std::bit_cast<float>(sign | (exponent + 112) << 23 | mantissa << 13);
-  // Zero and subnormals: mantissa * 2^-24, exact in float.
-  const float magnitude = static_cast<float>(mantissa) * 0x1p-24f;
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude) | sign);
-}
-
-uint16_t to_half(float value) {
+float round_one(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
-  const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
+  const uint32_t sign = bits & 0x80000000u;
   const uint32_t magnitude = bits & 0x7fffffffu;
+  uint32_t result;
   if (magnitude > 0x7f800000u) {
-    // A quiet NaN with the upper bits of its payload, as the instruction gives.
-    return static_cast<uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu));
+    result = magnitude | 0x00400000u;  // NaN, quiet.
+  } else if (magnitude >= 0x477ff000u) {
+    result = 0x7f800000u;  // From 65520 on the nearest is infinity.
+  } else if (magnitude >= 0x38800000u) {
+    // Normal halves: 10 of 23 mantissa bits stay. A carry into the exponent is what rounding up
+    // means.
+    result = (magnitude + 0xfffu + ((magnitude >> 13) & 1u)) & ~0x1fffu;
+  } else {
+    // Denormal halves are multiples of 2^-24: adding 0.5, whose last bit is worth 2^-24, rounds to
+    // one.
+    const float sum = std::bit_cast<float>(magnitude) + 0.5f;
+    result = std::bit_cast<uint32_t>(sum - 0.5f);
   }
-  if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // 65520 and more.
-  if (magnitude < 0x38800000u) {
-    // Subnormal in half: adding 0.5 lets the addition round at the right bit, as 0.5's last place
-    // is 2^-24.
-    const float rounded = std::bit_cast<float>(magnitude) + 0.5f;
-    return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(rounded) - 0x3f000000u));
-  }
-  const uint32_t odd = (magnitude >> 13) & 1u;
-  return static_cast<uint16_t>(sign | ((magnitude - 0x38000000u + 0xfffu + odd) >> 13));
+  return std::bit_cast<float>(sign | result);
 }
 
 #if defined(__x86_64__)
@@ -66,6 +58,17 @@ __attribute__((target("avx,f16c"))) void float_to_half_f16c(const float* source,
   float_to_half_portable(source + i, destination + i, count - i);
 }
 
+__attribute__((target("avx,f16c"))) void round_to_half_f16c(const float* source, float* destination,
+                                                            size_t count) {
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    const __m128i half =
+        _mm256_cvtps_ph(_mm256_loadu_ps(source + i), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    _mm256_storeu_ps(destination + i, _mm256_cvtph_ps(half));
+  }
+  for (; i < count; ++i) destination[i] = round_one(source[i]);
+}
+
 bool has_f16c() {
   static const bool has = cpu_features().has({CpuFeature::kAvx, CpuFeature::kF16c});
   return has;
@@ -76,11 +79,11 @@ bool has_f16c() {
 }  // namespace
 
 void half_to_float_portable(const uint16_t* source, float* destination, size_t count) {
-  for (size_t i = 0; i < count; ++i) destination[i] = to_float(source[i]);
+  for (size_t i = 0; i < count; ++i) destination[i] = half_to_float(source[i]);
 }
 
 void float_to_half_portable(const float* source, uint16_t* destination, size_t count) {
-  for (size_t i = 0; i < count; ++i) destination[i] = to_half(source[i]);
+  for (size_t i = 0; i < count; ++i) destination[i] = float_to_half(source[i]);
 }
 
 void half_to_float(const uint16_t* source, float* destination, size_t count) {
@@ -111,6 +114,13 @@ void float_to_half(const float* source, uint16_t* destination, size_t count) {
 #else
   float_to_half_portable(source, destination, count);
 #endif
+}
+
+void round_to_half(const float* source, float* destination, size_t count) {
+#if defined(__x86_64__)
+  if (has_f16c()) return round_to_half_f16c(source, destination, count);
+#endif
+  for (size_t i = 0; i < count; ++i) destination[i] = round_one(source[i]);
 }
 
 float round_to_odd(double value) {
