@@ -6,37 +6,24 @@
 //   2. the process's defaults: executorch::runtime::set_option("CoreMLBackend", ...),
 //   3. what the program says: the compile spec `compute_units`, else the blob's own request.
 //
-//   engine          string  name of a registered engine; empty: the platform's default
-//   compute_unit    string  "all", "cpu_only", "cpu_and_gpu", "cpu_and_ne"
-//   numeric_mode    string  "float32", "float16", "low_precision" (numeric_mode.h)
-//   threads         int     threads of one execution; 0: the engine's choice
-//   share_models    bool    share a compiled model between programs of equal content
-//                           (in_process_model_provider.h)
-//   cache_dir       string  folder in which compiled models are kept (docs/assets.md), at most 254
-//                           bytes; empty: nothing is kept on disk, the default
-//   cache_budget_mb int     megabytes (10^6 bytes) they may take together; 0: 10 GiB
-//   cache_verification  string  when their checksums are compared: "first_use" (in each process,
-//   the
-//                           default), "sampled", "full", "none"
-//   compile_helper  string  program that models are compiled in (docs/engine.md), at most 254
-//                           bytes; empty: this process, the default. Like all but compute_units it
-//                           is never the program's to say
-//   compile_helper_timeout_s  int  seconds that it may take for a model; 0: 600
-//   compile_helper_memory_mb  int  megabytes (10^6 bytes) that it may take; 0: no limit
-//   warm_up         bool    execute once, with zeros, when a method is loaded
-//   _use_new_cache  bool    accepted for the stock API's sake: there is one cache
+// kLoadOptions below has a row for each option, from which everything else about it follows: to add
+// one, add a member, its row and a setter in LoadOptionsBuilder, and use the member. Only
+// `compute_units` is the program's to say. `_use_new_cache` (bool) is accepted for the stock API's
+// sake: there is one cache.
 //
 // set_option() takes one more: reset_states (bool true: of every loaded method; string: of the
 // methods of that name). An option of another name or type is refused by name.
 
 #include <executorch/runtime/backend/interface.h>
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/status.h"
 #include "runtime/assets/asset_store.h"
+#include "runtime/delegate/option_table.h"
 #include "runtime/engine/engine.h"
 
 namespace coreml_delegate {
@@ -58,6 +45,64 @@ struct DelegateOptions {
   // What is not set here is taken from `fallback`.
   DelegateOptions or_else(const DelegateOptions& fallback) const;
 };
+
+inline constexpr std::array<OptionRow<DelegateOptions>, 12> kLoadOptions = {{
+    {.name = "engine",
+     .member = &DelegateOptions::engine,
+     .placeholder = "NAME",
+     .doc = "the engine that executes: coreml, portable; default: the platform's"},
+    {.name = "compute_unit",
+     .member = &DelegateOptions::compute_units,
+     .placeholder = "UNIT",
+     .doc = "the hardware that may be used: all, cpu_only, cpu_and_gpu, cpu_and_ne"},
+    {.name = "numeric_mode",
+     .member = &DelegateOptions::numeric_mode,
+     .placeholder = "MODE",
+     .doc = "float32, float16, low_precision: how an engine off Apple platforms computes"},
+    {.name = "threads",
+     .member = &DelegateOptions::threads,
+     .most = 1024,
+     .zero = "the engine's choice",
+     .placeholder = "N",
+     .doc = "threads of one execution; 0: the engine's choice"},
+    {.name = "share_models",
+     .member = &DelegateOptions::share_models,
+     .doc = "share a compiled model between programs of equal content"},
+    {.name = "cache_dir",
+     .member = &DelegateOptions::cache_dir,
+     .is_path = true,
+     .placeholder = "FOLDER",
+     .doc = "keep compiled models here from run to run (docs/assets.md)"},
+    {.name = "cache_budget_mb",
+     .member = &DelegateOptions::cache_budget_mb,
+     .zero = "10 GiB",
+     .placeholder = "N",
+     .doc = "megabytes (10^6 bytes) that they may take together; 0: 10 GiB"},
+    {.name = "cache_verification",
+     .member = &DelegateOptions::cache_verification,
+     .placeholder = "WHEN",
+     .doc = "first_use, sampled, full or none: when their checksums are compared"},
+    {.name = "compile_helper",
+     .member = &DelegateOptions::compile_helper,
+     .is_path = true,
+     .placeholder = "FILE",
+     .doc = "compile models in this program (//runtime:coreml_compile_helper) instead of here: for "
+            "those that nobody vouches for"},
+    {.name = "compile_helper_timeout_s",
+     .member = &DelegateOptions::compile_helper_timeout_s,
+     .zero = "600",
+     .placeholder = "N",
+     .doc = "seconds that it may take for a model; 0: 600"},
+    {.name = "compile_helper_memory_mb",
+     .member = &DelegateOptions::compile_helper_memory_mb,
+     .zero = "no limit",
+     .placeholder = "N",
+     .doc = "megabytes (10^6 bytes) of memory that it may take; 0: no limit"},
+    {.name = "warm_up",
+     .member = &DelegateOptions::warm_up,
+     .flag = "warm_up_on_load",
+     .doc = "execute once, with zeros, when a method is loaded"},
+}};
 
 // What set_option() asks for besides new defaults.
 struct OptionUpdate {
@@ -86,8 +131,6 @@ Result<DelegateOptions> parse_compile_specs(
 
 // "cpu_only" and so on. invalid_argument lists the names.
 Result<engine::ComputeUnits> parse_compute_units(std::string_view name);
-std::string_view compute_units_name(engine::ComputeUnits units);
-std::string_view numeric_mode_name(engine::NumericMode mode);
 
 }  // namespace coreml_delegate
 

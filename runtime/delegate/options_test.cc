@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,6 +56,110 @@ TEST(OptionsTest, TheBuildersOptionsAreUnderstood) {
   EXPECT_EQ(options->compile_helper_timeout_s, 30);
   EXPECT_EQ(options->compile_helper_memory_mb, 500);
   EXPECT_EQ(options->warm_up, true);
+}
+
+// The builder has a setter for each row, and room for all of them and `_use_new_cache`.
+TEST(OptionsTest, TheBuilderHasEveryOptionOfTheTable) {
+  using Builder = LoadOptionsBuilder;
+  Builder builder;
+  builder.setComputeUnit(Builder::ComputeUnit::ALL)
+      .setEngine("portable")
+      .setNumericMode(Builder::NumericMode::LOW_PRECISION)
+      .setThreads(1)
+      .setShareModels(true)
+      .setCacheDirectory("/a")
+      .setCacheBudgetMegabytes(1)
+      .setCacheVerification(Builder::CacheVerification::NONE)
+      .setCompileHelper("/h")
+      .setCompileHelperTimeoutSeconds(1)
+      .setCompileHelperMemoryMegabytes(1)
+      .setWarmUp(true)
+      .setUseNewCache(true);
+  EXPECT_EQ(builder.view().size(), kLoadOptions.size() + 1);
+  DelegateOptions nothing;
+  for (const BackendOption& option : builder.view()) {
+    BackendOption copy = option;
+    const std::string_view name(option.key);
+    EXPECT_EQ(read_option(nothing, copy).ok(), name != "_use_new_cache") << name;
+  }
+}
+
+// docs/runtime.md has a line for each row, in its order, with its type.
+TEST(OptionsTest, TheDocumentationHasEveryOptionOfTheTable) {
+  std::ifstream stream("docs/runtime.md");
+  const std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+  size_t at = 0;
+  for (const OptionRow<DelegateOptions>& row : kLoadOptions) {
+    const char* const type = option_table::is_switch(row)   ? "bool"
+                             : option_table::is_number(row) ? "int"
+                                                            : "string";
+    const std::string line = "| `" + std::string(row.name) + "` | " + type + " |";
+    const size_t found = text.find(line, at);
+    EXPECT_NE(found, std::string::npos) << line;
+    if (found != std::string::npos) at = found;
+  }
+}
+
+// Another table: an option more is a member and a row.
+struct MoreOptions {
+  std::optional<std::string> engine;
+  std::optional<int32_t> patience;
+  std::optional<bool> hurry;
+  std::optional<engine::NumericMode> mode;
+};
+constexpr OptionRow<MoreOptions> kMoreOptions[] = {
+    {.name = "engine", .member = &MoreOptions::engine, .placeholder = "NAME", .doc = "which"},
+    {.name = "patience",
+     .member = &MoreOptions::patience,
+     .most = 9,
+     .zero = "none",
+     .flag = "be_patient",
+     .placeholder = "N",
+     .doc = "a long sentence that goes on and on, so that it has to be broken somewhere in the "
+            "middle of it for the help"},
+    {.name = "hurry", .member = &MoreOptions::hurry, .doc = "no waiting"},
+    {.name = "mode", .member = &MoreOptions::mode, .placeholder = "MODE", .doc = "how"},
+};
+
+TEST(OptionTableTest, AddingAnOptionIsAddingARow) {
+  BackendOptions<4> given;
+  (void)given.set_option("patience", 3);
+  (void)given.set_option("hurry", true);
+  (void)given.set_option("mode", "float16");
+  MoreOptions parsed;
+  for (const BackendOption& option : given.view()) {
+    const Result<bool> known = option_table::apply<MoreOptions>(
+        kMoreOptions, option, option_table::EmptyString::kRefused, parsed);
+    ASSERT_TRUE(known.ok() && *known);
+  }
+  EXPECT_EQ(parsed.patience, 3);
+  EXPECT_EQ(parsed.hurry, true);
+  EXPECT_EQ(parsed.mode, engine::NumericMode::kFloat16);
+  const MoreOptions merged = option_table::merge<MoreOptions>(
+      kMoreOptions, parsed, {.engine = "fallback", .patience = 7, .hurry = {}, .mode = {}});
+  EXPECT_EQ(merged.engine, "fallback");
+  EXPECT_EQ(merged.patience, 3);
+  BackendOption read;
+  std::memcpy(read.key, "mode", 5);
+  ASSERT_TRUE(option_table::read<MoreOptions>(kMoreOptions, merged, read));
+  EXPECT_STREQ(std::get<option_table::StringValue>(read.value).data(), "float16");
+  std::memcpy(read.key, "absent", 7);
+  EXPECT_FALSE(option_table::read<MoreOptions>(kMoreOptions, merged, read));
+  EXPECT_EQ(option_table::names<MoreOptions>(kMoreOptions), "engine, patience, hurry, mode");
+
+  (void)given.set_option("patience", 10);
+  const Status status =
+      option_table::apply<MoreOptions>(kMoreOptions, given.view()[0],
+                                       option_table::EmptyString::kRefused, parsed)
+          .status();
+  EXPECT_EQ(status.message(), "the option takes 0 (none) to 9, not 10");
+  EXPECT_EQ(option_table::help<MoreOptions>(kMoreOptions),
+            "  --engine NAME            which\n"
+            "  --be-patient N           a long sentence that goes on and on, so that it has to be "
+            "broken\n"
+            "                           somewhere in the middle of it for the help\n"
+            "  --hurry                  no waiting\n"
+            "  --mode MODE              how\n");
 }
 
 // BackendOptions cuts a string after 255 bytes.
@@ -114,7 +220,7 @@ TEST(OptionsTest, EveryComputeUnitOfTheBuilderHasItsMeaning) {
     const Result<DelegateOptions> options = parse_load_options(as_const(builder.view()));
     ASSERT_TRUE(options.ok());
     EXPECT_EQ(options->compute_units, meaning);
-    EXPECT_EQ(*parse_compute_units(compute_units_name(meaning)), meaning);
+    EXPECT_EQ(*parse_compute_units(engine::name_of(engine::kComputeUnitNames, meaning)), meaning);
   }
 }
 

@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <limits>
 #include <string_view>
 #include <utility>
+
+#include "runtime/delegate/option_table.h"
+#include "runtime/delegate/options.h"
 
 namespace coreml_delegate::runner {
 namespace {
@@ -41,19 +43,8 @@ What is written
   --json                   the result as one JSON value
 
 The delegate
-  --cache-dir FOLDER       keep compiled models here from run to run
-  --cache-budget-mb N      how much they may take together
-  --cache-verification W   first_use, sampled, full or none: when their checksums are compared
-  --engine NAME            coreml, portable
-  --compute-units UNITS    all, cpu_only, cpu_and_gpu, cpu_and_ne
-  --numeric-mode MODE      float32, float16, low_precision: how an engine off Apple platforms computes
-  --threads N              of one execution; 0: the engine's choice
-  --compile-helper FILE    compile models in this program (//runtime:coreml_compile_helper) instead
-                           of here: for those that nobody vouches for
-  --compile-helper-timeout-s N   seconds that it may take for one; 0: 600
-  --compile-helper-memory-mb N   megabytes of memory that it may take; 0: no limit
-  --warm-up-on-load        one execution with zeros while the method is loaded
-
+)";
+constexpr char kHelpEnd[] = R"(
   --verbose                the log of ExecuTorch and the delegate on standard error
   --help                   this
 
@@ -87,11 +78,14 @@ Status set_integer(const std::string& text, const std::string& option, int64_t l
   return {};
 }
 
-Status set_optional_int(const std::string& text, const std::string& option,
-                        std::optional<int>& target) {
-  ASSIGN_OR_RETURN(const int64_t value,
-                   parse_integer(text, option, 0, std::numeric_limits<int>::max()));
-  target = static_cast<int>(value);
+// An option of the delegate. What it may be is the delegate's to check, but for a number being one.
+Status set_delegate_option(const OptionRow<DelegateOptions>& row, const std::string& flag,
+                           const std::string& value, CommandLine& line) {
+  std::variant<bool, int, std::string>& target = line.delegate[std::string(row.name)];
+  target = value;
+  if (!option_table::is_number(row)) return {};
+  ASSIGN_OR_RETURN(const int64_t number, parse_integer(value, flag, 0, row.most));
+  target = static_cast<int>(number);
   return {};
 }
 
@@ -184,54 +178,6 @@ constexpr std::array kOptions = {
              line.debug_buffer = value;
              return {};
            }},
-    Option{"--cache-dir",
-           [](const std::string& value, CommandLine& line) -> Status {
-             line.cache_dir = value;
-             return {};
-           }},
-    Option{"--cache-budget-mb",
-           [](const std::string& value, CommandLine& line) {
-             return set_optional_int(value, "--cache-budget-mb", line.cache_budget_megabytes);
-           }},
-    Option{"--cache-verification",
-           [](const std::string& value, CommandLine& line) -> Status {
-             line.cache_verification = value;
-             return {};
-           }},
-    Option{"--compile-helper",
-           [](const std::string& value, CommandLine& line) -> Status {
-             line.compile_helper = value;
-             return {};
-           }},
-    Option{"--compile-helper-timeout-s",
-           [](const std::string& value, CommandLine& line) {
-             return set_optional_int(value, "--compile-helper-timeout-s",
-                                     line.compile_helper_timeout_seconds);
-           }},
-    Option{"--compile-helper-memory-mb",
-           [](const std::string& value, CommandLine& line) {
-             return set_optional_int(value, "--compile-helper-memory-mb",
-                                     line.compile_helper_memory_megabytes);
-           }},
-    Option{"--engine",
-           [](const std::string& value, CommandLine& line) -> Status {
-             line.engine = value;
-             return {};
-           }},
-    Option{"--compute-units",
-           [](const std::string& value, CommandLine& line) -> Status {
-             line.compute_units = value;
-             return {};
-           }},
-    Option{"--numeric-mode",
-           [](const std::string& value, CommandLine& line) -> Status {
-             line.numeric_mode = value;
-             return {};
-           }},
-    Option{"--threads",
-           [](const std::string& value, CommandLine& line) {
-             return set_optional_int(value, "--threads", line.threads);
-           }},
 };
 
 struct Flag {
@@ -243,7 +189,6 @@ constexpr std::array kFlags = {
     Flag{"--help", &CommandLine::wants_help},
     Flag{"--mmap", &CommandLine::maps_file},
     Flag{"--reset-states", &CommandLine::resets_states},
-    Flag{"--warm-up-on-load", &CommandLine::warms_up_on_load},
     Flag{"--json", &CommandLine::as_json},
     Flag{"--verbose", &CommandLine::is_verbose},
 };
@@ -258,7 +203,7 @@ constexpr std::array<std::pair<std::string_view, const char*>, 9> kAliases = {{
     {"--etdump-path", "--etdump"},
     {"--debug-buffer-path", "--debug-buffer"},
     {"--cpu-threads", "--threads"},
-    {"--compute-unit", "--compute-units"},
+    {"--compute-units", "--compute-unit"},
 }};
 
 std::string canonical_name(std::string name) {
@@ -289,15 +234,26 @@ Result<CommandLine> parse_command_line(const Words& arguments) {
       line.*(flag->target) = true;
       continue;
     }
+    const auto row = std::find_if(kLoadOptions.begin(), kLoadOptions.end(), [&](const auto& known) {
+      return name == option_table::flag_of(known);
+    });
+    if (row != kLoadOptions.end() && option_table::is_switch(*row)) {
+      if (equals != std::string::npos) return refuse("the option takes no value", name);
+      line.delegate[std::string(row->name)] = true;
+      continue;
+    }
     const auto option = std::find_if(kOptions.begin(), kOptions.end(),
                                      [&](const Option& known) { return name == known.name; });
-    if (option == kOptions.end()) return refuse("there is no such option", word);
+    if (option == kOptions.end() && row == kLoadOptions.end()) {
+      return refuse("there is no such option", word);
+    }
     if (equals == std::string::npos && i + 1 == arguments.size()) {
       return refuse("the option needs a value", name);
     }
     const std::string value =
         equals == std::string::npos ? arguments[++i] : word.substr(equals + 1);
-    RETURN_IF_ERROR(option->set(value, line));
+    RETURN_IF_ERROR(row != kLoadOptions.end() ? set_delegate_option(*row, name, value, line)
+                                              : option->set(value, line));
   }
   if (line.wants_help) return line;
   if (line.model.empty()) return refuse("name the program to run", "--model");
@@ -311,6 +267,8 @@ Result<CommandLine> parse_command_line(const Words& arguments) {
   return line;
 }
 
-const char* help_text() { return kHelp; }
+std::string help_text() {
+  return kHelp + option_table::help<DelegateOptions>(kLoadOptions) + kHelpEnd;
+}
 
 }  // namespace coreml_delegate::runner

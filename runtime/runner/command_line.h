@@ -6,8 +6,10 @@
 // Thread rule: pure functions.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/status.h"
@@ -40,18 +42,9 @@ struct CommandLine {
   std::string etdump;        // Empty: nothing is traced.
   std::string debug_buffer;  // Empty: no intermediate values.
 
-  // Options of the delegate; what is not set is left to the program.
-  std::optional<std::string> engine;
-  std::optional<std::string> compute_units;
-  std::optional<std::string> numeric_mode;
-  std::optional<int> threads;
-  std::optional<std::string> cache_dir;
-  std::optional<int> cache_budget_megabytes;
-  std::optional<std::string> cache_verification;
-  std::optional<std::string> compile_helper;
-  std::optional<int> compile_helper_timeout_seconds;
-  std::optional<int> compile_helper_memory_megabytes;
-  bool warms_up_on_load = false;
+  // Options of the delegate by their names (kLoadOptions); what is not there is left to the
+  // program.
+  std::map<std::string, std::variant<bool, int, std::string>> delegate;
 
   bool as_json = false;
   bool is_verbose = false;
@@ -64,7 +57,7 @@ struct CommandLine {
 Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments);
 
 // What --help prints.
-const char* help_text();
+std::string help_text();
 
 }  // namespace coreml_delegate::runner
 

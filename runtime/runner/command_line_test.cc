@@ -2,6 +2,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "runtime/delegate/options.h"
 
 namespace coreml_delegate::runner {
 namespace {
@@ -24,12 +25,12 @@ TEST(CommandLineTest, BothSpellingsOfAnOption) {
   EXPECT_EQ(line->warm_up, 3);
   EXPECT_EQ(line->iterations, 20);
   EXPECT_TRUE(line->maps_file);
-  EXPECT_EQ(line->numeric_mode, "float16");
-  EXPECT_EQ(line->threads, 2);
-  EXPECT_EQ(line->cache_dir, "/c");
+  EXPECT_EQ(std::get<std::string>(line->delegate.at("numeric_mode")), "float16");
+  EXPECT_EQ(std::get<int>(line->delegate.at("threads")), 2);
+  EXPECT_EQ(std::get<std::string>(line->delegate.at("cache_dir")), "/c");
   EXPECT_EQ(line->seed, 9u);
   EXPECT_EQ(line->output_prefix, "out/y");
-  EXPECT_EQ(line->engine, std::nullopt);
+  EXPECT_EQ(line->delegate.size(), 3u);
 }
 
 TEST(CommandLineTest, TheCompileHelperAndItsLimits) {
@@ -37,9 +38,9 @@ TEST(CommandLineTest, TheCompileHelperAndItsLimits) {
       parse_command_line({"m.pte", "--compile_helper=/h", "--compile-helper-timeout-s", "30",
                           "--compile-helper-memory-mb=500"});
   ASSERT_TRUE(line.ok()) << line.status().to_string();
-  EXPECT_EQ(line->compile_helper, "/h");
-  EXPECT_EQ(line->compile_helper_timeout_seconds, 30);
-  EXPECT_EQ(line->compile_helper_memory_megabytes, 500);
+  EXPECT_EQ(std::get<std::string>(line->delegate.at("compile_helper")), "/h");
+  EXPECT_EQ(std::get<int>(line->delegate.at("compile_helper_timeout_s")), 30);
+  EXPECT_EQ(std::get<int>(line->delegate.at("compile_helper_memory_mb")), 500);
   EXPECT_FALSE(parse_command_line({"m.pte", "--compile-helper-timeout-s=-1"}).ok());
 }
 
@@ -53,7 +54,29 @@ TEST(CommandLineTest, NamesOfOtherRunnersAreUnderstood) {
   EXPECT_EQ(line->iterations, 7);
   EXPECT_EQ(line->etdump, "a");
   EXPECT_EQ(line->debug_buffer, "b");
-  EXPECT_EQ(line->threads, 1);
+  EXPECT_EQ(std::get<int>(line->delegate.at("threads")), 1);
+}
+
+// The flags are the table's: whoever adds an option there has it here, and in the help.
+TEST(CommandLineTest, EveryOptionOfTheDelegateIsAFlag) {
+  for (const OptionRow<DelegateOptions>& row : kLoadOptions) {
+    const std::string flag = option_table::flag_of(row);
+    const bool is_switch = option_table::is_switch(row);
+    const Result<CommandLine> line =
+        is_switch ? parse_command_line({"m.pte", flag}) : parse_command_line({"m.pte", flag, "7"});
+    ASSERT_TRUE(line.ok()) << line.status().to_string();
+    ASSERT_EQ(line->delegate.size(), 1u) << flag;
+    EXPECT_EQ(line->delegate.begin()->first, row.name);
+    EXPECT_EQ(line->delegate.begin()->second.index(), is_switch                      ? 0u
+                                                      : option_table::is_number(row) ? 1u
+                                                                                     : 2u)
+        << flag;
+    EXPECT_THAT(help_text(), HasSubstr("\n  " + flag + " "));
+  }
+  EXPECT_THAT(refusal({"m.pte", "--warm-up-on-load=1"}), HasSubstr("takes no value"));
+  EXPECT_THAT(refusal({"m.pte", "--threads", "1025"}), HasSubstr("0 to 1024"));
+  EXPECT_TRUE(
+      parse_command_line({"m.pte", "--compute-units", "all"})->delegate.contains("compute_unit"));
 }
 
 TEST(CommandLineTest, InputsAreCountedOn) {

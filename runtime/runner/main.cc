@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   if (line->wants_help) {
-    std::fputs(runner::help_text(), stdout);
+    std::fputs(runner::help_text().c_str(), stdout);
     return 0;
   }
   // A full standard output is told like any other failure, and so is a file that grows too large.

@@ -4,13 +4,17 @@
 #include <executorch/runtime/backend/backend_options_map.h>
 #include <executorch/runtime/backend/options.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string_view>
 #include <utility>
+#include <variant>
+#include <vector>
 
+#include "runtime/delegate/option_table.h"
 #include "runtime/delegate/tensor_types.h"
 #include "runtime/include/coreml_delegate.h"
 #include "runtime/runner/executorch_messages.h"
@@ -24,14 +28,12 @@ namespace coreml_delegate::runner {
 namespace {
 
 using executorch::extension::Module;
-using executorch::runtime::BackendOptions;
 using executorch::runtime::Error;
 using executorch::runtime::EValue;
 using executorch::runtime::LoadBackendOptionsMap;
 using executorch::runtime::Program;
 
-// The delegate takes fewer.
-using Options = BackendOptions<16>;
+using Options = std::vector<executorch::runtime::BackendOption>;
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
@@ -77,34 +79,25 @@ Status check_program(ByteSpan file, const std::string& path) {
 
 Result<Options> delegate_options(const CommandLine& line) {
   Options options;
-  Status status;
-  const auto set_string = [&]<size_t N>(const char(&key)[N],
-                                        const std::optional<std::string>& value) {
-    if (!value || !status.ok()) return;
-    // A longer one would be cut without a word.
-    if (value->size() >= executorch::runtime::kMaxOptionValueLength - 1) {
-      status = invalid_argument("the option's value has more than 254 bytes", key);
-    } else if (options.set_option(key, value->c_str()) != Error::Ok) {
-      status = internal_error("there is no room for the option");
+  for (const auto& [name, value] : line.delegate) {
+    executorch::runtime::BackendOption option;
+    if (name.size() >= sizeof(option.key)) return internal_error("the option's name is long", name);
+    std::copy_n(name.c_str(), name.size() + 1, option.key);
+    if (const std::string* const text = std::get_if<std::string>(&value)) {
+      // A longer one would be cut without a word.
+      if (text->size() >= option_table::kLongestString) {
+        return invalid_argument("the option's value has more than 254 bytes", name);
+      }
+      option_table::StringValue copy{};
+      std::copy(text->begin(), text->end(), copy.begin());
+      option.value = copy;
+    } else if (const int* const number = std::get_if<int>(&value)) {
+      option.value = *number;
+    } else {
+      option.value = std::get<bool>(value);
     }
-  };
-  const auto set = [&]<size_t N, typename T>(const char(&key)[N], const std::optional<T>& value) {
-    if (value && options.set_option(key, *value) != Error::Ok) {
-      status = internal_error("there is no room for the option");
-    }
-  };
-  set_string("engine", line.engine);
-  set_string("compute_unit", line.compute_units);
-  set_string("numeric_mode", line.numeric_mode);
-  set_string("cache_dir", line.cache_dir);
-  set_string("cache_verification", line.cache_verification);
-  set_string("compile_helper", line.compile_helper);
-  set("compile_helper_timeout_s", line.compile_helper_timeout_seconds);
-  set("compile_helper_memory_mb", line.compile_helper_memory_megabytes);
-  set("threads", line.threads);
-  set("cache_budget_mb", line.cache_budget_megabytes);
-  if (line.warms_up_on_load) set("warm_up", std::optional<bool>(true));
-  RETURN_IF_ERROR(status);
+    options.push_back(option);
+  }
   return options;
 }
 
@@ -191,7 +184,7 @@ Result<RunReport> run(const CommandLine& line, FileSystem& files) {
   RunReport report;
   ASSIGN_OR_RETURN(Options options, delegate_options(line));
   LoadBackendOptionsMap map;
-  if (map.set_options("CoreMLBackend", options.view()) != Error::Ok) {
+  if (map.set_options("CoreMLBackend", {options.data(), options.size()}) != Error::Ok) {
     return internal_error("ExecuTorch refused the options");
   }
   const Module::LoadMode mode = line.maps_file ? Module::LoadMode::Mmap : Module::LoadMode::File;

@@ -134,7 +134,8 @@ class LoadOptionsBuilder {
   }
 
  private:
-  // There is room for every option, so that setting one cannot fail.
+  // There is room for every option, so that setting one cannot fail: those of the delegate's table
+  // (runtime/delegate/options.h) and _use_new_cache, with one to spare.
   static constexpr size_t kOptionCount = 14;
 
   template <size_t N, typename T>
