@@ -314,7 +314,7 @@ TEST_F(DelegateInstanceTest, EventsReachTheTracer) {
   TestTensor y(ScalarType::Double, {2});
   ASSERT_TRUE(instance->execute(Arguments({x.get(), &y}).span(), &tracer).ok());
   EXPECT_THAT(tracer.event_names(), ElementsAre("y:fake", "execute main", "convert outputs"));
-  EXPECT_EQ(tracer.events[0].metadata, "fake");
+  EXPECT_EQ(tracer.events[0].metadata, R"({"operatorName":"fake"})");
   ASSERT_EQ(tracer.values.size(), 1u);
   EXPECT_EQ(tracer.values[0].name, "y:fake");
   for (const auto& event : tracer.events) EXPECT_LE(event.start, event.end);
