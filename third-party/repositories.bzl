@@ -31,9 +31,9 @@ def coreml_delegate_repositories(libraries = {}, tools = {}, packages = {}):
 
     Args:
       libraries: name -> label of a library of yours that takes the place of the machine's (LIBRARIES of system.bzl), such as
-        {"sqlite": "@sqlite3//:sqlite3"}.
+        @sqlite3//:sqlite3 for "sqlite".
       tools: name -> label of its program, for protobuf (protoc) and flatbuffers (flatc).
-      packages: name -> label of a Python distribution of yours that takes the place of the locked one: {"torch": "@pip//torch"}.
+      packages: name -> label of a Python distribution of yours that takes the place of the locked one, such as @pip//torch for "torch".
     """
     for name in tools:
         if name not in libraries:

@@ -102,9 +102,9 @@ _replaced_library = repository_rule(
 )
 
 def _library(libraries, name, library, tools = [], **kwargs):
-    replaced = libraries.get(name)
+    replaced = libraries.get(name.replace("coreml_delegate_", ""))
     if not replaced:
-        system_library(name = "coreml_delegate_" + name, library = library, tools = tools, **kwargs)
+        system_library(name = name, library = library, tools = tools, **kwargs)
         return
     aliases = {library: replaced.target}
     for more in kwargs.get("more", {}):
@@ -113,7 +113,7 @@ def _library(libraries, name, library, tools = [], **kwargs):
         fail("{}: the library comes with the program {}, so name one of the same version too (tool = ...)".format(name, tools[0]))
     for tool in tools:
         aliases[tool] = replaced.tool
-    _replaced_library(name = "coreml_delegate_" + name, aliases = aliases)
+    _replaced_library(name = name, aliases = aliases)
 
 # The libraries that another workspace may bring.
 LIBRARIES = ["flatbuffers", "google_benchmark", "googletest", "nlohmann_json", "protobuf", "sqlite"]
@@ -129,7 +129,7 @@ def system_repositories(libraries = {}):
             fail("there is no library {}; known: {}".format(name, ", ".join(LIBRARIES)))
     _library(
         libraries,
-        name = "flatbuffers",
+        name = "coreml_delegate_flatbuffers",
         debian_packages = ["flatbuffers-compiler", "libflatbuffers-dev"],
         headers = ["flatbuffers/flatbuffers.h"],
         library = "flatbuffers",
@@ -137,7 +137,7 @@ def system_repositories(libraries = {}):
     )
     _library(
         libraries,
-        name = "google_benchmark",
+        name = "coreml_delegate_google_benchmark",
         debian_packages = ["libbenchmark-dev"],
         headers = ["benchmark/benchmark.h"],
         library = "google_benchmark",
@@ -145,7 +145,7 @@ def system_repositories(libraries = {}):
     )
     _library(
         libraries,
-        name = "googletest",
+        name = "coreml_delegate_googletest",
         debian_packages = ["libgtest-dev", "libgmock-dev"],
         headers = ["gtest/gtest.h", "gmock/gmock.h"],
         library = "googletest",
@@ -154,14 +154,14 @@ def system_repositories(libraries = {}):
     )
     _library(
         libraries,
-        name = "nlohmann_json",
+        name = "coreml_delegate_nlohmann_json",
         debian_packages = ["nlohmann-json3-dev"],
         headers = ["nlohmann/json.hpp"],
         library = "nlohmann_json",
     )
     _library(
         libraries,
-        name = "protobuf",
+        name = "coreml_delegate_protobuf",
         debian_packages = ["libprotobuf-dev", "protobuf-compiler"],
         headers = ["google/protobuf/message.h"],
         library = "protobuf",
@@ -172,7 +172,7 @@ def system_repositories(libraries = {}):
     )
     _library(
         libraries,
-        name = "sqlite",
+        name = "coreml_delegate_sqlite",
         debian_packages = ["libsqlite3-dev"],
         headers = ["sqlite3.h", "sqlite3ext.h"],
         library = "sqlite",
