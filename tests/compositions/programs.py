@@ -193,6 +193,20 @@ PROGRAMS: dict[str, Program] = {
     "a_mask_filled_by_itself": Program(
         lambda mask, x: mask.masked_fill(mask, x.sum()), (torch.tensor([[True, False, True]]), torch.tensor([1.0, -1.0]))
     ),
+    "range_in_floats": Program(lambda x: x + torch.arange(4, dtype=torch.float32) * 0.1, (normal(3, 4),)),
+    "range_by_tenths": Program(lambda x: x * torch.arange(0, 1, 0.1), (normal(3, 10),)),
+    "range_of_a_flexible_length": Program(
+        lambda x: x + torch.arange(2, 2 + x.shape[1], dtype=torch.float32),
+        (normal(3, 4),),
+        ({1: Dim("length", min=2, max=30)},),
+        outside=frozenset({"add", "aten.sym_size.int"}),
+    ),
+    "one_element_as_a_scalar": Program(lambda x: (x * 2).view(()) + 1, (normal(1, 1),)),
+    "an_index_from_what_stays_outside": Program(
+        lambda x: torch.fft.ifftshift(x, dim=-1) * 2,
+        (normal(3, 5),),
+        outside=frozenset({"aten.arange.start_step", "aten.add.Tensor", "aten.fmod.Scalar", "aten.add.Scalar"}),
+    ),
     "max_pool_by_lists_of_one": Program(
         lambda x: F.max_pool2d(x, [3], [2], [1]), (IMAGE,), outside=frozenset({"aten.max_pool2d_with_indices.default"})
     ),

@@ -1,4 +1,4 @@
-"""Corrections of ops whose result coremltools gives another dtype than torch: fills, bounds, padding and sums.
+"""Corrections of ops whose result coremltools gives another dtype or rank than torch: fills, ranges, bounds, padding and sums.
 
 A value of another dtype is a wrong number somewhere behind it: a minus infinity written into integers, an index that went through float16.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from coremltools.converters.mil.frontend._utils import pymil_broadcast_to
 from coremltools.converters.mil.frontend.torch import ops
 from coremltools.converters.mil.mil import Builder as mb
@@ -57,6 +58,50 @@ def fill(context: Any, node: Any) -> None:
     else:
         shape = _shape(inputs[1 if node.kind.startswith("new_") else 0])
     context.add(mb.fill(shape=shape, value=value, name=node.name))
+
+
+_RANGES = {"arange": ("end",), "arange.start": ("start", "end"), "arange.start_step": ("start", "end", "step")}
+
+
+@correction(
+    *_RANGES, reason="coremltools gives integers for integer bounds, whatever the dtype asked for, and counts floats in float32"
+)
+def arange(context: Any, node: Any) -> None:
+    """Of constants: torch's own values. Else integers, counted as such and cast at the end."""
+    names = _RANGES[node.kind]
+    given = dict(zip(names, arguments(context, node, *names), strict=True))
+    # As they are written: coremltools makes a float32 of a number, and torch counts in double.
+    written = dict(zip(names, node.inputs, strict=False))
+    bounds: list[Any] = []
+    for name, default in (("start", 0), ("end", None), ("step", 1)):
+        number_written = written.get(name)
+        bounds.append(
+            number_written if isinstance(number_written, (int, float)) else default if given.get(name) is None else given[name]
+        )
+    known = [bound.val if isinstance(bound, Var) else bound for bound in bounds]
+    dtype = result_type(node)
+    if all(value is not None for value in known):
+        values = torch.arange(*(np.asarray(value).item() for value in known), dtype=node.meta["val"].dtype).numpy()
+        context.add(mb.const(val=values.astype(types.nptype_from_builtin(types.string_to_builtin(dtype))), name=node.name))
+        return
+    if any(types.is_float(bound.dtype) if isinstance(bound, Var) else isinstance(bound, float) for bound in bounds):
+        raise NotImplementedError("a range of computed bounds is one of integers")
+    start, end, step = (cast(bound, "int32") if isinstance(bound, Var) else np.int32(bound) for bound in bounds)
+    if dtype == "int32":
+        context.add(mb.range_1d(start=start, end=end, step=step, name=node.name))
+    else:
+        context.add(mb.cast(x=mb.range_1d(start=start, end=end, step=step), dtype=dtype, name=node.name))
+
+
+@correction(
+    "view", "view_copy", "_unsafe_view", "reshape", reason="coremltools keeps the shape of one element that becomes a scalar"
+)
+def view(context: Any, node: Any) -> None:
+    (x,) = arguments(context, node, "self")
+    if node.meta["val"].dim() == 0 and x.rank and not any_symbolic(x.shape):
+        context.add(mb.squeeze(x=x, name=node.name))
+    else:
+        ops.view(context, node)
 
 
 def _bounds_of_float(x: Var, low: Var | None, high: Var | None) -> tuple[Any, Any] | None:

@@ -45,6 +45,10 @@ class _NotTried(Exception):
     """A call that cannot be looked at alone."""
 
 
+def _has_converter(node: torch.fx.Node) -> bool:
+    return node_conversion.converter_of(node_conversion.kind_of(node.target)) is not None
+
+
 class _Closure:
     """A call with what has to be converted with it: the calls that compute its constants, and extents of its tensors."""
 
@@ -60,8 +64,8 @@ class _Closure:
         if node not in self._known:
             if node.op in ("placeholder", "get_attr"):
                 self._known[node] = self._value_of(node) is not None
-            elif len(self._known) > _MOST_CALLS or node.op != "call_function":
-                self._known[node] = False
+            elif len(self._known) > _MOST_CALLS or node.op != "call_function" or not _has_converter(node):
+                self._known[node] = False  # What has no converter stays outside: its result arrives as an input.
             else:
                 self._known[node] = False  # Ends the walk through a cycle, which a graph does not have.
                 self._known[node] = all(self._is_constant(source) for source in node.all_input_nodes)
