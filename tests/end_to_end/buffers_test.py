@@ -85,7 +85,38 @@ class Swapped(Buffered):
         return last - other
 
 
-KINDS = (Replaced, ReplacedByAComputedValue, ReadAfterwards, WrittenTwice, WrittenInPart, Filled, Returned, Swapped)
+class CalledLikeAnInput(Buffered):
+    """A state of Core ML is called like its buffer."""
+
+    def forward(self, last):
+        self.last.add_(last)
+        return self.last * 2
+
+
+class OfHalves(torch.nn.Module):
+    """coremltools reads float32 of every state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("last", torch.full((4,), 0.5, dtype=torch.float16))
+
+    def forward(self, x):
+        before = self.last * 2
+        self.last[1:3] = x[1:3].half()
+        return (before + self.last).float()
+
+
+KINDS = (
+    Replaced,
+    ReplacedByAComputedValue,
+    ReadAfterwards,
+    WrittenTwice,
+    WrittenInPart,
+    Filled,
+    Returned,
+    Swapped,
+    OfHalves,
+)
 
 
 def lowered(module: torch.nn.Module, *, target: ct.target, take_over: bool, precision: ct.precision) -> bytes:
@@ -98,7 +129,7 @@ def lowered(module: torch.nn.Module, *, target: ct.target, take_over: bool, prec
 @pytest.mark.parametrize("precision", [ct.precision.FLOAT32, ct.precision.FLOAT16], ids=lambda precision: precision.name)
 @pytest.mark.parametrize(("target", "take_over"), [(ct.target.iOS18, True), (ct.target.iOS18, False), (ct.target.iOS15, True)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_step_is_torch_s(kind: type[Buffered], target: ct.target, take_over: bool, precision: ct.precision) -> None:
+def test_each_step_is_torch_s(kind: type[torch.nn.Module], target: ct.target, take_over: bool, precision: ct.precision) -> None:
     program = Runtime.get().load_program(lowered(kind(), target=target, take_over=take_over, precision=precision))
     method = program.load_method("forward")
     module = kind()
@@ -109,6 +140,17 @@ def test_each_step_is_torch_s(kind: type[Buffered], target: ct.target, take_over
         for actual, wanted in zip(method.execute([x]), expected):
             # Multiples of a half up to a few hundred: nothing is rounded, in float16 neither.
             torch.testing.assert_close(actual, wanted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("precision", [ct.precision.FLOAT32, ct.precision.FLOAT16], ids=lambda precision: precision.name)
+def test_an_input_called_like_a_buffer_that_core_ml_keeps(precision: ct.precision) -> None:
+    """Kept outside, such a buffer is ExecuTorch's, which writes the new value into the input (seen without any delegate)."""
+    content = lowered(CalledLikeAnInput(), target=ct.target.iOS18, take_over=True, precision=precision)
+    method = Runtime.get().load_program(content).load_method("forward")
+    module = CalledLikeAnInput()
+    for step in range(3):
+        x = torch.tensor([1.0, -2.0, 3.0, 0.5]) + step
+        torch.testing.assert_close(method.execute([x])[0], module(x), rtol=0, atol=0)
 
 
 class Cache(Buffered):

@@ -23,6 +23,7 @@ from executorch_coreml.compiler import (
     constants,
     coremltools_driver,
     node_conversion,
+    states,
     weight_compression,
 )
 from executorch_coreml.compiler.compile_specs import Options
@@ -120,6 +121,8 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
         NotImplementedError: coremltools has no conversion for an op.
     """
     constants.separate(program)
+    states.separate_names(program)
+    states.read_as_declared(program)
     rewrite(program.graph)
     inputs = None
     if options.enumerated_shapes is not None:

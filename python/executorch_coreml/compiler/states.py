@@ -28,6 +28,33 @@ def _model_name(buffer: str) -> str:
     return buffer.replace(".", "_")
 
 
+def separate_names(program: ExportedProgram) -> None:
+    """Gives nodes that are called like a state other names: coremltools knows values by name, and a state is called like its buffer."""
+    signature = program.graph_signature
+    states = {_model_name(buffer) for buffer in mutated_buffers(program)}
+    own = {name for name, buffer in signature.inputs_to_buffers.items() if _model_name(buffer) == name}
+    for node in program.graph.nodes:
+        if node.name in states and node.name not in own:
+            old = node.name
+            node._rename(f"{old}_value")
+            signature.replace_all_uses(old, node.name)
+
+
+def read_as_declared(program: ExportedProgram) -> None:
+    """Casts what is read of float16 buffers to float16: coremltools gives float32 of every state, and float16 calls behind it would not convert."""
+    graph = program.graph
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    mutated = mutated_buffers(program)
+    for node in placeholders:
+        buffer = program.graph_signature.inputs_to_buffers.get(node.name)
+        if buffer not in mutated or mutated[buffer].dtype != torch.float16:
+            continue
+        with graph.inserting_after(placeholders[-1]):
+            read = graph.call_function(torch.ops.aten._to_copy.default, (node,), {"dtype": torch.float16})
+        read.meta = dict(node.meta)
+        node.replace_all_uses_with(read, delete_user_cb=lambda user, read=read: user is not read)
+
+
 def initial_value(buffer: str, value: torch.Tensor) -> np.ndarray | None:
     """A buffer's value in the dtype of a state; None when it is zero.
 
