@@ -52,7 +52,7 @@ ROWS = (
     Row(2565, "diagonal", correction="diagonal_copy"),
     Row(2682, "diagonal_offset", correction="diagonal_copy"),
     Row(2734, "div_trunc_large", correction="div"),
-    Row(2734, "div_floor_large", correction="div"),
+    Row(2734, "div_floor_large", correction="floor_divide"),
     Row(2735, "log2_of_integers", correction="log2"),
     Row(2735, "log10_of_integers", correction="log10"),
     Row(2673, "mm_int32", constraint="integer_matmul", mil="matmul"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import pathlib
 
 import numpy as np
 import pytest
 from coremltools.converters.mil import Builder as mb
 from executorch.backends.apple.coreml.engine import _native as _engine
-from op_testing import EngineError, assert_close, save_program
+from op_testing import assert_close, save_program
 
 ROWS = 384
 
@@ -62,17 +61,3 @@ def test_float16_weights_are_kept_as_float16(make, rng, tmp_path) -> None:
     for model in (_engine.load(package, threads=1), _engine.load_compiled(str(folder), threads=1)):
         (actual,) = model.predict(inputs).values()
         assert_close(actual, expected, eps=2, dtype=np.float16)
-
-
-def test_a_damaged_weight_is_found_when_the_folder_is_loaded(rng, tmp_path) -> None:
-    build, inputs, _ = _linear(rng)
-    package = save_program(build, inputs, tmp_path)
-    folder = tmp_path / "compiled"
-    folder.mkdir()
-    _engine.compile(package, str(folder))
-    graph = pathlib.Path(folder / "graph.ov")
-    content = bytearray(graph.read_bytes())
-    content[len(content) // 2] ^= 1
-    graph.write_bytes(content)
-    with pytest.raises(EngineError, match="checksum"):
-        _engine.load_compiled(str(folder))
