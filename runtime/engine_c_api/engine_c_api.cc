@@ -213,8 +213,9 @@ class Recorder final : public EventSink {
 }  // namespace
 }  // namespace coreml_delegate::engine
 
-using namespace coreml_delegate;          // NOLINT: the functions below are C's.
-using namespace coreml_delegate::engine;  // NOLINT
+// The functions and handles below are C's, at the top level, so that they cannot stand inside the namespaces that they use.
+using namespace coreml_delegate;          // NOLINT(google-build-using-namespace): as said above.
+using namespace coreml_delegate::engine;  // NOLINT(google-build-using-namespace): as said above.
 
 struct coreml_engine_model {
   std::unique_ptr<Model> model;
