@@ -62,16 +62,15 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
   ASSIGN_OR_RETURN(engine::Engine* const engine, engine::find_engine(merged.engine.value_or("")));
 
   EventBridge events(tracer);
+  engine::LoadOptions load = engine_options(merged);
+  load.function_name = function->name;
+  load.events = events.sink();
   ASSIGN_OR_RETURN(
       std::shared_ptr<engine::Model> model,
       provider.load({
           .blob = &call.blob,
           .engine = engine,
-          .options = {.function_name = function->name,
-                      .compute_units = merged.compute_units.value_or(engine::ComputeUnits::kAll),
-                      .numeric_mode = merged.numeric_mode.value_or(engine::NumericMode::kFloat32),
-                      .threads = merged.threads.value_or(0),
-                      .events = events.sink()},
+          .options = std::move(load),
           .share_across_programs = merged.share_models.value_or(false),
           .cache_dir = merged.cache_dir.value_or(""),
           .cache_budget_bytes =
@@ -150,9 +149,9 @@ Status DelegateInstance::execute_locked(
     }
     before = *std::move(copy);
   }
-  const Status executed = model_->execute(
-      binding_.inputs(), binding_.outputs(),
-      {.state = states_ ? states_->state.get() : nullptr, .events = events.sink()});
+  const Status executed =
+      model_->execute(binding_.inputs(), binding_.outputs(),
+                      {.state = states_ ? states_->state.get() : nullptr, .events = events.sink()});
   if (!executed.ok()) {
     binding_.abandon();
     return executed;

@@ -118,6 +118,14 @@ Result<DelegateOptions> parse_compile_specs(
   return options;
 }
 
+engine::LoadOptions engine_options(const DelegateOptions& options) {
+  engine::LoadOptions load;
+  load.compute_units = options.compute_units.value_or(load.compute_units);
+  load.numeric_mode = options.numeric_mode.value_or(load.numeric_mode);
+  load.threads = options.threads.value_or(load.threads);
+  return load;
+}
+
 Result<engine::ComputeUnits> parse_compute_units(std::string_view name) {
   return option_table::parse_name<engine::ComputeUnits>(name, "compute_units");
 }

@@ -129,6 +129,9 @@ Status read_option(const DelegateOptions& options, executorch::runtime::BackendO
 Result<DelegateOptions> parse_compile_specs(
     executorch::runtime::ArrayRef<executorch::runtime::CompileSpec> specs);
 
+// What of the options is for the engine, of whichever is not set its default; of no function.
+engine::LoadOptions engine_options(const DelegateOptions& options);
+
 // "cpu_only" and so on. invalid_argument lists the names.
 Result<engine::ComputeUnits> parse_compute_units(std::string_view name);
 

@@ -20,6 +20,7 @@ constexpr char kHelp[] =
   coreml_runner --model model.pte --input 1=mask.bin --seed 7 --iterations 100 --warm-up 5
   coreml_runner --model model.pte --etdump model.etdump --debug-buffer values.bin
   coreml_runner --model model.pte --cache-dir /data/cache --numeric-mode float16
+  coreml_runner --kit folder --answer answer.json
 
 What runs
   --model FILE             the .pte; its name may also stand alone
@@ -29,6 +30,8 @@ What runs
                            number where the method takes a number. Without INDEX: the next one
   --seed N                 inputs not given are normal reals and zero integers; without it, ones
   --mmap                   map the file instead of reading it
+  --kit FOLDER             instead of a model: what `coreml kit` made, to compare this machine with
+                           another; with --answer and options of the delegate, and none of the others
 
 How often
   --iterations N           timed executions (default: 1)
@@ -41,6 +44,7 @@ What is written
   --etdump FILE            ExecuTorch's event trace, for its Inspector
   --debug-buffer FILE      the values of operations within delegates, beside --etdump
   --json                   the result as one JSON value
+  --answer FILE            of a kit, for `coreml verify --kit` (default: standard output)
 
 The delegate
 )";
@@ -130,6 +134,16 @@ constexpr std::array kOptions = {
              line.model = value;
              return {};
            }},
+    Option{"--kit",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.kit = value;
+             return {};
+           }},
+    Option{"--answer",
+           [](const std::string& value, CommandLine& line) -> Status {
+             line.answer = value;
+             return {};
+           }},
     Option{"--data",
            [](const std::string& value, CommandLine& line) -> Status {
              line.data = value;
@@ -206,6 +220,19 @@ constexpr std::array<std::pair<std::string_view, const char*>, 9> kAliases = {{
     {"--compute-units", "--compute-unit"},
 }};
 
+// A kit says what is run, on what and how often.
+Status check_kit_alone(const CommandLine& line) {
+  const CommandLine plain;
+  const bool is_alone = line.model.empty() && line.data.empty() && line.method == plain.method &&
+                        line.inputs.empty() && !line.seed && !line.maps_file &&
+                        line.iterations == plain.iterations && line.warm_up == plain.warm_up &&
+                        !line.resets_states && line.output_prefix.empty() && !line.writes_raw &&
+                        line.etdump.empty() && line.debug_buffer.empty() && !line.as_json;
+  if (is_alone) return {};
+  return refuse("with a kit only --answer, --verbose and options of the delegate can be given",
+                "--kit");
+}
+
 std::string canonical_name(std::string name) {
   std::replace(name.begin(), name.end(), '_', '-');
   for (const auto& [alias, meant] : kAliases) {
@@ -256,6 +283,11 @@ Result<CommandLine> parse_command_line(const Words& arguments) {
                                               : option->set(value, line));
   }
   if (line.wants_help) return line;
+  if (!line.kit.empty()) {
+    RETURN_IF_ERROR(check_kit_alone(line));
+    return line;
+  }
+  if (!line.answer.empty()) return refuse("only a kit has an answer: give --kit", "--answer");
   if (line.model.empty()) return refuse("name the program to run", "--model");
   if (!line.debug_buffer.empty() && line.etdump.empty()) {
     return refuse("the values can only be read with the trace: give --etdump too",

@@ -26,7 +26,10 @@ struct CommandLine {
   bool wants_help = false;
 
   std::string model;
-  std::string data;  // A .ptd with the program's external weights; empty: none.
+  // The folder of a device kit; then the kit says what is run, and on what. Empty: none.
+  std::string kit;
+  std::string answer;  // Where the answer to a kit goes; empty: standard output.
+  std::string data;    // A .ptd with the program's external weights; empty: none.
   std::string method = "forward";
   std::vector<GivenInput> inputs;
   // Inputs that are not given are ones, or normal reals and zero integers of this seed.

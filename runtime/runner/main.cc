@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "runtime/runner/command_line.h"
+#include "runtime/runner/kit.h"
 #include "runtime/runner/runner.h"
 
 namespace {
@@ -17,14 +18,19 @@ namespace {
 using coreml_delegate::Result;
 namespace runner = coreml_delegate::runner;
 
-Result<runner::RunReport> run(const runner::CommandLine& line) {
+// What goes to standard output.
+Result<std::string> run(const runner::CommandLine& line) {
+  using coreml_delegate::real_file_system;
+  const std::string& artifact = line.kit.empty() ? line.model : line.kit;
   try {
-    return runner::run(line, coreml_delegate::real_file_system());
+    if (!line.kit.empty()) return runner::answer_kit(line, real_file_system());
+    ASSIGN_OR_RETURN(const runner::RunReport report, runner::run(line, real_file_system()));
+    return line.as_json ? runner::to_json(report) : runner::to_text(report);
   } catch (const std::bad_alloc&) {
     // A program may declare tensors of any size.
-    return coreml_delegate::resource_exhausted("there is not enough memory", line.model);
+    return coreml_delegate::resource_exhausted("there is not enough memory", artifact);
   } catch (const std::exception& error) {
-    return coreml_delegate::internal_error(error.what(), line.model);
+    return coreml_delegate::internal_error(error.what(), artifact);
   }
 }
 
@@ -43,13 +49,12 @@ int main(int argc, char** argv) {
   }
   // A full standard output is told like any other failure, and so is a file that grows too large.
   std::signal(SIGXFSZ, SIG_IGN);
-  const Result<runner::RunReport> report = run(*line);
-  if (!report.ok()) {
-    std::fprintf(stderr, "coreml_runner: %s\n", report.status().to_string().c_str());
+  const Result<std::string> text = run(*line);
+  if (!text.ok()) {
+    std::fprintf(stderr, "coreml_runner: %s\n", text.status().to_string().c_str());
     return 1;
   }
-  const std::string text = line->as_json ? runner::to_json(*report) : runner::to_text(*report);
-  if (std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+  if (std::fputs(text->c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
     std::fprintf(stderr, "coreml_runner: the result could not be written to standard output: %s\n",
                  std::strerror(errno));
     return 1;

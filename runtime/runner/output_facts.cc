@@ -108,6 +108,39 @@ OutputFacts describe_output(const EValue& value) {
   return facts;
 }
 
+Result<Elements> copy_elements(const EValue& value, size_t index) {
+  const auto of_number = [](DataType dtype, auto number) {
+    Elements elements{.dtype = dtype, .shape = {}, .bytes = {}};
+    elements.bytes.resize(sizeof(number));
+    std::memcpy(elements.bytes.data(), &number, sizeof(number));
+    return elements;
+  };
+  if (value.isInt()) return of_number(DataType::kInt64, value.toInt());
+  if (value.isDouble()) return of_number(DataType::kFloat64, value.toDouble());
+  if (value.isBool()) return of_number(DataType::kBool, value.toBool());
+  const std::string what = "output " + std::to_string(index);
+  if (!value.isTensor()) return unsupported("this is neither a tensor nor a number", what);
+  const executorch::aten::Tensor& tensor = value.toTensor();
+  const auto* const data = static_cast<const std::byte*>(tensor.const_data_ptr());
+  Elements elements;
+  elements.shape.assign(tensor.sizes().begin(), tensor.sizes().end());
+  if (tensor.scalar_type() == executorch::aten::ScalarType::BFloat16) {
+    // The upper half of a float32.
+    elements.dtype = DataType::kFloat32;
+    elements.bytes.resize(tensor.nbytes() * 2);
+    for (size_t i = 0; i < static_cast<size_t>(tensor.numel()); ++i) {
+      std::memcpy(elements.bytes.data() + 4 * i + 2, data + 2 * i, 2);
+    }
+    return elements;
+  }
+  elements.dtype = to_data_type(tensor.scalar_type());
+  if (elements.dtype == DataType::kInvalid) {
+    return unsupported("its elements are of " + scalar_type_text(tensor.scalar_type()), what);
+  }
+  elements.bytes.assign(data, data + tensor.nbytes());
+  return elements;
+}
+
 std::string to_text(const RunReport& report) {
   std::string text;
   for (size_t i = 0; i < report.inputs.size(); ++i) {

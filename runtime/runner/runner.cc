@@ -11,12 +11,11 @@
 #include <memory>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
-#include "runtime/delegate/option_table.h"
 #include "runtime/delegate/tensor_types.h"
 #include "runtime/include/coreml_delegate.h"
+#include "runtime/runner/delegate_options.h"
 #include "runtime/runner/executorch_messages.h"
 #include "runtime/runner/method_inputs.h"
 #include "runtime/runner/npy.h"
@@ -32,8 +31,6 @@ using executorch::runtime::Error;
 using executorch::runtime::EValue;
 using executorch::runtime::LoadBackendOptionsMap;
 using executorch::runtime::Program;
-
-using Options = std::vector<executorch::runtime::BackendOption>;
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
@@ -75,30 +72,6 @@ Status check_program(ByteSpan file, const std::string& path) {
   return corrupt_data("the file has " + std::to_string(file.size()) + " bytes of " +
                           std::to_string(needed) + ": it was cut short, copy it again",
                       path);
-}
-
-Result<Options> delegate_options(const CommandLine& line) {
-  Options options;
-  for (const auto& [name, value] : line.delegate) {
-    executorch::runtime::BackendOption option;
-    if (name.size() >= sizeof(option.key)) return internal_error("the option's name is long", name);
-    std::copy_n(name.c_str(), name.size() + 1, option.key);
-    if (const std::string* const text = std::get_if<std::string>(&value)) {
-      // A longer one would be cut without a word.
-      if (text->size() >= option_table::kLongestString) {
-        return invalid_argument("the option's value has more than 254 bytes", name);
-      }
-      option_table::StringValue copy{};
-      std::copy(text->begin(), text->end(), copy.begin());
-      option.value = copy;
-    } else if (const int* const number = std::get_if<int>(&value)) {
-      option.value = *number;
-    } else {
-      option.value = std::get<bool>(value);
-    }
-    options.push_back(option);
-  }
-  return options;
 }
 
 // The files that a run reads.
@@ -153,7 +126,7 @@ Status write_trace(Tracer& tracer, const CommandLine& line, FileSystem& files, R
 
 }  // namespace
 
-Result<RunReport> run(const CommandLine& line, FileSystem& files) {
+Result<RunReport> run(const CommandLine& line, FileSystem& files, std::vector<Elements>* kept) {
   listen_to_executorch(line.is_verbose);
   {
     const Result<Bytes> file = files.map(line.model);
@@ -182,7 +155,7 @@ Result<RunReport> run(const CommandLine& line, FileSystem& files) {
   }
 
   RunReport report;
-  ASSIGN_OR_RETURN(Options options, delegate_options(line));
+  ASSIGN_OR_RETURN(auto options, delegate_options(line));
   LoadBackendOptionsMap map;
   if (map.set_options("CoreMLBackend", {options.data(), options.size()}) != Error::Ok) {
     return internal_error("ExecuTorch refused the options");
@@ -230,6 +203,9 @@ Result<RunReport> run(const CommandLine& line, FileSystem& files) {
   for (size_t i = 0; i < outputs.size(); ++i) {
     ASSIGN_OR_RETURN(OutputFacts facts, take_output(outputs[i], i, line, files));
     report.outputs.push_back(std::move(facts));
+    if (kept == nullptr) continue;
+    ASSIGN_OR_RETURN(Elements elements, copy_elements(outputs[i], i));
+    kept->push_back(std::move(elements));
   }
   if (tracer != nullptr) RETURN_IF_ERROR(write_trace(*tracer, line, files, report));
   if (values) {

@@ -6,6 +6,7 @@
 // Thread rule: one at a time in a process; the options of the delegate and ExecuTorch's log are the
 // process's.
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -38,8 +39,17 @@ struct RunReport {
   uint64_t debug_buffer_bytes = 0;
 };
 
-// A failure is one sentence about the artifact: the file, the method or the input.
-Result<RunReport> run(const CommandLine& line, FileSystem& files);
+// A value of a method, copied; of a number that is no tensor, without extents.
+struct Elements {
+  DataType dtype = DataType::kInvalid;
+  std::vector<int64_t> shape;
+  std::vector<std::byte> bytes;  // Row by row.
+};
+
+// A failure is one sentence about the artifact: the file, the method or the input. `outputs`: where
+// the last outputs are copied to; may be null.
+Result<RunReport> run(const CommandLine& line, FileSystem& files,
+                      std::vector<Elements>* outputs = nullptr);
 
 // For people, or one JSON value.
 std::string to_text(const RunReport& report);

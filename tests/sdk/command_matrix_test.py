@@ -27,6 +27,7 @@ COMMANDS: dict[str, list[str]] = {
     "bench": ["-n", "2", "--warm-up", "0"],
     "profile": ["-n", "1"],
     "verify": ["--reference", "FOLDER/expected.npz", "--input", "0=FOLDER/x.npy"],
+    "kit": ["--input", "0=FOLDER/x.npy", "-o", "FOLDER/kit"],
     "report": ["-n", "1", "-o", "FOLDER/report.html"],
     "convert": ["-o", "FOLDER/converted.pte"],
     "cache": ["stats"],

@@ -33,6 +33,7 @@ class Blame:
       "overflow": its result lies beyond the range of its dtype.
       "vanish": its result is too small for its dtype.
       "accumulated": every operation is right but for rounding; this is the first whose value the rounding takes out of the tolerance.
+      "device": its value on another machine is the first that leaves its tolerance (kit_answer).
       "outside": the packages are right; the difference is made outside them.
       "unknown": the packages' inputs or values could not be placed in the model.
     """
@@ -71,10 +72,15 @@ class Blame:
         lines = [
             self.explanation,
             f"  MIL op        {self.mil_op}, output {self.mil_name}, in {self.where}",
-            f"  edge op       {self.edge_op}, node {self.edge_node}, debug handle {self.debug_handle}",
-            f"  model         {self.module or 'the model itself'}" + (f", {self.line}" if self.line else ""),
-            f"  l2-relative   {self._figures()}",
         ]
+        if self.edge_node:
+            lines += [
+                f"  edge op       {self.edge_op}, node {self.edge_node}, debug handle {self.debug_handle}",
+                f"  model         {self.module or 'the model itself'}" + (f", {self.line}" if self.line else ""),
+            ]
+        elif self.debug_handle is not None:
+            lines.append(f"  debug handle  {self.debug_handle}")
+        lines.append(f"  l2-relative   {self._figures()}")
         if len(self.group) > 1:
             lines.append("  computed by   " + ", ".join(f"{kind} {name}" for kind, name in self.group))
         return "\n".join(lines)
@@ -82,6 +88,9 @@ class Blame:
     def _figures(self) -> str:
         if self.kind == "accumulated":
             return f"{self.from_reference:.2e} from the model's value, where {self.allowed:.2e} is allowed"
+        if self.kind == "device":
+            before = "" if math.isnan(self.inherited) else f"; what it reads is at most {self.inherited:.2e} off"
+            return f"{self.from_reference:.2e} from the portable engine's value, where {self.allowed:.2e} is allowed{before}"
         return (
             f"{self.error:.2e} made here (rounding: at most {self.allowed:.2e}), {self.from_reference:.2e} from the model's value, "
             f"{self.inherited:.2e} in its inputs"

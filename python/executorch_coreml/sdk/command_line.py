@@ -21,6 +21,7 @@ COMMANDS = {
     "bench": "how long one execution takes here",
     "profile": "where the time of an execution goes, by operation",
     "verify": "does a program compute what its PyTorch model does, and if not, where it starts",
+    "kit": "a program with what it should give, to run on another machine: a phone or a Mac",
     "report": "one page on a program: what runs where, time, error and range of each operation",
     "convert": "the other form of the Core ML models inside a .pte: stock directories to blobs, and back",
     "cache": "what is in a folder of compiled models, and clearing it",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -55,6 +55,15 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
         raise
     except Exception as error:  # What numpy and zipfile raise for damaged files has no common base.
         raise ToolError(f"{what} {path} is no .npz file, or not a whole one: {sentence(error)}") from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], what: str) -> None:
+    """As numpy.savez, which takes no array that is called "file" and leaves what it has written when the disk is full. Errors as of written()."""
+    with written(path, what) as sink, zipfile.ZipFile(sink, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                write: Any = np.lib.format.write_array
+                write(member, array, allow_pickle=False)
 
 
 def check_output(path: Path, *read: Path | None) -> None:

@@ -47,6 +47,8 @@ class Delegate:
     compile_specs: Mapping[str, bytes]
     # Of its call, inputs and then outputs.
     arguments: tuple[TensorValue, ...]
+    # Of each of them, which input of the method it is; None for what is made in the method.
+    input_sources: tuple[int | None, ...] = ()
 
     @property
     def label(self) -> str:
@@ -155,6 +157,8 @@ def _check_whole(path: Path, data: _Bytes) -> None:
 
 def _method(program: Any, plan: Any) -> Method:
     calls: dict[int, tuple[TensorValue, ...]] = {}
+    sources: dict[int, tuple[int | None, ...]] = {}
+    method_inputs = {value: index for index, value in enumerate(plan.inputs)}
     operators: collections.Counter[str] = collections.Counter()
     for chain in plan.chains:
         for instruction in chain.instructions:
@@ -162,6 +166,7 @@ def _method(program: Any, plan: Any) -> Method:
             kind = type(what).__name__
             if kind == "DelegateCall":
                 calls[what.delegate_index] = _tensors(plan, what.args)
+                sources[what.delegate_index] = tuple(method_inputs.get(value) for value in what.args)
             elif kind == "KernelCall":
                 operator = plan.operators[what.op_index]
                 operators[operator.name + (f".{operator.overload}" if operator.overload else "")] += 1
@@ -173,6 +178,7 @@ def _method(program: Any, plan: Any) -> Method:
             processed=bytes(program.backend_delegate_data[delegate.processed.index].data),
             compile_specs={spec.key: bytes(spec.value) for spec in delegate.compile_specs},
             arguments=calls.get(index, ()),
+            input_sources=sources.get(index, ()),
         )
         for index, delegate in enumerate(plan.delegates)
     )

@@ -18,6 +18,8 @@ from executorch_coreml.sdk import package_facts, payload, program_file
 from executorch_coreml.sdk.errors import ToolError
 
 _SPECIFICATION = Path("Data/com.apple.CoreML/model.mlmodel")
+# iOS 16's.
+_FLOAT16_OUTPUTS = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,9 +102,8 @@ class Package:
         except (ml_model.EngineError, ValueError) as error:
             raise ToolError(f"{self.what} cannot be run: {error}") from error
 
-    @contextlib.contextmanager
-    def _with_outputs(self, names: Collection[str]) -> Iterator[Path]:
-        """The package with other outputs, which makes the engine leave out what they do not need. Weights are links where possible."""
+    def specification_with_outputs(self, names: Collection[str]) -> bytes:
+        """The package's specification, with the values of operations as the outputs of its function, in the order of `names`."""
         from coremltools.models import utils
         from coremltools.proto import FeatureTypes_pb2
 
@@ -123,11 +124,19 @@ class Package:
                 "FLOAT16": kinds.FLOAT16,
                 "FLOAT32": kinds.FLOAT32,
             }.get(operation.dtype, kinds.INT32)
+            if operation.dtype == "FLOAT16":
+                # Core ML has had outputs of that dtype since this version.
+                specification.specificationVersion = max(specification.specificationVersion, _FLOAT16_OUTPUTS)
+        return bytes(specification.SerializeToString())
+
+    @contextlib.contextmanager
+    def _with_outputs(self, names: Collection[str]) -> Iterator[Path]:
+        """The package with other outputs, which makes the engine leave out what they do not need. Weights are links where possible."""
         with tempfile.TemporaryDirectory(prefix="coreml_verify_") as folder:
             copied = Path(folder) / "probe.mlpackage"
             shutil.copytree(self.path, copied, copy_function=_link)
             (copied / _SPECIFICATION).unlink()
-            (copied / _SPECIFICATION).write_bytes(specification.SerializeToString())
+            (copied / _SPECIFICATION).write_bytes(self.specification_with_outputs(names))
             yield copied
 
 

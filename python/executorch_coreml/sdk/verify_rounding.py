@@ -79,6 +79,26 @@ def simulate(
     return found
 
 
+def between_modes(in_float32: np.ndarray, in_float16: np.ndarray, *, is_float16: bool, capped: bool) -> Normal:
+    """What is normal for a value that the engine computed in both numeric modes, where there is no model to simulate.
+
+    Of integers and bools, the share of elements that rounding changes. `capped`: no more than what is called normal for an output.
+    """
+    if in_float32.dtype.kind != "f":
+        share = float(np.mean(in_float32 != in_float16)) if in_float32.size else 0.0
+        return Normal(share, "the share of elements that differ between the numeric modes")
+    if not is_float16:
+        return seen(is_float16, "float32")
+    difference = l2_relative(in_float16, in_float32)
+    least, ceiling = _LEAST[True, "float16"], _CEILING * _SEEN[True, "float16"]
+    if difference < least:
+        return Normal(least, f"the least that is held against anything; the numeric modes differ by {difference:.1e}")
+    if capped and not difference <= ceiling:
+        return Normal(ceiling, f"the most that is called normal; the numeric modes differ by {difference:.1e}")
+    # Infinite where one of them overflows, or all is zero in one.
+    return Normal(min(difference, 1.0), "the difference between the numeric modes float32 and float16")
+
+
 def rounding(is_float16: bool, numeric_mode: str, seed: int = 0) -> Callable[[torch.Tensor], torch.Tensor]:
     """What happens to a floating-point value when it is stored."""
     if is_float16:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +35,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_input_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is executed, on what: given_inputs() reads some of them."""
+def add_input_arguments(parser: argparse.ArgumentParser, *, runs: bool = True) -> None:
+    """What is executed, on what: given_inputs() reads some of them. `runs`: and with how many threads."""
     parser.add_argument(
         "--input",
         action="append",
@@ -50,7 +48,8 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
         "--method", default="forward", help="of a .pte, or the function of a package with several (default: forward)"
     )
     parser.add_argument("--seed", type=natural, default=0, help="of made-up inputs (default: 0)")
-    parser.add_argument("--threads", type=natural, default=0, help="of one execution (default: the engine's choice)")
+    if runs:
+        parser.add_argument("--threads", type=natural, default=0, help="of one execution (default: the engine's choice)")
 
 
 def natural(text: str) -> int:
@@ -95,7 +94,7 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
         files.check_output(arguments.save, arguments.file, *(Path(text.partition("=")[2]) for text in arguments.input))
     outputs = prepare(arguments, output).call()
     if arguments.save is not None:
-        _save(outputs, arguments.save)
+        files.write_arrays(arguments.save, outputs, "the outputs")
     facts = {name: _facts(array) for name, array in outputs.items()}
     if output.as_json:
         output.value(facts)
@@ -130,12 +129,3 @@ def _facts(array: np.ndarray) -> dict[str, Any]:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.6g}"
-
-
-def _save(outputs: Mapping[str, np.ndarray], path: Path) -> None:
-    """As numpy.savez, which takes no output that is called "file" and leaves what it has written when the disk is full."""
-    with files.written(path, "the outputs") as sink, zipfile.ZipFile(sink, "w") as archive:
-        for name, array in outputs.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                write: Any = np.lib.format.write_array
-                write(member, array, allow_pickle=False)

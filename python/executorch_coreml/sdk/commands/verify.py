@@ -18,6 +18,7 @@ EXAMPLES = """\
   coreml verify model.pte --reference my_models:make --inputs inputs.npz --numeric-mode float16
   coreml verify model.mlpackage --input x=x.npy --reference outputs.npz
   coreml verify model.pte --reference model.pt2 --audit   where float16 is too small, and what to keep in float32
+  coreml verify kit --kit answer.json                     what another machine answered to `coreml kit`
 
 The exit code is 3 when an output is outside the tolerance."""
 
@@ -26,14 +27,16 @@ OUTSIDE_TOLERANCE = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pte or a .mlpackage, of this exporter or another")
-    parser.add_argument("--reference", required=True, help=verify_reference.FORMS)
-    parser.add_argument(
-        "--inputs",
+    parser.add_argument("file", type=Path, help="a .pte or a .mlpackage, of this exporter or another; with --kit, the kit's folder")
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--reference", help=verify_reference.FORMS)
+    asked.add_argument(
+        "--kit",
         type=Path,
-        metavar="FILE",
-        help="a .npz with all inputs, by the names of --input or in order (default: the reference's)",
+        metavar="ANSWER",
+        help="what `coreml_runner --kit` answered on another machine, and none of the other options",
     )
+    add_inputs_argument(parser)
     run_command.add_input_arguments(parser)
     parser.add_argument(
         "--numeric-mode",
@@ -53,20 +56,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_inputs_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        metavar="FILE",
+        help="a .npz with all inputs, by the names of --input or in order (default: the reference's)",
+    )
+
+
+def check_tolerance(tolerance: float | None) -> None:
+    """ToolError for what is no tolerance."""
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise ToolError("--tolerance is a number from 0")
+
+
 def run(arguments: argparse.Namespace, output: Output) -> int:
+    if arguments.kit is not None:
+        return _run_kit(arguments, output)
     from executorch_coreml.sdk.audit import Audit, audit
     from executorch_coreml.sdk.verify import NUMERIC_MODES, Verification, verify
 
-    if arguments.tolerance is not None and not 0 <= arguments.tolerance < math.inf:
-        raise ToolError("--tolerance is a number from 0")
+    check_tolerance(arguments.tolerance)
     if arguments.memory < 1:
         raise ToolError("--memory is at least 1")
     reference = verify_reference.load(arguments.reference)
-    inputs = _inputs(arguments)
+    given = inputs(arguments)
     found: Verification = verify(
         arguments.file,
         reference,
-        inputs,
+        given,
         method=arguments.method,
         numeric_modes=NUMERIC_MODES if arguments.numeric_mode == "both" else (arguments.numeric_mode,),
         tolerance=arguments.tolerance,
@@ -80,7 +99,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         audited = audit(
             arguments.file,
             reference,
-            inputs,
+            given,
             method=arguments.method,
             tolerance=arguments.tolerance,
             seed=arguments.seed,
@@ -151,7 +170,47 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     return 0 if found.passed else OUTSIDE_TOLERANCE
 
 
-def _inputs(arguments: argparse.Namespace) -> dict[str, np.ndarray] | list[np.ndarray] | None:
+def _run_kit(arguments: argparse.Namespace, output: Output) -> int:
+    from executorch_coreml.sdk import kit_answer
+
+    found = kit_answer.check(arguments.file, arguments.kit)
+    if output.as_json:
+        output.value(found.to_json())
+        return 0 if found.passed else OUTSIDE_TOLERANCE
+    machine = found.machine
+    options = ", ".join(f"{name} {value}" for name, value in machine["options"].items())
+    output.line(f"{found.answer}: engine {machine['engine']} on {machine['platform']}{', ' if options else ''}{options}")
+    output.line()
+    output.line("every output is right" if found.passed else "OUTSIDE THE TOLERANCE")
+    output.table(
+        [
+            (
+                o.name,
+                f"{o.comparison.dtype}{list(o.comparison.shape)}",
+                *map(_number, (o.error, o.from_float16, o.tolerance, o.comparison.max_abs)),
+                str(o.comparison.misplaced),
+                "yes" if o.passed else "NO",
+            )
+            for o in found.outputs
+        ],
+        header=("output", "type", "from float32", "from float16", "allowed", "max abs", "NaN/inf", "right"),
+        right=tuple(range(2, 7)),
+    )
+    for source in dict.fromkeys(o.source for o in found.outputs):
+        output.line(f"allowed: {source}")
+    if found.blame is not None:
+        output.line()
+        output.line(str(found.blame))
+    for remark in found.remarks:
+        output.line()
+        output.line(remark)
+    output.line()
+    output.line("Compared with the portable engine's values in the numeric modes float32 and float16.")
+    return 0 if found.passed else OUTSIDE_TOLERANCE
+
+
+def inputs(arguments: argparse.Namespace) -> dict[str, np.ndarray] | list[np.ndarray] | None:
+    """What --inputs or --input name; None for neither."""
     given = run_command.given_inputs(arguments)
     if arguments.inputs is None:
         return given or None
