@@ -23,7 +23,9 @@ constexpr char kHelp[] =
   coreml_runner --kit folder --answer answer.json
 
 What runs
-  --model FILE             the .pte; its name may also stand alone
+  --model FILE             the .pte, or the .bpte; its name may also stand alone
+  --testset-idx N          of a .bpte: the test case whose inputs are taken (default: 0)
+  --output-verification    of a .bpte: compare the outputs with those of the test case
   --data FILE              a .ptd with weights that lie outside the program
   --method NAME            default: forward
   --input [INDEX=]VALUE    an input: a .npy file, any other file as raw little-endian elements, or a
@@ -43,6 +45,10 @@ What is written
   --output-format FORMAT   npy (default) or raw (PREFIX0.bin, ...)
   --etdump FILE            ExecuTorch's event trace, for its Inspector
   --debug-buffer FILE      the values of operations within delegates, beside --etdump
+  --dump-intermediate-outputs, --dump-outputs
+                           both, into debug_output.bin and etdump.etdp where no name is given; the
+                           second has the outputs of the method only
+  --purge-models-cache     remove the models in --cache-dir first
   --json                   the result as one JSON value
   --answer FILE            of a kit, for `coreml verify --kit` (default: standard output)
 
@@ -161,6 +167,15 @@ constexpr std::array kOptions = {
              line.seed = static_cast<uint64_t>(seed);
              return {};
            }},
+    Option{"--testset-idx",
+           [](const std::string& value, CommandLine& line) {
+             return set_integer(value, "--testset-idx", 0, kLarge, line.test_case);
+           }},
+    // Files grow as they must.
+    Option{"--debug-buffer-size",
+           [](const std::string& value, CommandLine&) -> Status {
+             return parse_integer(value, "--debug-buffer-size", 0, kLarge).status();
+           }},
     Option{"--iterations",
            [](const std::string& value, CommandLine& line) {
              return set_integer(value, "--iterations", 1, kLarge, line.iterations);
@@ -203,14 +218,23 @@ constexpr std::array kFlags = {
     Flag{"--help", &CommandLine::wants_help},
     Flag{"--mmap", &CommandLine::maps_file},
     Flag{"--reset-states", &CommandLine::resets_states},
+    Flag{"--output-verification", &CommandLine::verifies_outputs},
+    Flag{"--dump-intermediate-outputs", &CommandLine::dumps_values},
+    Flag{"--dump-outputs", &CommandLine::dumps_outputs},
+    Flag{"--profile-model", &CommandLine::profiles},
+    Flag{"--print-output", &CommandLine::prints_outputs},
+    Flag{"--purge-models-cache", &CommandLine::purges_cache},
     Flag{"--json", &CommandLine::as_json},
     Flag{"--verbose", &CommandLine::is_verbose},
 };
 
-// The names of ExecuTorch's executor_runner and of the stock delegate's runner.
-constexpr std::array<std::pair<std::string_view, const char*>, 9> kAliases = {{
+// The names of ExecuTorch's executor_runner and example_runner, and of the stock delegate's runner.
+constexpr std::array<std::pair<std::string_view, const char*>, 12> kAliases = {{
     {"-h", "--help"},
     {"--model-path", "--model"},
+    {"--bundled-program-path", "--model"},
+    {"--debug-output-path", "--debug-buffer"},
+    {"--dump-model-outputs", "--dump-outputs"},
     {"--data-path", "--data"},
     {"--method-name", "--method"},
     {"--num-executions", "--iterations"},
@@ -220,6 +244,14 @@ constexpr std::array<std::pair<std::string_view, const char*>, 9> kAliases = {{
     {"--compute-units", "--compute-unit"},
 }};
 
+// Where the switches of ExecuTorch's runners ask for files and name none.
+void name_dumps(CommandLine& line) {
+  const bool dumps = line.dumps_values || line.dumps_outputs;
+  if (dumps && line.debug_buffer.empty()) line.debug_buffer = "debug_output.bin";
+  if ((dumps || line.profiles) && line.etdump.empty()) line.etdump = "etdump.etdp";
+  line.dumps_outputs_only = line.dumps_outputs && !line.dumps_values;
+}
+
 // A kit says what is run, on what and how often.
 Status check_kit_alone(const CommandLine& line) {
   const CommandLine plain;
@@ -227,7 +259,9 @@ Status check_kit_alone(const CommandLine& line) {
                         line.inputs.empty() && !line.seed && !line.maps_file &&
                         line.iterations == plain.iterations && line.warm_up == plain.warm_up &&
                         !line.resets_states && line.output_prefix.empty() && !line.writes_raw &&
-                        line.etdump.empty() && line.debug_buffer.empty() && !line.as_json;
+                        line.etdump.empty() && line.debug_buffer.empty() && !line.as_json &&
+                        line.test_case == 0 && !line.verifies_outputs && !line.dumps_outputs &&
+                        !line.dumps_values && !line.profiles && !line.purges_cache;
   if (is_alone) return {};
   return refuse("with a kit only --answer, --verbose and options of the delegate can be given",
                 "--kit");
@@ -235,6 +269,8 @@ Status check_kit_alone(const CommandLine& line) {
 
 std::string canonical_name(std::string name) {
   std::replace(name.begin(), name.end(), '_', '-');
+  // gflags takes one dash too.
+  if (name.size() > 2 && name[1] != '-') name.insert(0, "-");
   for (const auto& [alias, meant] : kAliases) {
     if (name == alias) return meant;
   }
@@ -257,8 +293,11 @@ Result<CommandLine> parse_command_line(const Words& arguments) {
     const auto flag = std::find_if(kFlags.begin(), kFlags.end(),
                                    [&](const Flag& known) { return name == known.name; });
     if (flag != kFlags.end()) {
-      if (equals != std::string::npos) return refuse("the option takes no value", name);
-      line.*(flag->target) = true;
+      const std::string value = equals == std::string::npos ? "true" : word.substr(equals + 1);
+      if (value != "true" && value != "1" && value != "false" && value != "0") {
+        return refuse("the option takes no value, or true or false", name);
+      }
+      line.*(flag->target) = value == "true" || value == "1";
       continue;
     }
     const auto row = std::find_if(kLoadOptions.begin(), kLoadOptions.end(), [&](const auto& known) {
@@ -289,6 +328,7 @@ Result<CommandLine> parse_command_line(const Words& arguments) {
   }
   if (!line.answer.empty()) return refuse("only a kit has an answer: give --kit", "--answer");
   if (line.model.empty()) return refuse("name the program to run", "--model");
+  name_dumps(line);
   if (!line.debug_buffer.empty() && line.etdump.empty()) {
     return refuse("the values can only be read with the trace: give --etdump too",
                   "--debug-buffer");

@@ -36,6 +36,9 @@ struct CommandLine {
   std::optional<uint64_t> seed;
   bool maps_file = false;
 
+  int64_t test_case = 0;          // Of a bundled program's method: whose inputs are taken.
+  bool verifies_outputs = false;  // A bundled program's expected outputs are compared.
+
   int64_t iterations = 1;
   int64_t warm_up = 0;
   bool resets_states = false;
@@ -44,6 +47,14 @@ struct CommandLine {
   bool writes_raw = false;
   std::string etdump;        // Empty: nothing is traced.
   std::string debug_buffer;  // Empty: no intermediate values.
+  // Of debug_buffer: only the method's outputs.
+  bool dumps_outputs_only = false;
+  // For ExecuTorch's other runners, which say by a switch what they write, under names of their own.
+  bool dumps_outputs = false;
+  bool dumps_values = false;
+  bool profiles = false;
+  bool prints_outputs = false;  // They always are.
+  bool purges_cache = false;    // Before the run, of the option cache_dir.
 
   // Options of the delegate by their names (kLoadOptions); what is not there is left to the
   // program.
@@ -53,9 +64,9 @@ struct CommandLine {
   bool is_verbose = false;
 };
 
-// `arguments` without the program's name. Options are --name VALUE or --name=VALUE, with `-` or
-// `_` between words; the names of ExecuTorch's executor_runner (--model_path, --method_name,
-// --num_executions, --etdump_path, --debug_buffer_path, --data_path, --cpu_threads) are understood.
+// `arguments` without the program's name. Options are --name VALUE or --name=VALUE, with one dash or
+// two and `-` or `_` between words. Those of ExecuTorch's executor_runner, of its example_runner and
+// of the runner for the stock delegate are understood under their names.
 // invalid_argument says which one is wrong.
 Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments);
 

@@ -57,6 +57,42 @@ TEST(CommandLineTest, NamesOfOtherRunnersAreUnderstood) {
   EXPECT_EQ(std::get<int>(line->delegate.at("threads")), 1);
 }
 
+TEST(CommandLineTest, TheCallsOfExecutorchsOtherRunnersAreUnderstood) {
+  // As ExecuTorch's inspector_utils calls its example_runner.
+  const Result<CommandLine> line = parse_command_line(
+      {"-dump_intermediate_outputs", "-bundled_program_path", "m.bpte", "-etdump_path", "e",
+       "-debug_output_path", "d", "-debug_buffer_size", "1073741824", "-testset_idx", "2",
+       "-output_verification", "--print_output=false"});
+  ASSERT_TRUE(line.ok()) << line.status().to_string();
+  EXPECT_EQ(line->model, "m.bpte");
+  EXPECT_EQ(line->etdump, "e");
+  EXPECT_EQ(line->debug_buffer, "d");
+  EXPECT_FALSE(line->dumps_outputs_only);
+  EXPECT_EQ(line->test_case, 2);
+  EXPECT_TRUE(line->verifies_outputs);
+  EXPECT_FALSE(line->prints_outputs);
+
+  // The runner for the stock delegate names its files only where somebody asks for others.
+  const Result<CommandLine> stock =
+      parse_command_line({"--model_path", "m.pte", "--purge_models_cache", "--profile_model",
+                          "--dump_model_outputs", "--iterations=3"});
+  ASSERT_TRUE(stock.ok()) << stock.status().to_string();
+  EXPECT_TRUE(stock->purges_cache);
+  EXPECT_EQ(stock->etdump, "etdump.etdp");
+  EXPECT_EQ(stock->debug_buffer, "debug_output.bin");
+  EXPECT_TRUE(stock->dumps_outputs_only);
+  const Result<CommandLine> both =
+      parse_command_line({"m.pte", "--dump_model_outputs", "--dump_intermediate_outputs=1"});
+  ASSERT_TRUE(both.ok());
+  EXPECT_FALSE(both->dumps_outputs_only);
+  const Result<CommandLine> profile = parse_command_line({"m.pte", "--profile_model=1"});
+  ASSERT_TRUE(profile.ok());
+  EXPECT_EQ(profile->etdump, "etdump.etdp");
+  EXPECT_EQ(profile->debug_buffer, "");
+
+  EXPECT_THAT(refusal({"m.pte", "--debug_buffer_size", "much"}), HasSubstr("a whole number"));
+}
+
 // The flags are the table's: whoever adds an option there has it here, and in the help.
 TEST(CommandLineTest, EveryOptionOfTheDelegateIsAFlag) {
   for (const OptionRow<DelegateOptions>& row : kLoadOptions) {
@@ -108,7 +144,7 @@ TEST(CommandLineTest, WhatIsWrongIsNamed) {
   EXPECT_THAT(refusal({"m.pte", "--model", "n.pte"}), HasSubstr("second model"));
   EXPECT_THAT(refusal({"m.pte", "--frobnicate", "1"}), HasSubstr("--frobnicate"));
   EXPECT_THAT(refusal({"m.pte", "--iterations"}), HasSubstr("needs a value"));
-  EXPECT_THAT(refusal({"m.pte", "--json=yes"}), HasSubstr("takes no value"));
+  EXPECT_THAT(refusal({"m.pte", "--json=yes"}), HasSubstr("takes no value, or true or false"));
   EXPECT_THAT(refusal({"m.pte", "--debug-buffer", "v.bin"}), HasSubstr("--etdump"));
   EXPECT_THAT(refusal({"m.pte", "--debug-buffer", "v", "--etdump", "v"}), HasSubstr("two names"));
   EXPECT_THAT(refusal({"m.pte", "--output-format", "png"}), HasSubstr("npy or raw"));

@@ -21,6 +21,7 @@
 #include "runtime/engine/engine.h"
 #include "runtime/runner/base64.h"
 #include "runtime/runner/delegate_options.h"
+#include "runtime/runner/elements.h"
 #include "runtime/runner/npy.h"
 #include "runtime/runner/output_file.h"
 #include "runtime/runner/runner.h"

@@ -7,6 +7,7 @@
 #include <numbers>
 #include <span>
 #include <utility>
+#include <variant>
 
 #include "base/half.h"
 #include "base/tensor_type.h"
@@ -91,8 +92,14 @@ bool ends_in(const std::string& text, std::string_view end) {
 }  // namespace
 
 Result<MethodInputs> MethodInputs::create(const MethodMeta& method, const CommandLine& line,
-                                          const FileSystem& files) {
+                                          const FileSystem& files,
+                                          const std::vector<BundledValue>& bundled) {
   const size_t count = method.num_inputs();
+  if (!bundled.empty() && bundled.size() != count) {
+    return corrupt_data("the method takes " + std::to_string(count) +
+                            " inputs, and the bundle has " + std::to_string(bundled.size()),
+                        line.model);
+  }
   std::vector<const GivenInput*> given(count, nullptr);
   for (const GivenInput& input : line.inputs) {
     if (input.index >= count) {
@@ -107,21 +114,25 @@ Result<MethodInputs> MethodInputs::create(const MethodMeta& method, const Comman
     const std::string what = "input " + std::to_string(i) + " of " + line.method;
     const auto tag = method.input_tag(i);
     if (!tag.ok()) return corrupt_data("the program does not say what this is", what);
+    const BundledValue* const from_bundle =
+        given[i] == nullptr && !bundled.empty() ? &bundled[i] : nullptr;
     if (*tag == Tag::Tensor) {
       const auto info = method.input_tensor_meta(i);
       if (!info.ok()) return corrupt_data("the program does not say what tensor this is", what);
-      RETURN_IF_ERROR(inputs.add_tensor(*info, what, given[i], line, files));
+      RETURN_IF_ERROR(inputs.add_tensor(*info, what, given[i], from_bundle, line, files));
+    } else if (from_bundle != nullptr) {
+      RETURN_IF_ERROR(inputs.add_bundled_scalar(*tag, what, *from_bundle));
     } else {
       RETURN_IF_ERROR(inputs.add_scalar(*tag, what, given[i]));
     }
-    if (given[i] == nullptr) ++inputs.made_up_;
+    if (given[i] == nullptr && from_bundle == nullptr) ++inputs.made_up_;
   }
   return inputs;
 }
 
 Status MethodInputs::add_tensor(const TensorInfo& info, const std::string& what,
-                                const GivenInput* given, const CommandLine& line,
-                                const FileSystem& files) {
+                                const GivenInput* given, const BundledValue* bundled,
+                                const CommandLine& line, const FileSystem& files) {
   const DataType dtype = to_data_type(info.scalar_type());
   if (dtype == DataType::kInvalid) {
     return unsupported(
@@ -153,8 +164,20 @@ Status MethodInputs::add_tensor(const TensorInfo& info, const std::string& what,
                               given->value);
     }
   }
+  if (bundled != nullptr) {
+    const auto* const tensor = std::get_if<BundledTensor>(bundled);
+    if (tensor == nullptr || tensor->dtype != dtype || tensor->shape.size() != shape.size()) {
+      return invalid_argument(
+          what + " is " + expected + ", the bundle has " +
+              (tensor == nullptr ? "a number" : type_text(tensor->dtype, tensor->shape)),
+          line.model);
+    }
+    shape = tensor->shape;
+    source = tensor->elements;
+    count = source.size() / data_type_size(dtype);
+  }
   auto elements = std::make_unique<std::byte[]>(count * data_type_size(dtype));
-  if (given != nullptr) {
+  if (given != nullptr || bundled != nullptr) {
     if (!source.empty()) std::memcpy(elements.get(), source.data(), source.size());
     if (dtype == DataType::kBool) {
       // A bool of C++ is 0 or 1; what else a file has would be undefined in every kernel.
@@ -175,6 +198,23 @@ Status MethodInputs::add_tensor(const TensorInfo& info, const std::string& what,
   values_.emplace_back(*tensors_.back());
   descriptions_.push_back(type_text(dtype, shape));
   return {};
+}
+
+Status MethodInputs::add_bundled_scalar(Tag tag, const std::string& what,
+                                        const BundledValue& bundled) {
+  const auto add = [&](const auto& number, const char* description) -> Status {
+    values_.emplace_back(number);
+    descriptions_.emplace_back(description);
+    return {};
+  };
+  if (const int64_t* const number = std::get_if<int64_t>(&bundled)) {
+    if (tag == Tag::Int) return add(*number, "int");
+  } else if (const double* const number = std::get_if<double>(&bundled)) {
+    if (tag == Tag::Double) return add(*number, "double");
+  } else if (const bool* const truth = std::get_if<bool>(&bundled)) {
+    if (tag == Tag::Bool) return add(*truth, "bool");
+  }
+  return invalid_argument("the bundle has a value of another kind for this", what);
 }
 
 Status MethodInputs::add_scalar(Tag tag, const std::string& what, const GivenInput* given) {

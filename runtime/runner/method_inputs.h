@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "runtime/runner/bundled_program.h"
 #include "runtime/runner/command_line.h"
 
 namespace coreml_delegate::runner {
@@ -23,9 +24,11 @@ class MethodInputs {
  public:
   // not_found or invalid_argument name the input and say what the method takes. A tensor from a
   // .npy has the file's shape, which ExecuTorch compares with the method's; raw elements and made
-  // up ones have the shape of the export.
+  // up ones have the shape of the export. `bundled`: the inputs of a test case, one for each of the
+  // method's or none at all; a given one goes before it.
   static Result<MethodInputs> create(const executorch::runtime::MethodMeta& method,
-                                     const CommandLine& line, const FileSystem& files);
+                                     const CommandLine& line, const FileSystem& files,
+                                     const std::vector<BundledValue>& bundled = {});
 
   // Borrow this object's memory.
   const std::vector<executorch::runtime::EValue>& values() const { return values_; }
@@ -35,7 +38,10 @@ class MethodInputs {
 
  private:
   Status add_tensor(const executorch::runtime::TensorInfo& info, const std::string& what,
-                    const GivenInput* given, const CommandLine& line, const FileSystem& files);
+                    const GivenInput* given, const BundledValue* bundled, const CommandLine& line,
+                    const FileSystem& files);
+  Status add_bundled_scalar(executorch::runtime::Tag tag, const std::string& what,
+                            const BundledValue& bundled);
   Status add_scalar(executorch::runtime::Tag tag, const std::string& what, const GivenInput* given);
 
   std::vector<std::unique_ptr<std::byte[]>> elements_;

@@ -1,5 +1,6 @@
 #include "runtime/runner/runner.h"
 
+#include <executorch/extension/data_loader/buffer_data_loader.h>
 #include <executorch/extension/module/module.h>
 #include <executorch/runtime/backend/backend_options_map.h>
 #include <executorch/runtime/backend/options.h>
@@ -9,13 +10,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "runtime/delegate/tensor_types.h"
 #include "runtime/include/coreml_delegate.h"
+#include "runtime/include/coreml_delegate_cache.h"
+#include "runtime/runner/bundled_program.h"
 #include "runtime/runner/delegate_options.h"
+#include "runtime/runner/elements.h"
 #include "runtime/runner/executorch_messages.h"
 #include "runtime/runner/method_inputs.h"
 #include "runtime/runner/npy.h"
@@ -124,15 +130,52 @@ Status write_trace(Tracer& tracer, const CommandLine& line, FileSystem& files, R
   return {};
 }
 
+std::unique_ptr<Module> make_module(const CommandLine& line,
+                                    const std::optional<BundledProgram>& bundle,
+                                    std::unique_ptr<Tracer> tracer) {
+  using executorch::extension::BufferDataLoader;
+  if (bundle) {
+    return std::make_unique<Module>(
+        std::make_unique<BufferDataLoader>(bundle->program.data(), bundle->program.size()), nullptr,
+        nullptr, std::move(tracer));
+  }
+  const Module::LoadMode mode = line.maps_file ? Module::LoadMode::Mmap : Module::LoadMode::File;
+  return line.data.empty()
+             ? std::make_unique<Module>(line.model, mode, std::move(tracer))
+             : std::make_unique<Module>(line.model, line.data, mode, std::move(tracer));
+}
+
+// The compiled models in the folder that the run will use; nothing without one.
+Status purge_cache(const CommandLine& line) {
+  const auto found = line.delegate.find("cache_dir");
+  if (found == line.delegate.end()) return {};
+  const auto removed = cache_purge(std::get<std::string>(found->second));
+  if (removed.ok()) return {};
+  return failed(removed.error(), "the compiled models could not be removed",
+                std::get<std::string>(found->second));
+}
+
 }  // namespace
 
-Result<RunReport> run(const CommandLine& line, FileSystem& files, std::vector<Elements>* kept) {
-  listen_to_executorch(line.is_verbose);
+Result<RunReport> run(const CommandLine& given, FileSystem& files, std::vector<Elements>* kept) {
+  listen_to_executorch(given.is_verbose);
+  CommandLine line = given;
+  // Outlives the module, which borrows its program.
+  std::optional<BundledProgram> bundle;
   {
     const Result<Bytes> file = files.map(line.model);
     if (!file.ok()) return file.status().annotate("the program cannot be read");
-    RETURN_IF_ERROR(check_program(file->span(), line.model));
+    if (is_bundled_program(file->span())) {
+      ASSIGN_OR_RETURN(bundle, read_bundled_program(*file, line.model, line.method,
+                                                    static_cast<size_t>(line.test_case)));
+      line.method = bundle->method;
+    } else if (line.verifies_outputs) {
+      return invalid_argument("only a bundled program says what is expected: give a .bpte",
+                              line.model);
+    }
+    RETURN_IF_ERROR(check_program(bundle ? bundle->program.span() : file->span(), line.model));
   }
+  if (line.purges_cache) RETURN_IF_ERROR(purge_cache(line));
   if (!line.data.empty()) {
     const Result<FileInfo> info = files.info(line.data);
     if (!info.ok()) return info.status().annotate("the weights cannot be read");
@@ -151,7 +194,9 @@ Result<RunReport> run(const CommandLine& line, FileSystem& files, std::vector<El
     values = std::make_unique<ValueFile>(std::move(file));
     tracer->set_data_sink(values.get());
     tracer->set_event_tracer_debug_level(
-        executorch::runtime::EventTracerDebugLogLevel::kIntermediateOutputs);
+        line.dumps_outputs_only
+            ? executorch::runtime::EventTracerDebugLogLevel::kProgramOutputs
+            : executorch::runtime::EventTracerDebugLogLevel::kIntermediateOutputs);
   }
 
   RunReport report;
@@ -160,9 +205,8 @@ Result<RunReport> run(const CommandLine& line, FileSystem& files, std::vector<El
   if (map.set_options("CoreMLBackend", {options.data(), options.size()}) != Error::Ok) {
     return internal_error("ExecuTorch refused the options");
   }
-  const Module::LoadMode mode = line.maps_file ? Module::LoadMode::Mmap : Module::LoadMode::File;
-  Module module = line.data.empty() ? Module(line.model, mode, std::move(owned_tracer))
-                                    : Module(line.model, line.data, mode, std::move(owned_tracer));
+  const std::unique_ptr<Module> owned_module = make_module(line, bundle, std::move(owned_tracer));
+  Module& module = *owned_module;
   auto start = std::chrono::steady_clock::now();
   Error error = module.load(map, Program::Verification::InternalConsistency);
   if (error != Error::Ok) return failed(error, "the program could not be loaded", line.model);
@@ -181,7 +225,9 @@ Result<RunReport> run(const CommandLine& line, FileSystem& files, std::vector<El
 
   const auto meta = module.method_meta(line.method);
   if (!meta.ok()) return failed(meta.error(), "the method cannot be described", line.model);
-  ASSIGN_OR_RETURN(const MethodInputs inputs, MethodInputs::create(*meta, line, files));
+  ASSIGN_OR_RETURN(const MethodInputs inputs,
+                   MethodInputs::create(*meta, line, files,
+                                        bundle ? bundle->inputs : std::vector<BundledValue>()));
   report.inputs = inputs.descriptions();
   report.made_up_inputs = inputs.made_up();
 
@@ -199,6 +245,9 @@ Result<RunReport> run(const CommandLine& line, FileSystem& files, std::vector<El
     }
     if (i >= line.warm_up) report.execution_ms.push_back(elapsed);
     outputs = std::move(*result);
+  }
+  if (line.verifies_outputs) {
+    RETURN_IF_ERROR(check_outputs(outputs, bundle->outputs, line.model));
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     ASSIGN_OR_RETURN(OutputFacts facts, take_output(outputs[i], i, line, files));

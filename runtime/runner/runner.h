@@ -6,15 +6,14 @@
 // Thread rule: one at a time in a process; the options of the delegate and ExecuTorch's log are the
 // process's.
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "base/status.h"
-#include "base/tensor_type.h"
 #include "runtime/runner/command_line.h"
+#include "runtime/runner/elements.h"
 
 namespace coreml_delegate::runner {
 
@@ -37,13 +36,6 @@ struct RunReport {
   std::vector<OutputFacts> outputs;
   uint64_t etdump_bytes = 0;
   uint64_t debug_buffer_bytes = 0;
-};
-
-// A value of a method, copied; of a number that is no tensor, without extents.
-struct Elements {
-  DataType dtype = DataType::kInvalid;
-  std::vector<int64_t> shape;
-  std::vector<std::byte> bytes;  // Row by row.
 };
 
 // A failure is one sentence about the artifact: the file, the method or the input. `outputs`: where
