@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import coremltools as ct
 import pytest
 import torch
 from aot_lowering import Unary, export
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.compiler import passes as passes_of_ours
+from executorch.backends.apple.coreml.compiler.compile_options import OPTIONS
 from executorch.backends.apple.coreml.compiler.coreml_preprocess import (
     COMPILE_SPEC_KEYS,
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
@@ -119,10 +122,42 @@ def test_the_first_of_two_specs_with_one_key_counts():
     assert CoreMLBackend.compute_unit_from_compile_specs(specs) == ct.ComputeUnit.CPU_ONLY
 
 
-@pytest.mark.parametrize("key", ["model_type", "blob_format", "model_compute_precision"])
-def test_unknown_values_are_refused(key):
-    with pytest.raises(ValueError, match="nonsense"):
-        Options.parse([CompileSpec(key, b"nonsense")])
+@pytest.mark.parametrize("key", [key.value for key in COMPILE_SPEC_KEYS])
+@pytest.mark.parametrize("value", [b"nonsense", b"[1, 2]", b'{"a": {}}', b"\xff\xfe"])
+def test_unknown_values_are_refused(key, value):
+    with pytest.raises(ValueError, match=f"the compile spec {key} cannot be"):
+        Options.parse([CompileSpec(key, value)])
+
+
+def test_an_unknown_choice_is_told_the_choices():
+    with pytest.raises(ValueError, match=r"it is one of .*cpu_and_ne"):
+        Options.parse([CompileSpec("compute_units", b"tpu")])
+    with pytest.raises(ValueError, match="both, coreml_blob, inmemoryfs"):
+        Options.parse([CompileSpec("blob_format", b"zip")])
+
+
+def test_every_option_has_one_row():
+    assert list(OPTIONS) == [field.name for field in dataclasses.fields(Options)]
+    assert sorted(option.key.value for option in OPTIONS.values()) == sorted(key.value for key in COMPILE_SPEC_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("compute_unit", ct.ComputeUnit.CPU_AND_GPU),
+        ("deployment_target", ct.target.iOS18),
+        ("deployment_target", None),
+        ("compute_precision", ct.precision.FLOAT32),
+        ("model_type", CoreMLBackend.MODEL_TYPE.COMPILED_MODEL),
+        ("blob_format", CoreMLBackend.BLOB_FORMAT.COREML_BLOB),
+        ("pass_names", ("common::const_elimination", "common::dead_code_elimination")),
+        ("weight_sharing", MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL),
+        ("float32_ops", ("LayerNorm", "aten.softmax", "head.*")),
+    ],
+)
+def test_an_option_comes_back_as_it_went_in(name, value):
+    assert OPTIONS[name].of([OPTIONS[name].spec(value)]) == value
+    assert OPTIONS[name].of([]) == OPTIONS[name].default
 
 
 def _dynamic_program():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from aot_lowering import Call, call, lower
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
-from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.compiler.compile_options import Options
 from running import execute
 from torch import nn
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from aot_lowering import Unary, call, calls, export, lower, outside
 from executorch.backends.apple.coreml.compiler import CoreMLBackend, high_rank
-from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.compiler.compile_options import Options
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner, boundary, grouping, support
 from executorch.backends.apple.coreml.partition.constraints import CONSTRAINTS
 from executorch.exir import to_edge

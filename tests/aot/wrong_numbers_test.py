@@ -19,7 +19,7 @@ import pytest
 import torch
 from aot_lowering import call, calls, export, lower, outside
 from executorch.backends.apple.coreml.compiler import correction_table, corrections_arithmetic, passes, trial
-from executorch.backends.apple.coreml.compiler.compile_specs import Options
+from executorch.backends.apple.coreml.compiler.compile_options import Options
 from executorch.backends.apple.coreml.partition import constraints, coreml_partitioner
 from executorch.backends.apple.coreml.partition.support import NodeSupport, SkipList
 from running import differences, execute, module_of

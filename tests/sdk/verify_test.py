@@ -6,6 +6,7 @@ import json
 import pathlib
 import random
 
+import coremltools as ct
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,9 @@ import verify_mutations
 from coremltools.optimize.torch.quantization import LinearQuantizerConfig
 from coremltools.proto import Model_pb2
 from executorch.backends.apple.coreml import runtime
+from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.node_facts import computing_op
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.backends.apple.coreml.quantizer import CoreMLQuantizer
 from executorch.backends.apple.coreml.sdk import blame_mapping, command_line, running, verify_reference
 from executorch.backends.apple.coreml.sdk.audit import audit
@@ -81,7 +84,7 @@ class Files:
         self.module, self.inputs = verify_models.build("perceptron")
         self.exported = torch.export.export(self.module, self.inputs)
         self.program = folder / "perceptron.pte"
-        self.program.write_bytes(lower(self.exported, our_partitioner("", "")))
+        self.program.write_bytes(lower(self.exported, our_partitioner({})))
         self.reference = folder / "perceptron.pt2"
         torch.export.save(self.exported, self.reference)
         with torch.no_grad():
@@ -239,10 +242,10 @@ def test_a_quantized_sum_with_other_scales_is_no_fault(tmp_path) -> None:
     prepared(*inputs)
     exported = torch.export.export(convert_pt2e(prepared), inputs)
     path = tmp_path / "residual.pte"
-    path.write_bytes(lower(exported, our_partitioner("iOS17", "float32")))
+    path.write_bytes(lower(exported, our_partitioner({}, deployment_target=ct.target.iOS17, compute_precision="float32")))
     with open_packages(path, "forward") as (package,):
         names = [operation.name for operation in package.operations]
-        edge = capture(exported, names=names, target="iOS17", precision="float32")
+        edge = capture(exported, names=names, lowered_with=package.lowered_with, is_ours=True)
         mapping = blame_mapping.map_package(edge, package)
     unmapped = {
         computing_op(node).split(".")[1]
@@ -255,6 +258,33 @@ def test_a_quantized_sum_with_other_scales_is_no_fault(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"minimum_deployment_target": ct.target.iOS18, "compute_precision": ct.precision.FLOAT32},
+        {"float32_ops": ["exp"]},
+        {"op_linear_quantizer_config": {"mode": "linear_symmetric", "dtype": "int8", "weight_threshold": 16}},
+        {"blob_format": "coreml_blob", "compute_unit": ct.ComputeUnit.CPU_ONLY},
+    ],
+    ids=lambda options: "-".join(options) or "defaults",
+)
+def test_a_program_tells_how_it_is_lowered_again(options, tmp_path) -> None:
+    torch.manual_seed(0)
+    exported = torch.export.export(torch.nn.Sequential(torch.nn.Linear(16, 16), Vanishing()).eval(), (torch.randn(3, 16),))
+    specs = CoreMLBackend.generate_compile_specs(**options)
+    path = tmp_path / "model.pte"
+    path.write_bytes(lower(exported, CoreMLPartitioner(compile_specs=specs)))
+    with open_packages(path, "forward") as (package,):
+        assert package.lowered_with == {spec.key: bytes(spec.value) for spec in specs}
+    assert lower(exported, our_partitioner(package.lowered_with)) == path.read_bytes()
+
+
+def test_compile_specs_that_nobody_has_are_an_error() -> None:
+    with pytest.raises(ToolError, match="the compile spec blob_format cannot be b'zip'"):
+        our_partitioner({"blob_format": b"zip"})
+
+
+@pytest.mark.parametrize(
     ("model", "scale", "kind", "operation"),
     [(Overflowing, 10, "overflow", "pow"), (Vanishing, 10, "vanish", "exp"), (Cancelling, 10, "accumulated", "sub")],
 )
@@ -263,7 +293,7 @@ def test_what_float16_does_to_a_model(model, scale, kind, operation, tmp_path) -
     module, inputs = model().eval(), (torch.randn(3, 16) * scale,)
     exported = torch.export.export(module, inputs)
     path = tmp_path / "model.pte"
-    path.write_bytes(lower(exported, our_partitioner("", "")))
+    path.write_bytes(lower(exported, our_partitioner({})))
     exact, rounded = verify(path, exported).modes
     assert exact.passed
     assert not rounded.passed
@@ -279,7 +309,7 @@ def test_what_float16_does_to_a_model(model, scale, kind, operation, tmp_path) -
     assert result.proposal.difference < 1e-2 < result.tries[0].difference
     # Measured once more: the proposal is what the exporter takes.
     cured = tmp_path / "cured.pte"
-    cured.write_bytes(lower(exported, our_partitioner("", "", float32_ops=list(result.proposal.float32_ops))))
+    cured.write_bytes(lower(exported, our_partitioner({}, float32_ops=list(result.proposal.float32_ops))))
     (mode,) = verify(cured, exported, numeric_modes=("float16",)).modes
     assert mode.outputs[0].comparison.l2_relative == pytest.approx(result.proposal.difference)
 
@@ -347,6 +377,6 @@ def test_a_missing_reference_is_a_wrong_usage(coreml, files, capsys) -> None:
 def test_a_program_that_lowering_took_constants_from_is_explained() -> None:
     module, inputs = verify_models.build("transformer")
     exported = torch.export.export(module, inputs)
-    to_edge_transform_and_lower(exported, partitioner=[our_partitioner("", "")]).to_executorch()
+    to_edge_transform_and_lower(exported, partitioner=[our_partitioner({})]).to_executorch()
     with pytest.raises(ToolError, match="Export the model again"):
         verify_reference.load(exported).outputs([inputs[0].numpy()])

@@ -26,7 +26,7 @@ from executorch_coreml.compiler import (
     states,
     weight_compression,
 )
-from executorch_coreml.compiler.compile_specs import Options
+from executorch_coreml.compiler.compile_options import Options
 from executorch_coreml.compiler.islands import Float32Islands
 from executorch_coreml.compiler.outputs import make_outputs_distinct
 from executorch_coreml.compiler.rewrites import rewrite

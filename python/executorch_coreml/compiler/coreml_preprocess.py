@@ -21,14 +21,14 @@ from executorch_coreml.blob.stock import (
     MultifunctionModelMetadata,
 )
 from executorch_coreml.compiler import multimethod, stock_format
-from executorch_coreml.compiler.compile_specs import (
+from executorch_coreml.compiler.compile_options import (
     COMPILE_SPEC_KEYS,
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
     BlobFormat,
-    CompileSpecs,
     ModelType,
     Options,
 )
+from executorch_coreml.compiler.compile_specs import CompileSpecs
 from executorch_coreml.compiler.lowering import finish, lower_partition
 from executorch_coreml.logging import get_coreml_log_level
 

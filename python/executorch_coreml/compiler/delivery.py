@@ -27,7 +27,7 @@ from executorch_coreml import _dependencies as dependencies
 from executorch_coreml import blob
 from executorch_coreml.blob import stock
 from executorch_coreml.compiler import debug_info, package
-from executorch_coreml.compiler.compile_specs import BlobFormat, ModelType, Options
+from executorch_coreml.compiler.compile_options import BlobFormat, ModelType, Options
 from executorch_coreml.compiler.conversion import ConvertedModel
 
 logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")

@@ -13,7 +13,7 @@ from torch.export.exported_program import ExportedProgram
 
 from executorch_coreml import blob
 from executorch_coreml.compiler import control_flow, delivery, derived_extents, stock_format
-from executorch_coreml.compiler.compile_specs import BlobFormat, ModelType, Options
+from executorch_coreml.compiler.compile_options import BlobFormat, ModelType, Options
 from executorch_coreml.compiler.conversion import ConvertedModel, convert
 from executorch_coreml.compiler.progress import stage
 from executorch_coreml.compiler.signature import describe_function

@@ -16,7 +16,7 @@ from torch.export.exported_program import ExportedProgram
 from executorch_coreml import blob
 from executorch_coreml.blob import stock
 from executorch_coreml.compiler import control_flow, coremltools_driver, delivery, derived_extents, stock_format
-from executorch_coreml.compiler.compile_specs import (
+from executorch_coreml.compiler.compile_options import (
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
     BlobFormat,
     Options,

@@ -18,7 +18,7 @@ from torch.export.exported_program import ExportedProgram
 from executorch_coreml import blob
 from executorch_coreml.blob.stock import MODEL_PATHS, ModelMetadata, MultifunctionModelMetadata
 from executorch_coreml.compiler import debug_info, delivery, package
-from executorch_coreml.compiler.compile_specs import ModelType, Options
+from executorch_coreml.compiler.compile_options import ModelType, Options
 from executorch_coreml.compiler.conversion import ConvertedModel
 from executorch_coreml.compiler.states import initial_value, mutated_buffers
 

@@ -16,7 +16,7 @@ from typing import Any
 import coremltools as ct
 import torch
 
-from executorch_coreml.compiler.compile_specs import Options
+from executorch_coreml.compiler.compile_options import Options
 from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
 from executorch_coreml.compiler.signature import extent_range, is_expression
 from executorch_coreml.partition.grouping import Group, group, parts, whole_call

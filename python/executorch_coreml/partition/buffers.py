@@ -13,7 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.export.exported_program import ExportedProgram
 
-from executorch_coreml.compiler.compile_specs import Options
+from executorch_coreml.compiler.compile_options import Options
 
 _STATE_DTYPES = (torch.float16, torch.float32)
 

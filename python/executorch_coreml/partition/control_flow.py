@@ -17,7 +17,7 @@ from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind, InputSpec, TensorArgument
 
 from executorch_coreml.compiler import control_flow
-from executorch_coreml.compiler.compile_specs import Options
+from executorch_coreml.compiler.compile_options import Options
 from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
 from executorch_coreml.compiler.mil_types import mil_dtype
 from executorch_coreml.node_facts import op_name

@@ -19,7 +19,7 @@ from executorch.exir.backend.partitioner import DelegationSpec, Partitioner, Par
 from torch.export.exported_program import ExportedProgram
 
 from executorch_coreml.compiler import CoreMLBackend
-from executorch_coreml.compiler.compile_specs import COMPILE_SPEC_KEYS, Options
+from executorch_coreml.compiler.compile_options import COMPILE_SPEC_KEYS, Options
 from executorch_coreml.logging import get_coreml_log_level
 from executorch_coreml.partition import boundary, buffers, control_flow
 from executorch_coreml.partition.grouping import Group

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from executorch.exir.dialects.edge._ops import EdgeOpOverload
 
-from executorch_coreml.compiler.compile_specs import Options
+from executorch_coreml.compiler.compile_options import Options
 from executorch_coreml.node_facts import op_name
 
 

@@ -11,7 +11,7 @@ import coremltools as ct
 import torch
 from torch.export.exported_program import ExportedProgram
 
-from executorch_coreml.compiler.compile_specs import Options
+from executorch_coreml.compiler.compile_options import Options
 from executorch_coreml.node_facts import op_name
 from executorch_coreml.partition.node_view import NodeView
 

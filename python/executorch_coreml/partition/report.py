@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import coremltools as ct
 import torch
 
-from executorch_coreml.compiler.compile_specs import Options
+from executorch_coreml.compiler.compile_options import Options
 from executorch_coreml.node_facts import SourceLine, module_path, op_name, source_line
 from executorch_coreml.partition import constraints
 from executorch_coreml.partition.executorch_kernels import why_not_executed

@@ -15,7 +15,7 @@ from torch.export.exported_program import ExportedProgram
 from torch.fx.passes.operator_support import OperatorSupportBase
 
 from executorch_coreml.compiler import constants, node_conversion, trial
-from executorch_coreml.compiler.compile_specs import Options
+from executorch_coreml.compiler.compile_options import Options
 from executorch_coreml.node_facts import op_name
 from executorch_coreml.partition import constraints
 from executorch_coreml.partition.node_view import NodeView, has_other_dim_order, tensors

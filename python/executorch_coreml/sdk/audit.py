@@ -151,7 +151,7 @@ def audit(
     with verify_package.open_packages(path, method) as packages:
         if not any(package.is_float16 for package in packages):
             return Audit((), (_as_try((), measured, 0),), None)
-        target = packages[0].target
+        lowered_with = packages[0].lowered_with
         edge = captured(expected, packages)
         findings: list[tuple[Node, Finding]] = []
         for package in packages:
@@ -160,7 +160,7 @@ def audit(
     tries = [first]
     proposal = None
     if not first.passed and findings:
-        search = _Search(expected, given, target, tolerance, tries)
+        search = _Search(expected, given, lowered_with, tolerance, tries)
         proposal = search.run([node for node, _ in findings])
     return Audit(tuple(finding for _, finding in findings), tuple(tries), proposal)
 
@@ -243,13 +243,13 @@ class _Search:
         self,
         expected: verify_reference.Reference,
         given: Any,
-        target: str,
+        lowered_with: Mapping[str, bytes],
         tolerance: float | None,
         tries: list[Try],
     ) -> None:
         self._expected = expected
         self._given = given
-        self._target = target
+        self._lowered_with = lowered_with
         self._tolerance = tolerance
         self._tries = tries
 
@@ -286,7 +286,9 @@ class _Search:
         if len(self._tries) > _TRIES:
             return None
         try:
-            program = lower(self._expected.program, our_partitioner(self._target, "float16", float32_ops=list(entries)))  # type: ignore[arg-type]
+            assert self._expected.program is not None
+            islands = our_partitioner(self._lowered_with, compute_precision="float16", float32_ops=entries)
+            program = lower(self._expected.program, islands)
         except ToolError:
             return None
         with tempfile.TemporaryDirectory(prefix="coreml_audit_") as folder:

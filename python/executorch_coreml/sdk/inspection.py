@@ -38,6 +38,7 @@ def _program(path: Path) -> dict[str, Any]:
             facts: dict[str, Any] = {"backend": delegate.backend, "processed_bytes": len(delegate.processed)}
             if delegate.backend == program_file.BACKEND_NAME:
                 facts.update(_payload(payload.open_payload(program, delegate)))
+                facts["compile_specs"] = {key: value.decode(errors="replace") for key, value in delegate.compile_specs.items()}
             delegates.append(facts)
         methods.append(
             {

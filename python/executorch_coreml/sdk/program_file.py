@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import mmap
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Delegate:
     index: int
     backend: str
     processed: bytes
+    # What was asked for at lowering, in its order.
     compile_specs: Mapping[str, bytes]
     # Of its call, inputs and then outputs.
     arguments: tuple[TensorValue, ...]
@@ -176,7 +177,7 @@ def _method(program: Any, plan: Any) -> Method:
             index=index,
             backend=delegate.id,
             processed=bytes(program.backend_delegate_data[delegate.processed.index].data),
-            compile_specs={spec.key: bytes(spec.value) for spec in delegate.compile_specs},
+            compile_specs=_compile_specs(delegate.compile_specs),
             arguments=calls.get(index, ()),
             input_sources=sources.get(index, ()),
         )
@@ -189,6 +190,14 @@ def _method(program: Any, plan: Any) -> Method:
         delegates=delegates,
         operators=dict(operators),
     )
+
+
+def _compile_specs(specs: Iterable[Any]) -> dict[str, bytes]:
+    """In their order. Of two with one key the first counts, as at lowering."""
+    found: dict[str, bytes] = {}
+    for spec in specs:
+        found.setdefault(spec.key, bytes(spec.value))
+    return found
 
 
 def _tensors(plan: Any, indices: list[int]) -> tuple[TensorValue, ...]:

@@ -248,10 +248,12 @@ def captured(expected: verify_reference.Reference, packages: Sequence[verify_pac
     names = frozenset(
         name for package in packages for name in (*package.input_names, *(plain_name(op.name) for op in package.operations))
     )
-    target, precision = (packages[0].target, packages[0].precision) if packages else ("", "")
-    key = (names, target, precision)
+    lowered_with = packages[0].lowered_with if packages else {}
+    is_ours = bool(packages) and packages[0].is_ours
+    key = (names, tuple(lowered_with.items()), is_ours)
     if key not in expected.made:
-        expected.made[key] = capture(expected.program, names=names, target=target, precision=precision)  # type: ignore[arg-type]
+        assert expected.program is not None
+        expected.made[key] = capture(expected.program, names=names, lowered_with=lowered_with, is_ours=is_ours)
     return expected.made[key]
 
 
@@ -260,10 +262,11 @@ def _lowered_again(
     expected: verify_reference.Reference, packages: Sequence[verify_package.Package]
 ) -> Iterator[list[verify_package.Package]]:
     """The packages that this exporter makes of the reference now, for what was asked for then; none where it cannot."""
-    key = ("lowered", packages[0].target, packages[0].precision)
+    key = ("lowered", tuple(packages[0].lowered_with.items()))
     if key not in expected.made:
         try:
-            expected.made[key] = lower(expected.program, our_partitioner(*key[1:]))  # type: ignore[arg-type]
+            assert expected.program is not None
+            expected.made[key] = lower(expected.program, our_partitioner(packages[0].lowered_with))
         except ToolError:
             expected.made[key] = None
     with tempfile.TemporaryDirectory(prefix="coreml_verify_") as folder:

@@ -45,19 +45,31 @@ class _Capture(Partitioner):
         raise _Captured
 
 
-def our_partitioner(target: str, precision: str, **options: Any) -> Partitioner:
-    """The partitioner for what was asked for; empty strings for the defaults."""
-    import coremltools as ct
+def our_partitioner(lowered_with: Mapping[str, bytes], **others: Any) -> Partitioner:
+    """The partitioner that lowers as a delegate of a .pte was lowered.
 
-    from executorch_coreml.compiler import CoreMLBackend
+    Args:
+        lowered_with: the delegate's compile specs; none for the defaults.
+        others: options to replace, by their names in `compile_options.OPTIONS`.
+
+    Raises:
+        ToolError: for compile specs that this version does not have.
+    """
+    from executorch.exir.backend.compile_spec_schema import CompileSpec
+
+    from executorch_coreml.compiler.compile_options import COMPILE_SPEC_KEYS, OPTIONS
     from executorch_coreml.partition import CoreMLPartitioner
 
-    specs = CoreMLBackend.generate_compile_specs(
-        minimum_deployment_target=ct.target[target] if target else None,
-        compute_precision=ct.precision(precision) if precision else ct.precision.FLOAT16,
-        **options,
-    )
-    return CoreMLPartitioner(compile_specs=specs)
+    # What is lowered again is run here, which a model that Core ML compiled cannot be.
+    replaced = {COMPILE_SPEC_KEYS.MODEL_TYPE.value, *(OPTIONS[name].key.value for name in others)}
+    specs = [CompileSpec(key, value) for key, value in lowered_with.items() if key not in replaced]
+    specs += [OPTIONS[name].spec(value) for name, value in others.items()]
+    # Enumerated shapes are given to whole programs only.
+    whole = COMPILE_SPEC_KEYS.ENUMERATED_SHAPES.value in lowered_with
+    try:
+        return CoreMLPartitioner(compile_specs=specs, lower_full_graph=whole)
+    except ValueError as error:
+        raise ToolError(f"the reference cannot be lowered as the program was: {error}") from error
 
 
 def lower(reference: ExportedProgram, partitioner: Partitioner) -> bytes:
@@ -96,18 +108,22 @@ def _stock(ep: ExportedProgram) -> tuple[list[torch._ops.OpOverload], Any]:
     return kept, None
 
 
-def capture(reference: ExportedProgram, *, names: Collection[str], target: str = "", precision: str = "") -> EdgeProgram:
+def capture(reference: ExportedProgram, *, names: Collection[str], lowered_with: Mapping[str, bytes], is_ours: bool) -> EdgeProgram:
     """The edge program as it was partitioned.
 
     Exporters differ in the ops that they keep whole: of the programs that ours and executorch's own would make, the one that has more nodes
-    called by `names`. `target` and `precision` are what was asked for.
+    called by `names`.
+
+    Args:
+        lowered_with: the delegate's compile specs.
+        is_ours: whether this exporter is known to have made it.
 
     Raises:
         ToolError: for a program that cannot be lowered to the edge dialect.
     """
     found: list[EdgeProgram] = []
-    rules: list[Rule] = [lambda ep: our_partitioner(target, precision).ops_to_not_decompose(ep)]
-    if not precision:  # Our own packages say what they were asked for.
+    rules: list[Rule] = [lambda ep: our_partitioner(lowered_with).ops_to_not_decompose(ep)]
+    if not is_ours:
         rules.append(_stock)
     for rule in rules:
         stand_in = _Capture(rule)

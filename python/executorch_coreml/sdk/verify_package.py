@@ -58,9 +58,12 @@ class Package:
     output_names: tuple[str, ...]
     # Name of an operation's output -> ExecuTorch's debug handles.
     handles: Mapping[str, tuple[int, ...]]
-    # What was asked for at lowering; empty where that is not known.
+    # What was asked for at lowering: a delegate's compile specs; empty for a package of its own.
+    lowered_with: Mapping[str, bytes]
+    # Whether this project's exporter is known to have made it.
+    is_ours: bool
+    # The deployment target that the blob names, such as "iOS18"; empty where that is not known.
     target: str
-    precision: str
     # An operation with several outputs is there once for each.
     operations: tuple[Operation, ...]
     has_states: bool
@@ -148,7 +151,7 @@ def open_packages(path: Path, method: str) -> Iterator[list[Package]]:
         ToolError: for what cannot be read.
     """
     if path.is_dir():
-        yield [_read(path, str(path), "" if method == "forward" else method, (), (), {}, blob_request=None)]
+        yield [_read(path, str(path), "" if method == "forward" else method, (), (), {}, lowered_with=None)]
         return
     program = program_file.open_program(path)
     with tempfile.TemporaryDirectory(prefix="coreml_verify_") as folder:
@@ -162,7 +165,9 @@ def open_packages(path: Path, method: str) -> Iterator[list[Package]]:
                 raise ToolError(f"the delegate {delegate.label} of {path} holds a compiled model, which only Core ML runs")
             what = f"the delegate {delegate.label} of {path}"
             names = (contents.input_names, contents.output_names)
-            found.append(_read(written, what, contents.function, *names, contents.debug_handles(), contents.request))
+            found.append(
+                _read(written, what, contents.function, *names, contents.debug_handles(), delegate.compile_specs, contents)
+            )
         yield found
 
 
@@ -173,7 +178,8 @@ def _read(
     inputs: tuple[str, ...],
     outputs: tuple[str, ...],
     handles: Mapping[str, Any],
-    blob_request: Any,
+    lowered_with: Mapping[str, bytes] | None,
+    contents: payload.Payload | None = None,
 ) -> Package:
     package_facts.read_package(path)  # Says what is wrong with it.
     from coremltools.models import utils
@@ -190,11 +196,12 @@ def _read(
         input_names=inputs or tuple(feature.name for feature in described.input),
         output_names=outputs or tuple(feature.name for feature in described.output),
         handles=handles,
-        target=blob_request.deployment_target if blob_request else "",
-        precision=blob_request.compute_precision if blob_request else "",
+        lowered_with=lowered_with or {},
+        is_ours=contents is not None and contents.blob is not None,
+        target=contents.request.deployment_target if contents else "",
         operations=tuple(_operations(function.block_specializations[function.opset])),
         has_states=len(described.state) > 0,
-        is_delegate=blob_request is not None,
+        is_delegate=lowered_with is not None,
     )
 
 

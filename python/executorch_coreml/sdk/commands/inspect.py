@@ -66,10 +66,17 @@ def _delegate(facts: dict[str, Any], output: Output) -> None:
         ("    compute units", facts["compute_units"]),
         ("    precision", facts["compute_precision"]),
         ("    target", facts["deployment_target"]),
+        ("    also asked for", _other_options(facts)),
         ("    made by", facts["producer"]),
         ("    content", facts["content_id"]),
     ]
     output.table([row for row in rows if row[1]])
+
+
+def _other_options(facts: dict[str, Any]) -> str:
+    """What was asked for at lowering beyond the rows above: options that a default lowering does not have."""
+    default = ("compute_units", "min_deployment_target", "model_compute_precision", "model_type")
+    return ", ".join(f"{key} {value}" for key, value in facts.get("compile_specs", {}).items() if key not in default)
 
 
 def _suits(facts: dict[str, Any]) -> str:

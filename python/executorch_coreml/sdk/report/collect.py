@@ -76,7 +76,8 @@ def collect(path: Path, given: Mapping[str, np.ndarray] | None = None, settings:
             remarks += more
         weights = _weights(packages)
         targets = sorted({p.target for p in packages if p.target})
-    left = left_outside.read(chain, model, targets, settings.partition_report)
+        lowered_with = packages[-1].lowered_with if packages else {}
+    left = left_outside.read(chain, model, lowered_with, settings.partition_report)
     unplaced = _add_times(operations, measured)
     document: dict[str, Any] = {
         "report": VERSION,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ _TAKEN = (
 
 
 def read(
-    chain: Sequence[Step], model: verify_reference.Reference | None, targets: Sequence[str], partition_report: Path | None
+    chain: Sequence[Step],
+    model: verify_reference.Reference | None,
+    lowered_with: Mapping[str, bytes],
+    partition_report: Path | None,
 ) -> list[dict[str, Any]]:
     """One entry for each operator outside and its reason, most frequent first."""
     outside = Counter(step.name for step in chain if step.kind == "operator")
@@ -32,7 +35,7 @@ def read(
     if partition_report is not None:
         reasons, fallback = _from_file(partition_report), _TAKEN
     elif outside and model is not None and model.program is not None:
-        reasons, fallback = _by_operator(_from_model(model, targets)), _TAKEN
+        reasons, fallback = _by_operator(_from_model(model, lowered_with)), _TAKEN
     found = []
     for name, count in outside.most_common():
         why = reasons.get(_base(name), [])
@@ -73,8 +76,8 @@ def _from_file(path: Path) -> dict[str, list[dict[str, Any]]]:
         raise ToolError(f"{path} is no partitioner's report: write PartitionReport.to_json() to it") from error
 
 
-def _from_model(model: verify_reference.Reference, targets: Sequence[str]) -> list[dict[str, Any]]:
+def _from_model(model: verify_reference.Reference, lowered_with: Mapping[str, bytes]) -> list[dict[str, Any]]:
     assert model.program is not None
-    partitioner: Any = verify_edge.our_partitioner(targets[-1] if targets else "", "")
+    partitioner: Any = verify_edge.our_partitioner(lowered_with)
     verify_edge.lower(model.program, partitioner)
     return list(json.loads(partitioner.report.to_json())["left"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from executorch_coreml import node_facts
-from executorch_coreml.sdk import blame_mapping, program_file, verify_edge, verify_package, verify_reference
+from executorch_coreml.sdk import blame_mapping, program_file, verify_package, verify_reference
 from executorch_coreml.sdk import compare as comparing
 from executorch_coreml.sdk import verify as verifying
 from executorch_coreml.sdk.report import values
@@ -61,10 +61,7 @@ def compare(
     remarks = list(result.remarks)
     if model.program is None:
         return result.to_json(), remarks
-    names = {name for package in packages for name in package.input_names}
-    names |= {blame_mapping.plain_name(operation.name) for package in packages for operation in package.operations}
-    target, precision = (packages[0].target, packages[0].precision) if packages else ("", "")
-    edge = verify_edge.capture(model.program, names=names, target=target, precision=precision)
+    edge = verifying.captured(model, packages)
     by_name = {(o["package"], o["name"]): o for o in operations}
     mode = inside.float16 if inside.float16 else inside.float32
     against = f"{'float16' if inside.float16 else 'float32'} mode against PyTorch"
