@@ -60,8 +60,7 @@ def our_partitioner(lowered_with: Mapping[str, bytes], **others: Any) -> Partiti
     from executorch_coreml.compiler.compile_options import COMPILE_SPEC_KEYS, OPTIONS
     from executorch_coreml.partition import CoreMLPartitioner
 
-    # What is lowered again is run here, which a model that Core ML compiled cannot be.
-    replaced = {COMPILE_SPEC_KEYS.MODEL_TYPE.value, *(OPTIONS[name].key.value for name in others)}
+    replaced = {OPTIONS[name].key.value for name in others}
     specs = [CompileSpec(key, value) for key, value in lowered_with.items() if key not in replaced]
     specs += [OPTIONS[name].spec(value) for name, value in others.items()]
     # Enumerated shapes are given to whole programs only.
