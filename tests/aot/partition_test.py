@@ -17,6 +17,7 @@ from executorch.backends.apple.coreml.compiler.compile_options import Options
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner, boundary, grouping, support
 from executorch.backends.apple.coreml.partition.constraints import CONSTRAINTS
 from executorch.exir import to_edge
+from executorch.runtime import Runtime
 from torch import nn
 from torch.export import Dim
 from torch.utils._sympy.value_ranges import ValueRanges
@@ -357,9 +358,31 @@ def test_what_only_the_border_keeps_outside_is_decomposed(dynamic):
     edge.to_executorch()
 
 
-def test_what_cuts_off_a_flexible_extent_stays_outside():
-    edge = lower(lambda x: F.pad(x, (0, 0, -1, 0)) * 2, (torch.randn(4, 3),), dynamic=({0: Dim("n", min=3, max=8)},))
-    assert outside(edge) == ["aten.constant_pad_nd.default"]
+# What Core ML does not take, and ExecuTorch's kernel refuses: what is said of either.
+REFUSED = {
+    "cut off float64": (lambda x: F.pad(x, (-1, 2)), X.double(), "constant_pad_nd", "other dtypes", "must not be negative"),
+    "cut off until nothing is left": (lambda x: F.pad(x, (-3, 2)), X, "constant_pad_nd", "leaves none", "must not be negative"),
+    "a volume of float64": (
+        lambda x: F.conv3d(x, torch.ones(1, 1, 2, 2, 2, dtype=torch.float64)),
+        torch.randn(1, 1, 3, 3, 3).double(),
+        "convolution",
+        "other dtypes",
+        "no volumes",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_only_a_run_would_show_is_refused(case):
+    function, x, op, why_not_core_ml, why_not_executorch = REFUSED[case]
+    with pytest.raises(NotImplementedError, match=f"aten.{op}.default .at .*{why_not_core_ml}.*{why_not_executorch}"):
+        lower(function, (x,))
+    # Another backend may take it.
+    edge = lower(function, (x,), partitioner={"skip_ops_for_coreml_delegation": [f"aten.{op}"]})
+    assert f"aten.{op}.default" in outside(edge)
+    method = Runtime.get().load_program(bytes(edge.to_executorch().buffer)).load_method("forward")
+    with pytest.raises(RuntimeError, match="0x12"):
+        method.execute([x])
 
 
 def test_a_number_for_a_tensor_is_no_other_dtype():

@@ -106,6 +106,12 @@ def masked(x):
     return mb.select(cond=np.array([True, False, True, False]), a=np.full(4, INF, np.float32), b=x)
 
 
+def read_both_ways(x):
+    there = mb.transpose(x=x, perm=[1, 0])
+    back = mb.transpose(x=there, perm=[1, 0])
+    return mb.matmul(x=there, y=back), mb.relu(x=back)
+
+
 ROWS = (
     Row("int to bool to int", casts("int32", "bool", "int32"), (REALS,), cast_passes.cast_optimization),
     Row(
@@ -178,6 +184,12 @@ ROWS = (
     ),
     Row("leaky relu of integers", lambda x: mb.maximum(x=mb.mul(x=x, y=np.int32(0)), y=x), (LARGE,), exact_passes.fuse_leaky_relu),
     Row("split of which a half is read", stack_half, (REALS, 2 * REALS), exact_passes.fuse_stack_split),
+    Row(
+        "a matrix that is read both ways",
+        read_both_ways,
+        (np.arange(9, dtype=np.float32).reshape(3, 3),),
+        exact_passes.reduce_transposes,
+    ),
     Row("a padding that is a result", two_paddings, (REALS[None],), exact_passes.merge_consecutive_paddings),
     Row(
         "norm of integers",

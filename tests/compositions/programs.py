@@ -190,6 +190,16 @@ PROGRAMS: dict[str, Program] = {
     "integers_cut_off_by_padding": Program(
         lambda x: F.pad(x, (-1, -1, 0, 2), value=2**24 + 1), (torch.arange(24).reshape(2, 3, 4),)
     ),
+    "cut_off_a_flexible_extent": Program(lambda x: F.pad(x, (0, 0, -1, 2), value=3.0) * 2, (normal(4, 3),), ({0: STEPS},)),
+    "integers_cut_off_a_flexible_extent": Program(lambda i: F.pad(i, (1, -1), value=70001), (IDS,), ({1: STEPS},)),
+    "rest_of_a_division": Program(
+        lambda x, y: torch.fmod(x, y), (torch.tensor([5.25, -5.25, 0.0, -7.0, 3.0]), torch.tensor([2.0, 2.0, 3.0, -2.0, INFINITY]))
+    ),
+    "rest_of_integers": Program(lambda i: torch.fmod(i - 3000, 7), (IDS,)),
+    "a_matrix_read_both_ways": Program(lambda x: (x @ x.t(), x.t().t().relu()), (normal(4, 4),)),
+    "a_flexible_matrix_read_both_ways": Program(
+        lambda x: (x.t() @ x.t().t(), (x.t() @ x).t() @ (x.t() @ x)), (normal(8, 5),), ({1: STEPS},)
+    ),
     "a_mask_filled_by_itself": Program(
         lambda mask, x: mask.masked_fill(mask, x.sum()), (torch.tensor([[True, False, True]]), torch.tensor([1.0, -1.0]))
     ),

@@ -62,15 +62,17 @@ class Draw:
         self.sensitivity = (1e-1 if narrow is torch.float16 else 1e-2) * SHARE
         kinds = [World("written"), World("exact"), World("disturbed", narrow, 1), World("disturbed", narrow, 2)]
         self.example: dict[str, int] = {}
-        self.other: dict[str, int] = {}
+        # What the extents are in the worlds behind the first four, which are as written: those that a program is run with, and the largest.
+        self.others: list[dict[str, int]] = []
         if dynamic:
             for name in ("n", "m")[: self.rng.choice((1, 1, 2))]:
                 least = self.rng.choice((1, 1, 2, 3))
                 example = self.rng.choice((5, 6, 7, 11))
-                self.other[name] = self.rng.choice((least, least + 1, 9, 16))
+                other = self.rng.choice((least, least + 1, 9, 16))
                 self.example[name] = example
-                self.program.dynamic[name] = [least, 16, example, self.other[name], 16]
-            kinds.append(World("written"))
+                self.program.dynamic[name] = [least, 16, example, other, 16]
+            self.others = self.program.extents()[1:]
+            kinds += [World("written") for _ in self.others]
         self.worlds = kinds
         self.spaces: list[dict[str, Any]] = [{**namespace(eager=True), "self": _Self()} for _ in kinds]
         self.values: list[str] = []
@@ -172,7 +174,7 @@ class Draw:
 
     def _place(self, leaf: Leaf) -> None:
         for index, world in enumerate(self.worlds):
-            extents = self.other if index == 4 else self.example
+            extents = self.example if index < 4 else self.others[index - 4]
             tensor = world.convert(leaf_tensor(leaf, extents, self.spaces[index]))
             if leaf.kind == "input":
                 self.spaces[index][leaf.name] = tensor
@@ -256,9 +258,14 @@ class Draw:
             if tensor.numel() > MOST_ELEMENTS or tensor.dim() > 6:
                 raise Unfit("too large")
             self._check_tensor(tensor, exact[position], [other[position] for other in disturbed])
-        for tensor in worlds[4] if len(worlds) > 4 else []:
-            if isinstance(tensor, torch.Tensor) and tensor.isnan().any():
+        for tensor in (tensor for world in worlds[4:] for tensor in world if isinstance(tensor, torch.Tensor)):
+            if tensor.isnan().any():
                 raise Unfit("NaN at another extent")
+            if tensor.numel() and self._is_beyond_int32(tensor):
+                raise Unfit("beyond int32 at another extent")
+
+    def _is_beyond_int32(self, tensor: torch.Tensor) -> bool:
+        return tensor.dtype is torch.int64 and not self._may_be_large and int(tensor.abs().max()) > 2**31 - 1
 
     def _check_tensor(self, written: torch.Tensor, exact: torch.Tensor, disturbed: list[torch.Tensor]) -> None:
         if any(other.shape != written.shape for other in (exact, *disturbed)):
@@ -268,7 +275,7 @@ class Draw:
         if not written.is_floating_point():
             if any(not torch.equal(written.to(other.dtype), other) for other in (exact, *disturbed)):
                 raise Unfit("integers that depend on rounding, or overflow")
-            if written.dtype is torch.int64 and not self._may_be_large and int(written.abs().max()) > 2**31 - 1:
+            if self._is_beyond_int32(written):
                 raise Unfit("beyond int32")
             return
         if WIDE.get(written.dtype, torch.float64) != exact.dtype:

@@ -395,6 +395,41 @@ def loop(draw: Draw) -> None:
     draw.emit("[]", made, 1)
 
 
+def scanned(draw: Draw) -> None:
+    """scan along the first dimension: a leaky sum, and something of each step."""
+    rng = draw.rng
+    if draw.example:
+        raise Unfit
+    name = some(draw, (torch.float32, torch.float32, torch.int32), 1)
+    # ExecuTorch makes int64 of what a literal does to a scalar of int32.
+    if not draw.shape(name)[0] or (draw.dtype(name) is torch.int32 and draw.value(name).dim() == 1):
+        raise Unfit
+    number = len(draw.program.calls)
+    is_float = draw.dtype(name).is_floating_point
+    start = draw.emit("torch.zeros", tuple(draw.shape(name)[1:]), dtype=draw.dtype(name))
+    step = [
+        {"out": "w0", "function": "*", "args": [{"v": "c"}, 0.5 if is_float else 1], "kwargs": {}},
+        {"out": "w1", "function": rng.choice(("+", "torch.maximum")), "args": [{"v": "w0"}, {"v": "a"}], "kwargs": {}},
+        {
+            "out": "w2",
+            "function": rng.choice(("torch.tanh", "torch.neg") if is_float else ("torch.neg",)),
+            "args": [{"v": "w1"}],
+            "kwargs": {},
+        },
+    ]
+    combine = {
+        "def": {
+            "name": f"step_{number}",
+            "parameters": ["c", "a"],
+            "calls": step,
+            "result": {"tuple": [{"v": "w1"}, {"v": "w2"}]},
+        }
+    }
+    made = draw.emit("scan", combine, start, name)
+    draw.emit("[]", made, 0)
+    draw.emit("[]", made, 1)
+
+
 def chosen(draw: Draw) -> None:
     """A value kept where a mask says so, normalized."""
     name = some(draw, FLOATS, 1)
@@ -413,5 +448,5 @@ LAYERS = {
     "products": [products, products],
     "einsum": [einsum],
     "waves": [waves],
-    "control flow": [conditional, conditional, loop],
+    "control flow": [conditional, conditional, loop, scanned],
 }

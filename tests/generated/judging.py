@@ -19,7 +19,7 @@ import logging
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import coremltools as ct
@@ -183,7 +183,27 @@ class Raised(Exception):
         self.stage, self.error = stage, error
 
 
-def lower(exported: torch.export.ExportedProgram, configuration: Configuration) -> tuple[EdgeProgramManager, CoreMLPartitioner]:
+@dataclasses.dataclass
+class Method:
+    """One program of a lowering, its inputs for each choice of extents, and what it must give."""
+
+    program: Program
+    exported: torch.export.ExportedProgram
+    inputs: list[Any]
+    expected: list[Expected] = dataclasses.field(default_factory=list)
+
+    @property
+    def steps(self) -> int:
+        return STEPS if self.program.mutable else 1
+
+    @property
+    def flat(self) -> list[list[torch.Tensor]]:
+        return [tree_leaves(given) for given in (self.inputs[:1] if self.program.mutable else self.inputs)]
+
+
+def lower(
+    exported: dict[str, torch.export.ExportedProgram], configuration: Configuration
+) -> tuple[EdgeProgramManager, CoreMLPartitioner]:
     specs = CoreMLBackend.generate_compile_specs(
         minimum_deployment_target=getattr(ct.target, configuration.target),
         compute_precision=ct.precision.FLOAT32 if configuration.precision == "float32" else ct.precision.FLOAT16,
@@ -197,13 +217,17 @@ def finish(edge: EdgeProgramManager, program: Program) -> bytes:
     return bytes(edge.to_executorch(ExecutorchBackendConfig(passes=passes)).buffer)
 
 
-def execute(buffer: bytes, inputs: list[list[torch.Tensor]], steps: int) -> Iterator[list[torch.Tensor]]:
-    """The results of each step of each run."""
+def load(buffer: bytes, names: Iterable[str]) -> dict[str, Any]:
+    """The methods of a program."""
     try:
-        loaded = Runtime.get().load_program(buffer)
-        method = loaded.load_method("forward")
+        program = Runtime.get().load_program(buffer)
+        return {name: program.load_method(name) for name in names}
     except RuntimeError as error:
         raise Raised("load", RuntimeError(f"{error} {coreml_runtime.last_error()}")) from error
+
+
+def execute(method: Any, inputs: list[list[torch.Tensor]], steps: int) -> Iterator[list[torch.Tensor]]:
+    """The results of each step of each run of a method."""
     for given in inputs:
         for _ in range(steps):
             try:
@@ -218,32 +242,40 @@ def judge(program: Program, configurations: list[Configuration], tell: Callable[
     warnings.filterwarnings("ignore")
     logging.disable(logging.ERROR)
     tell("export")
-    module, names = build(program, eager=False)
-    extents = program.extents()
-    try:
-        inputs = [names["inputs"](**chosen) for chosen in extents]
-        exported = torch.export.export(copy.deepcopy(module), inputs[0], dynamic_shapes=names["dynamic_shapes"])
-    except Exception as error:
-        return Verdict("not exported", type(error).__name__, normalized(str(error)))
+    methods: dict[str, Method] = {}
+    for name, part in (("forward", program), ("other", program.companion)):
+        if part is None:
+            continue
+        module, names = build(part, eager=False)
+        try:
+            inputs = [names["inputs"](**chosen) for chosen in part.extents()]
+            exported = torch.export.export(copy.deepcopy(module), inputs[0], dynamic_shapes=names["dynamic_shapes"])
+        except Exception as error:
+            return Verdict("not exported", type(error).__name__, normalized(str(error)))
+        methods[name] = Method(part, exported, inputs)
     tell("expect")
-    dtypes = dtypes_of(program)
+    dtypes = {name: dtypes_of(method.program) for name, method in methods.items()}
     total = Verdict("right")
-    known: dict[torch.dtype, list[Expected]] = {}
+    known: dict[tuple[str, torch.dtype], list[Expected]] = {}
     for configuration in configurations:
-        has_states = configuration.target == "iOS18" and any(leaf.dtype.startswith("float") for leaf in program.mutable)
-        dtype = rounding(configuration.precision, dtypes, has_states=has_states)
-        if dtype not in known:
-            known[dtype] = [expect(program, chosen, dtype) for chosen in extents]
-        verdict = _judge_one(program, module, exported, inputs, configuration, known[dtype], tell)
+        badly, largest = False, 0.0
+        for name, method in methods.items():
+            has_states = configuration.target == "iOS18" and any(leaf.dtype.startswith("float") for leaf in method.program.mutable)
+            dtype = rounding(configuration.precision, dtypes[name], has_states=has_states)
+            if (name, dtype) not in known:
+                known[name, dtype] = [expect(method.program, chosen, dtype) for chosen in method.program.extents()]
+            method.expected = known[name, dtype]
+            worst = max(expected.worst for expected in method.expected)
+            badly = badly or worst > INCONCLUSIVE_FROM[dtype] or any(expected.unstable for expected in method.expected)
+            largest = max(largest, worst)
+        verdict = _judge_one(methods, configuration, tell)
         total.delegated += verdict.delegated
         total.left += verdict.left
         verdict.configuration = verdict.configuration or dataclasses.asdict(configuration)
-        worst = max(expected.worst for expected in known[dtype])
-        total.tolerance = max(total.tolerance, worst)
+        total.tolerance = max(total.tolerance, largest)
         if verdict.is_finding:
-            verdict.delegated, verdict.left, verdict.tolerance = total.delegated, total.left, worst
+            verdict.delegated, verdict.left, verdict.tolerance = total.delegated, total.left, largest
             return verdict
-        badly = worst > INCONCLUSIVE_FROM[dtype] or any(expected.unstable for expected in known[dtype])
         if verdict.outcome == "right" and badly:
             verdict.outcome = "inconclusive"
         order = ("right", "outside", "refused", "executorch", "inconclusive")
@@ -254,21 +286,11 @@ def judge(program: Program, configurations: list[Configuration], tell: Callable[
     return total
 
 
-def _judge_one(
-    program: Program,
-    module: torch.nn.Module,
-    exported: torch.export.ExportedProgram,
-    inputs: list[Any],
-    configuration: Configuration,
-    expected: list[Expected],
-    tell: Callable[[str], None],
-) -> Verdict:
+def _judge_one(methods: dict[str, Method], configuration: Configuration, tell: Callable[[str], None]) -> Verdict:
     tell(f"lower {configuration.target} {configuration.precision}")
     delegated = left = 0
-    steps = STEPS if program.mutable else 1
-    flat = [tree_leaves(given) for given in inputs]
-    if program.mutable:
-        flat = flat[:1]
+    program = methods["forward"].program
+    given = {name: method.exported for name, method in methods.items()}
 
     def verdict(outcome: str, kind: str = "", detail: str = "", mode: str = "") -> Verdict:
         chosen = {**dataclasses.asdict(configuration), **({"numeric_mode": mode} if mode else {})}
@@ -278,16 +300,17 @@ def _judge_one(
         """What ExecuTorch alone makes of the program: how it fails ("run: ..."), or differs; empty where it is right."""
         tell("ExecuTorch alone")
         try:
-            buffer = finish(to_edge(exported), program)
-            return _differences(buffer, flat, steps, expected, half=False)
+            buffer = finish(to_edge(given), program)
+            return _differences(buffer, methods, half=False)
         except Raised as failure:
             return f"{failure.stage}: {failure}"
         except Exception as error:
             return f"{type(error).__name__}: {error}"
 
     try:
-        edge, partitioner = lower(copy.deepcopy(exported) if program.mutable else exported, configuration)
-        delegated, left = partitioner.report.delegated_nodes, len(partitioner.report.left)
+        edge, partitioner = lower(copy.deepcopy(given) if program.mutable else given, configuration)
+        delegated = sum(report.delegated_nodes for report in partitioner.reports)
+        left = sum(len(report.left) for report in partitioner.reports)
         buffer = finish(edge, program)
     except Exception as error:
         where, is_ours = _where(error)
@@ -303,7 +326,7 @@ def _judge_one(
         coreml_runtime.set_options(numeric_mode=mode)
         half = mode == "float16" or configuration.precision == "float16"
         try:
-            wrong = _differences(buffer, flat, steps, expected, half=half)
+            wrong = _differences(buffer, methods, half=half)
         except Raised as failure:
             message = str(failure)
             if failure.stage == "run" and _BEYOND_INT32.search(message):
@@ -312,7 +335,7 @@ def _judge_one(
                 return verdict("executorch", f"{failure.stage}: {normalized(message)}", message[:300])
             outcome = "not loaded" if failure.stage == "load" else "failed"
             return verdict(outcome, f"{outcome}: {normalized(message)}", message[:600], mode)
-        if wrong and mode == "float16" and any(chosen.overflows_half for chosen in expected):
+        if wrong and mode == "float16" and any(chosen.overflows_half for method in methods.values() for chosen in method.expected):
             return verdict("inconclusive", "float16 overflows inside an operation", wrong, mode)
         if wrong:
             # Of the same result.
@@ -322,15 +345,19 @@ def _judge_one(
     return verdict("right")
 
 
-def _differences(buffer: bytes, flat: list[list[torch.Tensor]], steps: int, expected: list[Expected], *, half: bool) -> str:
-    for position, made in enumerate(execute(buffer, flat, steps)):
-        wrong = compare(made, expected[position // steps], position % steps, half=half)
-        if wrong:
-            return (
-                wrong
-                + (f" (step {position % steps})" if steps > 1 else "")
-                + (f" (extents {position // steps})" if len(flat) > 1 else "")
-            )
+def _differences(buffer: bytes, methods: dict[str, Method], *, half: bool) -> str:
+    loaded = load(buffer, methods)
+    for name, method in methods.items():
+        steps, flat = method.steps, method.flat
+        for position, made in enumerate(execute(loaded[name], flat, steps)):
+            wrong = compare(made, method.expected[position // steps], position % steps, half=half)
+            if wrong:
+                return (
+                    wrong
+                    + (f" (step {position % steps})" if steps > 1 else "")
+                    + (f" (extents {position // steps})" if len(flat) > 1 else "")
+                    + (f" (method {name})" if len(methods) > 1 else "")
+                )
     return ""
 
 

@@ -17,10 +17,14 @@ DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat
 
 # What every printed program starts with.
 PRELUDE = """\
+import dataclasses
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import cond
 from torch._higher_order_ops import while_loop
+from torch._higher_order_ops.scan import scan
 
 
 def normal(shape, seed, scale=1.0, dtype=torch.float32):
@@ -93,11 +97,44 @@ class Call:
         return self.function == "[]=" or (name.endswith("_") and not name.endswith("__"))
 
 
+# How several tensors come or go as one object.
+FORMS = ("dict", "nested", "namedtuple", "dataclass")
+
+
+def _class_text(form: str, name: str, fields: list[str]) -> list[str]:
+    """The lines that define the class of a form; none where it has none."""
+    lines = [f"    {field}: torch.Tensor" for field in fields]
+    if form == "namedtuple":
+        return [f"class {name}(NamedTuple):", *lines, "", ""]
+    if form == "dataclass":
+        return ["@dataclasses.dataclass", f"class {name}:", *lines, "", "", f"torch.export.register_dataclass({name})", "", ""]
+    return []
+
+
+def _in_form(form: str, class_name: str, fields: list[str], texts: list[str]) -> str:
+    """One object of several values."""
+    if form == "dict":
+        return "{" + ", ".join(f'"{field}": {text}' for field, text in zip(fields, texts, strict=True)) + "}"
+    if form == "nested":
+        return f'({{"first": {texts[0]}}}, [{", ".join(texts[1:])}])'
+    return f"{class_name}(" + ", ".join(f"{field}={text}" for field, text in zip(fields, texts, strict=True)) + ")"
+
+
+def _member(form: str, whole: str, field: str, position: int) -> str:
+    """How one value of such an object is read."""
+    if form == "dict":
+        return f'{whole}["{field}"]'
+    if form == "nested":
+        return f'{whole}[0]["first"]' if position == 0 else f"{whole}[1][{position - 1}]"
+    return f"{whole}.{field}"
+
+
 @dataclasses.dataclass
 class Program:
-    """results: names of values, in order. result_form: "tuple" or "dict". input_form: "flat" or "dict" (one dict of all inputs).
+    """results: names of values, in order. result_form: "tuple", or one of FORMS. input_form: "flat", or one of FORMS for all inputs.
 
-    dynamic: name of an extent -> [least, most, example, other extents to run...]. seed: what it was drawn from.
+    dynamic: name of an extent -> [least, most, example, other extents to run...]. seed: what it was drawn from. companion: another
+    program that is lowered together with this one, as a method of its own.
     """
 
     leaves: list[Leaf]
@@ -108,6 +145,7 @@ class Program:
     input_form: str = "flat"
     result_form: str = "tuple"
     seed: int = -1
+    companion: Program | None = None
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self))
@@ -115,6 +153,8 @@ class Program:
     @staticmethod
     def from_json(text: str) -> Program:
         data = json.loads(text)
+        companion = data.pop("companion", None)
+        data["companion"] = None if companion is None else Program.from_json(json.dumps(companion))
         data["leaves"] = [Leaf(**leaf) for leaf in data["leaves"]]
         data["calls"] = [Call(**call) for call in data["calls"]]
         return Program(**data)
@@ -141,41 +181,41 @@ class Program:
     def source(self) -> str:
         """The class `Program`, `inputs(...)` and `dynamic_shapes` as Python text, PRELUDE not included."""
         example = self.extents()[0]
-        lines = ["class Program(torch.nn.Module):", "    def __init__(self):", "        super().__init__()"]
+        names = [leaf.name for leaf in self.inputs]
+        returned = [f"r{index}" for index in range(len(self.results))]
+        lines = [*_class_text(self.input_form, "Given", names), *_class_text(self.result_form, "Made", returned)]
+        lines += ["class Program(torch.nn.Module):", "    def __init__(self):", "        super().__init__()"]
         lines += [f'        self.register_buffer("{b.name[5:]}", {b.text(example)})' for b in self.buffers]
         for name, constructor in self.modules.items():
             lines += ["        torch.manual_seed(0)", f"        self.{name} = {constructor}"]
-        names = [leaf.name for leaf in self.inputs]
-        if self.input_form == "dict":
-            lines += ["", "    def forward(self, given):"] + [f'        {name} = given["{name}"]' for name in names]
-        else:
+        if self.input_form == "flat":
             lines += ["", f"    def forward({', '.join(['self', *names])}):"]
+        else:
+            lines += ["", "    def forward(self, given):"]
+            lines += [f"        {name} = {_member(self.input_form, 'given', name, i)}" for i, name in enumerate(names)]
         for call in self.calls:
             lines += [f"        {line}" for line in _definitions(call)]
             lines.append("        " + call.text())
-        if self.result_form == "dict":
-            made = "{" + ", ".join(f'"r{i}": {name}' for i, name in enumerate(self.results)) + "}"
-        else:
-            made = ", ".join(self.results)
+        made = (
+            ", ".join(self.results) if self.result_form == "tuple" else _in_form(self.result_form, "Made", returned, self.results)
+        )
         lines += [f"        return {made}", "", "", f"def inputs({', '.join(f'{k}={v}' for k, v in example.items())}):"]
         symbols = {k: _Symbol(k) for k in example}
-        texts = [leaf.text(symbols) for leaf in self.inputs]  # type: ignore[arg-type]
-        if self.input_form == "dict":
-            lines.append("    return ({" + ", ".join(f'"{n}": {t}' for n, t in zip(names, texts, strict=True)) + "},)")
-        else:
-            lines.append(f"    return ({''.join(text + ', ' for text in texts)})")
+        lines.append(f"    return {self._of_inputs([leaf.text(symbols) for leaf in self.inputs])}")  # type: ignore[arg-type]
         if self.dynamic:
             lines += ["", ""]
             lines += [f'{k} = torch.export.Dim("{k}", min={v[0]}, max={v[1]})' for k, v in self.dynamic.items()]
             shapes = ["{" + ", ".join(f"{d}: {name}" for d, name in leaf.dims.items()) + "}" for leaf in self.inputs]
-            if self.input_form == "dict":
-                made = "({" + ", ".join(f'"{n}": {s}' for n, s in zip(names, shapes, strict=True)) + "},)"
-            else:
-                made = f"({''.join(shape + ', ' for shape in shapes)})"
-            lines.append(f"dynamic_shapes = {made}")
+            lines.append(f"dynamic_shapes = {self._of_inputs(shapes)}")
         else:
             lines += ["", "", "dynamic_shapes = None"]
         return "\n".join(lines) + "\n"
+
+    def _of_inputs(self, texts: list[str]) -> str:
+        """The tuple of arguments of forward, of one text for each input."""
+        if self.input_form == "flat":
+            return f"({''.join(text + ', ' for text in texts)})"
+        return f"({_in_form(self.input_form, 'Given', [leaf.name for leaf in self.inputs], texts)},)"
 
 
 class _Symbol:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,6 +33,7 @@ class Shrinker:
 
     def shrink(self) -> Program:
         try:
+            self._pass(self._alone)
             self._pass(self._fewer_results)
             changed = True
             while changed and time.monotonic() < self.ends:
@@ -63,6 +65,12 @@ class Shrinker:
         if shows:
             self.answer = {**answer, "seed": self.program.seed}
         return shows
+
+    def _alone(self) -> Iterator[Program]:
+        """Without the program that it is lowered with, or that one instead of it."""
+        if self.program.companion is not None:
+            yield self._with(companion=None)
+            yield self.program.companion
 
     def _fewer_results(self) -> Iterator[Program]:
         names = list(dict.fromkeys(self.program.results))
@@ -243,24 +251,55 @@ def kind_of(program: Program, answer: dict[str, Any]) -> str:
     return str(answer["kind"])
 
 
+# What the text of a program defines, and what that of its companion calls these.
+_DEFINED = re.compile(r"\b(Program|inputs|dynamic_shapes|Given|Made)\b")
+
+
 def script(program: Program, configuration: dict[str, str]) -> str:
     """The program as a script that shows what is wrong and needs nothing of this folder."""
     precision = configuration.get("precision", "float32").upper()
     states = [leaf.name[5:] for leaf in program.mutable]
     passes = f"ExecutorchBackendConfig(passes=[InitializedMutableBufferPass({states})])" if states else ""
+    sources = {"forward": ("", program.source())}
+    if program.companion is not None:
+        sources["other"] = ("Other", _DEFINED.sub(r"Other\1", program.companion.source()))
+    text = "".join(source for _, source in sources.values())
     prelude = PRELUDE
     for name in ("normal", "integers"):
-        if f"{name}(" not in program.source():
+        if f"{name}(" not in text:
             start = prelude.index(f"\n\ndef {name}")
             end = prelude.find("\n\n\n", start + 2)
             prelude = prelude[:start] + (prelude[end:] if end > 0 else "\n")
-    for line in ("from torch import cond\n", "from torch._higher_order_ops import while_loop\n"):
-        if f"{line.split()[-1]}(" not in program.source():
+    for line in (
+        "import dataclasses\n",
+        "from typing import NamedTuple\n\n",
+        "from torch import cond\n",
+        "from torch._higher_order_ops import while_loop\n",
+        "from torch._higher_order_ops.scan import scan\n",
+    ):
+        if not re.search(rf"\b{line.split()[-1]}\b", text):
             prelude = prelude.replace(line, "")
+    exported = "\n".join(
+        f"{source}\n\n"
+        f'exported["{method}"] = torch.export.export({prefix}Program().eval(), {prefix}inputs(), dynamic_shapes={prefix}dynamic_shapes)'
+        for method, (prefix, source) in sources.items()
+    )
+    runs = "\n".join(
+        f"""\
+method, module = program.load_method("{method}"), {prefix}Program().eval()
+for step in range({3 if states else 1}):
+    print("lowered:", method.execute(torch.utils._pytree.tree_leaves({prefix}inputs())))
+    print("torch:  ", module(*{prefix}inputs()))"""
+        for method, (prefix, _) in sources.items()
+    )
     return f"""{prelude.strip()}
 
 
-{program.source()}
+exported = {{}}
+
+
+{exported}
+
 import coremltools as ct
 import executorch.backends.apple.coreml.runtime as coreml_runtime
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
@@ -268,7 +307,6 @@ from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.exir import to_edge_transform_and_lower{", ExecutorchBackendConfig" if states else ""}
 {"from executorch.exir.passes.init_mutable_pass import InitializedMutableBufferPass" + chr(10) if states else ""}from executorch.runtime import Runtime
 
-exported = torch.export.export(Program().eval(), inputs(), dynamic_shapes=dynamic_shapes)
 specs = CoreMLBackend.generate_compile_specs(
     minimum_deployment_target=ct.target.{configuration.get("target", "iOS18")}, compute_precision=ct.precision.{precision}
 )
@@ -276,11 +314,7 @@ edge = to_edge_transform_and_lower(exported, partitioner=[CoreMLPartitioner(comp
 coreml_runtime.set_options(numeric_mode="{configuration.get("numeric_mode", "float32")}")
 buffer = bytes(edge.to_executorch({passes}).buffer)
 program = Runtime.get().load_program(buffer)
-method = program.load_method("forward")
-module = Program().eval()
-for step in range({3 if states else 1}):
-    print("lowered:", method.execute(torch.utils._pytree.tree_leaves(inputs())))
-    print("torch:  ", module(*inputs()))
+{runs}
 """
 
 

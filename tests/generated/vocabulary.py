@@ -10,12 +10,15 @@ import idioms
 import idioms_layers
 import torch
 from drawing import Configuration, Draw, Unfit
-from program import Program, reads
+from program import FORMS, Program, reads
 
 TARGETS = ("iOS15", "iOS16", "iOS17", "iOS18")
 PRECISIONS = ("float32", "float16")
 # One seed in so many is lowered for every target in every precision.
 ALL_IN = 20
+
+# What share of programs is lowered with another, as two methods.
+_COMPANIONS = 0.06
 
 # How often a family is drawn.
 _WEIGHTS = {
@@ -62,6 +65,15 @@ def configurations(seed: int) -> list[Configuration]:
 def draw_program(seed: int, *, attempt: int = 0) -> Program:
     """The program of a seed. attempt: another one, when torch cannot export those before; from the second on without dynamic extents."""
     rng = random.Random(f"program {seed} {attempt}")
+    program = _drawn(seed, attempt, rng)
+    if attempt == 0 and not program.mutable and rng.random() < _COMPANIONS:
+        companion = _drawn(seed, attempt, rng)
+        if not companion.mutable:
+            program.companion = companion
+    return program
+
+
+def _drawn(seed: int, attempt: int, rng: random.Random) -> Program:
     draw = Draw(rng.randrange(2**40), configurations(seed), dynamic=rng.random() < 0.3 and attempt < 2)
     draw.program.seed = seed
     wanted = rng.choice((3, 4, 5, 6, 8, 8, 10, 12, 16, 20, 28, 40))
@@ -104,8 +116,10 @@ def _finished(draw: Draw, rng: random.Random) -> Program:
     if rng.random() < 0.05 and program.inputs:
         results.append(program.inputs[0].name)
     program.results = results
-    program.input_form = "dict" if rng.random() < 0.12 and len(program.inputs) > 1 else "flat"
-    program.result_form = "dict" if rng.random() < 0.12 else "tuple"
+    # torch.export has no way to say which extents of a dataclass are dynamic.
+    forms = [form for form in FORMS if form != "dataclass" or not program.dynamic]
+    program.input_form = rng.choice(forms) if rng.random() < 0.16 and len(program.inputs) > 1 else "flat"
+    program.result_form = rng.choice(FORMS) if rng.random() < 0.16 else "tuple"
     return trimmed(program)
 
 
@@ -131,4 +145,5 @@ def trimmed(program: Program) -> Program:
         program.input_form if len([leaf for leaf in leaves if leaf.kind == "input"]) > 1 else "flat",
         program.result_form,
         program.seed,
+        program.companion,
     )

@@ -108,12 +108,21 @@ def eager_while_loop(condition: Any, body: Any, carried: Any, additional: Any = 
     return carried
 
 
+def eager_scan(combine: Any, carried: Any, given: Any) -> Any:
+    """Along the first dimension, as torch's own."""
+    results = []
+    for row in given:
+        carried, result = combine(carried, row)
+        results.append(result)
+    return carried, torch.stack(results)
+
+
 def namespace(*, eager: bool) -> dict[str, Any]:
     """The names that a printed program uses. eager: control flow is Python's, so that it runs under a dispatch mode."""
     names: dict[str, Any] = {}
     exec(PRELUDE, names)
     if eager:
-        names["cond"], names["while_loop"] = eager_cond, eager_while_loop
+        names["cond"], names["while_loop"], names["scan"] = eager_cond, eager_while_loop, eager_scan
     return names
 
 

@@ -222,3 +222,12 @@ def remainder(context: Any, node: Any) -> None:
     is_other = mb.logical_xor(x=mb.less(x=rest, y=zero), y=mb.less(x=y, y=zero))
     is_other = mb.logical_and(x=is_other, y=mb.not_equal(x=rest, y=zero))
     context.add(mb.select(cond=is_other, a=mb.add(x=rest, y=y), b=rest, name=node.name))
+
+
+@correction("fmod", reason="coremltools has no conversion")
+def fmod(context: Any, node: Any) -> None:
+    """What is left of the magnitudes, with the sign of the dividend."""
+    x, y = arguments(context, node, "self", "other")
+    dtype = result_type(node)
+    x, y = cast(x, dtype), cast(y, dtype)
+    context.add(mb.mul(x=mb.sign(x=x), y=mb.mod(x=mb.abs(x=x), y=mb.abs(x=y)), name=node.name))

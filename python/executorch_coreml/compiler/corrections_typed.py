@@ -160,6 +160,8 @@ def _cut(x: Var, pads: Sequence[int]) -> Var:
     for position in range(len(pads) // 2):
         axis = x.rank - 1 - position
         begin[axis], end[axis] = max(-pads[2 * position], 0), min(pads[2 * position + 1], 0)
+        if isinstance(x.shape[axis], int | np.integer) and x.shape[axis] <= begin[axis] - end[axis]:
+            raise NotImplementedError(f"of dimension {axis}, which has {x.shape[axis]} elements, padding leaves none")
     return mb.slice_by_index(x=x, begin=begin, end=end, begin_mask=[b == 0 for b in begin], end_mask=[e == 0 for e in end])
 
 

@@ -344,6 +344,42 @@ class canonicalize_inplace_pattern(optimize_state.canonicalize_inplace_pattern):
         super()._try_match_and_transform_pattern(op, block, block_operation_list)
 
 
+class reduce_transposes(optimize_repeat_ops.reduce_transposes):
+    """Transposes that take each other back go, and what reads a value both ways goes on reading it both ways.
+
+    Given:  v = transpose(x); y = transpose(v); matmul(x, v); relu(y)
+    Result: v = transpose(x); matmul(x, v); relu(x). coremltools hands v to both operands of the matmul: it replaces x by name.
+    """
+
+    def apply(self, prog: Program) -> None:
+        for function in prog.functions.values():
+            copies = self._copied(function)
+            with function:
+                self._reduce_transposes_block(function)
+                for copy in copies:
+                    function.replace_uses_of_var_after_op(
+                        anchor_op=copy, old_var=copy.outputs[0], new_var=copy.x, no_check_var_types=True
+                    )
+                    function.remove_ops([copy])
+
+    @staticmethod
+    def _copied(block: Block) -> list[Operation]:
+        """Gives each operation that reads a transposed value and another a name of its own for each of them."""
+        copies = []
+        with block:
+            for op in list(block.operations):
+                read = [var for var in op.get_flattened_inputs() if var.val is None]
+                if len(set(read)) < 2 or op.blocks or not any(var.op is not None and var.op.op_type == "transpose" for var in read):
+                    continue
+                for var in dict.fromkeys(read):
+                    if isinstance(var, ListVar) or types.is_state(var.sym_type):
+                        continue
+                    copy = mb.identity(x=var, before_op=op)
+                    block.replace_uses_of_var_after_op(anchor_op=copy.op, end_op=op, old_var=var, new_var=copy)
+                    copies.append(copy.op)
+        return copies
+
+
 PASSES = (
     canonicalize_inplace_pattern,
     const_deduplication,
@@ -360,5 +396,6 @@ PASSES = (
     fuse_stack_split,
     merge_consecutive_paddings,
     rank0_expand_dims_swap,
+    reduce_transposes,
     select_optimization,
 )

@@ -169,15 +169,11 @@ def _convolves_unbatched(view: NodeView) -> bool:
 
 
 def _pads_by_what_core_ml_has_not(view: NodeView) -> bool:
-    """Whether the amounts are computed; or cut off something otherwise than from a fixed extent that is padded with a constant."""
+    """Whether the amounts are computed; or cut something off and do not pad with a constant."""
     pads = view.argument("pad") or ()
     if not all(isinstance(amount, int) for amount in pads):
         return True
-    if min(pads, default=0) >= 0:
-        return False
-    shapes = [tensor.shape for tensor in (*view.inputs, *view.outputs)]
-    is_constant = view.argument("mode") in (None, "constant")
-    return not is_constant or not all(isinstance(extent, int) and extent > 0 for shape in shapes for extent in shape)
+    return min(pads, default=0) < 0 and view.argument("mode") not in (None, "constant")
 
 
 def _pads_output_only(view: NodeView) -> bool:
@@ -465,7 +461,7 @@ CONSTRAINTS: tuple[Constraint, ...] = (
         code="negative_padding",
         ops=("aten.constant_pad_nd", "aten.pad"),
         violated=_pads_by_what_core_ml_has_not,
-        reason="Core ML pads by constant amounts, which are not negative where it reflects or where extents are flexible",
+        reason="Core ML pads by constant amounts, which are not negative where it reflects or repeats",
     ),
     Constraint(
         code="bitwise_integers",

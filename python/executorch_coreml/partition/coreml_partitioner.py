@@ -140,7 +140,8 @@ class CoreMLPartitioner(Partitioner):
         """Tags the nodes, constants and buffers of the program.
 
         Raises:
-            NotImplementedError: lower_full_graph is set and something has to stay outside.
+            NotImplementedError: lower_full_graph is set and something has to stay outside; or something has to that ExecuTorch
+                would refuse when the program runs.
             ValueError: the program is quantized in a way that its deployment target cannot express.
         """
         check_quantization_target(exported_program, self._options, self._skip_list)
@@ -170,6 +171,9 @@ class CoreMLPartitioner(Partitioner):
         self._has_partitioned, self._whole = True, None
         self._to_come.discard(_identity(exported_program))
         self._say_what_stayed()
+        refusal = self.report.refusal()
+        if refusal is not None:
+            raise NotImplementedError(refusal)
         return PartitionResult(
             tagged_exported_program=exported_program,
             partition_tags={f"tag{index}": self.delegation_spec for index in range(len(partitions))},

@@ -6,8 +6,10 @@ earlier, and why the call is outside at all.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,44 @@ import torch
 from executorch.exir.dialects.edge._ops import EdgeOpOverload
 from executorch.exir.operator.convert import to_out_variant
 
-from executorch_coreml.partition.node_view import computes_no_tensor
+from executorch_coreml.node_facts import op_name
+from executorch_coreml.partition.node_view import computes_no_tensor, named_arguments
 
 _LISTS = ("portable/functions.yaml", "portable/custom_ops.yaml", "portable/et_copy_ops.yaml", "quantized/quantized.yaml")
 _ENTRY = re.compile(r"^- (?:op|func): ([\w:.]+)", re.MULTILINE)
+# Of the optimized kernels, which its Python runtime has beside the portable ones, those that no list of the wheel names.
+_UNLISTED = ("aten::_fft_c2r.out", "aten::_fft_r2c.out", "aten::linear.out")
 # Namespaces whose kernels ExecuTorch brings along itself. Whoever has other ops brings their kernels.
 _OWN = ("aten", "dim_order_ops", "quantized_decomposed")
 _EXECUTED = frozenset(getattr(torch.ops.higher_order, name) for name in ("cond", "map_impl", "scan", "executorch_call_delegate"))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Refusal:
+    """Arguments that an ExecuTorch kernel refuses when the program runs, and nothing before. reason: completes "its kernel ..."."""
+
+    ops: tuple[str, ...]
+    is_refused: Callable[[dict[str, Any]], bool]
+    reason: str
+
+
+def _rank(value: Any) -> int:
+    return value.meta["val"].dim() if isinstance(value, torch.fx.Node) else 0
+
+
+# Read of, and tried on, the portable kernels of ExecuTorch 1.5.
+_REFUSALS = (
+    _Refusal(
+        ("aten.constant_pad_nd.default",),
+        lambda given: any(isinstance(amount, int) and amount < 0 for amount in given["pad"]),
+        "cuts nothing off: the amounts of padding must not be negative",
+    ),
+    _Refusal(
+        ("aten.convolution.default",),
+        lambda given: _rank(given["input"]) not in (3, 4),
+        "convolves rows and images only, and no volumes",
+    ),
+)
 
 
 @functools.cache
@@ -30,7 +63,7 @@ def _kernels() -> frozenset[str]:
     """The kernels that come with ExecuTorch, such as `aten::add.out`; empty where it does not say."""
     folder = Path(executorch.exir.__file__).parent.parent / "kernels"
     names = [name for path in _LISTS if (folder / path).exists() for name in _ENTRY.findall((folder / path).read_text())]
-    return frozenset(name if "::" in name else f"aten::{name}" for name in names)
+    return frozenset((*_UNLISTED, *(name if "::" in name else f"aten::{name}" for name in names))) if names else frozenset()
 
 
 @functools.cache
@@ -53,3 +86,10 @@ def why_not_executed(node: torch.fx.Node) -> str | None:
     if not isinstance(target, torch._ops.OpOverload) or computes_no_tensor(node):
         return None
     return _why_not(target)
+
+
+def why_refused_when_run(node: torch.fx.Node) -> str | None:
+    """Why the kernel that ExecuTorch has for a call refuses it, which it says only when the program runs; None where it does not."""
+    op = op_name(node.target)
+    refusal = next((row for row in _REFUSALS if op in row.ops and row.is_refused(named_arguments(node))), None)
+    return None if refusal is None else f"its kernel {refusal.reason}"

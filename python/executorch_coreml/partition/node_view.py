@@ -36,6 +36,22 @@ def has_other_dim_order(tensor: torch.Tensor) -> bool:
         return False
 
 
+def named_arguments(node: torch.fx.Node) -> dict[str, Any]:
+    """Arguments by the names of the op's schema, defaults included; nodes stay nodes. Empty for what has no schema."""
+    target = node.target._op if isinstance(node.target, EdgeOpOverload) else node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return {}
+    named = {}
+    for index, argument in enumerate(target._schema.arguments):
+        if index < len(node.args):
+            named[argument.name] = node.args[index]
+        elif argument.name in node.kwargs:
+            named[argument.name] = node.kwargs[argument.name]
+        elif argument.has_default_value():
+            named[argument.name] = argument.default_value
+    return named
+
+
 class NodeView:
     """One call of an op.
 
@@ -58,21 +74,7 @@ class NodeView:
 
     @functools.cached_property
     def arguments(self) -> dict[str, Any]:
-        """Arguments by the names of the op's schema, defaults included; nodes stay nodes. Empty for what has no schema."""
-        target = self.node.target
-        if isinstance(target, EdgeOpOverload):
-            target = target._op
-        if not isinstance(target, torch._ops.OpOverload):
-            return {}
-        named = {}
-        for index, argument in enumerate(target._schema.arguments):
-            if index < len(self.node.args):
-                named[argument.name] = self.node.args[index]
-            elif argument.name in self.node.kwargs:
-                named[argument.name] = self.node.kwargs[argument.name]
-            elif argument.has_default_value():
-                named[argument.name] = argument.default_value
-        return named
+        return named_arguments(self.node)
 
     def argument(self, name: str) -> Any:
         """An argument, or None when the op has none of that name."""

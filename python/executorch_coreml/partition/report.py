@@ -13,7 +13,7 @@ import torch
 from executorch_coreml.compiler.compile_options import Options
 from executorch_coreml.node_facts import SourceLine, module_path, op_name, source_line
 from executorch_coreml.partition import constraints
-from executorch_coreml.partition.executorch_kernels import why_not_executed
+from executorch_coreml.partition.executorch_kernels import why_not_executed, why_refused_when_run
 from executorch_coreml.partition.node_view import NodeView, tensors
 from executorch_coreml.partition.support import Rejection
 
@@ -22,7 +22,8 @@ from executorch_coreml.partition.support import Rejection
 class LeftNode:
     """A node that stays outside. `code` is machine-readable: a constraint's, or as Rejection says. `module` is the path in the model.
 
-    not_executed: why ExecuTorch's own kernels do not execute it either; empty where they do.
+    not_executed: why ExecuTorch has no kernel for it either; empty where it has. refused_when_run: why the kernel that it has refuses these
+    arguments, which only a run would show; empty where it does not.
     """
 
     name: str
@@ -33,6 +34,7 @@ class LeftNode:
     module: str
     source: SourceLine | None
     not_executed: str = ""
+    refused_when_run: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,21 @@ class PartitionReport:
                     f"it outside Core ML, or write the call in other ops.{where}"
                 )
         return list(lines.values())
+
+    def refusal(self) -> str | None:
+        """Why the program cannot run, although everything but a run would succeed; None where nothing is known against it.
+
+        What skip_ops_for_coreml_delegation keeps outside is another backend's to take, and is not looked at.
+        """
+        node = next((node for node in self.left if node.refused_when_run and node.code != "skipped"), None)
+        if node is None:
+            return None
+        where = f" (at {node.source})" if node.source else ""
+        return (
+            f"Neither Core ML nor ExecuTorch can run {node.op}{where}: Core ML does not take it because {node.reason}, and of ExecuTorch "
+            f"{node.refused_when_run}. Write the call in other ops; where another backend takes it, keep it from this partitioner "
+            f"with skip_ops_for_coreml_delegation=[{node.op.removesuffix('.default')!r}]."
+        )
 
     def text(self) -> str:
         """A few lines: totals, then what is left with the first line of the model it comes from."""
@@ -181,7 +198,17 @@ def make_report(
         known: the nodes whose values are constants.
     """
     left = [
-        LeftNode(node.name, r.op, r.code, r.reason, r.reference, module_path(node), source_line(node), why_not_executed(node) or "")
+        LeftNode(
+            node.name,
+            r.op,
+            r.code,
+            r.reason,
+            r.reference,
+            module_path(node),
+            source_line(node),
+            why_not_executed(node) or "",
+            why_refused_when_run(node) or "",
+        )
         for of_graph in rejections
         for node in (next(iter(of_graph)).graph.nodes if of_graph else ())
         if (r := of_graph.get(node)) is not None
