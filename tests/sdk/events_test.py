@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.compiler.coreml_preprocess import MULTIMETHOD_WEIGHT_SHARING_STRATEGY
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.backends.apple.coreml.sdk import profiling
 from executorch.devtools import Inspector
 from executorch.devtools.backend_debug import get_delegation_info
 from executorch.exir import to_edge_transform_and_lower
+from executorch.exir.lowered_backend_module import get_lowered_submodules
 from executorch.extension.pybindings import portable_lib
 
 EXECUTIONS = 20
@@ -123,3 +125,40 @@ def test_operations_add_up_to_the_execution(lowered) -> None:
     assert np.all(measured.engine_seconds <= measured.delegate_seconds)
     assert np.all(measured.delegate_seconds <= measured.method_seconds)
     assert [outside.name for outside in measured.outside] == ["cumsum.out"]
+
+
+class Activation(torch.nn.Module):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x * 2 + 1)
+
+
+@pytest.mark.parametrize("form", ["both", "inmemoryfs"])
+def test_methods_that_are_functions_of_one_model_have_debug_handles(form, tmp_path) -> None:
+    """The events of each method lead to the nodes of that method. (ExecuTorch's Inspector takes no ETRecord of several methods.)"""
+    x = torch.ones(2, 3)
+    functions = {"forward": torch.sigmoid, "other": torch.tanh}
+    programs = {name: torch.export.export(Activation(function), (x,)) for name, function in functions.items()}
+    specs = CoreMLBackend.generate_compile_specs(minimum_deployment_target=ct.target.iOS18, blob_format=form)
+    specs.append(
+        CoreMLBackend.generate_multimethod_weight_sharing_strategy_compile_spec(MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL)
+    )
+    partitioner = CoreMLPartitioner(compile_specs=specs)
+    edge = to_edge_transform_and_lower(programs, partitioner={name: [partitioner] for name in programs})
+    program = edge.to_executorch()
+    path = tmp_path / "model.pte"
+    path.write_bytes(bytes(program.buffer))
+    for method, kind in (("forward", "sigmoid"), ("other", "tanh")):
+        ((_, module, _),) = get_lowered_submodules(edge.exported_program(method).graph_module)
+        nodes = {node.meta["debug_handle"]: node.name for node in module.original_module.graph.nodes if node.op == "call_function"}
+        ((_, delegate),) = program.delegate_map[method].items()
+        runtime = portable_lib._load_for_executorch(str(path), enable_etdump=True)
+        runtime.run_method(method, [x])
+        runtime.write_etdump_result_to_file(str(tmp_path / "etdump"))
+        events = [e for block in Inspector(etdump_path=str(tmp_path / "etdump")).event_blocks for e in block.events]
+        (event,) = (event for event in events if event.is_delegated_op and event.name.endswith(f":{kind}"))
+        (handle,) = delegate["delegate_map"][event.name]
+        assert kind in nodes[handle]

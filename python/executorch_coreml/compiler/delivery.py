@@ -15,7 +15,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,14 +118,15 @@ class Weights:
 class Packed:
     """A blob of which is still open where its large weights go and which runtimes read it.
 
-    methods: those that call it. by_reference: the delegate calls refer to the blob, which is named data; else it is their processed bytes.
+    methods: those that call it. handles: by method, debug_handle_map() of the model that it was converted to. by_reference: the delegate calls
+    refer to the blob, which is named data; else it is their processed bytes.
     """
 
     content: blob.Blob
     weights: Weights
     options: Options
     methods: tuple[str, ...]
-    handles: dict[str, tuple[int, ...]] | None = None
+    handles: Mapping[str, dict[str, tuple[int, ...]] | None]
     by_reference: bool = False
 
     def inlined(self) -> blob.Blob:
@@ -202,7 +203,7 @@ def _result(one: Packed, content: blob.Blob, named: dict[str, UnlinkedFile]) -> 
     return {
         method: PreprocessResult(
             processed_bytes=data,
-            debug_handle_map=one.handles,
+            debug_handle_map=one.handles[method],
             data_store_output=store.get_named_data_store_output() if store.buffers else None,
         )
         for method, data in processed.items()

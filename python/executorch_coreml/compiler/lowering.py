@@ -83,7 +83,7 @@ def lower_partition(program: ExportedProgram, options: Options, *, method: str) 
         weights = delivery.Weights()
         with stage(f"packing {method or 'a partition'}"):
             content = delivery.make_blob(converted, functions=[function], state_files=state_files, options=options, weights=weights)
-            return delivery.Packed(content, weights, options, (method,), delivery.debug_handle_map(converted))
+            return delivery.Packed(content, weights, options, (method,), {method: delivery.debug_handle_map(converted)})
 
 
 def finish(lowered: Sequence[PreprocessResult | delivery.Packed], *, separate: bool) -> list[PreprocessResult]:

@@ -124,6 +124,7 @@ def _lower_position(
         _refuse_states(programs)
     check_shared_states({method: mutated_buffers(program) for method, program in programs.items()})
     functions, converted_methods = [], {}
+    handles: dict[str, dict[str, tuple[int, ...]] | None] = {}
     state_files: list[blob.File] = []
     for index, (method, program) in enumerate(programs.items()):
         with stage(f"converting {method} ({len(program.graph.nodes)} nodes)"), derived_extents.ranged(program):
@@ -135,14 +136,16 @@ def _lower_position(
         # Methods with states have the same, with the same values.
         state_files = state_files or files
         converted_methods[method] = converted
+        # Of the function: combining them leaves the names as they are.
+        handles[method] = delivery.debug_handle_map(converted)
     first = next(iter(programs))
     with stage(f"combining {len(converted_methods)} methods"):
         combined = _combine(converted_methods, first, folder)
     if options[first].blob_format == BlobFormat.INMEMORYFS:
-        return _stock_references(combined, functions, options[first], folder)
+        return _stock_references(combined, functions, options[first], folder, handles)
     weights = delivery.Weights()
     content = delivery.make_blob(combined, functions=functions, state_files=state_files, options=options[first], weights=weights)
-    return delivery.Packed(content, weights, options[first], tuple(programs), by_reference=True)
+    return delivery.Packed(content, weights, options[first], tuple(programs), handles, by_reference=True)
 
 
 def _refuse_states(programs: Mapping[str, ExportedProgram]) -> None:
@@ -195,6 +198,7 @@ def _stock_references(
     functions: Sequence[blob.Function],
     options: Options,
     folder: Path,
+    handles: Mapping[str, dict[str, tuple[int, ...]] | None],
 ) -> dict[str, PreprocessResult]:
     """The stock exporter's form: the flattened directory as named data, and references to it as processed bytes."""
     root, identifier = stock_format.write_directory(combined, options.model_type, folder)
@@ -206,6 +210,7 @@ def _stock_references(
     return {
         function.name: PreprocessResult(
             processed_bytes=stock.reference_to_bytes(key, function.name),
+            debug_handle_map=handles[function.name],
             data_store_output=store.get_named_data_store_output(),
         )
         for function in functions
