@@ -480,6 +480,23 @@ std::string temporary_directory() {
   return configured != nullptr && *configured != '\0' ? configured : "/tmp";
 }
 
+Result<std::string> caches_directory() {
+  const auto absolute = [](const char* variable) -> std::string {
+    const char* const value = std::getenv(variable);
+    return value != nullptr && value[0] == '/' ? value : "";
+  };
+  const std::string home = absolute("HOME");
+#ifdef __APPLE__
+  if (!home.empty()) return join_path(home, "Library/Caches");
+#else
+  // A relative path counts as none, as the XDG specification says.
+  const std::string configured = absolute("XDG_CACHE_HOME");
+  if (!configured.empty()) return configured;
+  if (!home.empty()) return join_path(home, ".cache");
+#endif
+  return failed_precondition("the environment names no home folder: set HOME, or give a folder");
+}
+
 Result<std::string> make_private_directory(const std::string& prefix) {
   std::string path = join_path(temporary_directory(), prefix + "XXXXXX");
   if (::mkdtemp(path.data()) == nullptr) {

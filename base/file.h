@@ -132,7 +132,11 @@ Status write_file(FileSystem& files, const std::string& path, ByteSpan content,
 
 // The folder for temporary files (TMPDIR, or /tmp).
 std::string temporary_directory();
-// A new folder in it that only this user can enter: models are nobody else's business. `prefix`
+// The user's folder for what can be made again: Library/Caches on Apple systems, where it is the
+// app's own; elsewhere XDG_CACHE_HOME, or .cache in the home folder. It need not be there.
+// failed_precondition where the environment names neither.
+Result<std::string> caches_directory();
+// A new folder in the first that only this user can enter: models are nobody else's business. `prefix`
 // begins its name; the caller removes it.
 Result<std::string> make_private_directory(const std::string& prefix);
 

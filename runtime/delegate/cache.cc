@@ -5,6 +5,7 @@
 #include "runtime/assets/layout.h"
 #include "runtime/delegate/edge.h"
 #include "runtime/delegate/error_map.h"
+#include "runtime/delegate/options.h"
 #include "runtime/delegate/registration.h"
 #include "runtime/include/coreml_delegate_cache.h"
 
@@ -18,8 +19,10 @@ using EtResult = executorch::runtime::Result<T>;
 template <typename T, typename Use>
 EtResult<T> with_stores(const std::string& folder, Use use) {
   const auto run = [&]() -> Result<T> {
-    const std::string path =
-        folder.empty() ? process_backend().defaults().cache_dir.value_or("") : folder;
+    // "default" is one as well.
+    DelegateOptions options = process_backend().defaults();
+    if (!folder.empty()) options.cache_dir = folder;
+    ASSIGN_OR_RETURN(const std::string path, cache_folder(options));
     if (path.empty()) {
       return not_found("no folder was given, and the option cache_dir is not set", "cache_dir");
     }

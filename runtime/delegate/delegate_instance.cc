@@ -62,6 +62,7 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
   ASSIGN_OR_RETURN(engine::Engine* const engine, engine::find_engine(merged.engine.value_or("")));
 
   EventBridge events(tracer);
+  ASSIGN_OR_RETURN(std::string cache_dir, cache_folder(merged));
   engine::LoadOptions load = engine_options(merged);
   load.function_name = function->name;
   load.events = events.sink();
@@ -72,7 +73,7 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
           .engine = engine,
           .options = std::move(load),
           .share_across_programs = merged.share_models.value_or(false),
-          .cache_dir = merged.cache_dir.value_or(""),
+          .cache_dir = std::move(cache_dir),
           .cache_budget_bytes =
               static_cast<uint64_t>(merged.cache_budget_mb.value_or(0)) * 1'000'000,
           .cache_verification = merged.cache_verification.value_or(assets::Verification::kFirstUse),

@@ -42,6 +42,12 @@ inline constexpr std::pair<std::string_view, assets::Verification> kVerification
     {"none", assets::Verification::kNone},
 };
 inline constexpr auto& value_names(engine::ComputeUnits) { return engine::kComputeUnitNames; }
+inline constexpr auto& value_names(engine::ReshapeFrequency) {
+  return engine::kReshapeFrequencyNames;
+}
+inline constexpr auto& value_names(engine::SpecializationStrategy) {
+  return engine::kSpecializationStrategyNames;
+}
 inline constexpr auto& value_names(engine::NumericMode) { return engine::kNumericModeNames; }
 inline constexpr auto& value_names(assets::Verification) { return kVerificationNames; }
 
@@ -52,6 +58,8 @@ struct OptionRow {
       std::variant<std::optional<std::string> Options::*, std::optional<int32_t> Options::*,
                    std::optional<bool> Options::*, std::optional<engine::ComputeUnits> Options::*,
                    std::optional<engine::NumericMode> Options::*,
+                   std::optional<engine::ReshapeFrequency> Options::*,
+                   std::optional<engine::SpecializationStrategy> Options::*,
                    std::optional<assets::Verification> Options::*>;
 
   std::string_view name;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/file.h"
 #include "base/logging.h"
 
 namespace coreml_delegate {
@@ -118,11 +119,31 @@ Result<DelegateOptions> parse_compile_specs(
   return options;
 }
 
+Result<std::string> cache_folder(const DelegateOptions& options) {
+#ifdef __APPLE__
+  constexpr bool kKeepsUnasked = true;
+#else
+  constexpr bool kKeepsUnasked = false;
+#endif
+  if (!options.cache_dir && !kKeepsUnasked) return std::string();
+  if (options.cache_dir && *options.cache_dir != "default") return *options.cache_dir;
+  const Result<std::string> caches = caches_directory();
+  if (caches.ok()) return join_path(*caches, "executorch_coreml");
+  // Who asked for nothing gets what works.
+  if (!options.cache_dir) return std::string();
+  return caches.status().annotate("there is no default folder for compiled models", "cache_dir");
+}
+
 engine::LoadOptions engine_options(const DelegateOptions& options) {
   engine::LoadOptions load;
   load.compute_units = options.compute_units.value_or(load.compute_units);
   load.numeric_mode = options.numeric_mode.value_or(load.numeric_mode);
   load.threads = options.threads.value_or(load.threads);
+  load.reshape_frequency = options.reshape_frequency.value_or(load.reshape_frequency);
+  load.specialization_strategy =
+      options.specialization_strategy.value_or(load.specialization_strategy);
+  load.low_precision_accumulation =
+      options.low_precision_accumulation.value_or(load.low_precision_accumulation);
   return load;
 }
 

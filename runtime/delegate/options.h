@@ -41,12 +41,15 @@ struct DelegateOptions {
   std::optional<int32_t> compile_helper_timeout_s;
   std::optional<int32_t> compile_helper_memory_mb;
   std::optional<bool> warm_up;
+  std::optional<engine::ReshapeFrequency> reshape_frequency;
+  std::optional<engine::SpecializationStrategy> specialization_strategy;
+  std::optional<bool> low_precision_accumulation;
 
   // What is not set here is taken from `fallback`.
   DelegateOptions or_else(const DelegateOptions& fallback) const;
 };
 
-inline constexpr std::array<OptionRow<DelegateOptions>, 12> kLoadOptions = {{
+inline constexpr std::array<OptionRow<DelegateOptions>, 15> kLoadOptions = {{
     {.name = "engine",
      .member = &DelegateOptions::engine,
      .placeholder = "NAME",
@@ -72,7 +75,8 @@ inline constexpr std::array<OptionRow<DelegateOptions>, 12> kLoadOptions = {{
      .member = &DelegateOptions::cache_dir,
      .is_path = true,
      .placeholder = "FOLDER",
-     .doc = "keep compiled models here from run to run (docs/assets.md)"},
+     .doc = "keep compiled models here from run to run (docs/assets.md); default: in the folder "
+            "that the system has for caches"},
     {.name = "cache_budget_mb",
      .member = &DelegateOptions::cache_budget_mb,
      .zero = "10 GiB",
@@ -102,6 +106,17 @@ inline constexpr std::array<OptionRow<DelegateOptions>, 12> kLoadOptions = {{
      .member = &DelegateOptions::warm_up,
      .flag = "warm_up_on_load",
      .doc = "execute once, with zeros, when a method is loaded"},
+    {.name = "reshape_frequency",
+     .member = &DelegateOptions::reshape_frequency,
+     .placeholder = "HOW",
+     .doc = "frequent, infrequent: whether the shapes of inputs change often; a hint for Core ML"},
+    {.name = "specialization_strategy",
+     .member = &DelegateOptions::specialization_strategy,
+     .placeholder = "HOW",
+     .doc = "default, fast_prediction: whether Core ML may load longer to execute faster"},
+    {.name = "low_precision_accumulation",
+     .member = &DelegateOptions::low_precision_accumulation,
+     .doc = "let Core ML sum in float16 on the GPU: faster, less exact"},
 }};
 
 // What set_option() asks for besides new defaults.
@@ -128,6 +143,11 @@ Status read_option(const DelegateOptions& options, executorch::runtime::BackendO
 // invalid_argument for a bad value.
 Result<DelegateOptions> parse_compile_specs(
     executorch::runtime::ArrayRef<executorch::runtime::CompileSpec> specs);
+
+// The folder in which compiled models are kept; empty: nothing is. "default" is the system's folder
+// for caches, which on Apple systems is also taken where the option is not set.
+// failed_precondition where there is no such folder.
+Result<std::string> cache_folder(const DelegateOptions& options);
 
 // What of the options is for the engine, of whichever is not set its default; of no function.
 engine::LoadOptions engine_options(const DelegateOptions& options);

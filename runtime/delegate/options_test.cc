@@ -1,9 +1,11 @@
 #include "runtime/delegate/options.h"
 
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +42,9 @@ TEST(OptionsTest, TheBuildersOptionsAreUnderstood) {
       .setCompileHelperTimeoutSeconds(30)
       .setCompileHelperMemoryMegabytes(500)
       .setWarmUp(true)
+      .setReshapeFrequency(LoadOptionsBuilder::ReshapeFrequency::INFREQUENT)
+      .setSpecializationStrategy(LoadOptionsBuilder::SpecializationStrategy::FAST_PREDICTION)
+      .setLowPrecisionAccumulation(true)
       .setUseNewCache(true);
   EXPECT_STREQ(LoadOptionsBuilder::backend_id(), "CoreMLBackend");
   const Result<DelegateOptions> options = parse_load_options(as_const(builder.view()));
@@ -56,6 +61,42 @@ TEST(OptionsTest, TheBuildersOptionsAreUnderstood) {
   EXPECT_EQ(options->compile_helper_timeout_s, 30);
   EXPECT_EQ(options->compile_helper_memory_mb, 500);
   EXPECT_EQ(options->warm_up, true);
+  EXPECT_EQ(options->reshape_frequency, engine::ReshapeFrequency::kInfrequent);
+  EXPECT_EQ(options->specialization_strategy, engine::SpecializationStrategy::kFastPrediction);
+  EXPECT_EQ(options->low_precision_accumulation, true);
+  const engine::LoadOptions for_engine = engine_options(*options);
+  EXPECT_EQ(for_engine.compute_units, engine::ComputeUnits::kCpuAndNeuralEngine);
+  EXPECT_EQ(for_engine.numeric_mode, engine::NumericMode::kFloat16);
+  EXPECT_EQ(for_engine.threads, 3);
+  EXPECT_EQ(for_engine.reshape_frequency, engine::ReshapeFrequency::kInfrequent);
+  EXPECT_EQ(for_engine.specialization_strategy, engine::SpecializationStrategy::kFastPrediction);
+  EXPECT_TRUE(for_engine.low_precision_accumulation);
+}
+
+// XDG_CACHE_HOME, HOME, neither: of these systems only.
+TEST(OptionsTest, TheDefaultCacheFolderIsTheSystems) {
+  const auto folder = [](std::optional<std::string> asked) {
+    DelegateOptions options;
+    options.cache_dir = std::move(asked);
+    return cache_folder(options);
+  };
+  ASSERT_EQ(setenv("HOME", "/home/somebody", 1), 0);
+  ASSERT_EQ(setenv("XDG_CACHE_HOME", "/fast", 1), 0);
+  EXPECT_EQ(folder("/given").value(), "/given");
+  EXPECT_EQ(folder("").value(), "");
+#ifdef __APPLE__
+  EXPECT_EQ(folder("default").value(), "/home/somebody/Library/Caches/executorch_coreml");
+  EXPECT_EQ(folder(std::nullopt).value(), folder("default").value());
+#else
+  EXPECT_EQ(folder(std::nullopt).value(), "");
+  EXPECT_EQ(folder("default").value(), "/fast/executorch_coreml");
+  ASSERT_EQ(setenv("XDG_CACHE_HOME", "not/absolute", 1), 0);
+  EXPECT_EQ(folder("default").value(), "/home/somebody/.cache/executorch_coreml");
+#endif
+  ASSERT_EQ(unsetenv("HOME"), 0);
+  EXPECT_EQ(folder("default").status().code(), StatusCode::kFailedPrecondition);
+  EXPECT_EQ(folder(std::nullopt).value(), "");
+  EXPECT_EQ(folder("/given").value(), "/given");
 }
 
 // The builder has a setter for each row, and room for all of them and `_use_new_cache`.
@@ -74,6 +115,9 @@ TEST(OptionsTest, TheBuilderHasEveryOptionOfTheTable) {
       .setCompileHelperTimeoutSeconds(1)
       .setCompileHelperMemoryMegabytes(1)
       .setWarmUp(true)
+      .setReshapeFrequency(Builder::ReshapeFrequency::FREQUENT)
+      .setSpecializationStrategy(Builder::SpecializationStrategy::DEFAULT)
+      .setLowPrecisionAccumulation(false)
       .setUseNewCache(true);
   EXPECT_EQ(builder.view().size(), kLoadOptions.size() + 1);
   DelegateOptions nothing;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "runtime/delegate/edge.h"
+#include "runtime/delegate/options.h"
 #include "runtime/delegate/registration.h"
 #include "runtime/engine/platform_engine.h"
 #include "runtime/include/coreml_backend/delegate.h"
@@ -119,7 +120,8 @@ bool CoreMLBackendDelegate::purge_models_cache() const noexcept {
       "purge the cache",
       [] {
         // No folder, nothing kept.
-        if (process_backend().defaults().cache_dir.value_or("").empty()) return true;
+        const auto folder = ::coreml_delegate::cache_folder(process_backend().defaults());
+        if (folder.ok() && folder->empty()) return true;
         return ::coreml_delegate::cache_purge().ok();
       },
       false);

@@ -54,6 +54,27 @@ constexpr Option kOptions[] = {
      [](std::string_view text, LoadOptions& options) {
        return read_named(kNumericModeNames, text, options.numeric_mode);
      }},
+    {"reshape_frequency",
+     [](const LoadOptions& options) {
+       return std::string(name_of(kReshapeFrequencyNames, options.reshape_frequency));
+     },
+     [](std::string_view text, LoadOptions& options) {
+       return read_named(kReshapeFrequencyNames, text, options.reshape_frequency);
+     }},
+    {"specialization_strategy",
+     [](const LoadOptions& options) {
+       return std::string(name_of(kSpecializationStrategyNames, options.specialization_strategy));
+     },
+     [](std::string_view text, LoadOptions& options) {
+       return read_named(kSpecializationStrategyNames, text, options.specialization_strategy);
+     }},
+    {"low_precision_accumulation",
+     [](const LoadOptions& options) {
+       return std::string(name_of(kTruthNames, options.low_precision_accumulation));
+     },
+     [](std::string_view text, LoadOptions& options) {
+       return read_named(kTruthNames, text, options.low_precision_accumulation);
+     }},
     {"threads", [](const LoadOptions& options) { return std::to_string(options.threads); },
      [](std::string_view text, LoadOptions& options) {
        const char* const end = text.data() + text.size();

@@ -12,6 +12,9 @@ using ::testing::HasSubstr;
 
 const OptionsThatMatter kMatter{.when_compiled = {"numeric_mode"},
                                 .when_loaded = {"compute_units", "threads"}};
+const OptionsThatMatter kForCoreML{.when_compiled = {},
+                                   .when_loaded = {"compute_units", "low_precision_accumulation",
+                                                   "reshape_frequency", "specialization_strategy"}};
 
 class CompileRequestTest : public ::testing::Test {
  protected:
@@ -40,6 +43,31 @@ TEST_F(CompileRequestTest, EveryOptionComesBack) {
       EXPECT_EQ(read->compute_units, units);
       EXPECT_EQ(read->numeric_mode, mode);
       EXPECT_EQ(read->threads, 7);
+    }
+  }
+}
+
+TEST_F(CompileRequestTest, HintsComeBack) {
+  EXPECT_EQ(make({}, kForCoreML).load_text,
+            "{\"compute_units\":\"all\",\"low_precision_accumulation\":\"false\","
+            "\"reshape_frequency\":\"frequent\",\"specialization_strategy\":\"default\"}");
+  for (const ReshapeFrequency frequency :
+       {ReshapeFrequency::kFrequent, ReshapeFrequency::kInfrequent}) {
+    for (const SpecializationStrategy strategy :
+         {SpecializationStrategy::kDefault, SpecializationStrategy::kFastPrediction}) {
+      for (const bool low : {false, true}) {
+        const CompileRequest request = make({.reshape_frequency = frequency,
+                                             .specialization_strategy = strategy,
+                                             .low_precision_accumulation = low},
+                                            kForCoreML);
+        // They change nothing of what is compiled.
+        EXPECT_EQ(request.text, make({}, kForCoreML).text);
+        const auto read = read_request(engine_, request);
+        ASSERT_TRUE(read.ok()) << read.status().to_string();
+        EXPECT_EQ(read->reshape_frequency, frequency);
+        EXPECT_EQ(read->specialization_strategy, strategy);
+        EXPECT_EQ(read->low_precision_accumulation, low);
+      }
     }
   }
 }

@@ -71,6 +71,12 @@ struct ModelSource {
 // whatever is asked.
 enum class ComputeUnits { kAll, kCpuOnly, kCpuAndGpu, kCpuAndNeuralEngine };
 
+// How often the shapes of inputs change (MLOptimizationHints.reshapeFrequency).
+enum class ReshapeFrequency { kFrequent, kInfrequent };
+// Whether loading may take longer so that executions take less
+// (MLOptimizationHints.specializationStrategy).
+enum class SpecializationStrategy { kDefault, kFastPrediction };
+
 // What a user may ask of an engine. An engine leaves alone what it has no use for.
 struct LoadOptions {
   // Empty: the package's default function.
@@ -79,6 +85,12 @@ struct LoadOptions {
   NumericMode numeric_mode = NumericMode::kFloat32;
   // Threads of one execute(); 0: the engine's choice.
   int32_t threads = 0;
+  // For Core ML alone; core_ml_engine.h says from which system on it knows them.
+  ReshapeFrequency reshape_frequency = ReshapeFrequency::kFrequent;
+  SpecializationStrategy specialization_strategy = SpecializationStrategy::kDefault;
+  // Sums in float16 on the GPU: faster, less exact
+  // (MLModelConfiguration.allowLowPrecisionAccumulationOnGPU).
+  bool low_precision_accumulation = false;
   const CancellationToken* cancellation = nullptr;  // Borrowed for the call; may be null.
   EventSink* events = nullptr;                      // Borrowed for the call; may be null.
 };

@@ -20,6 +20,22 @@ inline constexpr std::pair<std::string_view, ComputeUnits> kComputeUnitNames[] =
     {"cpu_and_ne", ComputeUnits::kCpuAndNeuralEngine},
 };
 
+inline constexpr std::pair<std::string_view, ReshapeFrequency> kReshapeFrequencyNames[] = {
+    {"frequent", ReshapeFrequency::kFrequent},
+    {"infrequent", ReshapeFrequency::kInfrequent},
+};
+
+inline constexpr std::pair<std::string_view, SpecializationStrategy>
+    kSpecializationStrategyNames[] = {
+        {"default", SpecializationStrategy::kDefault},
+        {"fast_prediction", SpecializationStrategy::kFastPrediction},
+};
+
+inline constexpr std::pair<std::string_view, bool> kTruthNames[] = {
+    {"false", false},
+    {"true", true},
+};
+
 // Empty for a value without a name.
 template <typename T, size_t N>
 std::string_view name_of(const std::pair<std::string_view, T> (&names)[N], T value) {

@@ -114,6 +114,9 @@ def set_options(
     cache_budget_mb: int | None = None,
     cache_verification: str | None = None,
     warm_up: bool | None = None,
+    reshape_frequency: str | None = None,
+    specialization_strategy: str | None = None,
+    low_precision_accumulation: bool | None = None,
     compile_helper: bool | str | os.PathLike[str] | None = None,
     compile_helper_timeout_s: int | None = None,
     compile_helper_memory_mb: int | None = None,
@@ -132,12 +135,17 @@ def set_options(
         threads: Threads of one execution; 0 for the engine's choice.
         share_models: Whether programs of equal content share a compiled model. Each load then hashes its content, and a
             program loaded from bytes must live as long as any method that shares its model.
-        cache_dir: The folder in which compiled models are kept from process to process (docs/assets.md), at most 254 bytes; "" to keep
-            nothing on disk, the default.
+        cache_dir: The folder in which compiled models are kept from process to process (docs/assets.md), at most 254 bytes; "default"
+            for executorch_coreml in the system's folder for caches; "" for what holds where nobody says anything: on Apple systems the
+            same, elsewhere nothing is kept.
         cache_budget_mb: Megabytes (10^6 bytes) they may take together; 0 for the default, 10 GiB.
         cache_verification: When the checksums of a kept model are compared: "first_use" (in each process), "sampled", "full" (at every
             load) or "none"; "" for the default, "first_use".
         warm_up: Whether a method is executed once, with zeros, when it is loaded.
+        reshape_frequency: "frequent" or "infrequent": whether the shapes of inputs change often, a hint for Core ML; "" for the default,
+            "frequent".
+        specialization_strategy: "default" or "fast_prediction": whether Core ML may load longer to execute faster; "" for the default.
+        low_precision_accumulation: Whether Core ML may sum in float16 on the GPU.
         compile_helper: For programs that nobody vouches for: compile their models in a process of its own, so that what they do to the
             compiler happens there (docs/engine.md). True, or the path of the program //runtime:coreml_compile_helper, at most 254
             bytes; False for this process, the default.
@@ -166,6 +174,9 @@ _DEFAULTS: dict[str, Any] = {
     "cache_budget_mb": 0,
     "cache_verification": "",
     "warm_up": False,
+    "reshape_frequency": "",
+    "specialization_strategy": "",
+    "low_precision_accumulation": False,
     "compile_helper": False,
     "compile_helper_timeout_s": 0,
     "compile_helper_memory_mb": 0,

@@ -7,15 +7,13 @@
 
 #include <string>
 
-#include "runtime/engine/coreml/core_ml_engine.h"
 #include "runtime/engine/engine.h"
 
 namespace coreml_delegate::engine::coreml {
 
-// Autoreleased. The empty function is the default one. What the system is too old for is left out,
+// Autoreleased. `function`: in place of the options' own; the empty one is the default. What the system is too old for is left out,
 // as core_ml_engine.h says.
-MLModelConfiguration* make_configuration(const CoreMLEngineOptions& engine_options,
-                                         ComputeUnits units, const std::string& function);
+MLModelConfiguration* make_configuration(const LoadOptions& options, const std::string& function);
 
 }  // namespace coreml_delegate::engine::coreml
 

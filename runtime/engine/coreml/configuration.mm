@@ -25,20 +25,20 @@ MLComputeUnits to_core_ml(ComputeUnits units) {
 
 }  // namespace
 
-MLModelConfiguration* make_configuration(const CoreMLEngineOptions& engine_options,
-                                         ComputeUnits units, const std::string& function) {
+MLModelConfiguration* make_configuration(const LoadOptions& options, const std::string& function) {
   MLModelConfiguration* const configuration = [[[MLModelConfiguration alloc] init] autorelease];
-  configuration.computeUnits = to_core_ml(units);
-  configuration.allowLowPrecisionAccumulationOnGPU =
-      engine_options.allow_low_precision_accumulation ? YES : NO;
+  configuration.computeUnits = to_core_ml(options.compute_units);
+  configuration.allowLowPrecisionAccumulationOnGPU = options.low_precision_accumulation ? YES : NO;
   if (@available(macOS 14.4, iOS 17.4, tvOS 17.4, watchOS 10.4, *)) {
     MLOptimizationHints* const hints = [[[MLOptimizationHints alloc] init] autorelease];
-    hints.reshapeFrequency = engine_options.shapes_change_seldom ? MLReshapeFrequencyHintInfrequent
-                                                                 : MLReshapeFrequencyHintFrequent;
+    hints.reshapeFrequency = options.reshape_frequency == ReshapeFrequency::kInfrequent
+                                 ? MLReshapeFrequencyHintInfrequent
+                                 : MLReshapeFrequencyHintFrequent;
     if (@available(macOS 15.0, iOS 18.0, tvOS 18.0, watchOS 11.0, *)) {
-      hints.specializationStrategy = engine_options.specialize_for_fast_prediction
-                                         ? MLSpecializationStrategyFastPrediction
-                                         : MLSpecializationStrategyDefault;
+      hints.specializationStrategy =
+          options.specialization_strategy == SpecializationStrategy::kFastPrediction
+              ? MLSpecializationStrategyFastPrediction
+              : MLSpecializationStrategyDefault;
     }
     configuration.optimizationHints = hints;
   }

@@ -13,8 +13,9 @@
 //   cancelling a compilation (macOS 13, iOS 16)    noticed before and after it, not during it; so is
 //                                                  the timeout
 //   compute units CPU and neural engine (iOS 16)   all compute units
-//   optimisation hints (macOS 14.4, iOS 17.4)      ignored
-//   estimates (the same)                           unsupported
+//   how often shapes change (macOS 14.4, iOS 17.4) ignored
+//   the specialization strategy (macOS 15, iOS 18) ignored
+//   estimates (macOS 14.4, iOS 17.4)               unsupported
 //
 // Thread rule: as engine.h; executions of one Model are serialised, since an MLModel serves one at
 // a time.
@@ -34,14 +35,6 @@ struct CoreMLEngineOptions {
   // A compilation that takes longer fails with resource_exhausted; zero: it may take as long as it
   // takes. Core ML cannot be stopped: its result is thrown away when it comes.
   std::chrono::milliseconds compile_timeout{0};
-  // MLModelConfiguration.allowLowPrecisionAccumulationOnGPU: faster, less exact.
-  bool allow_low_precision_accumulation = false;
-  // MLOptimizationHints.reshapeFrequency: whether input shapes change often. Core ML's default:
-  // they do.
-  bool shapes_change_seldom = false;
-  // MLOptimizationHints.specializationStrategy: longer loading, faster predictions (macOS 15, iOS
-  // 18).
-  bool specialize_for_fast_prediction = false;
 };
 
 // Registered as "coreml" by the library :register. Costs nothing until it is used.

@@ -68,15 +68,13 @@ Result<CompiledFunction> select_function(const model::Package& package, const st
       function.name);
 }
 
-Result<ObjCPtr<MLModel>> load_model(const std::string& path,
-                                    const CoreMLEngineOptions& engine_options,
-                                    const LoadOptions& options, const std::string& function) {
+Result<ObjCPtr<MLModel>> load_model(const std::string& path, const LoadOptions& options,
+                                    const std::string& function) {
   return guarded("load the model", path, [&]() -> Result<ObjCPtr<MLModel>> {
     NSError* error = nil;
-    MLModel* const model = [MLModel
-        modelWithContentsOfURL:folder_url(path)
-                 configuration:make_configuration(engine_options, options.compute_units, function)
-                         error:&error];
+    MLModel* const model = [MLModel modelWithContentsOfURL:folder_url(path)
+                                             configuration:make_configuration(options, function)
+                                                     error:&error];
     if (model == nil) return status_of_error(error, "load the model", path);
     return ObjCPtr<MLModel>::retain(model);
   });
@@ -103,9 +101,14 @@ class CoreMLEngine : public Engine {
     return described;
   }
 
-  // Core ML compiles for every compute unit at once, and takes the choice when it loads.
+  // Core ML compiles for every compute unit at once, and takes the choice and the hints when it
+  // loads.
   Result<CompileRequest> plan(const ModelSource&, const LoadOptions& options) const override {
-    return make_request(*this, {.when_compiled = {}, .when_loaded = {"compute_units"}}, options);
+    return make_request(*this,
+                        {.when_compiled = {},
+                         .when_loaded = {"compute_units", "low_precision_accumulation",
+                                         "reshape_frequency", "specialization_strategy"}},
+                        options);
   }
 
   using Engine::compile;
@@ -187,7 +190,7 @@ class CoreMLEngine : public Engine {
   Result<FunctionDescription> describe_compiled(const std::string& path,
                                                 const LoadOptions& options) const {
     ASSIGN_OR_RETURN(const ObjCPtr<MLModel> model,
-                     load_model(path, options_, options, options.function_name));
+                     load_model(path, options, options.function_name));
     return guarded("describe the model", path, [&] {
       return coreml::describe(model.get().modelDescription,
                               options.function_name.empty() ? "main" : options.function_name);
@@ -234,8 +237,8 @@ class CoreMLEngine : public Engine {
                                             const CompiledFunction& function,
                                             const LoadOptions& options,
                                             std::shared_ptr<const PrivateFolder> owner) const {
-    ASSIGN_OR_RETURN(ObjCPtr<MLModel> model, load_model(compiled_model_path(folder), options_,
-                                                        options, function.function_to_select));
+    ASSIGN_OR_RETURN(ObjCPtr<MLModel> model,
+                     load_model(compiled_model_path(folder), options, function.function_to_select));
     RETURN_IF_ERROR(guarded("describe the model", folder, [&] {
       return check_description(model.get().modelDescription, function.description);
     }));

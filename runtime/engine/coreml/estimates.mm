@@ -96,11 +96,9 @@ Result<std::vector<OperationEstimate>> estimate_operations(const std::string& fo
                                                            const LoadOptions& options,
                                                            std::chrono::milliseconds timeout) {
   const std::unique_ptr<Engine> engine = make_core_ml_engine();
-  ASSIGN_OR_RETURN(const CompiledFunction function,
-                   read_description(real_file_system(), folder));
+  ASSIGN_OR_RETURN(const CompiledFunction function, read_description(real_file_system(), folder));
   ASSIGN_OR_RETURN(const CompileRequest request, engine->plan({}, options));
-  RETURN_IF_ERROR(
-      check_compiled_for(function.request, function.description.name, request, folder));
+  RETURN_IF_ERROR(check_compiled_for(function.request, function.description.name, request, folder));
   const std::string name = function.description.name;
   if (@available(macOS 14.4, iOS 17.4, tvOS 17.4, watchOS 10.4, *)) {
     const auto pending = std::make_shared<Pending>();
@@ -108,17 +106,16 @@ Result<std::vector<OperationEstimate>> estimate_operations(const std::string& fo
       // Copies of this scope's own: a block keeps only a reference to what a lambda refers to.
       const std::shared_ptr<Pending> shared = pending;
       const std::string path = folder, planned = name;
-      [MLComputePlan
-          loadContentsOfURL:folder_url(compiled_model_path(folder))
-              configuration:make_configuration({}, options.compute_units, function.function_to_select)
-          completionHandler:^(MLComputePlan* plan, NSError* error) {
-            Result<Estimates> result =
-                guarded("plan the model", path,
-                        [&] { return read_plan(plan, error, planned, path); });
-            const std::lock_guard<std::mutex> lock(shared->mutex);
-            shared->result = std::move(result);
-            shared->changed.notify_all();
-          }];
+      [MLComputePlan loadContentsOfURL:folder_url(compiled_model_path(folder))
+                         configuration:make_configuration(options, function.function_to_select)
+                     completionHandler:^(MLComputePlan* plan, NSError* error) {
+                       Result<Estimates> result = guarded("plan the model", path, [&] {
+                         return read_plan(plan, error, planned, path);
+                       });
+                       const std::lock_guard<std::mutex> lock(shared->mutex);
+                       shared->result = std::move(result);
+                       shared->changed.notify_all();
+                     }];
       return {};
     }));
     return wait(*pending, folder, options.cancellation, timeout);

@@ -52,7 +52,8 @@ class LoadOptionsBuilder {
   }
 
   // The folder in which compiled models are kept from run to run (docs/assets.md); at most 254
-  // bytes: a longer path is refused when the method is loaded. Null or empty: nothing is kept.
+  // bytes: a longer path is refused when the method is loaded. "default": in the system's folder for
+  // caches, which Apple systems take where nobody says anything. Null or empty: nothing is kept.
   LoadOptionsBuilder& setCacheDirectory(const char* path) {
     return set("cache_dir", path == nullptr ? "" : path);
   }
@@ -126,6 +127,25 @@ class LoadOptionsBuilder {
   // as the others. A failure is logged.
   LoadOptionsBuilder& setWarmUp(bool warm_up) { return set("warm_up", warm_up); }
 
+  // Hints for Core ML; other engines have no use for them.
+
+  // Whether the shapes of inputs change often (macOS 14.4, iOS 17.4).
+  enum class ReshapeFrequency { FREQUENT, INFREQUENT };
+  LoadOptionsBuilder& setReshapeFrequency(ReshapeFrequency frequency) {
+    return set("reshape_frequency",
+               frequency == ReshapeFrequency::INFREQUENT ? "infrequent" : "frequent");
+  }
+  // Whether loading may take longer so that executions take less (macOS 15, iOS 18).
+  enum class SpecializationStrategy { DEFAULT, FAST_PREDICTION };
+  LoadOptionsBuilder& setSpecializationStrategy(SpecializationStrategy strategy) {
+    return set("specialization_strategy",
+               strategy == SpecializationStrategy::FAST_PREDICTION ? "fast_prediction" : "default");
+  }
+  // Sums in float16 on the GPU: faster, less exact.
+  LoadOptionsBuilder& setLowPrecisionAccumulation(bool allowed) {
+    return set("low_precision_accumulation", allowed);
+  }
+
   static constexpr const char* backend_id() { return "CoreMLBackend"; }
 
   // Valid while the builder lives and is not changed.
@@ -136,7 +156,7 @@ class LoadOptionsBuilder {
  private:
   // There is room for every option, so that setting one cannot fail: those of the delegate's table
   // (runtime/delegate/options.h) and _use_new_cache, with one to spare.
-  static constexpr size_t kOptionCount = 14;
+  static constexpr size_t kOptionCount = 17;
 
   template <size_t N, typename T>
   LoadOptionsBuilder& set(const char (&key)[N], T value) {
