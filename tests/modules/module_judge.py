@@ -146,6 +146,9 @@ _SUMMING = frozenset(
         "rnn_tanh",
         "rnn_relu",
         "thnn_conv2d",
+        "_fft_r2c",
+        "_fft_c2c",
+        "_fft_c2r",
         "_linalg_det",
         "linalg_cross",
         "cov",
@@ -179,6 +182,8 @@ class _Rounding(TorchDispatchMode):
     def round(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor) and value.dtype == torch.float64 and value.numel():
             return _rounded(value, self._precision, self._generator)
+        if isinstance(value, torch.Tensor) and value.dtype == torch.complex128 and value.numel():
+            return torch.view_as_complex(_rounded(torch.view_as_real(value.resolve_conj()), self._precision, self._generator))
         return value
 
     def shake(self, value: Any) -> Any:
@@ -352,6 +357,22 @@ def difference(actual: Sequence[torch.Tensor], wanted: Expected, precision: str)
         else:
             share = max(share, 2 * float((~stable).double().mean()))
     return None, share
+
+
+def relative(actual: Sequence[torch.Tensor], wanted: Expected) -> float:
+    """The largest l2-relative difference of a result from float64's, over its finite numbers; infinite where shapes differ."""
+    largest = 0.0
+    for a, exact in zip(actual, wanted.exact, strict=False):
+        if a.shape != exact.shape:
+            return float("inf")
+        if not exact.is_floating_point() or wanted.random:
+            continue
+        a, e = a.double(), exact.double()
+        usable = e.isfinite() & a.isfinite()
+        norm = float(e[usable].norm())
+        if norm:
+            largest = max(largest, float((a - e)[usable].norm()) / norm)
+    return largest
 
 
 def is_inconclusive(share: float, precision: str) -> bool:

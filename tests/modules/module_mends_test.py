@@ -10,6 +10,7 @@ from typing import Any
 import module_outcomes
 import pytest
 import torch
+import zoo_torchvision
 from module_cases import Case
 from module_kinds import CONFIGURATIONS
 
@@ -50,6 +51,50 @@ def instance_norm(is_tracked: bool) -> torch.nn.Module:
     return module
 
 
+def grouped(x: torch.Tensor, matrices: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    """What transformers exports of its experts; torch's own is one of bfloat16."""
+    zoo_torchvision.prepare()
+    import transformers.integrations.moe  # noqa: F401  it registers the operation
+
+    return torch.ops.transformers.grouped_mm_fallback(x, matrices, ends)
+
+
+def spectrogram(x: torch.Tensor) -> torch.Tensor:
+    return torch.stft(x, 16, 8, window=torch.hann_window(16), return_complex=True).abs()
+
+
+def rotary(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+    """Rotary positions as Llama's own code has them."""
+    numbers = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(numbers * torch.polar(torch.ones_like(angles), angles)).flatten(2)
+
+
+def roi_align(x: torch.Tensor, boxes: torch.Tensor, aligned: bool) -> torch.Tensor:
+    zoo_torchvision.prepare()
+    import torchvision
+
+    return torchvision.ops.roi_align(x, boxes, (3, 2), spatial_scale=0.5, sampling_ratio=2, aligned=aligned)
+
+
+class Deformed(torch.nn.Module):
+    """Two groups of channels, two of places, kernels of 3 by 2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        zoo_torchvision.prepare()
+        import torchvision
+
+        self.convolve = torchvision.ops.deform_conv2d
+        self.weight, self.bias = torch.nn.Parameter(normal(6, 2, 3, 2)), torch.nn.Parameter(normal(6))
+
+    def forward(self, x: torch.Tensor, offset: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.convolve(x, offset, self.weight, bias=self.bias, stride=(2, 1), padding=(1, 0), mask=mask)
+
+
+# Inside, over an edge, beyond it, and narrower than an element.
+BOXES = torch.tensor([[0, 1, 2, 11, 9], [0, -4, -3, 6, 8], [0, 12, 10, 30, 20], [0, 5, 5, 5.5, 5.25]])
+# One of each precision, and of each target.
+SOME = ("ios15-float16", "ios18-float32")
 # Where float16 itself holds no square.
 FLOAT32 = ("ios15-float32", "ios18-float32")
 interpolate = torch.nn.functional.interpolate
@@ -94,6 +139,89 @@ ROWS = (
     Row("nearest_exact_3d", of(lambda x: interpolate(x, (3, 5, 2), mode="nearest-exact")), (normal(1, 2, 4, 4, 4),)),
     # The pass that narrows indices asked operations for iOS 15 for what they do not have.
     Row("gather_nd", of(lambda x, i, j: x[i, j]), (normal(3, 4), torch.tensor([0, 2, 1]), torch.tensor([1, 3, 0]))),
+    # Mixtures of experts: rows with the matrix of their group, and the counts of the groups. No conversion, and no kernel of ExecuTorch's.
+    Row(
+        "grouped_mm_of_few_rows",
+        of(grouped),
+        (normal(3, 8), normal(4, 8, 8), torch.tensor([1, 1, 2, 3], dtype=torch.int32)),
+        configurations=SOME,
+    ),
+    Row(
+        "grouped_mm_of_many_rows",
+        of(grouped),
+        (normal(9, 8), normal(3, 8, 8), torch.tensor([4, 4, 9], dtype=torch.int32)),
+        configurations=SOME,
+    ),
+    Row(
+        "counts_of_groups",
+        of(lambda ids: torch.cumsum(torch.histc(ids.float(), bins=5, min=0, max=4), 0, dtype=torch.int32)),
+        # More than float16 counts to, one by one.
+        (torch.arange(6000) * 7 % 5,),
+        configurations=SOME,
+    ),
+    Row(
+        "histogram",
+        of(lambda x: torch.histc(x, bins=4, min=-1, max=1)),
+        (torch.tensor([-1.5, -1.0, -0.6, 0.0, 0.2, 0.49, 0.5, 1.0, 1.5]),),
+        configurations=SOME,
+    ),
+    # Complex numbers stayed outside, where ExecuTorch has no kernels for them.
+    Row("real_part_of_fft", of(lambda x: torch.fft.fftn(x, dim=(1, 2)).real), (normal(2, 6, 8),), configurations=SOME),
+    Row(
+        "filtered_spectrum",
+        of(lambda x: torch.fft.irfft(torch.fft.rfft(x, norm="ortho") * 2, n=9, norm="ortho")),
+        (normal(3, 9),),
+        configurations=SOME,
+    ),
+    Row("inverse_of_two_dimensions", of(lambda x: torch.fft.irfft2(torch.fft.rfft2(x))), (normal(2, 6, 8),), configurations=SOME),
+    Row("back_and_forth", of(lambda x: torch.fft.ifft(torch.fft.fft(x, dim=1), dim=1).real), (normal(2, 7),), configurations=SOME),
+    Row("spectrogram", of(spectrogram), (normal(1, 64),), configurations=SOME),
+    Row("phase", of(lambda x: torch.angle(torch.fft.fft(x))), (torch.eye(5),), configurations=SOME),
+    Row(
+        "power_of_spectrum",
+        of(lambda x: (torch.fft.rfft(x) * torch.fft.rfft(x).conj()).real),
+        (normal(2, 16),),
+        configurations=SOME,
+    ),
+    Row("rotary_complex", of(rotary), (normal(1, 6, 8), normal(6, 4)), configurations=SOME),
+    Row(
+        "magnitude_of_large",
+        of(lambda x, y: torch.abs(torch.complex(x, y))),
+        (normal(3, 4) * 3000, normal(3, 4) * 3000),
+        configurations=SOME,
+    ),
+    Row("complex_result", of(torch.fft.rfft), (normal(2, 8),), ("executorch", "unexported"), SOME),
+    Row("windows", of(lambda x: x.unfold(1, 3, 2)), (normal(2, 9, 4),), configurations=SOME),
+    Row("windows_of_last", of(lambda x: x.unfold(-1, 4, 4) * 2), (normal(2, 9),), configurations=SOME),
+    # Had no conversion.
+    Row("either_mask", of(lambda x, y: (x | y) ^ (x & ~y)), (normal(3, 4) > 0, normal(4) > 0), configurations=SOME),
+    Row("shifted", of(lambda x: (x << 3) + (x >> 2)), (torch.tensor([-9, -4, -1, 0, 5, 1000]),), ("whole", "part"), SOME),
+    Row(
+        "stable_sort",
+        of(lambda x: tuple(torch.sort(x, stable=True))),
+        (torch.tensor([2.0, 1.0, 2.0, 0.0, 1.0]),),
+        configurations=SOME,
+    ),
+    Row(
+        "stable_descending",
+        of(lambda x: tuple(torch.sort(x, dim=0, descending=True, stable=True))),
+        (torch.arange(12).reshape(6, 2) % 3,),
+        configurations=SOME,
+    ),
+    Row("roi_align", of(lambda x, b: roi_align(x, b, False)), (normal(1, 3, 8, 9), BOXES), configurations=SOME),
+    Row("roi_align_aligned", of(lambda x, b: roi_align(x, b, True)), (normal(1, 3, 8, 9), BOXES), configurations=SOME),
+    Row(
+        "deform_conv2d",
+        Deformed,
+        (normal(1, 4, 5, 6), normal(1, 2 * 2 * 6, 3, 5) * 2, torch.sigmoid(normal(1, 2 * 6, 3, 5))),
+        configurations=SOME,
+    ),
+    Row(
+        "masked_scatter",
+        of(torch.masked_scatter),
+        (normal(2, 5), torch.tensor([[True, False, True, True, False], [False, True, True, False, False]]), normal(8)),
+        configurations=SOME,
+    ),
     # Accepted, and raised or did not load.
     Row("conv_transpose1d_unbatched", lambda: torch.nn.ConvTranspose1d(4, 5, 3), (normal(4, 3),)),
     Row("conv_transpose2d_unbatched", lambda: torch.nn.ConvTranspose2d(4, 5, 3), (normal(4, 3, 4),)),

@@ -101,6 +101,14 @@ def as_float(x: Var) -> Var:
     return x if types.is_float(x.dtype) else mb.cast(x=x, dtype="fp32")
 
 
+def integers_of(x: Var) -> Var | None:
+    """The integers that a var is, or that its floats were made of."""
+    if types.is_int(x.dtype):
+        return x
+    source = x.op.inputs["x"] if x.op is not None and x.op.op_type == "cast" else None
+    return source if source is not None and types.is_int(source.dtype) else None
+
+
 def number(value: float, like: Var) -> np.generic:
     """A constant of a var's dtype."""
     return types.nptype_from_builtin(like.dtype)(value)

@@ -8,10 +8,14 @@ Importing this module fills the table.
 
 from executorch_coreml.compiler import (  # noqa: F401  they fill the table
     corrections_arithmetic,
+    corrections_bits,
+    corrections_complex,
+    corrections_experts,
     corrections_quantization,
     corrections_resize,
     corrections_tensor,
     corrections_typed,
+    corrections_vision,
     torch_ops,
 )
 from executorch_coreml.compiler.correction_table import CORRECTIONS, Correction, converter_of

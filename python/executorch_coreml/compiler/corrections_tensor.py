@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from coremltools.converters.mil.frontend import _utils
-from coremltools.converters.mil.frontend._utils import pymil_broadcast_tensors
+from coremltools.converters.mil.frontend._utils import pymil_broadcast_tensors, pymil_broadcast_to
 from coremltools.converters.mil.frontend.torch import ops
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
@@ -21,9 +21,11 @@ from executorch_coreml.compiler.correction_table import (
     cast,
     constant,
     correction,
+    integers_of,
     number,
     result_type,
 )
+from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
 
 
 @correction(
@@ -176,7 +178,67 @@ def unbiased_variance(context: Any, node: Any) -> None:
 @correction("cumsum", reason="coremltools refuses negative dimensions, and sums without the dtype asked for")
 def cumsum(context: Any, node: Any) -> None:
     x, dim, _ = arguments(context, node, "self", "dim", "dtype")
-    context.add(mb.cumsum(x=cast(x, result_type(node)), axis=int(constant(dim, 0)) % x.rank, name=node.name))
+    # Counts, such as a histogram's, come as floats: float16 has not all of them.
+    integers = integers_of(x) if result_type(node) == "int32" else None
+    context.add(
+        mb.cumsum(
+            x=cast(x if integers is None else integers, result_type(node)), axis=int(constant(dim, 0)) % x.rank, name=node.name
+        )
+    )
+
+
+@correction("unfold", "unfold_copy", reason="coremltools has no conversion", where_missing=True)
+def windows(context: Any, node: Any) -> None:
+    """unfold(x, dimension, size, step): windows along a fixed extent, whose elements become the last dimension."""
+    x, dim, size, step = arguments(context, node, "self", "dimension", "size", "step")
+    axis, size, step = int(constant(dim, 0)) % x.rank, int(constant(size, 1)), int(constant(step, 1))
+    if any_symbolic([x.shape[axis]]) or x.rank >= MAXIMUM_RANK:
+        raise NotImplementedError("windows are taken along a fixed extent, of at most four dimensions")
+    starts = np.arange(0, int(x.shape[axis]) - size + 1, step, dtype=np.int32)
+    x = mb.transpose(x=x, perm=[*(a for a in range(x.rank) if a != axis), axis])
+    taken = mb.gather(x=x, indices=starts[:, None] + np.arange(size, dtype=np.int32), axis=x.rank - 1)
+    context.add(mb.transpose(x=taken, perm=[*range(axis), x.rank - 1, *range(axis, x.rank - 1), x.rank], name=node.name))
+
+
+@correction("masked_scatter", reason="coremltools has no conversion", where_missing=True)
+def masked_scatter(context: Any, node: Any) -> None:
+    """The n-th place that the mask has takes the n-th element of the source."""
+    x, mask, source = arguments(context, node, "self", "mask", "source")
+    if any(any_symbolic(var.shape) for var in (x, mask, source)) or tuple(x.shape) != tuple(node.meta["val"].shape):
+        raise NotImplementedError("elements are scattered over a fixed shape, which the mask does not enlarge")
+    mask = mask if mask.shape == x.shape else pymil_broadcast_to(mask, x.shape, mask.name + "_broadcasted")
+    before = mb.cumsum(x=mb.reshape(x=mb.cast(x=mask, dtype="int32"), shape=[-1]), axis=0, exclusive=True)
+    before = mb.minimum(x=before, y=np.int32(np.prod(source.shape) - 1))
+    taken = mb.gather(x=mb.reshape(x=source, shape=[-1]), indices=before, axis=0)
+    context.add(mb.select(cond=mask, a=mb.reshape(x=taken, shape=list(x.shape)), b=x, name=node.name))
+
+
+# Elements up to which each is compared with each.
+_MOST_COMPARED = 512
+
+
+@correction("sort.stable", reason="coremltools has no conversion, and MIL promises no order of equals", where_missing=True)
+def stable_sort(context: Any, node: Any) -> None:
+    """The place of an element is the number of those before it: of smaller ones, and of equal ones that come first."""
+    x, _, dim, descending = arguments(context, node, "self", "stable", "dim", "descending")
+    axis = int(constant(dim, -1)) % max(x.rank, 1)
+    if x.rank == 0 or x.rank >= MAXIMUM_RANK or any_symbolic(x.shape) or types.is_bool(x.dtype) or x.shape[axis] > _MOST_COMPARED:
+        raise NotImplementedError(f"numbers are sorted stably along a fixed extent of at most {_MOST_COMPARED}")
+    count = x.shape[axis]
+    order = [*(a for a in range(x.rank) if a != axis), axis]
+    back = [order.index(a) for a in range(x.rank)]
+    moved = mb.transpose(x=x, perm=order)
+    one, other = mb.expand_dims(x=moved, axes=[x.rank]), mb.expand_dims(x=moved, axes=[x.rank - 1])
+    comes_before = (mb.greater if constant(descending, False) else mb.less)(x=other, y=one)
+    earlier = np.tril(np.ones((count, count), bool), -1).reshape((1,) * (x.rank - 1) + (count, count))
+    is_before = mb.logical_or(x=comes_before, y=mb.logical_and(x=mb.equal(x=other, y=one), y=earlier))
+    places = mb.reduce_sum(x=mb.cast(x=is_before, dtype="int32"), axes=[x.rank], keep_dims=True)
+    # Which element is at each place: the one whose place it is.
+    is_at = mb.cast(x=mb.equal(x=places, y=np.arange(count, dtype=np.int32)), dtype="int32")
+    numbers = np.arange(count, dtype=np.int32)[:, None]
+    indices = mb.reduce_sum(x=mb.mul(x=is_at, y=numbers), axes=[x.rank - 1], keep_dims=False)
+    values = mb.gather_along_axis(x=moved, indices=indices, axis=x.rank - 1)
+    context.add((mb.transpose(x=values, perm=back), mb.transpose(x=indices, perm=back)), node.name)
 
 
 @correction("gelu", reason="coremltools does not read approximate, a keyword argument")

@@ -50,6 +50,8 @@ def _output_problem(value: Any) -> Problem | None:
         return None  # It is read through getitem.
     if not isinstance(value, torch.Tensor):
         return "scalar_output", "Core ML returns tensors only, and the number it computes is used outside"
+    if value.is_complex():
+        return "dtype", f"Core ML has no {value.dtype} outputs"
     return _RANK if value.dim() > MAXIMUM_RANK else None
 
 
