@@ -192,6 +192,18 @@ def families() -> dict[str, Family]:
     return found
 
 
+_of_family: dict[str, dict[str, Case]] = {}
+
+
+def case(name: str) -> Case:
+    """A case by its name. The cases of the family asked for last are kept."""
+    family = name.rpartition("/")[0]
+    if family not in _of_family:
+        _of_family.clear()
+        _of_family[family] = {case.name: case for case in families()[family].cases()}
+    return _of_family[family][name]
+
+
 @contextlib.contextmanager
 def quiet_warnings() -> Iterator[None]:
     with warnings.catch_warnings():

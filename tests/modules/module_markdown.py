@@ -14,7 +14,8 @@ _REASON = re.compile(r"^(?P<op>\S+): (?P<reason>.*) \[(?P<code>\w+)\]$", re.DOTA
 _SHORT = 160
 
 
-def _line(text: str) -> str:
+def line(text: str) -> str:
+    """A text as a cell, not too long."""
     text = " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
     return text if len(text) <= _SHORT else text[: _SHORT - 3] + "..."
 
@@ -38,7 +39,8 @@ def _row(name: str, outcomes: Sequence[Outcome]) -> str:
     return f"| {name} | {samples} | {' | '.join(str(c) if c else '' for c in cells)} | {_left(outcomes)} |"
 
 
-def _reasons(outcomes: Sequence[Outcome]) -> list[str]:
+def reasons(outcomes: Sequence[Outcome]) -> list[str]:
+    """A table of why calls stayed outside, over all outcomes."""
     ops: dict[tuple[str, str], collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for outcome in outcomes:
         for reason in outcome.reasons:
@@ -49,7 +51,7 @@ def _reasons(outcomes: Sequence[Outcome]) -> list[str]:
     for (code, text), names in sorted(ops.items(), key=lambda item: -item[1].total()):
         most = ", ".join(name for name, _ in names.most_common(8))
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-        lines.append(f"| {code} | {_line(text)} | {names.total()} | {most}{more} |")
+        lines.append(f"| {code} | {line(text)} | {names.total()} | {most}{more} |")
     return lines
 
 
@@ -62,7 +64,7 @@ def _sentences(outcomes: Sequence[Outcome], kind: str) -> list[str]:
             key = re.sub(r"\d+", "N", outcome.text)[:70]
             first.setdefault(key, outcome)
             counts[key] += 1
-    return [f"- {n} x {_line(first[key].text)} ({first[key].case})" for key, n in counts.most_common()]
+    return [f"- {n} x {line(first[key].text)} ({first[key].case})" for key, n in counts.most_common()]
 
 
 def text(outcomes: Sequence[Outcome], *, command: str, commit: str, versions: Mapping[str, str]) -> str:
@@ -102,7 +104,7 @@ def text(outcomes: Sequence[Outcome], *, command: str, commit: str, versions: Ma
                 "|---|" + "---|" * (len(heads) + 2),
             ]
             lines += [*rows, ""]
-    lines += ["## Why calls stayed outside", "", *_reasons(outcomes), ""]
+    lines += ["## Why calls stayed outside", "", *reasons(outcomes), ""]
     for kind, title in (
         ("refused", "Refused"),
         ("executorch", "What ExecuTorch does not do without Core ML either"),

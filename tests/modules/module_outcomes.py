@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import re
+import time
 import traceback
+from collections.abc import Callable
 
 import coremltools as ct
 import executorch.backends.apple.coreml.runtime as coreml_runtime
@@ -121,22 +123,35 @@ def _outcome(subject: Subject, exported: torch.export.ExportedProgram, configura
         minimum_deployment_target=ct.target[target], compute_precision=ct.precision(precision)
     )
     partitioner = CoreMLPartitioner(compile_specs=specs)
-    reasons: list[str] = []
+    outcome = Outcome(case.name, configuration, "", case.text)
+    outcome.kind, outcome.text = _kind(subject, exported, precision, partitioner, outcome)
+    return outcome
+
+
+def _kind(
+    subject: Subject, exported: torch.export.ExportedProgram, precision: str, partitioner: CoreMLPartitioner, outcome: Outcome
+) -> tuple[str, str]:
+    """What becomes of a program, and what is said of it; what was measured on the way is written to `outcome`."""
+    case, reasons = subject.case, outcome.reasons
     try:
+        start = time.process_time()
         edge = _lower(exported, partitioner)
+        outcome.seconds = round(time.process_time() - start, 1)
         report = partitioner.report
-        reasons = [f"{op}: {reason} [{code}]" for op, code, reason, _ in report.reasons()]
+        reasons += [f"{op}: {reason} [{code}]" for op, code, reason, _ in report.reasons()]
         taken = report.delegated_nodes
+        outcome.delegated, outcome.left, outcome.partitions = taken, len(report.left), len(report.partitions)
         modes = ("float32", "float16") if precision == "float16" else ("float32",)
         actual = _execute(edge, case.inputs, modes if taken else modes[:1], is_delegated=bool(taken))
     except _Failed as failed:
         if failed.is_sentence:
-            return Outcome(case.name, configuration, "refused", case.text, str(failed), reasons)
+            return "refused", str(failed)
         alone, text = _alone(exported, case.inputs)
         if alone is None and (_is_same(text, str(failed)) or (reasons and not partitioner.report.delegated_nodes)):
-            return Outcome(case.name, configuration, "executorch", case.text, text, reasons)
-        return Outcome(case.name, configuration, "raised", case.text, f"{failed} at {failed.at}", reasons)
+            return "executorch", text
+        return "raised", f"{failed} at {failed.at}"
     wanted = subject.expected(precision)
+    outcome.difference = max(module_judge.relative(outputs, wanted) for outputs in actual.values())
     share = 0.0
     for mode, outputs in actual.items():
         wrong, more = module_judge.difference(outputs, wanted, precision)
@@ -144,21 +159,33 @@ def _outcome(subject: Subject, exported: torch.export.ExportedProgram, configura
         if wrong is None:
             continue
         if not taken:
-            return Outcome(case.name, configuration, "executorch", case.text, wrong, reasons)
+            return "executorch", wrong
         with torch.no_grad():
             said = module_judge.results(exported.module()(*(i.clone() for i in case.inputs)))
         if module_judge.difference(said, wanted, precision)[0] is not None:
-            return Outcome(case.name, configuration, "unexported", case.text, f"torch.export's own program: {wrong}", reasons)
+            return "unexported", f"torch.export's own program: {wrong}"
         alone, failure = _alone(exported, case.inputs)
         said_alone = None if alone is None else module_judge.difference(alone, wanted, precision)[0]
         if said_alone == wrong or (reasons and (alone is None or said_alone is not None)):
-            return Outcome(case.name, configuration, "executorch", case.text, f"{wrong}; alone: {failure or 'wrong'}", reasons)
-        return Outcome(case.name, configuration, "wrong", case.text, f"numeric_mode {mode}: {wrong}", reasons)
+            return "executorch", f"{wrong}; alone: {failure or 'wrong'}"
+        return "wrong", f"numeric_mode {mode}: {wrong}"
     if not taken:
-        return Outcome(case.name, configuration, "outside", case.text, "", reasons)
+        return "outside", ""
     if module_judge.is_inconclusive(share, precision):
-        return Outcome(case.name, configuration, "inconclusive", case.text, f"{share:.2g}", reasons)
-    return Outcome(case.name, configuration, "part" if reasons else "whole", case.text, "", reasons)
+        return "inconclusive", f"{share:.2g}"
+    return ("part" if reasons else "whole"), ""
+
+
+def outcomes_of(name: str, case: Callable[[str], Case], configurations: tuple[str, ...]) -> list[Outcome]:
+    """The outcomes of a case that is yet to be made. Raises nothing."""
+    try:
+        with quiet_warnings():
+            made = case(name)
+    except Exception as error:
+        return [
+            Outcome(name, configuration, "unexported", text=str(_Failed("making it", error))) for configuration in configurations
+        ]
+    return outcomes(made, configurations)
 
 
 def outcomes(case: Case, configurations: tuple[str, ...] = tuple(CONFIGURATIONS)) -> list[Outcome]:

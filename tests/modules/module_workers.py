@@ -23,18 +23,22 @@ _PROGRAM = Path(__file__).with_name("module_worker.py")
 
 
 class Worker:
-    """One process, replaced when it ends or does not answer. Close it. For one thread at a time."""
+    """One process, replaced when it ends or does not answer. Close it. For one thread at a time.
 
-    def __init__(self) -> None:
+    cases: the module whose `case(name)` gives the cases. timeout_s: for one job, by the clock.
+    """
+
+    def __init__(self, *, cases: str = "module_cases", timeout_s: float = TIMEOUT_S) -> None:
+        self._cases, self._timeout_s = cases, timeout_s
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
 
     def outcomes(self, job: Job) -> list[Outcome]:
         """One for each configuration. A job that its process does not survive is run again, one configuration at a time."""
-        timeout = TIMEOUT_S
+        timeout = self._timeout_s
         if self._process is None:
             self._process = self._start()
-            timeout = FIRST_TIMEOUT_S
+            timeout = max(timeout, FIRST_TIMEOUT_S)
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps({"case": job.case, "configurations": job.configurations}).encode() + b"\n")
@@ -70,7 +74,7 @@ class Worker:
             "OMP_NUM_THREADS": "1",
         }
         return subprocess.Popen(
-            [sys.executable, str(_PROGRAM)],
+            [sys.executable, str(_PROGRAM), self._cases],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
