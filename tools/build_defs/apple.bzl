@@ -1,8 +1,9 @@
 """Apple platforms: the one place for their names and for the oldest systems that are supported."""
 
-# The oldest systems on which the delegate runs; newer API is behind @available. What coremltools takes as its default target.
+# The oldest systems that the delegate is built for: those of ExecuTorch 1.5's own frameworks, of which there are none for tvOS and watchOS.
+# Newer API is behind @available, and so is what came after iOS 15, from which on the engine itself runs.
 MINIMUM_OS = {
-    "ios": "15.0",
+    "ios": "17.0",
     "macos": "12.0",
     "tvos": "15.0",
     "watchos": "8.0",

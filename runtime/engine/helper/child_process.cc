@@ -1,5 +1,9 @@
 #include "runtime/engine/helper/child_process.h"
 
+#if defined(__APPLE__)
+#include <TargetConditionals.h>
+#endif
+
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
@@ -12,6 +16,18 @@
 #include <csignal>
 #include <cstring>
 #include <utility>
+
+#if defined(__APPLE__) && (TARGET_OS_TV || TARGET_OS_WATCH)
+
+namespace coreml_delegate::engine::helper {
+
+// The headers of these systems refuse what starts a program.
+Result<ChildOutcome> run_child(const std::vector<std::string>& command, const ChildLimits&) {
+  return unsupported("tvOS and watchOS let no app start a program: compile models in this process",
+                     command.empty() ? "" : command[0]);
+}
+
+#else
 
 extern "C" char** environ;
 
@@ -274,6 +290,8 @@ Result<ChildOutcome> run_child(const std::vector<std::string>& command, const Ch
   }
   return outcome;
 }
+
+#endif
 
 std::string signal_name(int signal) {
   switch (signal) {
