@@ -185,16 +185,19 @@ def test_facts_about_apple_hardware_are_refused(affine) -> None:
         ct.models.MLModel.get_available_compute_devices()
 
 
-def test_other_kinds_of_models_are_refused_with_a_sentence(tmp_path) -> None:
+def test_kinds_that_are_not_evaluated_are_refused_with_a_sentence(tmp_path) -> None:
     spec = ct.proto.Model_pb2.Model()
     spec.specificationVersion = 4
-    spec.neuralNetwork.SetInParent()
-    path = str(tmp_path / "old.mlmodel")
+    spec.wordTagger.SetInParent()
+    path = str(tmp_path / "tagger.mlmodel")
     ct.utils.save_spec(spec, path)
-    with pytest.warns(RuntimeWarning, match="only ML Programs"):
+    with pytest.warns(RuntimeWarning, match="the model is a word tagger"):
         model = ct.models.MLModel(path)
-    with pytest.raises(RuntimeError, match='convert_to="mlprogram"'):
+    with pytest.raises(RuntimeError, match="this kind is not evaluated here"):
         model.predict({})
     (tmp_path / "theirs.mlmodelc").mkdir()
     with pytest.raises(RuntimeError, match="was not compiled here"):
         ct.models.CompiledMLModel(str(tmp_path / "theirs.mlmodelc"))
+    (tmp_path / "empty.mlmodel").write_bytes(b"")
+    with pytest.raises(RuntimeError, match="is no Core ML model"):
+        ct.utils.compile_model(str(tmp_path / "empty.mlmodel"))

@@ -10,8 +10,7 @@ coremltools loads and runs models through a native module, `coremltools.libcorem
 in several places whether the machine is a Mac. enable_coremltools() provides that module, on the engine of this library, and answers
 those questions for coremltools alone: `sys.platform` and other packages are left as they are.
 
-ML Programs are executed, with images and classes; neural networks and pipelines are refused with a sentence. Model assets and the structure of
-models work. Compute devices and compute plans, which are facts about Apple hardware, are refused.
+Every kind of model works that ml_model.MLModel takes. Model assets and the structure of ML Programs work. Compute devices and compute plans, which are facts about Apple hardware, are refused.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from executorch_coreml.engine import _native, ml_model
+from executorch_coreml.engine import _native, ml_model, specification
 
 __all__ = ["enable_coremltools"]
 
@@ -37,8 +36,8 @@ __all__ = ["enable_coremltools"]
 _MACOS_VERSION = (26, 0)
 _SPECIFICATION_VERSION = 10
 
-# Inside a folder NAME.mlmodelc of ours: the package it was made from.
-_SOURCE = "source.mlpackage"
+# Inside a folder NAME.mlmodelc of ours: the package or file it was made from.
+_SOURCE, _SOURCE_FILE = "source.mlpackage", "source.mlmodel"
 
 _options: dict[str, Any] = {}
 
@@ -118,16 +117,16 @@ class _MLModelProxy:
     ) -> None:
         self._package = _package_of(pathlib.Path(path) if asset is None else asset.folder)
         self._asset = asset  # Keeps its files.
-        _require_program(self._package)
+        _require_model(self._package)
         self._model = ml_model.MLModel(self._package, compute_units, function_name, **_options)
         self._compiled: str | None = None
 
     def predict(self, data: Mapping[str, Any], state: _StateProxy | None = None) -> Any:
-        with _said_as_coreml_does():
+        with _said_as_coreml_does(self._model.kind):
             return self._model.predict(data, None if state is None else state.state)
 
     def batchPredict(self, data: list[Mapping[str, Any]]) -> Any:
-        with _said_as_coreml_does():
+        with _said_as_coreml_does(self._model.kind):
             return self._model.predict(data)
 
     def newState(self) -> _StateProxy:
@@ -147,13 +146,21 @@ class _MLModelProxy:
 
     @staticmethod
     def compileModel(path: str) -> str:
-        """A new folder NAME.mlmodelc in a new temporary folder: the package and the engine's own checks of it."""
+        """A new folder NAME.mlmodelc in a new temporary folder: the package or file and the checks of it."""
         package = pathlib.Path(path)
-        _require_program(package)
-        _native.describe(str(package))
+        _require_model(package)
+        found = specification.find(package)
+        if found is None or found.kind == specification.PROGRAM:
+            _native.describe(str(package))
+        else:
+            ml_model.MLModel(package, **_options)
         folder = pathlib.Path(tempfile.mkdtemp(prefix="coreml_compiled_")) / f"{package.stem}.mlmodelc"
         with _removed_on_failure(folder.parent):
-            shutil.copytree(package, folder / _SOURCE)
+            if package.is_dir():
+                shutil.copytree(package, folder / _SOURCE)
+            else:
+                folder.mkdir()
+                shutil.copyfile(package, folder / _SOURCE_FILE)
         return str(folder)
 
     @staticmethod
@@ -233,36 +240,36 @@ _PROXIES = (
 
 
 @contextlib.contextmanager
-def _said_as_coreml_does() -> Iterator[None]:
+def _said_as_coreml_does(kind: str) -> Iterator[None]:
     """Failed predictions begin as those of Core ML do, which programs look for."""
     try:
         yield
     except ml_model.EngineError as error:
-        raise RuntimeError(f"Unable to compute the prediction using ML Program. {error}") from error
+        model = {specification.PROGRAM: "ML Program"}.get(
+            kind, "a neural network model" if kind.startswith("neuralNetwork") else "the model"
+        )
+        raise RuntimeError(f"Unable to compute the prediction using {model}. {error}") from error
 
 
 def _package_of(path: pathlib.Path) -> pathlib.Path:
-    """The package at `path`: itself, or what a compiled folder of ours was made from."""
+    """The package or file at `path`: itself, or what a compiled folder of ours was made from."""
     path = pathlib.Path(os.path.expanduser(path))
-    if (path / _SOURCE).is_dir():
-        return path / _SOURCE
+    for source in (path / _SOURCE, path / _SOURCE_FILE):
+        if source.exists():
+            return source
     if path.suffix == ".mlmodelc":
         raise RuntimeError(
-            f"{path} was not compiled here: a folder compiled by Core ML holds no ML Program that other engines can read. Load the "
-            ".mlpackage it was made from."
+            f"{path} was not compiled here: a folder compiled by Core ML holds no model that other engines can read. Load the "
+            ".mlpackage or .mlmodel it was made from."
         )
     return path
 
 
-def _require_program(package: pathlib.Path) -> None:
-    if package.is_dir():
-        return  # The engine reads the rest, and refuses what is no ML Program.
-    if not package.exists():
-        raise RuntimeError(f"there is no model at {package}")
-    raise RuntimeError(
-        f"{package} is a single file, as neural networks and other older models are; only ML Programs in an .mlpackage are executed "
-        'here. Convert with convert_to="mlprogram".'
-    )
+def _require_model(path: pathlib.Path) -> None:
+    if not path.exists():
+        raise RuntimeError(f"there is no model at {path}")
+    if not path.is_dir() and specification.find(path) is None:
+        raise RuntimeError(f"{path} is no Core ML model: the file holds no specification of one")
 
 
 def _write_package(path: pathlib.Path, specification: bytes, blobs: Mapping[str, bytes]) -> None:

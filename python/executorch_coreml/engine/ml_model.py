@@ -1,4 +1,4 @@
-"""Core ML model packages from Python, on any platform:
+"""Core ML models from Python, on any platform:
 
     from executorch_coreml.engine import MLModel
 
@@ -8,82 +8,42 @@
     state = model.make_state()
     model.predict({"token": token}, state)
 
-Off Apple platforms the portable engine executes the package, on the CPU: docs/engine.md says how, and what its numbers do and do not
-establish.
+Off Apple platforms the portable engine executes ML Programs and neural networks, on the CPU; pipelines, tree ensembles and the other
+kinds are evaluated with NumPy: docs/engine.md says how, and what the numbers do and do not establish.
 
 Thread rule: one model may be used by several threads at once; one state by one prediction at a time.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
+import pathlib
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from executorch_coreml.engine import _compile_helper, _native, features
+from executorch_coreml.engine import _compile_helper, _native, feature_types, kinds, program_model, refusals, specification
 
 __all__ = ["EngineError", "FeatureDescription", "MLModel", "MLState"]
 
 # A package, a state or a prediction was refused; `code`, `message` and `artifact` say why (docs/errors.md).
 EngineError = _native.EngineError
+FeatureDescription = feature_types.FeatureDescription
+MLState = program_model.MLState
 
 NUMERIC_MODES = ("float32", "float16", "low_precision")
 COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 
 
-@dataclasses.dataclass(frozen=True)
-class FeatureDescription:
-    """An input, output or state of a function."""
-
-    name: str
-    dtype: np.dtype
-    # An extent, or its smallest and largest value (None: unbounded).
-    shape: tuple[int | tuple[int, int | None], ...]
-    # Where not empty: the only shapes that are accepted.
-    enumerated_shapes: tuple[tuple[int, ...], ...] = ()
-    # Of an image, whose tensor is [1, channels, height, width]: "RGB", "BGR", "GRAYSCALE" or "GRAYSCALE_FLOAT16".
-    color_layout: str | None = None
-    # Of an input that may be left out: the value of its elements then.
-    default_value: float | None = None
-
-    @property
-    def is_static(self) -> bool:
-        return all(isinstance(extent, int) for extent in self.shape)
-
-
-class MLState:
-    """The values of a model's states between predictions. Made by MLModel.make_state()."""
-
-    def __init__(self, state: _native.State) -> None:
-        self._state = state
-
-    def read_state(self, name: str) -> np.ndarray:
-        """A copy of one state's value. EngineError for an unknown name."""
-        return self._state.read(name)
-
-    def write_state(self, name: str, value: np.ndarray) -> None:
-        """Sets one state; floating-point values are converted to the state's dtype. EngineError for an unknown name or another shape."""
-        current = self._state.read(name)
-        self._state.write(name, _as_dtype(np.asarray(value), current.dtype, f"the state {name}"))
-
-    def reset(self) -> None:
-        """Back to the values of a new state."""
-        self._state.reset()
-
-    def copy(self) -> MLState:
-        """An independent state with the same values."""
-        return MLState(self._state.copy())
-
-
 class MLModel:
-    """One function of a model package, compiled and loaded.
+    """A model, of an ML Program one function, loaded.
 
     Args:
-        path: The .mlpackage folder.
+        path: The .mlpackage folder or, of older kinds, the .mlmodel file. Kinds other than ML Programs are read with coremltools, which
+            must be installed.
         compute_units: "ALL", "CPU_ONLY", "CPU_AND_GPU" or "CPU_AND_NE", or the member of coremltools.ComputeUnit of that name. The
             portable engine computes on the CPU whatever is asked for.
         function_name: Of a package with several functions; the default function where None.
@@ -97,7 +57,7 @@ class MLModel:
         compile_helper_memory_mb: Megabytes (10^6 bytes) of memory that it may take; 0 for no limit.
 
     Raises:
-        EngineError: for a package that is damaged or that the engine cannot execute; with a compile_helper also for one on which the
+        EngineError: for a model that is damaged or of which there is something that is not executed here; with a compile_helper also for one on which the
             compiler crashed (`code` engine_failure) or went beyond a limit (resource_exhausted).
         FileNotFoundError: if compile_helper is True and there is no such program.
         ValueError: for compute units or a numeric mode that do not exist.
@@ -121,30 +81,44 @@ class MLModel:
             raise ValueError(f"compute_units is one of {', '.join(COMPUTE_UNITS)}, not {compute_units!r}")
         if numeric_mode not in NUMERIC_MODES:
             raise ValueError(f"numeric_mode is one of {', '.join(NUMERIC_MODES)}, not {numeric_mode!r}")
+        options = {
+            "numeric_mode": numeric_mode,
+            "threads": threads,
+            "engine": engine,
+            "compile_helper": _compile_helper.program(compile_helper),
+            "compile_helper_timeout_s": compile_helper_timeout_s,
+            "compile_helper_memory_mb": compile_helper_memory_mb,
+        }
+        self.path = pathlib.Path(path)
         began = time.perf_counter_ns()
-        self._model = _native.load(
-            os.fspath(path),
-            function_name=function_name or "",
-            numeric_mode=numeric_mode,
-            threads=threads,
-            engine=engine,
-            compile_helper=_compile_helper.program(compile_helper),
-            compile_helper_timeout_s=compile_helper_timeout_s,
-            compile_helper_memory_mb=compile_helper_memory_mb,
-        )
+        found = specification.find(path)
+        self._model: program_model.ProgramModel | kinds.Evaluator
+        if found is None or (found.kind == specification.PROGRAM and self.path.is_dir()):
+            # What is no model at all is refused by the native reader, in its words.
+            self._model = program_model.ProgramModel(path, function_name or "", **options)
+        elif found.kind == specification.PROGRAM:
+            # A file without weights beside it.
+            with specification.package_of_program(found.path.read_bytes(), None) as package:
+                self._model = program_model.ProgramModel(package, function_name or "", **options)
+        elif function_name:
+            sentence = specification.SENTENCES[found.kind]
+            raise refusals.not_found(f"the model is {sentence} and has no functions", function_name)
+        else:
+            self._model = kinds.load(found, str(self.path), options)
         self.load_duration_in_nano_seconds = time.perf_counter_ns() - began
         self.last_predict_duration_in_nano_seconds: int | None = None
-        description = self._model.description
-        self.function_name: str = description["name"]
-        self.inputs = tuple(_describe(spec, description) for spec in description["inputs"])
-        self.outputs = tuple(_describe(spec, description) for spec in description["outputs"])
-        self.states = tuple(_describe(spec, description) for spec in description["states"])
-        classifier = description["classifier"]
-        self.classifier = None if classifier is None else features.Classifier(**classifier)
+        # As coremltools' specifications name it: "mlProgram", "pipeline", "treeEnsembleRegressor" ...
+        self.kind = specification.PROGRAM if found is None else found.kind
+        self.function_name: str = getattr(self._model, "function_name", "")
+        self.inputs: tuple[FeatureDescription, ...] = self._model.inputs
+        self.outputs: tuple[FeatureDescription, ...] = self._model.outputs
+        self.states: tuple[FeatureDescription, ...] = getattr(self._model, "states", ())
+        self.classifier = getattr(self._model, "classifier", None)
+        self._specification: Any = None
 
     def make_state(self) -> MLState:
-        """A new state with the initial values of the package."""
-        return MLState(self._model.make_state())
+        """A new state with the initial values of the package. EngineError for kinds other than ML Programs, which have none."""
+        return self._program("states").make_state()
 
     def predict(
         self, data: Mapping[str, Any] | Sequence[Mapping[str, Any]], state: MLState | None = None
@@ -154,19 +128,30 @@ class MLModel:
         Args:
             data: Arrays, tensors or numbers by input name. They are converted to the input's dtype where no value is lost but the
                 rounding of floating-point numbers. For an image, a PIL image of the input's size and mode (RGB, L or F) or an array of
-                its tensor. An input with a default value may be left out.
+                its tensor. For what is described as a text, a dictionary or a sequence: str, a mapping, a list. An input that is
+                described as optional may be left out.
             state: For a function with states: what it reads and updates. Not with a list.
 
         Returns:
-            Arrays; of an image, a PIL image (values are rounded to the nearest of 0 to 255); of a classifier, the most probable class
-            and a dictionary from classes to probabilities.
+            Arrays, none of rank 0; of an image, a PIL image (values are rounded to the nearest of 0 to 255); of a classifier, the most
+            probable class and a dictionary from classes to probabilities; where numbers, texts, dictionaries or sequences are described,
+            int, float, str, dict or list.
 
         Raises:
             EngineError: for a missing or unknown input, a shape that the input does not accept, or a failed execution.
             ValueError: for values that the input's dtype cannot hold, or an image of another mode.
         """
         if isinstance(data, Mapping):
-            return self._present(self.predict_tensors(data, state))
+            began = time.perf_counter_ns()
+            if isinstance(self._model, program_model.ProgramModel):
+                outputs = self._model.predict(data, state)
+            elif state is not None:
+                raise refusals.invalid("a state is given to a model without states", self.kind)
+            else:
+                outputs = self._model.predict(data)
+            taken = getattr(self._model, "last_predict_duration_in_nano_seconds", None)
+            self.last_predict_duration_in_nano_seconds = time.perf_counter_ns() - began if taken is None else taken
+            return outputs
         if state is not None:
             raise ValueError("a state goes with one prediction, not with a list of them")
         results: list[Any] = []
@@ -179,11 +164,7 @@ class MLModel:
 
     def predict_tensors(self, data: Mapping[str, Any], state: MLState | None = None) -> dict[str, np.ndarray]:
         """predict() of one input, with the program's own tensors for images and for the probabilities of a classifier."""
-        inputs = self._convert(data)
-        began = time.perf_counter_ns()
-        outputs = self._model.predict(inputs, state=None if state is None else state._state)
-        self.last_predict_duration_in_nano_seconds = time.perf_counter_ns() - began
-        return outputs
+        return self._program("tensors").predict_tensors(data, state)
 
     def inspect(self, data: Mapping[str, Any], state: MLState | None = None) -> list[tuple[str, str, str, int, int]]:
         """Predicts with profiling, and returns what was measured instead of the outputs.
@@ -192,9 +173,11 @@ class MLModel:
             (kind, name, operation, start, end) of each event, times in nanoseconds: "execute", "operation" (by the name of its output in
             the model and MIL's name of the operation; what was fused is one event, by its last output), and "load" the first time, as
             profiling needs a graph of its own.
+
+        Raises:
+            EngineError: for kinds other than ML Programs.
         """
-        _, events, _ = self._model.inspect(self._convert(data), state=None if state is None else state._state, timings=True)
-        return events
+        return self._program("operations to measure").inspect(data, state)
 
     def intermediate_values(self, data: Mapping[str, Any], state: MLState | None = None) -> dict[str, np.ndarray]:
         """Predicts, and returns the value of every operation by the name of its output in the model, constants left out, in their order.
@@ -203,62 +186,88 @@ class MLModel:
         rounded to float16 on reading in either numeric mode.
 
         Raises:
+            EngineError: for kinds other than ML Programs.
             ValueError: if the model was compiled by a compile_helper: such a graph has lost them.
         """
-        if not self._model.offers_intermediate_values:
-            raise ValueError("the model was compiled by a compile_helper and has lost its intermediate values; load it without one")
-        _, _, values = self._model.inspect(self._convert(data), state=None if state is None else state._state, values=True)
-        return values
+        return self._program("intermediate values").intermediate_values(data, state)
 
-    def _convert(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        converted = dict(data)
-        for spec in self.inputs:
-            if spec.name not in data:
-                if spec.default_value is not None and spec.is_static:
-                    converted[spec.name] = np.full(spec.shape, spec.default_value, spec.dtype)
-                continue  # The engine says which one is missing.
-            value = data[spec.name]
-            if features.is_image(value):
-                value = features.tensor_of_image(value, spec.color_layout, f"the input {spec.name}")
-            array = _as_dtype(np.asarray(value), spec.dtype, f"the input {spec.name}")
-            if not spec.shape and array.shape == (1,):
-                array = array.reshape(())
-            converted[spec.name] = np.ascontiguousarray(array).reshape(array.shape)
-        return converted
+    def get_spec(self) -> Any:
+        """The whole specification, a copy, as coremltools' Model message. EngineError where coremltools is not installed."""
+        copy = specification.messages().Model()
+        copy.CopyFrom(self._parsed())
+        return copy
 
-    def _present(self, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
-        """The outputs as the package describes them."""
-        presented: dict[str, Any] = outputs
-        for spec in self.outputs:
-            if spec.color_layout is not None:
-                presented[spec.name] = features.image_of_tensor(outputs[spec.name], spec.color_layout)
-        if self.classifier is not None and self.classifier.probabilities in outputs:
-            presented.update(self.classifier.present(outputs[self.classifier.probabilities]))
-        return presented
+    @property
+    def input_description(self) -> dict[str, str]:
+        """What the model's author wrote of each input, by its name."""
+        return {name: text for name, text in self._texts("input")}
 
+    @property
+    def output_description(self) -> dict[str, str]:
+        """What the model's author wrote of each output, by its name."""
+        return {name: text for name, text in self._texts("output")}
 
-def _describe(spec: Mapping[str, Any], description: Mapping[str, Any]) -> FeatureDescription:
-    return FeatureDescription(
-        name=spec["name"],
-        dtype=np.dtype(spec["dtype"]),
-        shape=tuple(spec["shape"]),
-        enumerated_shapes=tuple(tuple(shape) for shape in spec["enumerated_shapes"]),
-        color_layout=description["images"].get(spec["name"]),
-        default_value=description["default_values"].get(spec["name"]),
-    )
+    @property
+    def short_description(self) -> str:
+        return self._metadata().shortDescription
 
+    @property
+    def author(self) -> str:
+        return self._metadata().author
 
-def _as_dtype(array: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
-    """`array` as `dtype`; ValueError where that changes more than the rounding of reals."""
-    if array.dtype == dtype:
-        return array
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{what} takes {dtype} numbers, not {array.dtype}")
-    with np.errstate(over="ignore", invalid="ignore"):
-        converted = array.astype(dtype)
-    if dtype.kind == "f":
-        if (np.isinf(converted) & np.isfinite(array)).any():
-            raise ValueError(f"{what} is {dtype}, which cannot hold {np.abs(array[np.isfinite(array)]).max()}")
-    elif not np.array_equal(converted.astype(np.float64), array.astype(np.float64)):
-        raise ValueError(f"{what} is {dtype}, which cannot hold all of its values of {array.dtype}")
-    return converted
+    @property
+    def license(self) -> str:
+        return self._metadata().license
+
+    @property
+    def version(self) -> str:
+        return self._metadata().versionString
+
+    @property
+    def user_defined_metadata(self) -> dict[str, str]:
+        return dict(self._metadata().userDefined)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """A copy of the model as it was loaded: a folder where it was one, otherwise a file.
+
+        Raises:
+            FileExistsError: if there is something at `path`, or FileNotFoundError if the model's own files are gone.
+            ValueError: for a suffix of the other form, .mlmodel of a package or .mlpackage of a file.
+        """
+        destination = pathlib.Path(path)
+        if self.path.is_dir():
+            if destination.suffix == ".mlmodel":
+                raise ValueError(f"{self.path} is a package, which {destination} does not hold: save it as .mlpackage")
+            shutil.copytree(self.path, destination)
+            return
+        if destination.suffix == ".mlpackage":
+            raise ValueError(f"{self.path} is a single file, not a package: save it as .mlmodel")
+        if destination.exists():
+            raise FileExistsError(f"there is something at {destination} already")
+        shutil.copyfile(self.path, destination)
+
+    def _program(self, what: str) -> program_model.ProgramModel:
+        if isinstance(self._model, program_model.ProgramModel):
+            return self._model
+        raise refusals.unsupported(
+            f"the model is {specification.SENTENCES[self.kind]}; only ML Programs have {what}", str(self.path)
+        )
+
+    def _parsed(self) -> Any:
+        if self._specification is None:
+            found = specification.find(self.path)
+            if found is None:
+                raise refusals.not_found("the model's own files are no longer there", str(self.path))
+            self._specification = specification.parse(found, str(self.path))
+        return self._specification
+
+    def _metadata(self) -> Any:
+        return self._parsed().description.metadata
+
+    def _texts(self, role: str) -> list[tuple[str, str]]:
+        description = self._parsed().description
+        for function in description.functions:
+            if function.name == self.function_name:
+                description = function
+                break
+        return [(feature.name, feature.shortDescription) for feature in getattr(description, role)]
