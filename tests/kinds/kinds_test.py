@@ -152,6 +152,15 @@ def test_encodings_of_classes(load) -> None:
     assert not any(math.isnan(share) for share in far["shares"].values())
 
 
+def test_classes_of_one_name(load) -> None:
+    message = glm_classifier([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]], [0.0, 0.0, 0.0], 3, classEncoding=1)
+    message.glmClassifier.stringClassLabels.vector[2] = "a"
+    found = load(message).predict({"a": 3.0, "b": 0.0})
+    each = 1 / (1 + np.exp(-np.array([3.0, 0.0, -3.0])))
+    assert found["label"] == "a"
+    np.testing.assert_allclose([found["shares"][name] for name in "ab"], each[[2, 1]] / each.sum(), rtol=1e-14)
+
+
 def test_linear_models_that_are_none(load) -> None:
     refused(load, glm_classifier([[1.0, 2.0]], [0.0], 3), "there are 1 rows of weights for 3 classes")
     refused(load, glm_classifier([[1.0, 2.0], [1.0]], [0.0, 0.0], 3), "the weights have different lengths")

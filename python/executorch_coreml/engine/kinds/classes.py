@@ -12,13 +12,11 @@ from executorch_coreml.engine.kinds import evaluator
 
 
 def read_classes(parameters: Any, artifact: str) -> list[str] | list[int]:
-    """Of the message of a classifier; corrupt_data where there are none, or two of one name."""
+    """Of the message of a classifier; corrupt_data where there are none. Two may have one name, as some of ImageNet's have."""
     which = parameters.WhichOneof("ClassLabels")
     classes = list(getattr(parameters, which).vector) if which else []
     if not classes:
         raise refusals.corrupt("the classifier has no classes", artifact)
-    if len(set(classes)) != len(classes):
-        raise refusals.corrupt("a class is there twice", artifact)
     return classes
 
 
@@ -54,7 +52,7 @@ class ClassOutputs:
         self.names = (self._label, self._probabilities)
 
     def present(self, probabilities: np.ndarray, label: int | None = None) -> dict[str, Any]:
-        """Both outputs. `label` is the index of the predicted class, where not the most probable (of several, the first)."""
+        """Both outputs; of classes of one name the dictionary has the last. `label` is the index of the predicted class, where not the most probable (of several, the first)."""
         best = int(np.argmax(probabilities)) if label is None else label
         return {
             self._label: self._classes[best],
