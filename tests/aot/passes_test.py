@@ -190,6 +190,13 @@ ROWS = (
         (np.arange(9, dtype=np.float32).reshape(3, 3),),
         exact_passes.reduce_transposes,
     ),
+    Row(
+        "angles of integers",
+        lambda i: mb.sin(x=mb.mul(x=mb.cast(x=i, dtype="fp32"), y=np.float32(0.37))),
+        (np.int32([0, 3, 1023, 4097, 30000]),),
+        cast_passes.add_fp16_cast,
+        FLOAT16,
+    ),
     Row("a padding that is a result", two_paddings, (REALS[None],), exact_passes.merge_consecutive_paddings),
     Row(
         "norm of integers",
@@ -312,6 +319,26 @@ def test_a_gelu_of_other_constants_is_none(make: Callable[..., Any]) -> None:
         program = program_of(Row("", make, (REALS[None, None],), ""))
         coremltools_driver._run(program, "test", list(passes.pipeline(None, FLOAT32).passes), {})
     assert not any(op.op_type == "gelu" for op in program.functions["main"].operations)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda x, i: mb.sin(x=mb.mul(x=mb.cast(x=i, dtype="fp32"), y=np.float32(0.1))), ["fp32"]),
+        (lambda x, i: mb.sin(x=mb.mul(x=x, y=np.float32(0.1))), ["fp16"]),
+        (lambda x, i: mb.sin(x=mb.mul(x=x, y=mb.cast(x=i, dtype="fp32"))), ["fp16"]),
+        (lambda x, i: mb.mul(x=x, y=mb.cos(x=mb.cast(x=i, dtype="fp32"))), ["fp32", "fp16"]),
+    ],
+    ids=["integers", "floats", "both", "floats behind"],
+)
+def test_angles_that_come_from_integers_alone_are_float32(make: Callable[..., Any], expected: list[str]) -> None:
+    row = Row("", make, (REALS, np.int32([1, 2, 3, 4])), "", FLOAT16)
+    with coremltools_driver.exclusive():
+        program = program_of(row)
+        coremltools_driver._run(program, "test", default(row), {})
+    computed = [op for op in program.functions["main"].operations if op.op_type in ("sin", "cos", "mul")]
+    kinds = [types.builtin_to_string(op.outputs[0].dtype) for op in computed if op.op_type != "mul" or expected[-1] == "fp16"]
+    assert kinds[-len(expected) :] == expected
 
 
 def narrowed(row: Row) -> list[str]:

@@ -51,6 +51,16 @@ ATTENTION = _seeded(lambda: nn.MultiheadAttention(16, 4, batch_first=True))
 LAYER = _seeded(lambda: nn.TransformerEncoderLayer(16, 4, 32, batch_first=True))
 LSTM = _seeded(lambda: nn.LSTM(10, 20, 2, batch_first=True))
 PROJECTED = _seeded(lambda: nn.LSTM(6, 5, 2, bidirectional=True, proj_size=3))
+FREQUENCIES = 1.0 / 10000.0 ** (torch.arange(0, 8, 2) / 8)
+
+
+def _rotated(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    angles = positions[:, :, None].float() * FREQUENCIES
+    angles = torch.cat([angles, angles], -1)
+    first, second = x.chunk(2, -1)
+    return x * angles.cos() + torch.cat([-second, first], -1) * angles.sin()
+
+
 CONVOLUTION = _seeded(lambda: nn.Conv1d(4, 8, 3, padding=1))
 STEPS = Dim("steps", min=2, max=16)
 
@@ -184,6 +194,15 @@ PROGRAMS: dict[str, Program] = {
         (IMAGE,),
         ({2: Dim("height", min=4, max=32), 3: Dim("width", min=4, max=32)},),
         outside=frozenset({"aten._adaptive_avg_pool2d.default"}),
+    ),
+    # Angles of integers, which float16 would not hold.
+    "rotary_positions": Program(_rotated, (normal(1, 6, 8), torch.tensor([[0, 1, 1023, 4097, 20001, 30000]]))),
+    "rotary_positions_of_flexible_length": Program(
+        lambda x: _rotated(x, torch.arange(x.shape[1])[None] * 1000), (normal(1, 7, 8),), ({1: STEPS},)
+    ),
+    "time_step_embedding": Program(
+        lambda t: torch.cat([(t[:, None].float() * FREQUENCIES).sin(), (t[:, None].float() * FREQUENCIES).cos()], -1) * 2,
+        (torch.tensor([3, 999]),),
     ),
     # Arguments as somebody writes them.
     "cut_off_by_padding": Program(lambda x: F.pad(x, (-1, 2, 1, -2), value=3.0) * 2, (normal(2, 5, 4),)),

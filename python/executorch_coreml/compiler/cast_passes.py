@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from coremltools.converters.mil.mil import Operation, Var, types
+from coremltools.converters.mil.mil import Operation, Program, Var, types
 from coremltools.converters.mil.mil.passes.defs import optimize_repeat_ops, quantization
 from coremltools.converters.mil.mil.types.symbolic import is_symbolic
 
-from executorch_coreml.compiler import quantization_passes
+from executorch_coreml.compiler import phases, quantization_passes
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 # coremltools mends values that float16 makes 0 in constants of fewer elements than this.
@@ -68,10 +68,21 @@ class cast_optimization(optimize_repeat_ops.cast_optimization):
 
 
 class add_fp16_cast(quantization.add_fp16_cast):
-    """float32 becomes float16, but where a constant is beyond float16, or quantizes by a scale below it.
+    """float32 becomes float16, but where a constant is beyond float16, or quantizes by a scale below it, and for angles that come from integers
+    (phases.py).
 
     What it looks at takes no memory: coremltools' test for constants beyond float16 makes six times the memory of each.
     """
+
+    _phases: frozenset[Operation] = frozenset()
+
+    def apply(self, prog: Program) -> None:
+        self._phases = phases.of_integers(prog)
+        super().apply(prog)
+        self._phases = frozenset()  # A pass is one object for the whole process.
+
+    def is_valid_op(self, op: Operation) -> bool:
+        return op not in self._phases and bool(super().is_valid_op(op))
 
     @staticmethod
     def fp16_overflow(op: Operation) -> bool:
