@@ -33,6 +33,7 @@ def test_keys():
         "PASS_PIPELINE": "pass_pipeline",
         "MULTIMETHOD_WEIGHT_SHARING_STRATEGY": "multimethod_weight_sharing_strategy",
         "BLOB_FORMAT": "blob_format",
+        "DEVICE_GUARDS": "device_guards",
         "FLOAT32_OPS": "float32_ops",
     }
 
@@ -152,6 +153,7 @@ def test_every_option_has_one_row():
         ("blob_format", CoreMLBackend.BLOB_FORMAT.COREML_BLOB),
         ("pass_names", ("common::const_elimination", "common::dead_code_elimination")),
         ("weight_sharing", MULTIMETHOD_WEIGHT_SHARING_STRATEGY.POSITIONAL),
+        ("device_guards", False),
         ("float32_ops", ("LayerNorm", "aten.softmax", "head.*")),
     ],
 )

@@ -1,7 +1,7 @@
 """The options of lowering: one table, from which compile specs are made and read.
 
-A compile spec is an option as ExecuTorch carries it, a key and bytes. Keys and encodings are those of the stock package, plus `blob_format`
-and `float32_ops`. `Options` is all of them parsed, once.
+A compile spec is an option as ExecuTorch carries it, a key and bytes. Keys and encodings are those of the stock package, plus `blob_format`,
+`device_guards` and `float32_ops`. `Options` is all of them parsed, once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import coremltools.optimize as cto
 from executorch.exir.backend.compile_spec_schema import CompileSpec
 
 from executorch_coreml.compiler import passes, weight_compression
+from executorch_coreml.compiler.correction_table import EVERYWHERE, OnDevices
 from executorch_coreml.compiler.enumerated_shape_utils import EnumeratedShapes
 
 
@@ -32,6 +33,7 @@ class COMPILE_SPEC_KEYS(enum.Enum):
     PASS_PIPELINE = "pass_pipeline"
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY = "multimethod_weight_sharing_strategy"
     BLOB_FORMAT = "blob_format"
+    DEVICE_GUARDS = "device_guards"
     FLOAT32_OPS = "float32_ops"
 
 
@@ -118,6 +120,12 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _truth(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError("it is one of true, false")
+    return text == "true"
+
+
 def _configuration(key: COMPILE_SPEC_KEYS, check: Callable[[str, dict[str, Any]], Any]) -> CompileOption[Any]:
     """An option whose spec is a dictionary of fields, as JSON."""
 
@@ -158,6 +166,7 @@ OPTIONS: dict[str, CompileOption[Any]] = {
     ),
     "pass_names": CompileOption(COMPILE_SPEC_KEYS.PASS_PIPELINE, None, lambda names: json.dumps(list(names)), _names),
     "weight_sharing": _choice(COMPILE_SPEC_KEYS.MULTIMETHOD_WEIGHT_SHARING_STRATEGY, None, MULTIMETHOD_WEIGHT_SHARING_STRATEGY),
+    "device_guards": CompileOption(COMPILE_SPEC_KEYS.DEVICE_GUARDS, True, lambda value: "true" if value else "false", _truth),
     "float32_ops": CompileOption(COMPILE_SPEC_KEYS.FLOAT32_OPS, (), lambda entries: json.dumps(list(entries)), _names),
 }
 
@@ -179,6 +188,7 @@ class Options:
     pass_names: tuple[str, ...] | None
     # None: the exporter asked for none.
     weight_sharing: MULTIMETHOD_WEIGHT_SHARING_STRATEGY | None
+    device_guards: bool
     float32_ops: tuple[str, ...]
 
     @classmethod
@@ -196,6 +206,13 @@ class Options:
             options.quantizer_config, options.palettizer_config, options.pruner_config, options.deployment_target
         )
         return options
+
+    @property
+    def guarded(self) -> frozenset[OnDevices]:
+        """Which rows about devices hold."""
+        if not self.device_guards:
+            return frozenset()
+        return EVERYWHERE if self.compute_precision == ct.precision.FLOAT16 else frozenset({OnDevices.ANY})
 
     def targets(self, target: ct.target) -> bool:
         """Whether the deployment target is at least this one. The default target is iOS 15."""

@@ -153,6 +153,16 @@ class CompileSpecs:
         return OPTIONS["blob_format"].of(compile_specs)
 
     @staticmethod
+    def generate_device_guards_compile_spec(device_guards: bool) -> CompileSpec:
+        """Whether the rows hold that are there for what devices compute, and not for coremltools; docs/lowering.md lists them."""
+        return OPTIONS["device_guards"].spec(device_guards)
+
+    @staticmethod
+    def device_guards_from_compile_specs(compile_specs: list[CompileSpec]) -> bool:
+        """Whether they hold; they do by default."""
+        return bool(OPTIONS["device_guards"].of(compile_specs))
+
+    @staticmethod
     def generate_float32_ops_compile_spec(float32_ops: list[str]) -> CompileSpec:
         """The ops of a float16 program that compute in float32, by op, module or class; islands.py says how entries are written."""
         return OPTIONS["float32_ops"].spec(float32_ops)
@@ -174,6 +184,7 @@ class CompileSpecs:
         op_palettizer_config: dict[str, Any] | None = None,
         op_pruner_config: dict[str, Any] | None = None,
         float32_ops: list[str] | None = None,
+        device_guards: bool | None = None,
     ) -> list[CompileSpec]:
         """All options at once, as the `compile_specs` of `CoreMLPartitioner`. None leaves an option out."""
         always = {
@@ -188,6 +199,7 @@ class CompileSpecs:
             "blob_format": blob_format,
             "palettizer_config": op_palettizer_config,
             "pruner_config": op_pruner_config,
+            "device_guards": device_guards,
             "float32_ops": float32_ops,
         }
         chosen = always | {name: value for name, value in given.items() if value is not None}

@@ -23,7 +23,7 @@ from coremltools.converters.mil.mil import Function, Var, get_new_symbol, types
 from torch._subclasses.fake_tensor import FakeTensor
 
 from executorch_coreml.compiler import constants, coremltools_state, node_conversion
-from executorch_coreml.compiler.correction_table import correction
+from executorch_coreml.compiler.correction_table import EVERYWHERE, OnDevices, correction
 from executorch_coreml.compiler.mil_types import mil_dtype
 from executorch_coreml.compiler.rewrites import rewrite
 
@@ -59,17 +59,17 @@ def _attribute(node: torch.fx.Node) -> Any:
     return torch.ones((), dtype=value.dtype).expand(tuple(value.shape)) if value.constant is None else value.constant
 
 
-def _prepare_graph(module: torch.fx.GraphModule, prefix: str) -> None:
+def _prepare_graph(module: torch.fx.GraphModule, prefix: str, guarded: frozenset[OnDevices]) -> None:
     """Prepares a graph inside a call: its nodes' names become unlike all others, since they name MIL operations of one function."""
     for node in module.graph.nodes:
         if node.op != "output":
             node._rename(f"{prefix}_{node.name}")
-    prepare(module)
+    prepare(module, guarded)
     rewrite(module.graph)
-    node_conversion.prepare(module.graph)
+    node_conversion.prepare(module.graph, guarded)
 
 
-def prepare(module: torch.fx.GraphModule) -> None:
+def prepare(module: torch.fx.GraphModule, guarded: frozenset[OnDevices]) -> None:
     """Makes the calls of control flow of a graph that is about to be converted convertible. The graph and those inside it change."""
     for node in list(module.graph.nodes):
         if node.op != "call_function" or node.target not in (COND, WHILE_LOOP):
@@ -82,7 +82,7 @@ def prepare(module: torch.fx.GraphModule) -> None:
             target, arguments = _WHILE_LOOP, (list(carried), list(more))
         graphs = [_attribute(first), _attribute(second)]
         for index, graph in enumerate(graphs):
-            _prepare_graph(graph, f"{node.name}_{index}")
+            _prepare_graph(graph, f"{node.name}_{index}", guarded)
         node.meta = {**node.meta, _GRAPHS: graphs}
         node.target, node.args = target, arguments
         for attribute in (first, second):
@@ -160,13 +160,19 @@ def _input(value: torch.Tensor, symbol_of: Callable[[Any], Any]) -> Any:
     return mb.placeholder(shape or [1], dtype=types.string_to_builtin(mil_dtype(value.dtype)))
 
 
-def why_not_converted(call: torch.fx.Node, known: Mapping[torch.fx.Node, torch.Tensor], target: ct.target | None) -> str | None:
+def why_not_converted(
+    call: torch.fx.Node,
+    known: Mapping[torch.fx.Node, torch.Tensor],
+    target: ct.target | None,
+    guarded: frozenset[OnDevices] = EVERYWHERE,
+) -> str | None:
     """Why a call of `torch.cond` or `torch.while_loop` cannot be converted, in words; None where it can.
 
     Args:
         call: its operands are tensors of dtypes that MIL has, and every call in its graphs can be converted alone.
         known: the nodes whose values are constants.
         target: the deployment target; None is coremltools' default.
+        guarded: which rows about devices hold.
     """
     module = torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph())
     copies: dict[torch.fx.Node, torch.fx.Node] = {}
@@ -182,8 +188,8 @@ def why_not_converted(call: torch.fx.Node, known: Mapping[torch.fx.Node, torch.T
     symbols: dict[str, Any] = {}
     with coremltools_state.exclusive(trying=True), np.errstate(all="ignore"):
         try:
-            prepare(module)
-            node_conversion.prepare(module.graph)
+            prepare(module, guarded)
+            node_conversion.prepare(module.graph, guarded)
             given = {copies[node].name: node for node in copies if node.op != "get_attr"}
             placeholders = {
                 name: _input(node.meta["val"], lambda extent: symbols.setdefault(str(extent), get_new_symbol()))

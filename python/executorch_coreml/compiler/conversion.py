@@ -131,7 +131,7 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
     islands = Float32Islands(options.float32_ops, program)
     ranged_inputs, outputs = inputs or _ranged_inputs(program), _requested_outputs(program, options)
     constants.widen(program)
-    node_conversion.prepare(program.graph)
+    node_conversion.prepare(program.graph, options.guarded)
     with coremltools_driver.exclusive():
         model = coremltools_driver.convert(
             program,

@@ -7,6 +7,7 @@ helpers below read arguments wherever they stand.
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Callable
 from typing import Any
 
@@ -25,11 +26,25 @@ Converter = Callable[[Any, Any], None]
 CT = "https://github.com/apple/coremltools/issues/"
 
 
+class OnDevices(enum.Enum):
+    """Which programs a row is for whose fault lies in what devices compute: what coremltools makes is right as MIL is defined, and so the engines
+    that compute it as defined, this project's among them, are right without the row. `device_guards=False` turns such rows off.
+    """
+
+    ANY = "any"
+    # Of float16 programs, which alone run on the Neural Engine.
+    FLOAT16 = "float16"
+
+
+EVERYWHERE = frozenset(OnDevices)
+
+
 @dataclasses.dataclass(frozen=True)
 class Correction:
     """ops: coremltools' canonical names (lower case, no `aten.`, no `.default`, `.tensor`, `.scalar`). reason: what coremltools does
     instead. reference: the report, if there is one. fixed_in: the coremltools version that has it right, from which on the row steps aside;
-    None while there is none. where_missing: the row steps aside for any converter that coremltools has.
+    None while there is none. where_missing: the row steps aside for any converter that coremltools has. on_devices: None where coremltools is wrong
+    by itself.
     """
 
     ops: tuple[str, ...]
@@ -38,16 +53,22 @@ class Correction:
     reference: str
     fixed_in: str | None = None
     where_missing: bool = False
+    on_devices: OnDevices | None = None
 
 
 CORRECTIONS: list[Correction] = []
 
 
 def correction(
-    *names: str, reason: str, reference: str = "", fixed_in: str | None = None, where_missing: bool = False
+    *names: str,
+    reason: str,
+    reference: str = "",
+    fixed_in: str | None = None,
+    where_missing: bool = False,
+    on_devices: OnDevices | None = None,
 ) -> Callable[[Converter], Converter]:
     def add(converter: Converter) -> Converter:
-        CORRECTIONS.append(Correction(names, converter, reason, reference, fixed_in, where_missing))
+        CORRECTIONS.append(Correction(names, converter, reason, reference, fixed_in, where_missing, on_devices))
         return converter
 
     return add
@@ -58,11 +79,16 @@ def is_fixed(fixed_in: str | None) -> bool:
     return fixed_in is not None and Version(ct.__version__) >= Version(fixed_in)
 
 
-def converter_of(kind: str) -> Converter | None:
+def is_guarded(on_devices: OnDevices | None, guarded: frozenset[OnDevices]) -> bool:
+    """Whether a row holds in a program whose devices are guarded so."""
+    return on_devices is None or on_devices in guarded
+
+
+def converter_of(kind: str, guarded: frozenset[OnDevices] = EVERYWHERE) -> Converter | None:
     """The converter of an op, by canonical name, that runs instead of coremltools'; None where coremltools' does."""
     name = unify_inplace_and_functional(kind)
     for correction in CORRECTIONS:
-        if name in correction.ops and not is_fixed(correction.fixed_in):
+        if name in correction.ops and not is_fixed(correction.fixed_in) and is_guarded(correction.on_devices, guarded):
             return None if correction.where_missing and _TORCH_OPS_REGISTRY.get_func(name) is not None else correction.converter
     return None
 

@@ -13,6 +13,7 @@ from coremltools.converters.mil.mil.ops.defs._utils import promote_input_dtypes
 
 from executorch_coreml.compiler.correction_table import (
     CT,
+    OnDevices,
     arguments,
     as_float,
     cast,
@@ -212,6 +213,7 @@ def expm1(context: Any, node: Any) -> None:
     "remainder",
     reason="MIL's mod has the sign of the dividend on devices, and of the divisor in coremltools",
     reference=CT + "2778",
+    on_devices=OnDevices.ANY,
 )
 def remainder(context: Any, node: Any) -> None:
     """Right with either sign of mod: what has not the divisor's is moved by one divisor."""

@@ -15,6 +15,7 @@ from coremltools.converters.mil.mil.types.symbolic import any_symbolic
 
 from executorch_coreml.compiler.correction_table import (
     CT,
+    OnDevices,
     arguments,
     as_float,
     axes_of,
@@ -430,3 +431,47 @@ def attention(context: Any, node: Any) -> None:
         x=mb.cast(x=mb.not_equal(x=result, y=result), dtype=types.builtin_to_string(result.dtype)), y=number(0, result)
     )
     context.add(mb.select(cond=sees, a=result, b=nothing), torch_name=node.name, override=True)
+
+
+@correction(
+    "softplus",
+    "mish",
+    reason="the Neural Engine computes log(1 + exp(x)), which from x = 10.4 on is 0",
+    reference=CT + "2687",
+    on_devices=OnDevices.FLOAT16,
+)
+def softplus(context: Any, node: Any) -> None:
+    """The larger of x and 0, and log(1 + exp(-|x|)) by the inverse hyperbolic tangent: nothing that is large, and nothing lost beside 1."""
+    x, beta = arguments(context, node, "self", "beta")
+    factor = float(constant(beta, 1.0))
+    scaled = x if factor == 1 else mb.mul(x=x, y=number(factor, x))
+    small = mb.exp(x=mb.mul(x=mb.abs(x=scaled), y=number(-1, x)))
+    small = mb.atanh(x=mb.real_div(x=small, y=mb.add(x=small, y=number(2, x))))
+    result = mb.add(x=mb.maximum(x=scaled, y=number(0, x)), y=mb.mul(x=small, y=number(2, x)))
+    result = result if factor == 1 else mb.mul(x=result, y=number(1 / factor, x))
+    context.add(mb.mul(x=x, y=mb.tanh(x=result), name=node.name) if node.kind == "mish" else mb.identity(x=result, name=node.name))
+
+
+@correction(
+    "logsumexp",
+    reason="the Neural Engine sums exponentials as they are, which leave float16 from x = 7.6 on",
+    reference=CT + "2690",
+    on_devices=OnDevices.FLOAT16,
+)
+def logsumexp(context: Any, node: Any) -> None:
+    x, dim, keep = arguments(context, node, "self", "dim", "keepdim")
+    x, axes = cast(x, result_type(node)), axes_of(dim, x.rank)
+    if not axes:
+        context.add(mb.identity(x=x, name=node.name))
+        return
+    largest = mb.reduce_max(x=x, axes=axes, keep_dims=True)
+    # Of nothing but minus infinities the differences are these, of infinities infinite: none is NaN.
+    is_infinite = mb.equal(x=mb.abs(x=largest), y=number(np.inf, x))
+    zeros = mb.mul(x=mb.cast(x=is_infinite, dtype=types.builtin_to_string(x.dtype)), y=number(0, x))
+    largest = mb.select(cond=is_infinite, a=zeros, b=largest)
+    total = mb.reduce_sum(x=mb.exp(x=mb.sub(x=x, y=largest)), axes=axes, keep_dims=True)
+    result = mb.add(x=mb.log(x=total, epsilon=number(0, x)), y=largest)
+    if constant(keep, False):
+        context.add(mb.identity(x=result, name=node.name))
+    else:
+        context.add(mb.squeeze(x=result, axes=axes, name=node.name))

@@ -69,7 +69,7 @@ def lower_partition(program: ExportedProgram, options: Options, *, method: str) 
     _log_buffers(program)
     with tempfile.TemporaryDirectory(prefix="coreml_delegate_") as folder:
         with stage(f"converting {method or 'a partition'} ({len(program.graph.nodes)} nodes)"), derived_extents.ranged(program):
-            control_flow.prepare(program.graph_module)
+            control_flow.prepare(program.graph_module, options.guarded)
             converted = convert(program, options, folder=Path(folder))
         check_description(converted.spec)
         logger.info(

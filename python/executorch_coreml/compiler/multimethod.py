@@ -128,7 +128,7 @@ def _lower_position(
     state_files: list[blob.File] = []
     for index, (method, program) in enumerate(programs.items()):
         with stage(f"converting {method} ({len(program.graph.nodes)} nodes)"), derived_extents.ranged(program):
-            control_flow.prepare(program.graph_module)
+            control_flow.prepare(program.graph_module, options[method].guarded)
             converted = convert(program, options[method], folder=folder, name=f"method_{index}")
         check_description(converted.spec)
         function, files = describe(program, converted, options[method], function=method, method=method)

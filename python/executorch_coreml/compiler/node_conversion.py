@@ -17,12 +17,15 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
 from executorch_coreml.compiler import corrections, corrections_complex, mil_types
+from executorch_coreml.compiler.correction_table import EVERYWHERE, OnDevices
 from executorch_coreml.node_facts import op_name, source_line
 
 _NAME = "coreml_delegate::call"
 # Keys of a node's meta: coremltools' canonical name of the op, and torch's.
 _KIND = "coreml_delegate_kind"
 _OP = "coreml_delegate_op"
+# Which rows about devices hold.
+_GUARDED = "coreml_delegate_guarded"
 
 
 class ConversionError(ValueError):
@@ -50,20 +53,20 @@ def kind_of(target: Any) -> str:
     return str(sanitize_op_kind(name() if callable(name) else name))
 
 
-def converter_of(kind: str) -> Callable[[Any, Any], None] | None:
+def converter_of(kind: str, guarded: frozenset[OnDevices] = EVERYWHERE) -> Callable[[Any, Any], None] | None:
     """The converter of an op by its canonical name: ours, or coremltools'; None where there is none."""
-    ours = corrections.converter_of(kind)
+    ours = corrections.converter_of(kind, guarded)
     if ours is not None:
         return ours
     theirs: Callable[[Any, Any], None] | None = _TORCH_OPS_REGISTRY.get_func(kind)
     return theirs
 
 
-def prepare(graph: torch.fx.Graph) -> None:
+def prepare(graph: torch.fx.Graph, guarded: frozenset[OnDevices]) -> None:
     """Hands the conversion of a graph's calls to this module. The graph can only be converted from then on."""
     for node in graph.nodes:
         if node.op == "call_function" and node.target is not _CALL:
-            node.meta = {**node.meta, _KIND: kind_of(node.target), _OP: op_name(node.target)}
+            node.meta = {**node.meta, _KIND: kind_of(node.target), _OP: op_name(node.target), _GUARDED: guarded}
             node.target = _CALL
             dtype = node.kwargs.get("dtype")
             if isinstance(dtype, torch.dtype) and dtype.is_complex:  # coremltools has no number for it; the result's says the same.
@@ -73,7 +76,7 @@ def prepare(graph: torch.fx.Graph) -> None:
 def _convert(context: Any, node: Any) -> None:
     kind = node.meta[_KIND]
     node.kind = kind
-    converter = converter_of(kind)
+    converter = converter_of(kind, node.meta[_GUARDED])
     if converter is None:
         raise NotImplementedError(f"Neither coremltools nor this delegate converts {node.meta[_OP]} (node {node.name}).")
     if corrections_complex.is_of_pairs(context, node):

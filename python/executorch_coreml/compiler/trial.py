@@ -27,6 +27,7 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Function, get_new_symbol, types
 
 from executorch_coreml.compiler import constants, coremltools_state, corrections_complex, node_conversion
+from executorch_coreml.compiler.correction_table import EVERYWHERE, OnDevices
 from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
 from executorch_coreml.compiler.mil_types import mil_dtype
 from executorch_coreml.compiler.rewrites import rewrite
@@ -95,10 +96,10 @@ def _described(value: Any) -> str:
     return str(value)
 
 
-def _key(closure: _Closure, target: ct.target) -> str:
+def _key(closure: _Closure, target: ct.target, guarded: frozenset[OnDevices]) -> str:
     """The same for calls that convert alike."""
     names = {node: f"%{index}" for index, node in enumerate((*closure.inputs, *closure.calls))}
-    lines = [str(target)]
+    lines = [str(target), str(sorted(device.value for device in guarded))]
     for node, constant in closure.inputs.items():
         lines.append(f"{names[node]}: {_described(node.meta.get('val'))}")
         if constant is not None:
@@ -162,13 +163,13 @@ def _placeholder(tensor: torch.Tensor, symbols: _Symbols) -> Any:
     return mb.placeholder([symbols.extent(extent) for extent in tensor.shape] or [1], dtype=types.string_to_builtin(dtype))
 
 
-def _convert(closure: _Closure, target: ct.target) -> None:
+def _convert(closure: _Closure, target: ct.target, guarded: frozenset[OnDevices]) -> None:
     graph = _graph(closure)
     # By the names of the copies: torch.fx gives no node the name of something in Python, such as `input`.
     placeholders = [node.name for node in graph.nodes if node.op == "placeholder"]
     given = list(zip(placeholders, closure.inputs.items(), strict=True))
     rewrite(graph)
-    node_conversion.prepare(graph)
+    node_conversion.prepare(graph, guarded)
     symbols = _Symbols()
     computed = {name: node.meta["val"] for name, (node, constant) in given if constant is None}
     context = TranscriptionContext(frontend=TorchFrontend.EXECUTORCH)
@@ -200,20 +201,26 @@ def _first_line(error: Exception) -> str:
     return text if isinstance(error, node_conversion.ConversionError) else f"{type(error).__name__}: {text}"[:200]
 
 
-def why_not_converted(node: torch.fx.Node, known: Mapping[torch.fx.Node, torch.Tensor], target: ct.target | None) -> str | None:
+def why_not_converted(
+    node: torch.fx.Node,
+    known: Mapping[torch.fx.Node, torch.Tensor],
+    target: ct.target | None,
+    guarded: frozenset[OnDevices] = EVERYWHERE,
+) -> str | None:
     """Why the conversion of a call fails, or what else than torch's result it gives, in words; None where it is right.
 
     Args:
         node: a call of an edge or an ATen program, with `meta["val"]`. What cannot be looked at alone is None, too.
         known: the placeholders and attributes whose values are known.
         target: the deployment target; None is coremltools' default.
+        guarded: which rows about devices hold.
     """
     target = target or ct.target.iOS15
     if any(isinstance(value, torch.Tensor) and value.dim() > MAXIMUM_RANK for value in (node.meta.get("val"), *_values(node))):
         return None  # high_rank.py rewrites chains, of which one call says nothing.
     try:
         closure = _Closure(node, known.get)
-        key = _key(closure, target)
+        key = _key(closure, target, guarded)
     except _NotTried:
         return None
     with _results_lock:
@@ -223,7 +230,7 @@ def why_not_converted(node: torch.fx.Node, known: Mapping[torch.fx.Node, torch.T
     result = None
     with coremltools_state.exclusive(trying=True), np.errstate(all="ignore"):
         try:
-            _convert(closure, target)
+            _convert(closure, target, guarded)
         except _NotTried:
             pass
         except Exception as error:  # Whatever a converter raises is its answer.

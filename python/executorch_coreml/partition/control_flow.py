@@ -110,7 +110,9 @@ class ProgramSupport(NodeSupport):
         problem = problem or self._why_no_values(node) or self._why_no_graphs(node)
         if problem is not None:
             return Rejection(op, "control_flow", problem)
-        problem = control_flow.why_not_converted(node, self._constant_values, self._options.deployment_target)
+        problem = control_flow.why_not_converted(
+            node, self._constant_values, self._options.deployment_target, self._options.guarded
+        )
         return Rejection(op, "conversion", f"it cannot be converted: {problem}") if problem is not None else None
 
     def _why_no_cond(self, node: torch.fx.Node) -> str | None:

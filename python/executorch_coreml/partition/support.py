@@ -237,7 +237,7 @@ class NodeSupport(OperatorSupportBase):
             return Rejection(view.op, "int64_values", f"Core ML has int32 for int64, which does not hold {number}")
         if _mixes_dtypes(node):
             return Rejection(view.op, "mixed_dtypes", "ExecuTorch takes the op whole only for tensors of one dtype")
-        problem = trial.why_not_converted(node, self._constant_values, self._options.deployment_target)
+        problem = trial.why_not_converted(node, self._constant_values, self._options.deployment_target, self._options.guarded)
         if problem is not None:
             return Rejection(view.op, "conversion", f"it cannot be converted: {problem}")
         return None
