@@ -25,7 +25,7 @@ ROWS = torch.tensor(
 FUNCTIONS: dict[str, tuple[Callable[..., Any], torch.Tensor, str]] = {
     "softplus": (F.softplus, LARGE, "softplus"),
     "softplus of a beta": (lambda x: F.softplus(x, beta=2.0), LARGE, "softplus"),
-    "mish": (F.mish, LARGE[:, :5].contiguous(), "softplus"),
+    "mish": (F.mish, LARGE[:, :4].contiguous(), "softplus"),
     "logsumexp": (lambda x: torch.logsumexp(x, 1), ROWS, "reduce_log_sum_exp"),
     "logsumexp of all": (lambda x: torch.logsumexp(x, (0, 1), keepdim=True), ROWS[::4].contiguous(), "reduce_log_sum_exp"),
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 import campaign
 import pytest
-from program import Program
+from program import FORMS, Call, Leaf, Program
 from shrinking import script
 from vocabulary import draw_program
 from workers import Worker, judge_all
@@ -70,16 +70,36 @@ def test_a_seed_replays():
         compile(script(program, {}), "script", "exec")
 
 
-def _cases() -> Iterator[Any]:
-    for path in sorted((HERE / "cases").glob("*.json")):
-        yield pytest.param(json.loads(path.read_text()), id=path.stem)
-
-
 @pytest.fixture(scope="module")
 def worker() -> Iterator[Worker]:
     made = Worker()
     yield made
     made.stop()
+
+
+def _sum_of(form: str, *, is_dynamic: bool = False) -> Program:
+    dims = {"0": "n"} if is_dynamic else {}
+    leaves = [Leaf(f"x{i}", "input", "float32", [3, 2], ["normal", i, 1.0], dims) for i in range(3)]
+    calls = [Call("v0", "+", [{"v": "x0"}, {"v": "x1"}]), Call("v1", "*", [{"v": "v0"}, {"v": "x2"}])]
+    dynamic = {"n": [2, 8, 3, 5]} if is_dynamic else {}
+    return Program(leaves, {}, calls, ["v1", "v0"], dynamic, input_form=form, result_form=form)
+
+
+def test_every_form_of_inputs_and_results_and_two_methods_run(worker: Worker):
+    """Not only in ExecuTorch alone: what the generator calls `executorch` is no comparison."""
+    for form in FORMS:
+        program = _sum_of(form, is_dynamic=form != "dataclass")
+        program.companion = _sum_of("dict")
+        compile(script(program, {}), "script", "exec")
+        assert Program.from_json(program.to_json()) == program
+        answer = worker.ask({"program": program.to_json(), "configurations": [{"target": "iOS18", "precision": "float32"}]})
+        assert (answer["outcome"], answer["left"]) == ("right", 0), (form, answer)
+        assert answer["delegated"] == 4
+
+
+def _cases() -> Iterator[Any]:
+    for path in sorted((HERE / "cases").glob("*.json")):
+        yield pytest.param(json.loads(path.read_text()), id=path.stem)
 
 
 @pytest.mark.parametrize("case", _cases())

@@ -103,11 +103,14 @@ FORMS = ("dict", "nested", "namedtuple", "dataclass")
 
 def _class_text(form: str, name: str, fields: list[str]) -> list[str]:
     """The lines that define the class of a form; none where it has none."""
-    lines = [f"    {field}: torch.Tensor" for field in fields]
+    lines = [f"class {name}(NamedTuple):" if form == "namedtuple" else f"class {name}:"]
+    lines += [f"    {field}: torch.Tensor" for field in fields]
+    # ExecuTorch writes the names of classes into programs, which need one.
+    named = f'{name}, serialized_type_name="{name}"'
     if form == "namedtuple":
-        return [f"class {name}(NamedTuple):", *lines, "", ""]
+        return [*lines, "", "", f"torch.utils._pytree._register_namedtuple({named})", "", ""]
     if form == "dataclass":
-        return ["@dataclasses.dataclass", f"class {name}:", *lines, "", "", f"torch.export.register_dataclass({name})", "", ""]
+        return ["@dataclasses.dataclass", *lines, "", "", f"torch.export.register_dataclass({named})", "", ""]
     return []
 
 
