@@ -1,7 +1,7 @@
 """Module extensions: the external repositories of repositories.bzl for MODULE.bazel."""
 
 load("//third-party/pypi:lock.bzl", "parse_lock")
-load("//third-party/pypi:repositories.bzl", "pypi_lock", "pypi_repositories")
+load("//third-party/pypi:repositories.bzl", "LOCKS", "pypi_lock", "pypi_repositories")
 load(":repositories.bzl", "local_repositories")
 load(":system.bzl", "LIBRARIES")
 
@@ -33,11 +33,11 @@ local = module_extension(
 
 def _pypi_impl(module_ctx):
     pypi_lock({tag.name: str(tag.target) for tag in _root_tags(module_ctx, "package")})
-    pypi_repositories(parse_lock(module_ctx.read(Label("//third-party/pypi:requirements.lock"))))
+    pypi_repositories(parse_lock("\n".join([module_ctx.read(lock) for lock in LOCKS])))
 
 pypi = module_extension(
     implementation = _pypi_impl,
-    doc = "The Python distributions of requirements.lock.",
+    doc = "The Python distributions of requirements.lock and extra.lock.",
     tag_classes = {
         "package": tag_class(
             doc = "A Python distribution of yours that takes the place of the locked one.",

@@ -13,7 +13,7 @@ ROOT = source_tree.root()
 BUILT_IN = {"workspace": {"bazel_tools", "coreml_delegate", "platforms"}, "module": {"bazel_tools", "coreml_delegate"}}
 
 # Repositories of their own: their BUILD files see other names.
-SEPARATE = ("third-party/rules/", "tests/downstream/")
+SEPARATE = ("third-party/rules/", "tests/downstream/", "examples/fleet/")
 
 
 def calls(path: pathlib.Path) -> list[ast.Call]:
@@ -31,10 +31,15 @@ def names(path: pathlib.Path) -> set[str]:
     }
 
 
+def lines_of(lock: str) -> dict[str, str]:
+    """{target name: line} of a lock."""
+    lines = (ROOT / "third-party/pypi" / lock).read_text(encoding="utf-8").splitlines()
+    found = {line.partition("==")[0]: line for line in lines if "==" in line and not line.startswith("#")}
+    return {re.sub(r"[-.]", "_", name.lower()): line for name, line in found.items()}
+
+
 def locked() -> set[str]:
-    lines = (ROOT / "third-party/pypi/requirements.lock").read_text(encoding="utf-8").splitlines()
-    found = {line.partition("==")[0] for line in lines if "==" in line and not line.startswith("#")}
-    return {"coreml_delegate_pypi_" + re.sub(r"[-.]", "_", name.lower()) for name in found}
+    return {"coreml_delegate_pypi_" + name for lock in ("requirements.lock", "extra.lock") for name in lines_of(lock)}
 
 
 def declared_in_workspace() -> set[str]:
@@ -88,3 +93,21 @@ def test_registered_toolchains_are_declared() -> None:
     registered = set(re.findall(r'"@([a-z_]+)//:(?:all|toolchain)"', text))
     assert registered == {"coreml_delegate_clang", "coreml_delegate_python"}
     assert registered <= declared_in_workspace() & used_from_extensions()
+
+
+def test_nothing_here_reaches_the_second_lock() -> None:
+    """What only workspaces of examples, benchmarks and sweeps import is fetched by none of this workspace's targets."""
+    extra, base = lines_of("extra.lock"), lines_of("requirements.lock")
+    assert len(extra) >= 5
+    assert not extra.keys() & base.keys()
+    needed = {re.sub(r"[-.]", "_", word.lower()) for line in base.values() for word in line.partition("#")[2].split()}
+    assert not extra.keys() & needed
+    uses = {}
+    for path in source_tree.files(ROOT, "BUILD.bazel", ".bzl"):
+        where = str(path.relative_to(ROOT))
+        text = path.read_text(encoding="utf-8")
+        found = set(re.findall(r"third-party/pypi:(\w+)|coreml_delegate_pypi_(\w+)//|coreml_delegate_pypi//:(\w+)", text))
+        used = {name for names in found for name in names if name} & extra.keys()
+        if used and not where.startswith(SEPARATE):
+            uses[where] = used
+    assert uses == {}

@@ -4,8 +4,10 @@
 #   1. the py_binary lowers a model, and quantizes and lowers another, through the delegate's py_librarys,
 #   2. the cc_binary, linked with nothing but its deps, runs both .pte files,
 #   3. the binary still runs from a copy of its files outside bazel-bin,
-#   4. a repository that merely depends on the delegate fetches nothing of it; one that uses //kvstore fetches neither PyTorch nor OpenVINO,
-#   5. the external repositories are the same bytes in this workspace as in the delegate's own, so that a cache can serve both.
+#   4. a repository that merely depends on the delegate fetches nothing of it; one that uses //kvstore fetches neither PyTorch nor OpenVINO, and one
+#      that brings a Python distribution of its own gets that,
+#   5. a model is a target, and each wrong use of the rules for models is refused with one sentence,
+#   6. the external repositories are the same bytes in this workspace as in the delegate's own, so that a cache can serve both.
 #
 #   tests/downstream/check.sh [BAZEL FLAGS...]
 set -euo pipefail
@@ -49,6 +51,20 @@ if env -u LD_LIBRARY_PATH ldd "$app" | grep -E 'not found|/execroot/|/bazel-out/
   fail "the copied binary still looks into Bazel's folders"
 fi
 
+# The rules for models. Each target of wrong/ has its sentence above it.
+"$bazel" test "$@" //:sin_partition_test
+[[ -s $bin/sin.pte ]] || fail "coreml_program made no sin.pte"
+wrong=0
+while IFS= read -r sentence && IFS= read -r _ && IFS= read -r name; do
+  name=$(sed -nE 's/^ *name = "(.*)",$/\1/p' <<<"$name")
+  if said=$("$bazel" build "$@" "//wrong:$name" 2>&1); then fail "//wrong:$name was built"; fi
+  grep -qF -- "${sentence#\# }" <<<"$said" || fail "//wrong:$name does not say: ${sentence#\# }"$'\n'"$said"
+  # Of what Python raises; for the others Bazel shows its own files.
+  if [[ $name == raises ]] && grep -q Traceback <<<"$said"; then fail "//wrong:$name shows a stack of calls"$'\n'"$said"; fi
+  wrong=$((wrong + 1))
+done < <(grep -A2 -E '^# (ERROR: )?//wrong:' wrong/BUILD.bazel | grep -v '^--$')
+((wrong == 8)) || fail "$wrong wrong uses were tried"
+
 # library/: its own workspace.
 (
   cd library
@@ -63,6 +79,8 @@ fi
   fi
   said=$("$bazel" run "$@" //:use_kvstore -- "$work")
   [[ $said == 7 ]] || fail "use_kvstore printed '$said'"
+  said=$("$bazel" run "$@" //:use_absl)
+  [[ $said == theirs ]] || fail "use_absl printed '$said', not what their own distribution says"
   touch "$external/.checked"
   fetched=$(cd "$external" && compgen -G '*coreml_delegate_pypi_*' | grep -v '^@' || true)
   [[ -z $fetched ]] || fail "//kvstore fetched $fetched"

@@ -1,6 +1,7 @@
-"""Reading requirements.lock.
+"""Reading requirements.lock and extra.lock.
 
-The lock is a pip requirements file, one line per distribution, with what a line needs in its comment:
+requirements.lock has what this workspace builds and tests with; extra.lock what only workspaces of examples, benchmarks and sweeps import beyond that. A
+lock is a pip requirements file, one line per distribution, with what a line needs in its comment:
 
     NAME==VERSION --hash=sha256:HEX [--hash=sha256:HEX ...]  # sdist: FOLDER; needs: NAME NAME ...; VERSION needs: NAME ...
 
@@ -35,10 +36,10 @@ def parse_lock(text):
     """Parses the lock.
 
     Args:
-      text: of requirements.lock.
+      text: of requirements.lock, followed by that of extra.lock.
 
     Returns:
-      A list of structs (name, requirement, needs, version_needs, sdist), in the order of the file.
+      A list of structs (name, requirement, needs, version_needs, sdist), in the order of the files.
     """
     entries = []
     for line in text.split("\n"):
@@ -48,7 +49,7 @@ def parse_lock(text):
             continue
         name = requirement.partition("==")[0]
         if "--hash=sha256:" not in requirement:
-            fail("requirements.lock: no hash for {}; run tools/update_lock".format(name))
+            fail("the lock: no hash for {}; run tools/update_lock".format(name))
         needs, version_needs, sdist = _parse_needs(comment)
         entries.append(struct(
             name = target_name(name),
@@ -62,5 +63,5 @@ def parse_lock(text):
         for names in [e.needs] + e.version_needs.values():
             for n in names:
                 if n not in known:
-                    fail("requirements.lock: {} needs {}, which has no line; run tools/update_lock".format(e.name, n))
+                    fail("the lock: {} needs {}, which has no line; run tools/update_lock".format(e.name, n))
     return entries

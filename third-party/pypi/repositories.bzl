@@ -1,7 +1,7 @@
-"""Repository rules for Python distributions: one external repository per line of requirements.lock.
+"""Repository rules for Python distributions: one external repository per line of requirements.lock and extra.lock.
 
-`coreml_delegate_pypi` reads the lock and offers an alias per distribution; `coreml_delegate_pypi_NAME` holds one unpacked wheel.
-A wheel is fetched when a target that needs it is built, and again only when its own line of the lock changes.
+`coreml_delegate_pypi` reads the locks and offers an alias per distribution; `coreml_delegate_pypi_NAME` holds one unpacked wheel.
+A wheel is fetched when a target that needs it is built, and again only when its own line of a lock changes.
 """
 
 load("//third-party:find_python.bzl", "find_python")
@@ -9,6 +9,8 @@ load("//third-party:missing.bzl", "write_missing_repository")
 load(":lock.bzl", "parse_lock")
 
 _PREFIX = "coreml_delegate_pypi"
+
+LOCKS = [Label("//third-party/pypi:requirements.lock"), Label("//third-party/pypi:extra.lock")]
 
 # Distributions whose wheel also holds C++ headers and libraries: the BUILD file that declares them, and their names.
 _OVERLAYS = {
@@ -82,11 +84,11 @@ wheel = repository_rule(
 )
 
 def _hub_impl(repository_ctx):
-    entries = parse_lock(repository_ctx.read(repository_ctx.attr.lock))
+    entries = parse_lock("\n".join([repository_ctx.read(lock) for lock in repository_ctx.attr.locks]))
     packages = repository_ctx.attr.packages
     for name in packages:
         if name not in [e.name for e in entries]:
-            fail("{}: no such distribution in requirements.lock".format(name))
+            fail("{}: no such distribution in requirements.lock or extra.lock".format(name))
     aliases = [
         "alias(\n    name = \"{}\",\n    actual = \"{}\",\n    visibility = [\"//visibility:public\"],\n)\n"
             .format(e.name, packages.get(e.name, "@{}_{}//:pkg".format(_PREFIX, e.name)))
@@ -100,7 +102,7 @@ def _hub_impl(repository_ctx):
     ]
     repository_ctx.file(
         "requirements.bzl",
-        "\"\"\"requirements.lock, parsed.\"\"\"\n\nREQUIREMENTS = [\n" + "".join(rows) + "]\n",
+        "\"\"\"requirements.lock and extra.lock, parsed.\"\"\"\n\nREQUIREMENTS = [\n" + "".join(rows) + "]\n",
         executable = False,
     )
     repository_ctx.file("WORKSPACE", "", executable = False)
@@ -108,18 +110,18 @@ def _hub_impl(repository_ctx):
 _hub = repository_rule(
     implementation = _hub_impl,
     attrs = {
-        "lock": attr.label(mandatory = True, allow_single_file = True),
+        "locks": attr.label_list(mandatory = True, allow_files = True),
         "packages": attr.string_dict(doc = "Distributions that another workspace brings: name -> canonical label."),
     },
 )
 
 def pypi_lock(packages = {}):
-    """Declares `coreml_delegate_pypi`: the parsed lock (`requirements.bzl`) and an alias per distribution.
+    """Declares `coreml_delegate_pypi`: the parsed locks (`requirements.bzl`) and an alias per distribution.
 
     Args:
       packages: name -> canonical label, for distributions that another workspace brings.
     """
-    _hub(name = _PREFIX, lock = Label("//third-party/pypi:requirements.lock"), packages = packages)
+    _hub(name = _PREFIX, locks = LOCKS, packages = packages)
 
 def pypi_repositories(requirements):
     """Declares one repository per distribution.

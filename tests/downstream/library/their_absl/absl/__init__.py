@@ -1,0 +1,3 @@
+"""Stands for a build of absl that a workspace has of its own."""
+
+WHOSE = "theirs"

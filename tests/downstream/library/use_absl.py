@@ -1,0 +1,5 @@
+"""Prints whose absl this is."""
+
+import absl
+
+print(absl.WHOSE)
