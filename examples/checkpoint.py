@@ -85,6 +85,16 @@ def read(path: Path) -> Checkpoint:
     )
 
 
+def first_layers(checkpoint: Checkpoint, layers: int) -> Checkpoint:
+    """The same model with its first `layers` layers only: of no use but to measure with."""
+    weights = {
+        name: weight
+        for name, weight in checkpoint.weights.items()
+        if not (layer := re.match(r"layers\.(\d+)\.", name)) or int(layer[1]) < layers
+    }
+    return dataclasses.replace(checkpoint, parameters={**checkpoint.parameters, "n_layers": layers}, weights=weights)
+
+
 def expected_shapes(parameters: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """The shape of every weight of a model with these parameters, the output's included."""
     dim, hidden, head = parameters["dim"], parameters["hidden_dim"], parameters["head_dim"]

@@ -19,6 +19,8 @@ struct ModelRequest {
   engine::Engine* engine = nullptr;
   // What is asked of the engine: the function, its options, and who watches.
   engine::LoadOptions options;
+  // Whose memory the blob's bytes lie in: engine::ModelSource::memory.
+  std::string memory = {};
   // Whether a model compiled for another program may be handed out when its content is proved
   // equal.
   bool share_across_programs = false;

@@ -17,6 +17,7 @@
 #include "runtime/delegate/compiled_model_provider.h"
 #include "runtime/delegate/delegate_instance.h"
 #include "runtime/delegate/options.h"
+#include "runtime/delegate/program_memory.h"
 #include "runtime/delegate/shared_states.h"
 
 namespace coreml_delegate {
@@ -70,6 +71,7 @@ class CoreMLBackend final : public executorch::runtime::BackendInterface {
 
   const std::unique_ptr<CompiledModelProvider> provider_;
   mutable SharedStates shared_states_;
+  const std::shared_ptr<LoadedNamedData> named_data_ = std::make_shared<LoadedNamedData>();
   mutable std::mutex mutex_;  // Guards what follows.
   DelegateOptions defaults_;
   // By handle. Shared with a reset under way, so that destroy() may overlap it.

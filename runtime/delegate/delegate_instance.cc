@@ -1,5 +1,8 @@
 #include "runtime/delegate/delegate_instance.h"
 
+#include <atomic>
+#include <cstdint>
+#include <string>
 #include <utility>
 
 #include "base/clock.h"
@@ -39,6 +42,15 @@ Result<DelegateOptions> blob_options(const blob::Blob& blob) {
   return options;
 }
 
+// How models of one loaded program are told from others: by its address where there is one, else
+// each is by itself.
+std::string memory_of(const void* program) {
+  static std::atomic<uint64_t> loads{0};
+  return program != nullptr
+             ? "program " + std::to_string(reinterpret_cast<uintptr_t>(program))
+             : "load " + std::to_string(loads.fetch_add(1, std::memory_order_relaxed));
+}
+
 }  // namespace
 
 DelegateInstance::DelegateInstance(std::string method_name, std::string name,
@@ -72,6 +84,7 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
           .blob = &call.blob,
           .engine = engine,
           .options = std::move(load),
+          .memory = memory_of(sharing.program),
           .share_across_programs = merged.share_models.value_or(false),
           .cache_dir = std::move(cache_dir),
           .cache_budget_bytes =

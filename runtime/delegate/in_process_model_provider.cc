@@ -92,6 +92,7 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
                                                           : engine::ModelKind::kPackage,
       .files = &request.blob->files,
       .name = describe(request),
+      .memory = request.memory,
   };
   ASSIGN_OR_RETURN(const engine::CompileRequest planned,
                    request.engine->plan(source, request.options));

@@ -21,13 +21,33 @@ Result<Bytes> take_buffer(FreeableBuffer* buffer) {
   return Bytes(ByteSpan(bytes, owner->size()), owner);
 }
 
-blob::NamedDataLookup make_named_data_lookup(const NamedDataMap* map) {
+Bytes LoadedNamedData::find(const NamedDataMap* map, const std::string& key) {
+  const std::lock_guard lock(mutex_);
+  const auto found = loaded_.find({map, key});
+  if (found == loaded_.end()) return Bytes();
+  std::shared_ptr<const void> owner = found->second.owner.lock();
+  if (owner == nullptr) return Bytes();
+  return Bytes(found->second.span, std::move(owner));
+}
+
+void LoadedNamedData::add(const NamedDataMap* map, const std::string& key, const Bytes& bytes) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(loaded_, [](const auto& entry) { return entry.second.owner.expired(); });
+  loaded_[{map, key}] = {bytes.span(), bytes.owner()};
+}
+
+blob::NamedDataLookup make_named_data_lookup(const NamedDataMap* map,
+                                             std::shared_ptr<LoadedNamedData> of_programs) {
   if (map == nullptr) return nullptr;
   // Shared by copies of the function object.
   auto loaded = std::make_shared<std::map<std::string, Bytes>>();
-  return [map, loaded](const std::string& key) -> Result<Bytes> {
+  return [map, loaded, of_programs](const std::string& key) -> Result<Bytes> {
     const auto found = loaded->find(key);
     if (found != loaded->end()) return found->second;
+    if (of_programs != nullptr) {
+      Bytes bytes = of_programs->find(map, key);
+      if (bytes.size() != 0) return (*loaded)[key] = std::move(bytes);
+    }
     executorch::runtime::Result<FreeableBuffer> buffer = map->get_data(key);
     if (!buffer.ok()) {
       std::string reason = executorch::runtime::to_string(buffer.error());
@@ -41,6 +61,7 @@ blob::NamedDataLookup make_named_data_lookup(const NamedDataMap* map) {
     Result<Bytes> bytes = take_buffer(&buffer.get());
     if (!bytes.ok())
       return bytes.status().annotate("the program's named data could not be used", key);
+    if (of_programs != nullptr) of_programs->add(map, key, *bytes);
     return (*loaded)[key] = *std::move(bytes);
   };
 }

@@ -11,6 +11,12 @@
 #include <executorch/runtime/core/freeable_buffer.h>
 #include <executorch/runtime/core/named_data_map.h>
 
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+
 #include "base/bytes.h"
 #include "base/status.h"
 #include "blob/blob.h"
@@ -20,9 +26,32 @@ namespace coreml_delegate {
 // Takes the buffer over: `*buffer` is empty afterwards. corrupt_data when there are no bytes.
 Result<Bytes> take_buffer(executorch::runtime::FreeableBuffer* buffer);
 
+// What is in memory of the named data of loaded programs. A loader gives the bytes of a key anew
+// each time it is asked, and each time it is memory: a copy, or pages of the file that may be locked.
+// Methods of one program get the same bytes while one of them holds on to them.
+//
+// Thread rule: any thread. The lookups share the ownership of it.
+class LoadedNamedData {
+ public:
+  // None where nothing holds on to them any more. A program is known by the address of its map.
+  Bytes find(const executorch::runtime::NamedDataMap* map, const std::string& key);
+  void add(const executorch::runtime::NamedDataMap* map, const std::string& key,
+           const Bytes& bytes);
+
+ private:
+  struct Loaded {
+    ByteSpan span;
+    std::weak_ptr<const void> owner;
+  };
+  std::mutex mutex_;
+  std::map<std::pair<const void*, std::string>, Loaded> loaded_;
+};
+
 // Null for a null map, which is what a program without named data has. A key is loaded once per
-// lookup object, however often it is asked for.
-blob::NamedDataLookup make_named_data_lookup(const executorch::runtime::NamedDataMap* map);
+// lookup object, however often it is asked for, and not at all where `loaded` has it; null: it has
+// nothing.
+blob::NamedDataLookup make_named_data_lookup(const executorch::runtime::NamedDataMap* map,
+                                             std::shared_ptr<LoadedNamedData> loaded = nullptr);
 
 }  // namespace coreml_delegate
 

@@ -1,5 +1,6 @@
 #include "runtime/delegate/program_memory.h"
 
+#include <memory>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -78,6 +79,33 @@ TEST(ProgramMemoryTest, AKeyIsLoadedOnceAndOwned) {
   EXPECT_EQ(data.buffers_freed, 1) << "the empty one";
   weights = Bytes();
   EXPECT_EQ(data.buffers_freed, 2);
+}
+
+TEST(ProgramMemoryTest, MethodsOfOneProgramGetTheSameBytesWhileTheyAreInUse) {
+  testing::TestNamedData program, other;
+  program.entries = other.entries = {{"weights", "0123"}};
+  const auto loaded = std::make_shared<LoadedNamedData>();
+  Bytes of_prefill = *make_named_data_lookup(&program, loaded)("weights");
+  const Bytes of_decode = *make_named_data_lookup(&program, loaded)("weights");
+  EXPECT_EQ(of_decode.data(), of_prefill.data());
+  EXPECT_EQ(program.buffers_given, 1);
+  // Another program's are its own, whatever the key says.
+  const Bytes of_other = *make_named_data_lookup(&other, loaded)("weights");
+  EXPECT_EQ(other.buffers_given, 1);
+  EXPECT_NE(of_other.data(), of_prefill.data());
+  of_prefill = Bytes();
+  EXPECT_EQ(as_text(of_decode.span()), "0123");
+  EXPECT_EQ(program.buffers_freed, 0);
+}
+
+TEST(ProgramMemoryTest, WhatNobodyHoldsIsLoadedAgain) {
+  testing::TestNamedData program;
+  program.entries = {{"weights", "0123"}};
+  const auto loaded = std::make_shared<LoadedNamedData>();
+  { const Bytes bytes = *make_named_data_lookup(&program, loaded)("weights"); }
+  EXPECT_EQ(program.buffers_freed, 1);
+  EXPECT_EQ(as_text(make_named_data_lookup(&program, loaded)("weights")->span()), "0123");
+  EXPECT_EQ(program.buffers_given, 2);
 }
 
 }  // namespace

@@ -65,6 +65,11 @@ struct ModelSource {
   ModelKind kind = ModelKind::kPackage;
   const inmemoryfs::InMemoryFileSystem* files = nullptr;
   std::string name;  // For messages: the blob's identifier or the package's path.
+  // Whose memory the bytes lie in, for an engine that uses weights in place and keeps equal ones
+  // once. Empty: they are the owners' that `files` says, and any model may use them. Else they may
+  // go with something else, such as a program, that outlives the models loaded with the same text
+  // and no other.
+  std::string memory = {};
 };
 
 // Which hardware may be used, in Core ML's terms. The portable engine runs everything on the CPU

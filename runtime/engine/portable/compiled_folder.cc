@@ -8,14 +8,16 @@
 #include <utility>
 
 #include "base/json_members.h"
+#include "runtime/engine/portable/shared_weights.h"
 
 namespace coreml_delegate::engine::portable {
 
 namespace {
 
 constexpr char kGraphFile[] = "graph.ov";
+constexpr char kWeightsFile[] = "weights.bin";
 constexpr char kDescriptionFile[] = "description.json";
-constexpr char kFormat[] = "coreml_delegate portable 2";
+constexpr char kFormat[] = "coreml_delegate portable 3";
 
 // What OpenVINO exports into: a file that it may go back in, as it does to fill in its header.
 class ExportBuffer : public std::streambuf {
@@ -92,6 +94,26 @@ class ExportBuffer : public std::streambuf {
   Status status_;
 };
 
+// Writes the parts where there are any; `*size` is what the file then has.
+Status write_weights(FileSystem& files, const std::string& path, const std::vector<Bytes>& parts,
+                     uint64_t* size) {
+  *size = 0;
+  if (parts.empty()) return {};
+  ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
+  constexpr std::byte kPadding[kWeightAlignment] = {};
+  for (const Bytes& part : parts) {
+    RETURN_IF_ERROR(file->append(part.span()));
+    *size += part.size();
+    const uint64_t padding = (kWeightAlignment - *size % kWeightAlignment) % kWeightAlignment;
+    if (padding != 0) RETURN_IF_ERROR(file->append(ByteSpan(kPadding, padding)));
+    *size += padding;
+    // Of a mapped file: not all of it at once.
+    release_pages(part);
+  }
+  RETURN_IF_ERROR(file->sync());
+  return file->close();
+}
+
 }  // namespace
 
 Status write_compiled_folder(FileSystem& files, const std::string& folder,
@@ -109,10 +131,15 @@ Status write_compiled_folder(FileSystem& files, const std::string& folder,
   RETURN_IF_ERROR(graph->sync());
   RETURN_IF_ERROR(graph->close());
 
+  uint64_t weights_bytes = 0;
+  RETURN_IF_ERROR(write_weights(files, join_path(folder, kWeightsFile), content.weight_parts,
+                                &weights_bytes));
+
   const nlohmann::json json = {
       {"format", kFormat},
       {"request", content.request},
       {"graph_bytes", buffer.size()},
+      {"weights_bytes", weights_bytes},
       {"function", to_json(content.plan)},
   };
   const std::string text =
@@ -157,6 +184,22 @@ Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::
     return corrupt_data("the compiled graph has " + std::to_string(content.graph.size()) +
                             " bytes, its description says otherwise",
                         graph_path);
+  }
+  const nlohmann::json* const weights_bytes = find_member(json, "weights_bytes");
+  if (weights_bytes == nullptr || !weights_bytes->is_number_unsigned()) {
+    return corrupt_data("the description does not say how many bytes of weights there are",
+                        description_path);
+  }
+  if (weights_bytes->get<uint64_t>() != 0) {
+    const std::string weights_path = join_path(folder, kWeightsFile);
+    Result<Bytes> weights = files.map(weights_path);
+    if (!weights.ok()) return missing(weights.status());
+    content.weights = *std::move(weights);
+    if (weights_bytes->get<uint64_t>() != content.weights.size()) {
+      return corrupt_data("the weights have " + std::to_string(content.weights.size()) +
+                              " bytes, their description says otherwise",
+                          weights_path);
+    }
   }
   Result<FunctionPlan> plan = function_plan_from_json(string_member(json, "function"));
   if (!plan.ok()) return plan.status().annotate("read a compiled folder", description_path);

@@ -4,8 +4,10 @@
 // The folder that the portable engine compiles a function into:
 //
 //   graph.ov          what ov::CompiledModel::export_model wrote
-//   description.json  one line of JSON: the text of the request that it was compiled for, the size
-//                     of graph.ov, and the function's plan
+//   weights.bin       what nodes of the graph multiply by in place (shared_weights.h); not there
+//                     when there is nothing of the kind
+//   description.json  one line of JSON: the text of the request that it was compiled for, the sizes
+//                     of graph.ov and weights.bin, and the function's plan
 //
 // description.json is written last, so that a folder with one is whole. Nothing here finds a byte
 // that changed afterwards: that is for whoever keeps the folder. Knows nothing of OpenVINO.
@@ -15,6 +17,7 @@
 #include <functional>
 #include <iosfwd>
 #include <string>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -26,7 +29,9 @@ namespace coreml_delegate::engine::portable {
 struct CompiledFolder {
   std::string request;  // CompileRequest::text.
   FunctionPlan plan;
-  Bytes graph;  // Mapped. Ignored when writing.
+  Bytes graph;                      // Mapped. Ignored when writing.
+  Bytes weights;                    // Mapped. Ignored when writing.
+  std::vector<Bytes> weight_parts;  // To write, each at the next multiple of kWeightAlignment.
 };
 
 // `export_graph` writes the graph to the stream, and may go back in it. The folder exists and is

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <ostream>
+#include <string>
+#include <string_view>
 
 #include "base/testing_failing_files.h"
 #include "base/testing_memory_files.h"
@@ -16,10 +18,18 @@ using ::testing::HasSubstr;
 constexpr char kFolder[] = "/compiled";
 constexpr char kRequest[] = "{\"engine\":\"portable\"}";
 
+constexpr std::string_view kFirstWeight = "of ten byt";
+constexpr std::string_view kSecondWeight =
+    "of sixty-four bytes, so that nothing is to be added behind it...";
+std::string expected_weights() {
+  return std::string(kFirstWeight) + std::string(54, '\0') + std::string(kSecondWeight);
+}
+
 CompiledFolder example() {
   CompiledFolder content;
   content.request = kRequest;
   content.plan.description.name = "main";
+  content.weight_parts = {Bytes(as_bytes(kFirstWeight)), Bytes(as_bytes(kSecondWeight))};
   return content;
 }
 
@@ -65,13 +75,24 @@ TEST_F(CompiledFolderTest, WritesAndReads) {
   EXPECT_EQ(folder->request, kRequest);
   EXPECT_EQ(folder->plan.description.name, "main");
   EXPECT_TRUE(as_text(folder->graph.span()) == expected_graph());
+  EXPECT_EQ(as_text(folder->weights.span()), expected_weights());
+}
+
+TEST_F(CompiledFolderTest, WithoutWeightsThereIsNoFileOfThem) {
+  CompiledFolder content = example();
+  content.weight_parts.clear();
+  ASSERT_TRUE(write_compiled_folder(files_, kFolder, content, export_example).ok());
+  EXPECT_FALSE(memory_.map(std::string(kFolder) + "/weights.bin").ok());
+  const Result<CompiledFolder> folder = read();
+  ASSERT_TRUE(folder.ok()) << folder.status().to_string();
+  EXPECT_EQ(folder->weights.size(), 0u);
 }
 
 TEST_F(CompiledFolderTest, AnotherFormatIsAFailedPrecondition) {
   ASSERT_TRUE(write().ok());
   const std::string path = std::string(kFolder) + "/description.json";
   std::string description = content(path);
-  const size_t at = description.find("portable 2");
+  const size_t at = description.find("portable 3");
   ASSERT_NE(at, std::string::npos);
   replace(path, description.replace(at, 10, "portable 1"));
   EXPECT_EQ(read().status().code(), StatusCode::kFailedPrecondition);
@@ -97,6 +118,18 @@ TEST_F(CompiledFolderTest, AFolderThatIsNotWholeIsCorrupt) {
     EXPECT_EQ(read().status().code(), StatusCode::kCorruptData);
     EXPECT_THAT(read().status().to_string(), HasSubstr("graph.ov"));
   }
+  replace(graph_path, graph);
+  EXPECT_TRUE(read().ok());
+  const std::string weights_path = std::string(kFolder) + "/weights.bin";
+  const std::string weights = content(weights_path);
+  for (const std::string& changed : {weights.substr(1), weights + "x", std::string()}) {
+    replace(weights_path, changed);
+    EXPECT_EQ(read().status().code(), StatusCode::kCorruptData);
+    EXPECT_THAT(read().status().to_string(), HasSubstr("weights.bin"));
+  }
+  ASSERT_TRUE(memory_.remove_file(weights_path).ok());
+  EXPECT_EQ(read().status().code(), StatusCode::kCorruptData);
+  memory_.put(weights_path, FileKind::kFile, weights);
   ASSERT_TRUE(memory_.remove_file(graph_path).ok());
   EXPECT_EQ(read().status().code(), StatusCode::kCorruptData);
 }
@@ -118,6 +151,7 @@ TEST_F(CompiledFolderTest, EveryFailedFileOperationIsReported) {
     const Result<CompiledFolder> folder = read();
     if (folder.ok()) {
       EXPECT_TRUE(as_text(folder->graph.span()) == expected_graph());
+      EXPECT_EQ(as_text(folder->weights.span()), expected_weights());
     }
   }
 }

@@ -1,9 +1,11 @@
 #include "runtime/engine/portable/compressed_weights.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "openvino/op/convert.hpp"
+#include "openvino/op/gather.hpp"
 #include "openvino/op/matmul.hpp"
 #include "openvino/op/util/multi_subgraph_base.hpp"
 #include "runtime/engine/portable/constant_elements.h"
@@ -152,6 +154,35 @@ Output rows_form(const AffineWeight& weight) {
   return blocks > 1 ? reshape(value, {rows, columns}) : value;
 }
 
+// Rows of a weight that an index picks, as of an embedding: they are expanded after they are picked.
+// None where the user is something else, or OpenVINO cannot pick rows of the type.
+std::optional<Output> picked_rows(const ov::Input<ov::Node>& user, const AffineWeight& weight) {
+  const auto* gather = dynamic_cast<const ov::op::v8::Gather*>(user.get_node());
+  const ov::element::Type type = compressed_type(weight.data->type.element);
+  if (gather == nullptr || user.get_index() != 0 || gather->get_batch_dims() != 0 ||
+      fold_integers(gather->input_value(2)) != std::vector<int64_t>{0} ||
+      weight.scale_shape[1] != 1 || type.bitwidth() != 8)
+    return std::nullopt;
+  const Output indices = gather->input_value(1), axis = gather->input_value(2);
+  const auto rows_of = [&](const Output& table) {
+    return make<ov::op::v8::Gather>(table, indices, axis);
+  };
+  const std::vector<int64_t>& shape = weight.data->type.shape;
+  const auto parameter_of = [&](const Output& table) {
+    return weight.scale_shape[0] == 1 ? table : rows_of(table);
+  };
+  const ov::Shape scale_shape(weight.scale_shape.begin(), weight.scale_shape.end());
+  Output value = convert(
+      rows_of(stored_constant(*weight.data, type, ov::Shape(shape.begin(), shape.end()))),
+      ov::element::f32);
+  if (weight.offset != nullptr) {
+    value = subtract(value, convert(parameter_of(stored_constant(*weight.offset, type, scale_shape)),
+                                    ov::element::f32));
+  }
+  return multiply(value, parameter_of(make<ov::op::v0::Constant>(ov::element::f32, scale_shape,
+                                                                 weight.scale)));
+}
+
 // Gives each user of a compressed weight, which is the value of `node`, the form for it.
 void settle(const std::shared_ptr<ov::Node>& node, const AffineWeight& weight) {
   const std::vector<int64_t>& shape = weight.data->type.shape;
@@ -168,6 +199,11 @@ void settle(const std::shared_ptr<ov::Node>& node, const AffineWeight& weight) {
       if (columns.get_node() == nullptr) columns = rows_form(transposed(weight));
       user.replace_source_output(columns);
       dynamic_cast<ov::op::v0::MatMul*>(user.get_node())->set_transpose_b(true);
+      continue;
+    }
+    if (const std::optional<Output> rows = picked_rows(user, weight)) {
+      rows->get_node()->set_friendly_name(user.get_node()->get_friendly_name());
+      user.get_node()->output(0).replace(*rows);
       continue;
     }
     if (dense.get_node() == nullptr) {
@@ -245,6 +281,13 @@ std::optional<Output> compress(const AffineWeight& weight) {
   }
   value.get_node()->get_rt_info()[kMarker] = std::make_shared<const AffineWeight>(weight);
   return value;
+}
+
+std::shared_ptr<const AffineWeight> marked_weight(const Output& value) {
+  const auto& info = value.get_node()->get_rt_info();
+  const auto marker = info.find(kMarker);
+  if (marker == info.end()) return nullptr;
+  return marker->second.as<std::shared_ptr<const AffineWeight>>();
 }
 
 void settle_compressed_weights(const std::shared_ptr<ov::Model>& model) {

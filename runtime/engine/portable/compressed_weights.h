@@ -9,8 +9,8 @@
 // worse than a dense constant: never folded, so computed again in each run, and wrong for scales
 // per column (measured on 2026.4: relative error 0.2, no message). So: constexpr_* operations make
 // the compressed form where it can be of use, and once the graph is complete a MatMul without
-// transpose_b gets a transposed copy where that has such scales, and every other user a dense
-// constant.
+// transpose_b gets a transposed copy where that has such scales, a Gather of rows of 8 bits picks
+// them before they are expanded, and every other user gets a dense constant.
 //
 // On x86-64 that kernel needs AVX2 (measured on 2026.4: without it a model does not load); a
 // processor without has dense weights.
@@ -33,6 +33,7 @@ struct AffineWeight {
   model::ConstantPtr data;
   std::vector<int64_t> scale_shape;  // Of the rank of data.
   std::vector<float> scale;
+  model::ConstantPtr stored_scale;  // The same as float16 or float32 elements; null: made of `scale`.
   model::ConstantPtr offset;                                 // Of scale_shape, null for none.
   model::ElementType result = model::ElementType::kFloat32;  // kFloat16 or kFloat32.
 };
@@ -48,8 +49,12 @@ bool multiplies_compressed_weights(const CpuFeatures& features);
 // it.
 std::optional<Output> compress(const AffineWeight& weight);
 
-// Leaves compressed weights only where they are the weight of a MatMul; every other user of one
-// gets its dense constant. To be called once on the complete graph; looks into the bodies of its
+// The compressed weight that a value is, as compress() made it; null for another value, and for all
+// once they are settled.
+std::shared_ptr<const AffineWeight> marked_weight(const Output& value);
+
+// Leaves compressed weights only where they are the weight of a MatMul or rows are picked from
+// them; every other user of one gets its dense constant. To be called once on the complete graph; looks into the bodies of its
 // control flow too.
 void settle_compressed_weights(const std::shared_ptr<ov::Model>& model);
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/cpu_features.h"
+#include "openvino/op/gather.hpp"
 #include "openvino/op/matmul.hpp"
 #include "openvino/op/parameter.hpp"
 #include "openvino/openvino.hpp"
@@ -167,6 +168,41 @@ TEST(CompressedWeights, AreDenseWhereScalesLieAlongTheSum) {
     expect_close(expanded.results,
                  run(products(constant_node(*dequantize(weight)), {transpose})).results);
     EXPECT_EQ(std::count(expanded.constants.begin(), expanded.constants.end(), ov::element::i8), 0);
+  }
+}
+
+// An embedding: rows are expanded after they are picked, to the same bits.
+TEST(CompressedWeights, RowsArePickedBeforeTheyAreExpanded) {
+  for (const auto element : {model::ElementType::kInt8, model::ElementType::kUInt8,
+                             model::ElementType::kInt4}) {
+    for (const std::vector<int64_t>& scales : {std::vector<int64_t>{kRows, 1}, {1, 1}}) {
+      for (const bool offset : {false, true}) {
+        const AffineWeight weight = example(element, scales, offset);
+        const std::optional<Output> value = compress(weight);
+        ASSERT_EQ(value.has_value(), multiplies_compressed_weights(cpu_features()));
+        if (!value.has_value()) continue;
+        const auto picked = [](const Output& table) {
+          const auto x = std::make_shared<ov::op::v0::Parameter>(ov::element::f32, ov::Shape{2, 3});
+          // sin() of 0 to 5, times 63: rows from the end as well.
+          const Output indices = convert(multiply(x, f32(63)), ov::element::i32);
+          return std::make_shared<ov::Model>(
+              ov::OutputVector{make<ov::op::v8::Gather>(table, indices, i64_scalar(0))},
+              ov::ParameterVector{x});
+        };
+        const auto model = picked(*value);
+        settle_compressed_weights(model);
+        const Execution compressed = run(model);
+        EXPECT_EQ(compressed.results,
+                  run(picked(constant_node(*dequantize(weight)))).results);
+        // OpenVINO picks no rows of 4 bits.
+        const bool is_byte = element != model::ElementType::kInt4;
+        const auto bytes = std::count_if(
+            compressed.constants.begin(), compressed.constants.end(), [](const auto& type) {
+              return type == ov::element::i8 || type == ov::element::u8;
+            });
+        EXPECT_EQ(bytes > 0, is_byte);
+      }
+    }
   }
 }
 

@@ -140,6 +140,7 @@ OpResults translate_blockwise_shift_scale(OpContext& op) {
   check_blocks(op, weight.data->type.shape, scale->type.shape, "scale");
   weight.scale_shape = scale->type.shape;
   weight.scale = element_values(*scale);
+  weight.stored_scale = scale;
   if (op.has("offset")) {
     weight.offset = op.numeric_constant("offset");
     op.require(weight.offset->type.shape == weight.scale_shape, "offset needs the shape of scale");

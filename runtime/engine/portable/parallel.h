@@ -4,6 +4,7 @@
 // Threads inside one node of a graph. The node's evaluate() runs in the TBB arena of its request,
 // so that these are OpenVINO's own threads, as many as the model was compiled for.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 
@@ -16,6 +17,10 @@ int64_t arena_threads();
 // after the last. Where a call throws, one such exception reaches the caller and calls not begun
 // are left out.
 void parallel_for(int64_t count, const std::function<void(int64_t)>& work);
+
+// The calling thread's scratch memory, aligned to 64 bytes, with what the last call left there. It
+// keeps the largest size that was asked for, until the thread ends.
+float* thread_scratch(size_t elements);
 
 }  // namespace coreml_delegate::engine::portable
 

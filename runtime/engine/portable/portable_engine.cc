@@ -11,6 +11,7 @@
 #include "runtime/engine/portable/loaded_graph.h"
 #include "runtime/engine/portable/openvino_core.h"
 #include "runtime/engine/portable/portable_model.h"
+#include "runtime/engine/portable/shared_weights.h"
 #include "runtime/engine/portable/translator.h"
 #include "runtime/engine/stage_timer.h"
 #include "runtime/model/description.h"
@@ -38,15 +39,18 @@ Status check_source(const ModelSource& source) {
 // A translated function, its graph compiled.
 struct CompiledFunction {
   FunctionPlan plan;
+  WeightLayout weights;
   std::unique_ptr<LoadedGraph> graph;
 };
 
+// `memory`: as ModelSource has it.
 Result<CompiledFunction> compile_function(const model::Package& package, const LoadOptions& options,
-                                          GraphForm form) {
+                                          const std::string& memory, GraphForm form) {
   RETURN_IF_ERROR(check_cancelled(options.cancellation, options.function_name));
   ASSIGN_OR_RETURN(const model::Function function, package.function(options.function_name));
   TranslateOptions translate_options;
   translate_options.numeric_mode = options.numeric_mode;
+  translate_options.memory = memory;
   translate_options.expose_intermediate_values = form == GraphForm::kExposed;
   if (options.cancellation != nullptr) {
     translate_options.is_cancelled = [token = options.cancellation] {
@@ -70,6 +74,7 @@ Result<CompiledFunction> compile_function(const model::Package& package, const L
   // that were expanded here, beside the kernels' own copies.
   result.graph = std::make_unique<LoadedGraph>(std::move(compiled), std::move(intermediates),
                                                /*keep_alive=*/nullptr);
+  result.weights = std::move(translation.weights);
   return result;
 }
 
@@ -118,10 +123,13 @@ class PortableEngine : public Engine {
           options_of({.text = request.text, .load_text = "{}", .attributes = {}}, controls));
       ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
       ASSIGN_OR_RETURN(CompiledFunction compiled,
-                       compile_function(package, options, GraphForm::kPlain));
+                       compile_function(package, options, source.memory, GraphForm::kPlain));
       CompiledFolder content;
       content.request = request.text;
       content.plan = std::move(compiled.plan);
+      for (const PlacedWeight& weight : compiled.weights.weights()) {
+        content.weight_parts.push_back(weight.bytes);
+      }
       const auto export_graph = [&](std::ostream& stream) {
         return guard("exporting the compiled graph", source.name, [&]() -> Status {
           // export_model() is not const; the copy is a handle.
@@ -148,13 +156,14 @@ class PortableEngine : public Engine {
       const std::string function = content.plan.description.name;
       RETURN_IF_ERROR(check_compiled_for(content.request, function, request, folder));
       RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
-      const Bytes bytes = content.graph;
+      const Bytes bytes = content.graph, weights = content.weights;
       const int32_t threads = options.threads;
       const NumericMode mode = options.numeric_mode;
-      GraphLoader loader = [bytes, folder, mode,
+      GraphLoader loader = [bytes, weights, folder, mode,
                             threads](GraphForm form) -> Result<std::unique_ptr<LoadedGraph>> {
         return guard(
             "importing the compiled graph", folder, [&]() -> Result<std::unique_ptr<LoadedGraph>> {
+              const WeightFileScope scope(weights);
               const ov::Tensor tensor(ov::element::u8, ov::Shape{bytes.size()},
                                       const_cast<std::byte*>(bytes.data()));
               ov::CompiledModel compiled = core().import_model(
@@ -190,16 +199,16 @@ class PortableEngine : public Engine {
       const auto package = std::make_shared<const model::Package>(std::move(opened));
       const StageTimer compile_stage(options.events, EventKind::kCompile);
       ASSIGN_OR_RETURN(CompiledFunction compiled,
-                       compile_function(*package, options, GraphForm::kPlain));
+                       compile_function(*package, options, source.memory, GraphForm::kPlain));
       const std::string function = compiled.plan.description.name;
       compile_stage.succeed(function);
       LoadOptions later = options;
       later.cancellation = nullptr;
       later.events = nullptr;
-      GraphLoader loader = [package, later, name = source.name](
+      GraphLoader loader = [package, later, memory = source.memory, name = source.name](
                                GraphForm form) -> Result<std::unique_ptr<LoadedGraph>> {
         return guard("compiling the model", name, [&]() -> Result<std::unique_ptr<LoadedGraph>> {
-          ASSIGN_OR_RETURN(CompiledFunction other, compile_function(*package, later, form));
+          ASSIGN_OR_RETURN(CompiledFunction other, compile_function(*package, later, memory, form));
           return std::move(other.graph);
         });
       };

@@ -11,7 +11,7 @@ HALF = pathlib.Path("base/half.h")
 # Where a compilation begins: the steps of portable_engine.cc's compile().
 ROOTS = [MODEL / "package.cc", PORTABLE / "translator.cc", PORTABLE / "borders.cc", PORTABLE / "compiled_folder.cc"]
 # Reached, but of no influence on what is written: execution's kernels and threads, and the digests themselves.
-EXECUTION = {"winograd_kernel.cc", "parallel.h", "parallel.cc", "translation_version.h"}
+EXECUTION = {"stored_linear_kernel.cc", "winograd_kernel.cc", "parallel.h", "parallel.cc", "translation_version.h"}
 
 
 def _closure() -> set[pathlib.Path]:

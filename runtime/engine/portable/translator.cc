@@ -26,7 +26,10 @@
 #include "runtime/engine/portable/pass_through.h"
 #include "runtime/engine/portable/random_values.h"
 #include "runtime/engine/portable/round_to_half.h"
+#include "runtime/engine/portable/shared_constants.h"
 #include "runtime/engine/portable/softplus.h"
+#include "runtime/engine/portable/stored_linear.h"
+#include "runtime/engine/portable/stored_linear_fusion.h"
 #include "runtime/engine/portable/translation_budget.h"
 #include "runtime/engine/portable/winograd_convolution.h"
 #include "runtime/engine/portable/winograd_fusion.h"
@@ -119,6 +122,8 @@ class FunctionTranslator {
     if (options_.expose_intermediate_values) add_intermediates();
     Translation& result = translation_;
     result.model = std::make_shared<ov::Model>(results_, parameters_, function_.name);
+    result.weights = WeightLayout(options_.memory);
+    use_stored_weights(result.model, options_.numeric_mode, result.weights);
     settle_compressed_weights(result.model);
     keep_exceptional_values(result.model);
     add_fusion_barriers(result.model);
@@ -127,6 +132,7 @@ class FunctionTranslator {
       fuse_attention(result.model);
       if (winograd_kernel_is_fast()) use_winograd_convolutions(result.model);
     }
+    share_small_constants(result.model);
     result.origins = std::move(scope_.origins);
     return std::move(translation_);
   }
@@ -284,6 +290,7 @@ std::vector<std::shared_ptr<ov::Extension>> graph_extensions() {
           std::make_shared<ov::OpExtension<RandomValues>>(),
           std::make_shared<ov::OpExtension<RoundToHalf>>(),
           std::make_shared<ov::OpExtension<Softplus>>(),
+          std::make_shared<ov::OpExtension<StoredLinear>>(),
           std::make_shared<ov::OpExtension<WinogradConvolution>>()};
 }
 

@@ -33,6 +33,7 @@
 #include "openvino/core/model.hpp"
 #include "openvino/core/type/element_type.hpp"
 #include "runtime/engine/engine.h"
+#include "runtime/engine/portable/shared_weights.h"
 #include "runtime/model/program.h"
 
 namespace coreml_delegate::engine::portable {
@@ -47,6 +48,8 @@ struct TranslateOptions {
   std::function<bool()> is_cancelled;
   // Use the ranges of input_features as bounds of the graph's dynamic dimensions.
   bool use_feature_ranges = true;
+  // Whose memory the function's constants lie in: ModelSource::memory.
+  std::string memory;
 };
 
 struct PortBinding {
@@ -79,6 +82,8 @@ struct Translation {
   // By friendly name, for every node of the graph. Nodes made by OpenVINO's own passes are not in
   // it.
   std::map<std::string, Origin, std::less<>> origins;
+  // What StoredLinear nodes multiply by: not part of an exported graph.
+  WeightLayout weights;
 };
 
 Result<Translation> translate(const model::Function& function, const TranslateOptions& options);

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <limits>
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "openvino/runtime/tensor.hpp"
@@ -44,23 +43,6 @@ Division divide(const WinogradShape& shape, int64_t images, int64_t threads) {
         shape.out_blocks(), (threads_per_image + division.tile_parts - 1) / division.tile_parts);
   }
   return division;
-}
-
-// The calling thread's scratch memory; it keeps the largest size that was asked for.
-float* thread_scratch(size_t elements) {
-  constexpr std::align_val_t kAlignment{64};
-  struct Free {
-    void operator()(float* memory) const { ::operator delete(memory, kAlignment); }
-  };
-  thread_local std::unique_ptr<float, Free> memory;
-  thread_local size_t size = 0;
-  if (size < elements) {
-    memory.reset();
-    size = 0;
-    memory.reset(static_cast<float*>(::operator new(elements * sizeof(float), kAlignment)));
-    size = elements;
-  }
-  return memory.get();
 }
 
 // The shape of a call with x of these extents, which validate_and_infer_types() has accepted.

@@ -1,0 +1,227 @@
+"""SmolLM2-135M as a .pte: memory of loading and running it, and its speed beside PyTorch's.
+
+    tools/bazel run -c opt //benchmarks/llm -- --keep=FOLDER                          # .pte files stay in FOLDER, and are used again
+    tools/bazel run -c opt //benchmarks/llm -- --quantizations=fp16,8w,b4w --threads=1,2 --rounds=5
+
+The program is that of //examples:chat, caches with the caller: a prompt goes through `prefill` in parts, a new token through `decode`.
+
+Memory is of a new process for each figure, in MB above the process before the program is opened, everything resident counted, pages of files
+included; a thread looks every 2 ms for the peak of loading. `first` loads without a store, `second` from a store that a process before has
+filled. PyTorch is in each of these processes and counts for nothing, but its model is in none of them.
+
+Speed is a ratio, PyTorch's time / ours (above 1: ours is faster), of rounds that take turns in one process, with a 95 % bootstrap interval:
+PyTorch computes the same step in float32, with the weights that the program has. The numeric mode is float32 (docs/engine.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import ratios
+import rich.console
+import torch
+
+from examples import checkpoint, decoder, pipeline
+
+_CONTEXT = 512
+_PROMPT = 128
+
+
+def resident_mb() -> float:
+    """Of this process, now."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+class Peak:
+    """The largest resident memory of the process while the block runs."""
+
+    def __enter__(self) -> Peak:
+        self.mb = resident_mb()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self.mb = max(self.mb, resident_mb())
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.002):
+            self.mb = max(self.mb, resident_mb())
+
+
+def shape_of(layers: int) -> decoder.Shape:
+    """Of the caches of SmolLM2-135M with so many layers."""
+    return decoder.Shape("static", _CONTEXT, layers, 3, 64, 49152)
+
+
+class Ours:
+    """The loaded program and its caches."""
+
+    def __init__(self, path: Path, layers: int) -> None:
+        from executorch.runtime import Runtime
+
+        began = time.perf_counter()
+        self._program = Runtime.get().load_program(path)
+        self._methods = {decoder.PREFILL_TOKENS: self._program.load_method("prefill"), 1: self._program.load_method("decode")}
+        self.seconds = time.perf_counter() - began
+        rotations = torch.ones(_CONTEXT, 32, dtype=torch.float16)
+        self._caches = decoder.StaticCaches(shape_of(layers), rotations, rotations)
+
+    def step(self, size: int, position: int) -> torch.Tensor:
+        """The logits behind `size` tokens, which are written behind `position`."""
+        outputs = self._methods[size].execute(self._caches.inputs([7] * size, size, position))
+        self._caches.update(outputs[1:], size, position)
+        logits: torch.Tensor = outputs[0]
+        return logits
+
+
+class Eager:
+    """The same step in PyTorch, float32."""
+
+    def __init__(self, model: checkpoint.Checkpoint, quantization: str) -> None:
+        attention = {"attention_type": "static_mha", "attention_kwargs": {"decompose_sdpa_in_mha": True}}
+        module = decoder.transformer(model, max_context_len=_CONTEXT, max_seq_len=_CONTEXT, **attention)
+        for part in decoder.quantize(module, quantization).modules():
+            weight = getattr(part, "weight", None)
+            if hasattr(weight, "dequantize"):
+                part.weight = torch.nn.Parameter(weight.dequantize(), requires_grad=False)
+        self._module = decoder.StaticStep(module, _CONTEXT - 1)
+        rotations = torch.ones(_CONTEXT, 32)
+        self._caches = decoder.StaticCaches(shape_of(model.parameters["n_layers"]), rotations, rotations)
+
+    def step(self, size: int, position: int) -> torch.Tensor:
+        inputs = self._caches.inputs([7] * size, size, position)
+        outputs = self._module(*(value.float() if value.is_floating_point() else value for value in inputs))
+        self._caches.update(outputs[1:], size, position)
+        logits: torch.Tensor = outputs[0]
+        return logits
+
+
+def child(path: Path, layers: int, store: str) -> None:
+    """Loads the program, runs a prompt and eight tokens, prints figures as JSON."""
+    from executorch.backends.apple.coreml import runtime
+
+    if store:
+        runtime.set_options(cache_dir=store)
+    gc.collect()
+    before = resident_mb()
+    with Peak() as loading:
+        ours = Ours(path, layers)
+    loaded = resident_mb()
+    for position in range(0, _PROMPT, decoder.PREFILL_TOKENS):
+        ours.step(decoder.PREFILL_TOKENS, position)
+    for position in range(_PROMPT, _PROMPT + 8):
+        ours.step(1, position)
+    gc.collect()
+    print(
+        json.dumps(
+            {
+                "seconds": ours.seconds,
+                "peak": loading.mb - before,
+                "loaded": loaded - before,
+                "rest": resident_mb() - before,
+            }
+        )
+    )
+
+
+def in_process(path: Path, layers: int, store: str) -> dict[str, float]:
+    """What child() prints in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, __file__, "--child", str(path), "--layers", str(layers), "--store", store]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode != 0:
+        raise RuntimeError(f"{path} did not load or run: {done.stderr.strip().splitlines()[-1:]}")
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def print_memory(console: rich.console.Console, path: Path, layers: int) -> None:
+    weights = path.stat().st_size / 1e6
+    with tempfile.TemporaryDirectory() as store:
+        figures = {"first": in_process(path, layers, "")}
+        in_process(path, layers, store)
+        figures["second"] = in_process(path, layers, store)
+    console.print(f"{path.name}: {weights:.0f} MB", highlight=False)
+    for name, values in figures.items():
+        parts = [f"{key} {values[key]:.0f} MB ({values[key] / weights:.2f})" for key in ("peak", "loaded", "rest")]
+        console.print(f"  {name:7} {values['seconds']:6.2f} s   {'   '.join(parts)}", highlight=False)
+
+
+def print_speed(
+    console: rich.console.Console, ours: Ours, eager: Eager, quantization: str, threads: int, rounds: int, tokens: int
+) -> None:
+    def prompt(step: Callable[[int, int], object]) -> None:
+        for position in range(0, _PROMPT, decoder.PREFILL_TOKENS):
+            step(decoder.PREFILL_TOKENS, position)
+
+    def generate(step: Callable[[int, int], object]) -> None:
+        for position in range(_PROMPT, _PROMPT + tokens):
+            step(1, position)
+
+    difference = float((ours.step(1, _PROMPT).float() - eager.step(1, _PROMPT)).abs().max())
+    for name, work, count in (("prefill", prompt, _PROMPT), ("decode", generate, tokens)):
+        times = ratios.interleave(
+            {"ours": lambda work=work: work(ours.step), "torch": lambda work=work: work(eager.step)}, rounds=rounds, warmup=1
+        )
+        rates = "   ".join(f"{key} {count / float(np.median(values)):.1f} tokens/s" for key, values in times.items())
+        console.print(
+            f"  {quantization} {threads} thread(s) {name:8} torch/ours {ratios.ratio(times['torch'], times['ours'])}   {rates}",
+            highlight=False,
+        )
+    console.print(f"  {quantization} {threads} thread(s) logits differ by at most {difference:.4f}", highlight=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quantizations", default="fp16,8w,b4w")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=64, help="new tokens of a round")
+    parser.add_argument("--layers", type=int, default=30, help="fewer than SmolLM2's 30: its first ones")
+    parser.add_argument("--keep", type=Path, help="a folder for the .pte files; those that are there are used")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--store", default="", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    pipeline.quiet()
+    if arguments.child:
+        child(arguments.child, arguments.layers, arguments.store)
+        return
+    from executorch.backends.apple.coreml import runtime
+
+    console = rich.console.Console(width=200)
+    whole = checkpoint.read(checkpoint.smollm2_path())
+    model = checkpoint.first_layers(whole, arguments.layers)
+    with tempfile.TemporaryDirectory() as temporary, torch.no_grad():
+        for quantization in arguments.quantizations.split(","):
+            path = (arguments.keep or Path(temporary)) / f"static-{quantization}-{arguments.layers}.pte"
+            if not path.exists():
+                with pipeline.Stages(console).running() as stages:
+                    pte = decoder.lower(model, form="static", quantization=quantization, context=_CONTEXT, stages=stages)
+                path.write_bytes(pte)
+                del pte
+            print_memory(console, path, arguments.layers)
+            for threads in map(int, arguments.threads.split(",")):
+                torch.set_num_threads(threads)
+                runtime.set_options(threads=threads)
+                ours, eager = Ours(path, arguments.layers), Eager(model, quantization)
+                print_speed(console, ours, eager, quantization, threads, arguments.rounds, arguments.tokens)
+                del ours, eager
+
+
+if __name__ == "__main__":
+    main()
