@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -92,6 +94,28 @@ TEST(ThreadsTest, ConnectionsWaitForEachOther) {
   EXPECT_EQ(failures, 0);
   auto database = *Database::open(folder.at("a.db"), {});
   EXPECT_EQ(*Counters::open(*database, "c", {})->get("n"), kThreads * kTimes);
+}
+
+// Whoever comes while another makes the tables sees a database of this program or none.
+TEST(ThreadsTest, ANewFileIsOpenedByAllAtOnce) {
+  TestingFolder folder;
+  constexpr int kThreads = 4;
+  for (int round = 0; round < 50; ++round) {
+    const std::string path = folder.at("new_" + std::to_string(round) + ".db");
+    std::atomic<int> ready = 0;
+    std::vector<std::string> errors(kThreads);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kThreads; ++i) {
+      threads.emplace_back([&, i] {
+        ++ready;
+        while (ready < kThreads) std::this_thread::yield();
+        const auto database = Database::open(path, {.busy_timeout = std::chrono::seconds(60)});
+        if (!database.ok()) errors[i] = database.status().to_string();
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    EXPECT_EQ(errors, std::vector<std::string>(kThreads)) << path;
+  }
 }
 
 TEST(ThreadsTest, BusyDatabaseIsReportedAfterTheTimeout) {

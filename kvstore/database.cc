@@ -94,9 +94,11 @@ Status Database::set_up(const DatabaseOptions& options) {
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   RETURN_IF_ERROR(connection.execute(
       "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY"));
-  ASSIGN_OR_RETURN(const int64_t application, connection.query_integer("PRAGMA application_id"));
+  // In this order: whoever makes the tables sets the id with them, so that where there are tables
+  // the id is there too. The other way round another process could do both in between.
   ASSIGN_OR_RETURN(const int64_t tables,
                    connection.query_integer("SELECT count(*) FROM sqlite_schema"));
+  ASSIGN_OR_RETURN(const int64_t application, connection.query_integer("PRAGMA application_id"));
   const bool is_new = application == 0 && tables == 0;
   if (!is_new && application != kApplicationId) {
     return failed_precondition("the file is a database of another program", path());

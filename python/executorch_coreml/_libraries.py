@@ -129,7 +129,8 @@ def explanation(library: Path, error: str) -> str:
             f"{library.name} is built for glibc, and this system has another C library (musl?): use a system with glibc, such as Debian, Ubuntu or "
             f"Fedora ({error})."
         )
-    if "libopenvino" in error or "libtbb" in error:
+    # libhwloc and libtbb lie in the openvino package, and may be asked for before libopenvino is.
+    if re.search("libopenvino|libtbb|libhwloc", error):
         try:
             installed = importlib.metadata.version("openvino")
         except importlib.metadata.PackageNotFoundError:

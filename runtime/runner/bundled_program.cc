@@ -15,7 +15,7 @@ namespace {
 namespace schema = bundled;
 using executorch::runtime::EValue;
 
-// ExecuTorch 1.5 writes 2.
+// BundledProgram.version of what this reads.
 constexpr uint32_t kVersion = 2;
 
 Result<BundledTensor> read_tensor(const schema::TensorData& tensor, const std::string& what) {
@@ -104,7 +104,7 @@ Result<BundledProgram> read_bundled_program(const Bytes& file, const std::string
     return Status(StatusCode::kVersionTooNew,
                   "the bundle is of the format " + std::string(as_text(file.span()).substr(4, 4)) +
                       ", and this program knows " + schema::BundleIdentifier() +
-                      ": bundle the program with ExecuTorch 1.5",
+                      ": bundle the program with the executorch that this program is built with",
                   path);
   }
   flatbuffers::Verifier verifier(begin, file.size());

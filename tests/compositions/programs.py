@@ -51,6 +51,8 @@ ATTENTION = _seeded(lambda: nn.MultiheadAttention(16, 4, batch_first=True))
 LAYER = _seeded(lambda: nn.TransformerEncoderLayer(16, 4, 32, batch_first=True))
 LSTM = _seeded(lambda: nn.LSTM(10, 20, 2, batch_first=True))
 PROJECTED = _seeded(lambda: nn.LSTM(6, 5, 2, bidirectional=True, proj_size=3))
+TIED = _seeded(lambda: nn.Conv2d(2, 2, 3, bias=False)).weight.detach()
+SQUARE = normal(16, 16)
 FREQUENCIES = 1.0 / 10000.0 ** (torch.arange(0, 8, 2) / 8)
 
 
@@ -253,6 +255,13 @@ PROGRAMS: dict[str, Program] = {
     "accumulation_on_a_diagonal": Program(_scatter_diagonal, (normal(4),)),
     "trace_by_einsum": Program(lambda x: torch.einsum("ii->", x), (normal(4, 4),)),
     "outer_product_by_einsum": Program(lambda t, f: torch.einsum("..., f -> ... f", t, f), (normal(2, 4), normal(3))),
+    # One weight, read in two ways.
+    "convolution_and_its_transposed": Program(
+        lambda x: (F.conv_transpose2d(F.conv2d(x, TIED), TIED), F.conv_transpose2d(x, TIED)), (IMAGE,), conditioning=4
+    ),
+    "matrix_and_its_transposed": Program(
+        lambda x: (x @ SQUARE, F.linear(x, SQUARE), F.linear(x @ SQUARE, SQUARE)), (X,), conditioning=8
+    ),
     # Constants.
     "constants_of_many_types": Program(
         ConstantsOfManyTypes(), (normal(3, 4),), outside=frozenset({"dim_order_ops._to_dim_order_copy.default"})

@@ -46,3 +46,15 @@ def test_a_slice_of_a_bounded_extent_is_inferred_empty() -> None:
 def test_the_mean_of_nothing_is_zero() -> None:
     x = op.parameter(ov.PartialShape([-1]), np.float32)
     assert _compiled(op.reduce_mean(x, np.array([0]), False), [x])(np.zeros(0, np.float32))[0] == 0.0
+
+
+def test_a_square_weight_that_is_read_in_two_ways_is_packed_once() -> None:
+    """x W and x W^T of one constant: one of them is the other."""
+    generator = np.random.default_rng(0)
+    weight, given = (generator.integers(-8, 8, (64, 64)).astype(np.float32) for _ in range(2))
+    x, constant = op.parameter([64, 64], np.float32), op.constant(weight)
+    results = [op.result(op.matmul(x, constant, False, transposed)) for transposed in (False, True)]
+    compiled = ov.Core().compile_model(ov.Model(results, [x], "fault"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    computed = compiled(given)
+    right = [np.array_equal(computed[0], given @ weight), np.array_equal(computed[1], given @ weight.T)]
+    assert sorted(right) == [False, True]

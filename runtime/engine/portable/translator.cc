@@ -31,6 +31,7 @@
 #include "runtime/engine/portable/stored_linear.h"
 #include "runtime/engine/portable/stored_linear_fusion.h"
 #include "runtime/engine/portable/translation_budget.h"
+#include "runtime/engine/portable/weight_roles.h"
 #include "runtime/engine/portable/winograd_convolution.h"
 #include "runtime/engine/portable/winograd_fusion.h"
 #include "runtime/engine/portable/winograd_kernel.h"
@@ -132,6 +133,7 @@ class FunctionTranslator {
       fuse_attention(result.model);
       if (winograd_kernel_is_fast()) use_winograd_convolutions(result.model);
     }
+    separate_weight_roles(result.model);
     share_small_constants(result.model);
     result.origins = std::move(scope_.origins);
     return std::move(translation_);
