@@ -357,9 +357,7 @@ def test_files_that_are_written_elsewhere(refusal, tmp_path) -> None:
 
 
 def test_outputs_may_have_any_name(tmp_path) -> None:
-    from executorch.backends.apple.coreml.sdk.commands import run
-
-    run._save({"file": np.ones(2), "allow_pickle": np.zeros(1)}, tmp_path / "out.npz")
+    files.write_arrays(tmp_path / "out.npz", {"file": np.ones(2), "allow_pickle": np.zeros(1)}, "the outputs")
     assert {name: array.tolist() for name, array in np.load(tmp_path / "out.npz").items()} == {
         "file": [1, 1],
         "allow_pickle": [0],

@@ -89,7 +89,7 @@ def find(path: str | os.PathLike[str]) -> Found | None:
         if root is None or not root.is_file():
             return None
         kind = _kind(root)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     if kind is None:
         return None
