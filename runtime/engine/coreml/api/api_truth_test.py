@@ -246,7 +246,7 @@ def test_the_check_of_availability_sees_what_is_there() -> None:
     seen = {name for path in ENGINE for _, name in uses(without_comments(path.read_text(encoding="utf-8")))}
     assert {"MLState", "functionName", "MLComputePlan", "stateDescriptionsByName", "newState"} <= seen
     assert "predictionFromFeaturesUsingStateOptionsError" in seen
-    assert {"getMultiArrayForStateNamedHandler", "getBytesWithHandler", "getMutableBytesWithHandler"} <= seen
+    assert "getMultiArrayForStateNamedHandler" in seen
     assert "loadContentsOfURLConfigurationCompletionHandler" not in seen, (
         "MLModel has it since iOS 14, MLComputePlan is seen by its name"
     )
