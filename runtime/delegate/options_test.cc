@@ -80,18 +80,18 @@ TEST(OptionsTest, TheDefaultCacheFolderIsTheSystems) {
     options.cache_dir = std::move(asked);
     return cache_folder(options);
   };
-  ASSERT_EQ(setenv("HOME", "/home/somebody", 1), 0);
+  ASSERT_EQ(setenv("HOME", "/users/somebody", 1), 0);
   ASSERT_EQ(setenv("XDG_CACHE_HOME", "/fast", 1), 0);
   EXPECT_EQ(folder("/given").value(), "/given");
   EXPECT_EQ(folder("").value(), "");
 #ifdef __APPLE__
-  EXPECT_EQ(folder("default").value(), "/home/somebody/Library/Caches/executorch_coreml");
+  EXPECT_EQ(folder("default").value(), "/users/somebody/Library/Caches/executorch_coreml");
   EXPECT_EQ(folder(std::nullopt).value(), folder("default").value());
 #else
   EXPECT_EQ(folder(std::nullopt).value(), "");
   EXPECT_EQ(folder("default").value(), "/fast/executorch_coreml");
   ASSERT_EQ(setenv("XDG_CACHE_HOME", "not/absolute", 1), 0);
-  EXPECT_EQ(folder("default").value(), "/home/somebody/.cache/executorch_coreml");
+  EXPECT_EQ(folder("default").value(), "/users/somebody/.cache/executorch_coreml");
 #endif
   ASSERT_EQ(unsetenv("HOME"), 0);
   EXPECT_EQ(folder("default").status().code(), StatusCode::kFailedPrecondition);
