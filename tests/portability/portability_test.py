@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import collections
 import pathlib
-import struct
 
+import object_files
 import pytest
 
-TABLE = pathlib.Path("tests/portability/objects.txt")
-ROWS = [line.split() for line in TABLE.read_text(encoding="utf-8").splitlines()]
-
-# Mach-O: magic of 64 bits, then the CPU type (CPU_TYPE_ARM64 of mach/machine.h).
-MACH_O_ARM64 = struct.pack("<II", 0xFEEDFACF, 0x0100000C)
-# ELF: e_machine at byte 18 (EM_AARCH64 of elf.h).
-ELF_AARCH64 = struct.pack("<H", 183)
+ROWS = object_files.rows("objects")
 
 
-def is_mach_o(content: bytes) -> bool:
-    return content[:8] == MACH_O_ARM64
-
-
-def is_elf(content: bytes) -> bool:
-    return content[:4] == b"\x7fELF" and content[18:20] == ELF_AARCH64
-
-
-@pytest.mark.parametrize(("triple", "is_expected"), [("aarch64-macos", is_mach_o), ("aarch64-linux-gnu", is_elf)])
+@pytest.mark.parametrize(
+    ("triple", "is_expected"), [("aarch64-macos", object_files.is_mach_o), ("aarch64-linux-gnu", object_files.is_elf)]
+)
 def test_objects_are_of_the_system(triple: str, is_expected) -> None:
     objects = [pathlib.Path(path) for _, of, path in ROWS if of == triple]
     assert objects

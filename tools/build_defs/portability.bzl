@@ -4,6 +4,7 @@ The compiler is Zig's (the PyPI distribution ziglang): clang with libc++ and the
 """
 
 load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
+load(":apple.bzl", "MINIMUM_OS")
 
 _SOURCES = [".cc"]
 
@@ -24,21 +25,58 @@ def _flags(context, attr):
     flags += ["-D" + define for define in context.defines.to_list()]
     return flags + getattr(attr, "copts", [])
 
-def _compile(ctx, source, triple, flags, headers):
-    target = ctx.actions.declare_file("{}.portable/{}.{}.o".format(ctx.label.name, source.basename, triple))
-    ctx.actions.run_shell(
-        # Zig wants a folder for what it compiles by itself (nothing here).
-        command = """set -e
+# Of libc++ as Apple ships it, for a system that Zig has no C library for: with the marks of the systems that its functions are in from.
+_LIBCXX_OF_APPLE = [
+    "ABI_VERSION=1",
+    "ABI_NAMESPACE=__1",
+    "HARDENING_MODE_DEFAULT=2",
+    "ASSERTION_SEMANTIC_DEFAULT=2",
+    "HAS_THREADS=1",
+    "HAS_MONOTONIC_CLOCK=1",
+    "HAS_VENDOR_AVAILABILITY_ANNOTATIONS=1",
+    "HAS_THREAD_API_PTHREAD=1",
+    "HAS_LOCALIZATION=1",
+    "HAS_UNICODE=1",
+    "HAS_WIDE_CHARACTERS=1",
+    "HAS_FILESYSTEM=1",
+    "HAS_RANDOM_DEVICE=1",
+    "HAS_TERMINAL=1",
+    "HAS_TIME_ZONE_DATABASE=0",
+    "PSTL_BACKEND_SERIAL",
+]
+
+def _compiler(zig, triple):
+    """The command for one system, without the source and what is made of it."""
+    command = ["{}/ziglang/zig".format(zig.path), "c++", "-target", triple]
+    if not [device for device in _DEVICES if triple.startswith(device)]:
+        return command
+    lib = zig.path + "/ziglang/lib"
+    return command + [
+        # Else Zig tries to build a libc++ for the system.
+        "-nostdinc",
+        "-nostdinc++",
+        "-nostdlib",
+        "-nostdlib++",
+        "-I" + lib + "/libcxx/include",
+        "-I" + lib + "/libcxxabi/include",
+        "-isystem",
+        lib + "/include",
+        "-isystem",
+        lib + "/libc/include/any-darwin-any",
+    ] + ["-D_LIBCPP_" + define for define in _LIBCXX_OF_APPLE]
+
+# Zig wants a folder for what it compiles by itself (nothing here).
+_WITH_CACHE = """set -e
 cache=$(mktemp -d)
 trap 'rm -rf "$cache"' EXIT
 export ZIG_GLOBAL_CACHE_DIR="$cache" ZIG_LOCAL_CACHE_DIR="$cache" HOME="$cache"
-"$@" """,
-        arguments = [
-            "{}/ziglang/zig".format(ctx.file._zig.path),
-            "c++",
-            "-target",
-            triple,
-        ] + flags + ["-c", source.path, "-o", target.path],
+"""
+
+def _compile(ctx, source, triple, flags, headers):
+    target = ctx.actions.declare_file("{}.portable/{}.{}.o".format(ctx.label.name, source.basename, triple))
+    ctx.actions.run_shell(
+        command = _WITH_CACHE + "\"$@\" ",
+        arguments = _compiler(ctx.file._zig, triple) + flags + ["-c", source.path, "-o", target.path],
         inputs = depset([source, ctx.file._zig], transitive = [headers]),
         mnemonic = "PortableCompile",
         outputs = [target],
@@ -46,7 +84,24 @@ export ZIG_GLOBAL_CACHE_DIR="$cache" ZIG_LOCAL_CACHE_DIR="$cache" HOME="$cache"
     )
     return target
 
-_TRIPLES = ["aarch64-linux-gnu", "aarch64-macos"]
+_IOS = "aarch64-ios." + MINIMUM_OS["ios"]
+_TVOS = "aarch64-tvos." + MINIMUM_OS["tvos"]
+_WATCHOS = "aarch64-watchos." + MINIMUM_OS["watchos"]
+_DEVICES = ["aarch64-ios", "aarch64-tvos", "aarch64-watchos"]
+
+_TRIPLES = ["aarch64-linux-gnu", "aarch64-macos", _IOS]
+
+# What a target may choose.
+SYSTEMS = {
+    "devices": [_IOS, _TVOS, _WATCHOS],
+    "others": ["aarch64-linux-gnu", "aarch64-macos"],
+}
+
+# Packages that ask the operating system for things, which these two do not have all of.
+_MORE_TRIPLES = {
+    "base": [_TVOS, _WATCHOS],
+    "runtime/engine/helper": [_TVOS, _WATCHOS],
+}
 
 def _portable_objects_aspect_impl(target, ctx):
     transitive = [dep[PortableObjectsInfo].objects for dep in getattr(ctx.rule.attr, "deps", []) if PortableObjectsInfo in dep]
@@ -58,7 +113,7 @@ def _portable_objects_aspect_impl(target, ctx):
             # Generated sources are protoc's and flatc's.
             if not file.is_source or "." + file.extension not in _SOURCES:
                 continue
-            for triple in _TRIPLES:
+            for triple in _TRIPLES + _MORE_TRIPLES.get(ctx.label.package, []):
                 objects.append(struct(
                     source = file,
                     triple = triple,
@@ -77,7 +132,7 @@ def _portable_objects_impl(ctx):
     lines = []
     for entry in depset(transitive = [dep[PortableObjectsInfo].objects for dep in ctx.attr.deps]).to_list():
         folder = entry.source.short_path.rpartition("/")[0]
-        if folder not in ctx.attr.folders:
+        if folder not in ctx.attr.folders or entry.triple not in SYSTEMS[ctx.attr.systems]:
             continue
         objects.append(entry.object)
         lines.append("{} {} {}".format(entry.source.short_path, entry.triple, entry.object.short_path))
@@ -87,11 +142,39 @@ def _portable_objects_impl(ctx):
 
 portable_objects = rule(
     implementation = _portable_objects_impl,
-    doc = """The sources below `deps` that lie in `folders`, compiled for arm64 Linux and arm64 macOS with this workspace's flags.
+    doc = """The sources below `deps` that lie in `folders`, compiled for arm64 Linux, macOS and iOS, some for tvOS and watchOS, with this
+workspace's flags and for the oldest systems.
 
 NAME.txt has a line `SOURCE TRIPLE OBJECT` for each.""",
     attrs = {
         "deps": attr.label_list(aspects = [_portable_objects_aspect], mandatory = True, providers = [CcInfo]),
         "folders": attr.string_list(mandatory = True, doc = "Without what lies below them."),
+        "systems": attr.string(mandatory = True, values = SYSTEMS.keys()),
+    },
+)
+
+def _refused_source_impl(ctx):
+    said = ctx.actions.declare_file(ctx.label.name + ".txt")
+    ctx.actions.run_shell(
+        command = _WITH_CACHE + """said=$1
+shift
+if "$@" 2> "$said"; then
+  echo "this was to be refused, and compiles" >&2
+  exit 1
+fi""",
+        arguments = [said.path] + _compiler(ctx.file._zig, ctx.attr.triple) + ["-std=c++20", "-c", ctx.file.src.path, "-o", "/dev/null"],
+        inputs = [ctx.file.src, ctx.file._zig],
+        mnemonic = "PortableRefusal",
+        outputs = [said],
+    )
+    return [DefaultInfo(files = depset([said]), runfiles = ctx.runfiles(files = [said]))]
+
+refused_source = rule(
+    implementation = _refused_source_impl,
+    doc = "A control: a source that the compiler must refuse for a system. NAME.txt has what it says.",
+    attrs = {
+        "src": attr.label(allow_single_file = [".cc"], mandatory = True),
+        "triple": attr.string(mandatory = True),
+        "_zig": attr.label(allow_single_file = True, default = "@coreml_delegate_pypi_ziglang//:site_packages"),
     },
 )
