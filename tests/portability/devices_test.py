@@ -30,16 +30,9 @@ def test_controls_are_refused(name: str, words: str) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "base/file.cc",
-        "blob/coreml_blob_reader.cc",
-        "inmemoryfs/disk.cc",
-        "kvstore/database.cc",
-        "runtime/assets/asset_store.cc",
-        "runtime/delegate/coreml_backend.cc",
-        "runtime/engine/registry.cc",
+        *object_files.COMPONENTS,
         "runtime/engine/coreml/compiled_folder.cc",
         "runtime/engine/helper/child_process.cc",
-        "runtime/model/value_parser.cc",
     ],
 )
 def test_every_component_is_there(source: str) -> None:

@@ -11,6 +11,18 @@ MACH_O_ARM64 = struct.pack("<II", 0xFEEDFACF, 0x0100000C)
 ELF_AARCH64 = struct.pack("<H", 183)
 _BUILD_VERSION = 0x32
 
+# A source of each component that is compiled for every system.
+COMPONENTS = (
+    "base/file.cc",
+    "blob/coreml_blob_reader.cc",
+    "inmemoryfs/disk.cc",
+    "kvstore/database.cc",
+    "runtime/assets/asset_store.cc",
+    "runtime/delegate/coreml_backend.cc",
+    "runtime/engine/registry.cc",
+    "runtime/model/value_parser.cc",
+)
+
 
 def rows(table: str) -> list[list[str]]:
     """(source, triple, object) of a portable_objects target."""

@@ -20,19 +20,7 @@ def test_objects_are_of_the_system(triple: str, is_expected) -> None:
     assert [str(path) for path in objects if not is_expected(path.read_bytes())] == []
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "base/file.cc",
-        "blob/coreml_blob_reader.cc",
-        "inmemoryfs/disk.cc",
-        "kvstore/database.cc",
-        "runtime/assets/asset_store.cc",
-        "runtime/delegate/coreml_backend.cc",
-        "runtime/engine/registry.cc",
-        "runtime/model/value_parser.cc",
-    ],
-)
+@pytest.mark.parametrize("source", object_files.COMPONENTS)
 def test_every_component_is_there(source: str) -> None:
     assert {triple for path, triple, _ in ROWS if path == source} == {"aarch64-macos", "aarch64-linux-gnu"}
 
