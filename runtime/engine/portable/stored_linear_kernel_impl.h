@@ -6,6 +6,11 @@
 // intrinsics, so that no function compiled for a newer processor can be linked in anybody else's
 // place.
 
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 warns of what its own header for AVX-512 leaves open on purpose (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 #include <immintrin.h>
 
 #include "runtime/engine/portable/stored_linear_kernel.h"
