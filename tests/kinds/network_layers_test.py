@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import pathlib
 from typing import Any
 
 import numpy as np
 import pytest
-import specs
 import torch
 import torch.nn.functional as F
-from executorch_coreml.engine import EngineError, MLModel
-from google.protobuf import json_format
-
-GENERATOR = np.random.default_rng(0)
-# Some thousand float32 products and sums of normal values.
-TOLERANCE = 2e-5
-
-
-def network(
-    layers: list[tuple[str, dict[str, Any], list[str], list[str]]], inputs: dict[str, tuple], outputs: list[str], exact: bool = True
-) -> Any:
-    """A network of layers (kind, its parameters as JSON has them, inputs, outputs)."""
-    message = specs.model(
-        {name: ("array", shape, specs.FLOAT32) for name, shape in inputs.items()},
-        {name: ("array", [], specs.FLOAT32) for name in outputs},
-    )
-    message.neuralNetwork.arrayInputShapeMapping = int(exact)
-    message.neuralNetwork.imageInputShapeMapping = int(exact)
-    message.neuralNetwork.SetInParent()
-    for number, (kind, fields, names, results) in enumerate(layers):
-        layer = message.neuralNetwork.layers.add(name=f"layer{number}", input=names, output=results)
-        getattr(layer, kind).SetInParent()
-        json_format.ParseDict(fields, getattr(layer, kind))
-    return message
-
-
-def w(values: Any) -> dict[str, Any]:
-    """Weights."""
-    return {"floatValue": np.asarray(values, np.float32).reshape(-1).tolist()}
-
-
-def normal(*shape: int) -> np.ndarray:
-    return GENERATOR.normal(size=shape).astype(np.float32)
-
-
-def t(x: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(x))
+from network_testing import MATRIX, RNN, TOLERANCE, network, normal, run, t, w
 
 
 def border(top: int, bottom: int, left: int, right: int) -> dict[str, Any]:
@@ -55,7 +17,6 @@ def border(top: int, bottom: int, left: int, right: int) -> dict[str, Any]:
 
 
 IMAGE = normal(2, 4, 7, 9)
-MATRIX = normal(3, 5)
 POSITIVE = np.abs(normal(3, 5)) + np.float32(0.1)
 K = normal(6, 4, 3, 3)
 K_GROUPED = normal(6, 2, 3, 3)
@@ -203,7 +164,6 @@ OLD_REDUCTIONS = {
 }  # fmt: skip
 POSITIVES = np.abs(normal(2, 3, 4, 5)) + np.float32(0.2)
 INDEX = np.float32([2, 0, -1])
-RNN = normal(4, 3, 5, 1, 1)
 SEQ_LENGTHS = np.float32([2, 0, 4])
 
 
@@ -425,10 +385,6 @@ CASES: list[tuple[str, str, dict[str, Any], list[np.ndarray], Any]] = [
 ]  # fmt: skip
 
 
-def run(message: Any, folder: pathlib.Path, inputs: dict[str, np.ndarray]) -> dict[str, Any]:
-    return MLModel(specs.save(message, folder)).predict(inputs)
-
-
 @pytest.mark.parametrize(
     ("kind", "fields", "inputs", "reference"), [case[1:] for case in CASES], ids=[case[0].replace(" ", "_") for case in CASES]
 )
@@ -442,254 +398,6 @@ def test_layer(kind: str, fields: dict[str, Any], inputs: list[np.ndarray], refe
     for name, value in zip(outputs, expected):
         assert found[name].shape == value.shape
         np.testing.assert_allclose(found[name], value, rtol=TOLERANCE, atol=TOLERANCE)
-
-
-# --- Recurrent layers ---
-
-SIZE, OUT = 5, 3
-
-
-def gate(rows: int, columns: int | None = None) -> np.ndarray:
-    return normal(rows) * np.float32(0.5) if columns is None else normal(rows, columns) * np.float32(0.5)
-
-
-SIGMOID, TANH = {"sigmoid": {}}, {"tanh": {}}
-
-
-def lstm_weights() -> tuple[dict[str, Any], torch.nn.LSTM]:
-    """The same in the format's words and in torch's, whose gates are i, f, g, o."""
-    names = ("inputGate", "forgetGate", "blockInput", "outputGate")
-    matrices = [(gate(OUT, SIZE), gate(OUT, OUT), gate(OUT)) for _ in names]
-    fields = {}
-    for name, (weight, recursion, bias) in zip(names, matrices):
-        fields |= {f"{name}WeightMatrix": w(weight), f"{name}RecursionMatrix": w(recursion), f"{name}BiasVector": w(bias)}
-    theirs = torch.nn.LSTM(SIZE, OUT)
-    with torch.no_grad():
-        for parameter, place in ((theirs.weight_ih_l0, 0), (theirs.weight_hh_l0, 1), (theirs.bias_ih_l0, 2)):
-            parameter.copy_(t(np.concatenate([matrix[place] for matrix in matrices])))
-        theirs.bias_hh_l0.zero_()
-    return fields, theirs
-
-
-@pytest.mark.parametrize("is_reversed", [False, True])
-@pytest.mark.parametrize("is_sequence", [False, True])
-def test_lstm(is_sequence: bool, is_reversed: bool, tmp_path: pathlib.Path) -> None:
-    fields, theirs = lstm_weights()
-    h, c = normal(1, 3, OUT), normal(1, 3, OUT)
-    message = network(
-        [("uniDirectionalLSTM", {"inputVectorSize": SIZE, "outputVectorSize": OUT, "activations": [SIGMOID, TANH, TANH], "weightParams": fields,
-          "reverseInput": is_reversed, "params": {"hasBiasVectors": True, "sequenceOutput": is_sequence}}, ["x", "h", "c"], ["y", "h_out", "c_out"])],
-        {"x": RNN.shape, "h": (1, 3, OUT, 1, 1), "c": (1, 3, OUT, 1, 1)},
-        ["y", "h_out", "c_out"],
-    )  # fmt: skip
-    found = run(message, tmp_path, {"x": RNN, "h": h[..., None, None], "c": c[..., None, None]})
-    with torch.no_grad():
-        y, (h, c) = theirs(t(RNN[::-1, ..., 0, 0] if is_reversed else RNN[..., 0, 0]), (t(h), t(c)))
-    y = y.flip(0) if is_reversed else y
-    np.testing.assert_allclose(found["y"][..., 0, 0], y if is_sequence else h, rtol=0, atol=TOLERANCE)
-    np.testing.assert_allclose(found["h_out"][..., 0, 0], h, rtol=0, atol=TOLERANCE)
-    np.testing.assert_allclose(found["c_out"][..., 0, 0], c, rtol=0, atol=TOLERANCE)
-
-
-def test_bidirectional_lstm(tmp_path: pathlib.Path) -> None:
-    (forward, f), (backward, b) = lstm_weights(), lstm_weights()
-    fields = {
-        "inputVectorSize": SIZE, "outputVectorSize": OUT, "activationsForwardLSTM": [SIGMOID, TANH, TANH],
-        "activationsBackwardLSTM": [SIGMOID, TANH, TANH], "weightParams": [forward, backward],
-        "params": {"hasBiasVectors": True, "sequenceOutput": True},
-    }  # fmt: skip
-    message = network([("biDirectionalLSTM", fields, ["x"], ["y"])], {"x": RNN.shape}, ["y"])
-    found = run(message, tmp_path, {"x": RNN})["y"][..., 0, 0]
-    with torch.no_grad():
-        expected = torch.cat([f(t(RNN[..., 0, 0]))[0], b(t(RNN[::-1, ..., 0, 0]))[0].flip(0)], 2)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
-
-
-def test_lstm_with_everything(tmp_path: pathlib.Path) -> None:
-    """Peepholes, coupled gates, a forget bias and clipped cells, step by step."""
-    fields, _ = lstm_weights()
-    peepholes = {name: gate(OUT) for name in ("inputGate", "forgetGate", "outputGate")}
-    fields |= {f"{name}PeepholeVector": w(values) for name, values in peepholes.items()}
-    matrix = {name: np.float32(value["floatValue"]) for name, value in fields.items()}
-    for coupled in (False, True):
-        options = {"hasBiasVectors": True, "sequenceOutput": True, "forgetBias": True, "hasPeepholeVectors": True, "cellClipThreshold": 0.4,
-                   "coupledInputAndForgetGate": coupled}  # fmt: skip
-        layer = {
-            "inputVectorSize": SIZE,
-            "outputVectorSize": OUT,
-            "activations": [SIGMOID, TANH, TANH],
-            "weightParams": fields,
-            "params": options,
-        }
-        message = network([("uniDirectionalLSTM", layer, ["x"], ["y"])], {"x": RNN.shape}, ["y"])
-        found = run(message, tmp_path, {"x": RNN})["y"][..., 0, 0]
-        y, c = np.zeros((3, OUT)), np.zeros((3, OUT))
-
-        def sum_of(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-            return (
-                x @ matrix[f"{name}WeightMatrix"].reshape(OUT, SIZE).T
-                + y @ matrix[f"{name}RecursionMatrix"].reshape(OUT, OUT).T
-                + matrix[f"{name}BiasVector"]
-            )
-
-        def sigmoid(z: np.ndarray) -> np.ndarray:
-            return 1 / (1 + np.exp(-z))
-
-        for step, x in enumerate(RNN[..., 0, 0]):
-            i = sigmoid(sum_of("inputGate", x, y) + peepholes["inputGate"] * c)
-            f = 1 - i if coupled else sigmoid(sum_of("forgetGate", x, y) + 1 + peepholes["forgetGate"] * c)
-            c = np.clip(f * c + i * np.tanh(sum_of("blockInput", x, y)), -0.4, 0.4)
-            o = sigmoid(sum_of("outputGate", x, y) + peepholes["outputGate"] * c)
-            y = o * np.tanh(c)
-            np.testing.assert_allclose(found[step], y, rtol=0, atol=TOLERANCE)
-
-
-def test_gru_and_simple_recurrence(tmp_path: pathlib.Path) -> None:
-    names = ("updateGate", "resetGate", "outputGate")
-    matrices = {name: (gate(OUT, SIZE), gate(OUT, OUT), gate(OUT)) for name in names}
-    fields: dict[str, Any] = {
-        "inputVectorSize": SIZE,
-        "outputVectorSize": OUT,
-        "activations": [SIGMOID, TANH],
-        "sequenceOutput": True,
-        "hasBiasVectors": True,
-    }
-    for name, (weight, recursion, bias) in matrices.items():
-        fields |= {f"{name}WeightMatrix": w(weight), f"{name}RecursionMatrix": w(recursion), f"{name}BiasVector": w(bias)}
-    found = run(network([("gru", fields, ["x"], ["y", "h"])], {"x": RNN.shape}, ["y", "h"]), tmp_path, {"x": RNN})
-    y = np.zeros((3, OUT))
-    for step, x in enumerate(RNN[..., 0, 0]):
-        z, r = (1 / (1 + np.exp(-(x @ m[0].T + y @ m[1].T + m[2]))) for m in (matrices["updateGate"], matrices["resetGate"]))
-        m = matrices["outputGate"]
-        y = (1 - z) * np.tanh(x @ m[0].T + (y * r) @ m[1].T + m[2]) + z * y
-        np.testing.assert_allclose(found["y"][step, :, :, 0, 0], y, rtol=0, atol=TOLERANCE)
-    np.testing.assert_allclose(found["h"][0, :, :, 0, 0], y, rtol=0, atol=TOLERANCE)
-    weight, recursion, bias = matrices["updateGate"]
-    simple = {"inputVectorSize": SIZE, "outputVectorSize": OUT, "activation": TANH, "hasBiasVector": True, "weightMatrix": w(weight),
-              "recursionMatrix": w(recursion), "biasVector": w(bias), "reverseInput": True}  # fmt: skip
-    found = run(network([("simpleRecurrent", simple, ["x"], ["y"])], {"x": RNN.shape}, ["y"]), tmp_path, {"x": RNN})
-    y = np.zeros((3, OUT))
-    for x in RNN[::-1, ..., 0, 0]:
-        y = np.tanh(x @ weight.T + y @ recursion.T + bias)
-    np.testing.assert_allclose(found["y"][0, :, :, 0, 0], y, rtol=0, atol=TOLERANCE)
-
-
-# --- Shapes that layers compute, chance, control ---
-
-
-def test_shapes_that_are_computed(tmp_path: pathlib.Path) -> None:
-    """A reshape by another value's shape, and the layers that take shapes as values."""
-    layers = [
-        ("getShape", {}, ["x"], ["shape"]),
-        ("fillDynamic", {"value": 2.0}, ["shape"], ["twos"]),
-        ("loadConstantND", {"shape": [2], "data": w([-1, 3])}, [], ["target"]),
-        ("reshapeDynamic", {}, ["x", "target"], ["reshaped"]),
-        ("loadConstantND", {"shape": [3], "data": w([2, 3, 5])}, [], ["wide"]),
-        ("broadcastToDynamic", {}, ["x", "wide"], ["broadcast"]),
-        ("loadConstantND", {"shape": [2], "data": w([0, 1])}, [], ["begin"]),
-        ("sliceDynamic", {"endIds": [2, 4], "strides": [1, 1]}, ["x", "begin"], ["slice"]),
-        ("loadConstantND", {"shape": [1], "data": w([4])}, [], ["end"]),
-        ("rangeDynamic", {"startValue": 0.0, "stepSizeValue": 2.0}, ["end"], ["range"]),
-        ("loadConstantND", {"shape": [1], "data": w([1])}, [], ["one"]),
-        ("sliceBySize", {"size": 2, "axis": 1}, ["x", "one"], ["by_size"]),
-    ]
-    outputs = ["twos", "reshaped", "broadcast", "slice", "range", "by_size"]
-    found = run(network(layers, {"x": MATRIX.shape}, outputs), tmp_path, {"x": MATRIX})
-    expected = (
-        np.full((3, 5), 2),
-        MATRIX.reshape(-1, 3),
-        np.broadcast_to(MATRIX, (2, 3, 5)),
-        MATRIX[0:2, 1:4],
-        [0, 2],
-        MATRIX[:, 1:3],
-    )
-    for name, value in zip(outputs, expected):
-        np.testing.assert_array_equal(found[name], value)
-
-
-def test_shapes_that_inputs_say(tmp_path: pathlib.Path) -> None:
-    """A program is made for the values that shapes are taken from, and again for others."""
-    layers = [
-        ("multiply", {"alpha": 2.0}, ["n"], ["twice"]),
-        ("tile", {}, ["x", "twice"], ["tiled"]),
-        ("topK", {"axis": 1}, ["x", "k"], ["values", "places"]),
-    ]
-    model = MLModel(specs.save(network(layers, {"x": MATRIX.shape, "n": (2,), "k": (1,)}, ["tiled", "values"]), tmp_path))
-    for n, k in (((1, 1), 2), ((2, 1), 3), ((1, 1), 2)):
-        found = model.predict({"x": MATRIX, "n": np.float32(n), "k": np.float32([k])})
-        np.testing.assert_array_equal(found["tiled"], np.tile(MATRIX, (2 * n[0], 2 * n[1])))
-        np.testing.assert_array_equal(found["values"], -np.sort(-MATRIX, 1)[:, :k])
-    large = network([("fillDynamic", {"value": 1.0}, ["n"], ["y"])], {"n": (65,)}, ["y"])
-    with pytest.raises(
-        EngineError, match=r"it cannot be translated: the layer takes numbers that depend .*\[the layer layer0 \(fillDynamic\)"
-    ):
-        run(large, tmp_path, {"n": np.ones(65, np.float32)})
-
-
-@pytest.mark.parametrize(("name", "fields", "mean", "deviation"), [
-    ("Normal", {"mean": 1.0, "stdDev": 2.0}, 1.0, 2.0),
-    ("Uniform", {"minVal": -1.0, "maxVal": 3.0}, 1.0, 4 / math.sqrt(12)),
-    ("Bernoulli", {"prob": 0.25}, 0.25, math.sqrt(0.25 * 0.75)),
-])  # fmt: skip
-def test_random_layers(name: str, fields: dict[str, Any], mean: float, deviation: float, tmp_path: pathlib.Path) -> None:
-    layers = [
-        (f"random{name}Static", {**fields, "seed": 7, "outputShape": [100, 100]}, [], ["a"]),
-        (f"random{name}Like", {**fields, "seed": 7}, ["x"], ["b"]),
-        ("loadConstantND", {"shape": [2], "data": w([50, 200])}, [], ["shape"]),
-        (f"random{name}Dynamic", {**fields, "seed": 7}, ["shape"], ["c"]),
-    ]
-    found = run(network(layers, {"x": (20, 500)}, ["a", "b", "c"]), tmp_path, {"x": np.zeros((20, 500), np.float32)})
-    assert [found[key].shape for key in "abc"] == [(100, 100), (20, 500), (50, 200)]
-    for value in found.values():
-        # Of 10,000 values: six standard errors.
-        np.testing.assert_allclose(value.mean(), mean, atol=6 * deviation / 100)
-        np.testing.assert_allclose(value.std(), deviation, atol=0.1 * deviation)
-
-
-def test_suppression_in_a_network(tmp_path: pathlib.Path) -> None:
-    boxes = np.float32([[[0.5, 0.5, 1, 1], [0.5, 0.55, 1, 1], [3, 3, 1, 1], [6, 6, 1, 1]]])
-    scores = np.float32([[[0.9], [0.8], [0.7], [0.1]]])
-    fields = {"iouThreshold": 0.5, "scoreThreshold": 0.2, "maxBoxes": 3}
-    message = network(
-        [("NonMaximumSuppression", fields, ["b", "s"], ["y0", "y1", "y2", "y3"])],
-        {"b": boxes.shape, "s": scores.shape},
-        ["y0", "y1", "y2", "y3"],
-    )
-    found = run(message, tmp_path, {"b": boxes, "s": scores})
-    np.testing.assert_array_equal(found["y0"][0, :2], boxes[0, [0, 2]])
-    np.testing.assert_array_equal(found["y1"][0, :2], scores[0, [0, 2]])
-    np.testing.assert_array_equal(found["y2"][0, :2], [0, 2])
-    assert found["y3"].tolist() == [2]
-
-
-def branches(condition: list[tuple], exact: bool = True) -> Any:
-    message = network(condition, {"x": MATRIX.shape}, ["y"], exact)
-    layer = message.neuralNetwork.layers.add(name="choose", input=["flag"])
-    for network_of, alpha in ((layer.branch.ifBranch, 2.0), (layer.branch.elseBranch, -1.0)):
-        inner = network_of.layers.add(name="times", input=["x"], output=["y"])
-        inner.multiply.alpha = alpha
-    return message
-
-
-def test_branches(tmp_path: pathlib.Path) -> None:
-    by_value = branches([("reduceSum", {"reduceAll": True}, ["x"], ["sum"]), ("greaterThan", {"alpha": 0.0}, ["sum"], ["flag"])])
-    known = branches([("loadConstantND", {"shape": [1], "data": w([0.0])}, [], ["flag"])])
-    for x in (np.abs(MATRIX), -np.abs(MATRIX)):
-        np.testing.assert_array_equal(run(by_value, tmp_path, {"x": x})["y"], 2 * x if x.sum() > 0 else -x)
-        np.testing.assert_array_equal(run(known, tmp_path, {"x": x})["y"], -x)
-
-
-def test_loops(tmp_path: pathlib.Path) -> None:
-    message = network([("copy", {}, ["x"], ["y"])], {"x": MATRIX.shape}, ["y"])
-    loop = message.neuralNetwork.layers.add(name="again")
-    loop.loop.maxLoopIterations = 5
-    body = loop.loop.bodyNetwork
-    body.layers.add(name="times", input=["y"], output=["next"]).multiply.alpha = 2.0
-    body.layers.add(name="back", input=["next"], output=["y"]).copy.SetInParent()
-    np.testing.assert_array_equal(run(message, tmp_path, {"x": MATRIX})["y"], 32 * MATRIX)
-    loop.loop.maxLoopIterations = 1 << 40
-    with pytest.raises(EngineError, match=r"loops are unrolled up to 256 rounds; it has 1099511627776 \[the layer again \(loop\)"):
-        run(message, tmp_path, {"x": MATRIX})
 
 
 def test_every_kind_that_is_translated_has_a_test() -> None:
