@@ -285,6 +285,53 @@ def products(draw: Draw) -> None:
         draw.emit("torch.matmul", first, draw.emit(".transpose", first, -1, -2))
 
 
+def shared_weight(draw: Draw) -> None:
+    """One weight read in several roles: as a matrix and its transpose, as a table and a projection, as a filter both ways."""
+    rng = draw.rng
+    dtype = rng.choice((torch.float32, torch.float32, torch.float16))
+    if rng.random() < 0.6:
+        width = rng.choice((2, 3, 4, 8))
+        shape = [width, width] if rng.random() < 0.7 else [rng.choice((2, 5)), width]
+        kept = [name for name in draw.tensors(lambda t: t.dim() == 2 and t.dtype is dtype and 0 not in t.shape) if "self." in name]
+        weight = rng.choice(kept) if kept and rng.random() < 0.4 else draw.constant(dtype, shape, scale=0.3)
+        rows, columns = draw.shape(weight)
+        turned = draw.emit(".t", weight) if rng.random() < 0.7 else ""
+        roles = [
+            lambda: draw.emit("@", operand(draw, dtype, rows), weight),
+            lambda: draw.emit("F.linear", operand(draw, dtype, columns), weight),
+            lambda: draw.emit("@", operand(draw, dtype, columns), turned or draw.emit(".transpose", weight, 0, 1)),
+            lambda: draw.emit("F.embedding", draw.leaf(rng.choice(INTEGERS), [rng.choice((1, 3))], low=0, high=rows), weight),
+            lambda: draw.emit("*", operand(draw, dtype, columns), draw.emit("[]", weight, 0)),
+            lambda: draw.emit("F.linear", operand(draw, dtype, rows), turned or draw.emit(".t", weight)),
+        ]
+    else:
+        channels = rng.choice((1, 2, 4))
+        kernel = [rng.choice((1, 2, 3))] * 2
+        weight = draw.constant(dtype, [channels, channels, *kernel], scale=0.3)
+
+        def filtered(function: str, **options: Any) -> str:
+            edge = rng.choice((4, 7))
+            return draw.emit(function, draw.leaf(dtype, [1, channels, edge, edge], kind="input", scale=1.0), weight, **options)
+
+        roles = [
+            lambda: filtered("F.conv2d", padding=rng.choice((0, 1))),
+            lambda: filtered("F.conv2d", stride=2),
+            lambda: filtered("F.conv_transpose2d", stride=rng.choice((1, 2))),
+        ]
+    for role in rng.sample(roles, rng.choice((2, 2, 3))):
+        role()
+
+
+def operand(draw: Draw, dtype: torch.dtype, inner: int) -> str:
+    """Rows of this many numbers: a value that there is, or an input."""
+    found = draw.tensors(lambda t: t.dtype is dtype and t.dim() > 1 and t.shape[-1] == inner and 0 not in t.shape)
+    if found and draw.rng.random() < 0.5 and not draw.example:
+        return draw.rng.choice(found)
+    rows = [draw.rng.choice((1, 2, 3, 33))]
+    dims = {"0": draw.rng.choice(list(draw.example))} if draw.example and draw.rng.random() < 0.5 else {}
+    return draw.leaf(dtype, [draw.example[dims["0"]] if dims else rows[0], inner], kind="input", scale=1.0, dims=dims)
+
+
 _EINSUMS = (
     "ij,jk->ik",
     "bij,bjk->bik",
@@ -445,7 +492,7 @@ LAYERS = {
     "resizing": [resizing],
     "attention": [attention, transformer],
     "recurrent": [recurrent],
-    "products": [products, products],
+    "products": [products, products, shared_weight],
     "einsum": [einsum],
     "waves": [waves],
     "control flow": [conditional, conditional, loop, scanned],
