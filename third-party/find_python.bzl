@@ -4,12 +4,11 @@
 PYTHON_VERSIONS = ["3.11", "3.12", "3.13"]
 
 _PROBE = """
-import os, sys, sysconfig
+import os, sys
 version = "%d.%d" % sys.version_info[:2]
 base = os.path.join(sys.base_prefix, "bin", "python" + version)
 print(version)
 print(base if os.path.exists(base) else os.path.realpath(sys.executable))
-print(sysconfig.get_path("include"))
 """
 
 def find_python(repository_ctx):
@@ -19,8 +18,8 @@ def find_python(repository_ctx):
       repository_ctx: the context of the repository rule that asks.
 
     Returns:
-      A struct: `executable` (no shim or virtual environment: the installation's own), `include` (folder of Python.h), `version`
-      (such as "3.11"), `missing` (None). If there is none, only `missing`: a sentence that says so.
+      A struct: `executable` (no shim or virtual environment: the installation's own), `version` (such as "3.11"), `missing` (None). If there
+      is none, only `missing`: a sentence that says so.
     """
     names = ["python" + version for version in PYTHON_VERSIONS] + ["/usr/bin/python" + version for version in PYTHON_VERSIONS]
     names.insert(1, "python3")
@@ -35,10 +34,10 @@ def find_python(repository_ctx):
         if result.return_code:
             seen.append("{}: {}".format(path, result.stderr.strip()))
             continue
-        version, executable, include = result.stdout.strip().split("\n")
+        version, executable = result.stdout.strip().split("\n")
         if version in PYTHON_VERSIONS:
-            return struct(executable = executable, include = include, version = version, missing = None)
+            return struct(executable = executable, version = version, missing = None)
         seen.append("{}: Python {}".format(path, version))
-    return struct(missing = ("No Python of {}, which the locked wheels are built for. Install one with pip and the headers (Debian 12 and 13, " +
-          "Ubuntu 24.04: apt-get install python3 python3-pip python3-dev; Fedora: dnf install python3.13 python3.13-devel), or name one " +
+    return struct(missing = ("No Python of {}, which the locked wheels are built for. Install one with pip (Debian 12 and 13, " +
+          "Ubuntu 24.04: apt-get install python3 python3-pip; Fedora: dnf install python3.13), or name one " +
           "in COREML_DELEGATE_PYTHON. Tried: {}").format(", ".join(PYTHON_VERSIONS), "; ".join(seen) or "nothing"))

@@ -3,8 +3,7 @@
 load(":find_python.bzl", "find_python")
 load(":missing.bzl", "MISSING", "write_missing_repository")
 
-_BUILD = """load("@rules_cc//cc:defs.bzl", "cc_library")
-load("@rules_python//python:defs.bzl", "py_runtime", "py_runtime_pair")
+_BUILD = """load("@rules_python//python:defs.bzl", "py_runtime", "py_runtime_pair")
 
 package(default_visibility = ["//visibility:public"])
 
@@ -30,19 +29,12 @@ toolchain(
     toolchain = ":runtime_pair",
     toolchain_type = "@rules_python//python:toolchain_type",
 )
-
-# Python.h, for extension modules. They link to no libpython: the interpreter that loads them has the symbols.
-cc_library(
-    name = "headers",
-    hdrs = glob(["include/**/*.h"], allow_empty = True),
-    includes = ["include"],
-)
 """
 
 def _python_repository_impl(repository_ctx):
     python = find_python(repository_ctx)
     if python.missing:
-        write_missing_repository(repository_ctx, python.missing, libraries = ["headers"], toolchain = True)
+        write_missing_repository(repository_ctx, python.missing, toolchain = True)
         return
     repository_ctx.file(MISSING, "", executable = False)
 
@@ -55,14 +47,12 @@ def _python_repository_impl(repository_ctx):
         "home = {}\ninclude-system-site-packages = false\n".format(python.executable.rpartition("/")[0]),
         executable = False,
     )
-    if repository_ctx.path(python.include + "/Python.h").exists:
-        repository_ctx.symlink(python.include, "include")
     repository_ctx.file("BUILD.bazel", _BUILD, executable = False)
     repository_ctx.file("WORKSPACE", "", executable = False)
 
 python_repository = repository_rule(
     implementation = _python_repository_impl,
-    doc = "Targets `toolchain` (to register) and `headers` for the machine's Python.",
+    doc = "Target `toolchain` (to register), the machine's Python.",
     environ = ["COREML_DELEGATE_PYTHON", "PATH"],
     local = True,
 )

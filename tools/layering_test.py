@@ -52,7 +52,7 @@ CONFINED = [
     ),
     (r"CoreML/", ["runtime/engine/coreml", "third-party"], "the Core ML engine is the only user of Core ML"),
     (r"Foundation/", ["runtime/engine/coreml", "third-party"], "Foundation stays inside the Core ML engine"),
-    (r"(Python\.h|pybind11/)", ["third-party"], "the runtime never needs Python"),
+    (r"(Python\.h|pybind11/)", [], "the runtime never needs Python"),
     (r"sqlite3\.h", ["kvstore", "third-party", "benchmarks"], "the key-value store is the only user of SQLite"),
 ]
 

@@ -19,7 +19,6 @@ _OVERLAYS = {
         libraries = ["etdump", "kernels", "runtime"],
     ),
     "openvino": struct(build = Label("//third-party/openvino:wheel.BUILD.bazel"), libraries = ["openvino"]),
-    "pybind11": struct(build = Label("//third-party/pybind11:wheel.BUILD.bazel"), libraries = ["headers"]),
     "tbb_devel": struct(build = Label("//third-party/tbb:wheel.BUILD.bazel"), libraries = ["headers"]),
 }
 _NO_OVERLAY = struct(build = None, libraries = [])

@@ -92,23 +92,3 @@ def cc_fuzz_test(name, srcs, corpus, copts = [], deps = [], linkopts = [], tags 
         tags = ["manual"],
         deps = [":{}_target".format(name)],
     )
-
-def cc_python_extension(name, copts = [], deps = [], linkopts = [], **kwargs):
-    """A Python extension module written with pybind11: NAME.so, imported as NAME.
-
-    Args:
-      name: of the module, as in PYBIND11_MODULE.
-      copts: further compiler flags.
-      deps: dependencies.
-      linkopts: further link flags.
-      **kwargs: as of cc_binary. A py_library takes ":NAME.so" as data.
-    """
-    _cc_binary(
-        name = name + ".so",
-        # pybind11 wants hidden symbols; its macros and exceptions want RTTI and exceptions, clang's default.
-        copts = workspace_copts() + ["-fvisibility=hidden"] + copts,
-        linkshared = True,
-        linkopts = linkopts,
-        deps = deps + [Label("//third-party/pybind11")],
-        **kwargs
-    )
