@@ -178,6 +178,24 @@ def test_nothing_is_installed_when_all_is_there(machine: Machine) -> None:
     assert machine.installed() == []
 
 
+@pytest.mark.parametrize(
+    ("said", "variables", "is_installed"),
+    [
+        ("Python 3.12.1", {}, False),
+        ("Python 3.10.4", {}, True),
+        ("Python 3.1.2", {}, True),
+        ("Python 3.10.4", {"CHOSEN_PYTHON": "/opt/python3.11"}, False),
+    ],
+)
+def test_a_python_of_another_version_is_none(machine: Machine, said: str, variables: dict[str, str], is_installed: bool) -> None:
+    machine.packages("python3.11 or python3: python3.11 python3=3.11,3.12 $CHOSEN_PYTHON\n")
+    machine.apt(root=True)
+    machine.program("bazel-4")
+    machine.program("python3", f'#!/bin/bash\n[[ $1 == --version ]] && echo "{said}"\n')
+    assert machine.run("build", **variables).stdout == "ran bazel-4 build\n"
+    assert machine.installed()[-1:] == (["install -y -q --no-install-recommends python3.11"] if is_installed else [])
+
+
 def test_the_first_package_that_the_release_has_is_installed(machine: Machine) -> None:
     machine.packages("clang-16 or clang: clang-16 clang\n")
     machine.apt(root=True, available="clang")
