@@ -74,6 +74,9 @@ def test_facts_of_python_nodes() -> None:
         "module stacks of nodes": r"meta\.get\(\"nn_module_stack\"\)",
         "magic of stock references": r"b\"CMJR\"",
         "names of ExecuTorch's dtypes": r"\"HALF\"",
+        "the block of a MIL function": r"block_specializations\[\w+\.opset\]",
+        "the function that runs by default": r"defaultFunctionName or",
+        "extents of MIL types": r"WhichOneof\(\"dimension\"\)",
     }.items():
         _holds(what, _places(pattern, paths), 1)
 

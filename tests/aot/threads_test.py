@@ -21,10 +21,12 @@ import torch
 import tqdm
 from aot_lowering import call, export, lower
 from coremltools.converters.mil.backend.mil import helper
+from coremltools.converters.mil.frontend.torch import ops as torch_ops
 from coremltools.converters.mil.frontend.torch.ops import _TORCH_OPS_REGISTRY
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil.passes import pass_pipeline
 from coremltools.converters.mil.mil.passes.defs.quantization import FP16ComputePrecision
+from coremltools.optimize.coreml import _quantization_passes
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.exir import to_edge
@@ -113,7 +115,7 @@ def _what_others_share() -> tuple[Any, ...]:
         FP16ComputePrecision.fp16_overflow,
         FP16ComputePrecision._check_underflow_to_zero,
         helper._get_offset_by_writing_data,
-        pass_pipeline.tqdm,
+        [pass_pipeline.tqdm, torch_ops._tqdm, _quantization_passes.tqdm],
         dict(_TORCH_OPS_REGISTRY.name_to_func_mapping),
         ct.PassPipeline.DEFAULT.passes,
         np.geterr(),
@@ -127,7 +129,18 @@ def test_nothing_is_replaced_for_other_threads() -> None:
     for seen in watched(_what_others_share, work):
         for index, (now, was) in enumerate(zip(seen, before)):
             assert now == was, f"number {index}"
-    assert pass_pipeline.tqdm is tqdm.tqdm
+
+
+def test_importing_the_delegate_replaced_nothing() -> None:
+    """The progress bars are tqdm's, and coremltools' registry has coremltools' converters, beside the one under this delegate's own name."""
+    for module, name in ((pass_pipeline, "tqdm"), (torch_ops, "_tqdm"), (_quantization_passes, "tqdm")):
+        assert getattr(module, name) is tqdm.tqdm, module.__name__
+    strangers = {
+        name: converter.__module__
+        for name, converter in _TORCH_OPS_REGISTRY.name_to_func_mapping.items()
+        if not converter.__module__.startswith("coremltools.")
+    }
+    assert strangers == {"coreml_delegate::call": "executorch_coreml.compiler.node_conversion"}
 
 
 def test_coremltools_own_conversions_still_show_their_bars(capsys: Any) -> None:

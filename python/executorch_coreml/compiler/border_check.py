@@ -13,6 +13,7 @@ from coremltools.proto import MIL_pb2, Model_pb2
 from torch.export.exported_program import ExportedProgram
 from torch.export.graph_signature import OutputKind
 
+from executorch_coreml import mil_program
 from executorch_coreml.compiler.enumerated_shape_utils import user_inputs
 
 _T = MIL_pb2.DataType
@@ -28,14 +29,9 @@ def _kinds(dtype: torch.dtype) -> frozenset[int]:
     return _REALS if dtype.is_floating_point else _INTEGERS
 
 
-def _extents(kind: MIL_pb2.TensorType) -> list[int | None]:
-    """Extents of a type; None for one that is not fixed."""
-    return [int(extent.constant.size) if extent.WhichOneof("dimension") == "constant" else None for extent in kind.dimensions]
-
-
 def _model_text(kind: MIL_pb2.TensorType) -> str:
-    shape = ", ".join("?" if extent is None else str(extent) for extent in _extents(kind))
-    return f"{_T.Name(kind.dataType).lower()}[{shape}]"
+    shape = ", ".join("?" if extent is None else str(extent) for extent in mil_program.extents(kind))
+    return f"{mil_program.dtype_name(kind).lower()}[{shape}]"
 
 
 def _program_text(tensor: torch.Tensor) -> str:
@@ -44,7 +40,7 @@ def _program_text(tensor: torch.Tensor) -> str:
 
 
 def _agrees(kind: MIL_pb2.TensorType, tensor: torch.Tensor) -> bool:
-    extents = _extents(kind)
+    extents = mil_program.extents(kind)
     # The model's inputs and outputs have at least one dimension.
     expected = list(tensor.shape) if tensor.dim() or not extents else [1]
     if kind.dataType not in _kinds(tensor.dtype) or len(extents) != len(expected):
@@ -61,22 +57,13 @@ def _outputs(program: ExportedProgram) -> list[tuple[str, torch.Tensor]]:
 def differences(program: ExportedProgram, spec: Model_pb2.Model, function: str = "main") -> Iterator[str]:
     """What of a model's function is not as the exported program says, each in words."""
     made = spec.mlProgram.functions[function]
-    block = made.block_specializations[made.opset]
-    states = {state.name for state in _description(spec, function)}
+    block = mil_program.body(made)
+    states = {state.name for state in mil_program.description(spec, function).state}
     inputs = [(value.name, value.type.tensorType) for value in made.inputs if value.name not in states]
-    types = dict(inputs)
-    for operation in block.operations:
-        types.update((output.name, output.type.tensorType) for output in operation.outputs)
-    outputs = [(name, types[name]) for name in block.outputs]
+    types = mil_program.value_types(made, block)
+    outputs = [(name, types[name].tensorType) for name in block.outputs]
     for what, actual, expected in (("input", inputs, list(user_inputs(program))), ("output", outputs, _outputs(program))):
         yield from _different(what, actual, expected)
-
-
-def _description(spec: Model_pb2.Model, function: str) -> Sequence[Model_pb2.FeatureDescription]:
-    for described in spec.description.functions:
-        if described.name == function:
-            return list(described.state)
-    return list(spec.description.state)
 
 
 def _different(

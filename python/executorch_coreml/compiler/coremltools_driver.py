@@ -1,47 +1,39 @@
 """coremltools' steps of a conversion, driven from here: frontend, passes, weights and specification.
 
-`ct.convert` and its kind do the same with what belongs to the whole process: they keep temporary folders below tempfile's, which outlive an
-exception, and run passes of their own choice. Here every file is where the caller says, the passes are those of passes.py at every stage, and nothing of
-another module is replaced but two progress bars, which look alike for whoever else uses coremltools.
+`ct.convert` and functions like it do the same with what belongs to the whole process: they keep temporary folders below tempfile's, which outlive an
+exception, and run passes of their own choice. Here every file is where the caller says, the passes are those of passes.py at every stage, and nothing
+of another module is replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import shutil
-import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import coremltools as ct
 import numpy as np
-import tqdm
 from coremltools.converters.mil import mil
 from coremltools.converters.mil._deployment_compatibility import check_deployment_compatibility
 from coremltools.converters.mil.backend.mil import helper
 from coremltools.converters.mil.backend.mil import load as backend
 from coremltools.converters.mil.frontend import milproto
-from coremltools.converters.mil.frontend.torch import load as torch_frontend
-from coremltools.converters.mil.frontend.torch import ops as torch_ops
 from coremltools.converters.mil.mil import Operation, Var
 from coremltools.converters.mil.mil.passes.graph_pass import AbstractGraphPass, PassOption
 from coremltools.converters.mil.mil.passes.pass_registry import PASS_REGISTRY
 from coremltools.models.utils import _multifunction_program_append_unifunction_program
-from coremltools.optimize.coreml import _quantization_passes
 from coremltools.proto import MIL_pb2, Model_pb2
 from torch.export.exported_program import ExportedProgram
 
-from executorch_coreml.compiler import coremltools_state, passes
+from executorch_coreml.compiler import coremltools_state, frontend, passes, progress
 from executorch_coreml.compiler.exact_passes import const_deduplication
 from executorch_coreml.compiler.package import manifest
 
 _DATA = Path("Data") / "com.apple.CoreML"
 _DEFAULT_TARGET = ct.target.iOS15
-_SILENT = functools.partial(tqdm.tqdm, disable=None, leave=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,25 +52,6 @@ class Model:
         return self.package / _DATA / "weights"
 
 
-class _Thread(threading.local):
-    is_ours = False
-
-
-_thread = _Thread()
-
-
-def _bars_of_ours_are_for_terminals(module: Any, name: str) -> None:
-    """Bars of a conversion here show on a terminal only. Others' look as ever."""
-    theirs = getattr(module, name)
-
-    def bar(*args: Any, **options: Any) -> Any:
-        return (_SILENT if _thread.is_ours else theirs)(*args, **options)
-
-    setattr(module, name, bar)
-
-
-_bars_of_ours_are_for_terminals(torch_ops, "_tqdm")
-_bars_of_ours_are_for_terminals(_quantization_passes, "tqdm")
 # coremltools renames what has a name that MIL does not take; the delegate goes by position.
 warnings.filterwarnings("ignore", message=r".*of the source model, has been renamed to", module=r"coremltools\.")
 
@@ -87,16 +60,12 @@ warnings.filterwarnings("ignore", message=r".*of the source model, has been rena
 def exclusive() -> Iterator[None]:
     """Within it, this thread alone converts. What NumPy says about constants that become infinite or 0 is kept quiet: it is as in PyTorch."""
     with coremltools_state.exclusive(), np.errstate(all="ignore"):
-        _thread.is_ours = True
-        try:
-            yield
-        finally:
-            _thread.is_ours = False
+        yield
 
 
 def _run(program: mil.Program, title: str, names: Iterable[str], options: Mapping[str, list[PassOption]]) -> None:
     program.validate()
-    for name in _SILENT(list(names), desc=f"Running MIL {title} pipeline", unit=" passes"):
+    for name in progress.bar(list(names), f"Running MIL {title} pipeline", "passes"):
         graph_pass: AbstractGraphPass = PASS_REGISTRY[name]
         graph_pass.set_options(options.get(name))
         try:
@@ -109,12 +78,12 @@ def _run(program: mil.Program, title: str, names: Iterable[str], options: Mappin
         program.validate(check_essential_scope=name == "common::dead_code_elimination")
 
 
-def _stages(frontend: str, chosen: ct.PassPipeline | None) -> tuple[list[str], list[str]]:
+def _stages(source: str, chosen: ct.PassPipeline | None) -> tuple[list[str], list[str]]:
     """The passes before and after those chosen. What the chosen leave out of coremltools' default runs in neither."""
     default = passes.exact(ct.PassPipeline.DEFAULT.passes)
     left_out = set() if chosen is None else set(default) - set(chosen.passes) - passes.NARROWING
     before, after = (
-        passes.exact(ct.PassPipeline.get_pipeline(name).passes) for name in (f"frontend_{frontend}", "backend_mlprogram")
+        passes.exact(ct.PassPipeline.get_pipeline(name).passes) for name in (f"frontend_{source}", "backend_mlprogram")
     )
     return [name for name in before if name not in left_out], [name for name in after if name not in left_out]
 
@@ -194,14 +163,8 @@ def convert(
     if in_float16 is not None:
         options[passes.CAST] = [PassOption("op_selector", in_float16)]
     version = target or _DEFAULT_TARGET
-    made = torch_frontend.load(
-        program,
-        inputs,
-        version,
-        outputs=outputs,
-        use_default_fp16_io=narrows and version >= ct.target.iOS16,
-        states=[],
-    )
+    float16_borders = narrows and version >= ct.target.iOS16
+    made = frontend.load(program, version, inputs=inputs, outputs=outputs, float16_borders=float16_borders)
     before, after = _stages("pytorch", pipeline)
     _run(made, "frontend_pytorch", before, options)
     _run(made, str(pipeline), pipeline.passes, options)

@@ -8,13 +8,7 @@ from typing import Any
 
 from coremltools.proto import MIL_pb2, Model_pb2
 
-
-def _values(function: MIL_pb2.Function, block: MIL_pb2.Block) -> dict[str, MIL_pb2.ValueType]:
-    """Type of every value at the top level of a function."""
-    types = {value.name: value.type for value in function.inputs}
-    for operation in block.operations:
-        types.update((output.name, output.type) for output in operation.outputs)
-    return types
+from executorch_coreml import mil_program
 
 
 def _unique(name: str, taken: set[str]) -> str:
@@ -26,9 +20,8 @@ def _unique(name: str, taken: set[str]) -> str:
 
 def _blocks(spec: Model_pb2.Model) -> Iterator[tuple[MIL_pb2.Function, MIL_pb2.Block, Sequence[Any]]]:
     """Each function with its block and the descriptions of its outputs."""
-    described = {f.name: f.output for f in spec.description.functions}
     for name, function in spec.mlProgram.functions.items():
-        outputs = described.get(name, spec.description.output)
+        outputs = mil_program.description(spec, name).output
         for block in function.block_specializations.values():
             yield function, block, outputs
 
@@ -47,7 +40,7 @@ def make_outputs_distinct(spec: Model_pb2.Model) -> None:
             raise ValueError(
                 f"coremltools described {len(outputs)} outputs of a function that returns {len(block.outputs)}: {list(block.outputs)}"
             )
-        types = _values(function, block)
+        types = mil_program.value_types(function, block)
         seen = {value.name for value in function.inputs}
         for index, name in enumerate(block.outputs):
             if name not in seen:

@@ -15,7 +15,7 @@ one scale for 32 x 384 values "per block of 32".
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,9 +23,10 @@ import attrs
 import coremltools as ct
 import coremltools.optimize.coreml as cto
 from coremltools.converters.mil import mil
-from coremltools.converters.mil.mil import Operation
+from coremltools.converters.mil.mil import Block, Operation
 from coremltools.optimize.coreml import _quantization_passes
 
+from executorch_coreml.compiler import progress
 from executorch_coreml.compiler.coremltools_driver import Model, compress
 
 PrunerConfig: TypeAlias = cto.OpMagnitudePrunerConfig | cto.OpThresholdPrunerConfig
@@ -108,7 +109,40 @@ _WEIGHTS: dict[str, tuple[str, ...]] = {
 }
 
 
-class _Palettization(_quantization_passes.palettize_weights):
+class _WithoutBar:
+    """For coremltools' passes: what they do with each constant, without the bar that they draw whether or not somebody looks at a terminal.
+
+    Inner blocks come first, as there. coremltools' own checks of the deployment target are left out: check() has made them.
+    """
+
+    is_valid_op: Callable[[Operation], bool]
+    transform_op: Callable[[Operation], None]
+
+    def apply(self, program: mil.Program) -> None:
+        for function in program.functions.values():
+            self._apply_to(function)
+
+    def _apply_to(self, block: Block) -> None:
+        with block:
+            chosen = []
+            for op in list(block.operations):
+                for inner in op.blocks:
+                    self._apply_to(inner)
+                if self.is_valid_op(op):
+                    chosen.append(op)
+            for op in progress.bar(chosen, f"Running compression pass {type(self).__name__.lstrip('_')}", "ops"):
+                self.transform_op(op)
+
+
+class _Pruning(_WithoutBar, _quantization_passes.prune_weights):
+    pass
+
+
+class _Quantization(_WithoutBar, _quantization_passes.linear_quantize_weights):
+    pass
+
+
+class _Palettization(_WithoutBar, _quantization_passes.palettize_weights):
     """coremltools' pass, which leaves a weight alone that it cannot palettize.
 
     With scales for each channel it divides the weight in place before it knows: such a weight is put back.
@@ -128,14 +162,14 @@ class _Palettization(_quantization_passes.palettize_weights):
 
 def prune(model: Model, config: PrunerConfig, package: Path) -> Model:
     """Zeroes small weights and stores the others. Each of these writes a package, in the place of the model's."""
-    return compress(model, lambda program: _quantization_passes.prune_weights(_of_weights(program, config, tables=True)), package)
+    return compress(model, lambda program: _Pruning(_of_weights(program, config, tables=True)), package)
 
 
 def quantize(model: Model, config: cto.OpLinearQuantizerConfig, package: Path, *, pruned: bool) -> Model:
     """Stores weights as integers, tables of embeddings only when they are also the weight of another op."""
 
-    def quantization(program: mil.Program) -> _quantization_passes.linear_quantize_weights:
-        made = _quantization_passes.linear_quantize_weights(_of_weights(program, config, tables=False))
+    def quantization(program: mil.Program) -> _Quantization:
+        made = _Quantization(_of_weights(program, config, tables=False))
         made.joint_compression = pruned
         return made
 

@@ -8,6 +8,8 @@ from typing import Any
 from coremltools.models import compute_plan
 from coremltools.models import utils as model_utils
 
+from executorch_coreml import mil_program
+
 
 def model_structure(package: pathlib.Path) -> compute_plan.MLModelStructure:
     """What MLModelStructure.load_from_path gives, read from the package's specification. RuntimeError for other kinds of models."""
@@ -22,8 +24,8 @@ def model_structure(package: pathlib.Path) -> compute_plan.MLModelStructure:
 
 
 def _function(function: Any) -> compute_plan.MLModelStructureProgramFunction:
-    block = function.block_specializations[function.opset]
-    return compute_plan.MLModelStructureProgramFunction(inputs=_named_types(function.inputs), block=_block(block))
+    block = _block(mil_program.body(function))
+    return compute_plan.MLModelStructureProgramFunction(inputs=_named_types(function.inputs), block=block)
 
 
 def _block(block: Any) -> compute_plan.MLModelStructureProgramBlock:

@@ -16,11 +16,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from executorch_coreml import blob
+from executorch_coreml import blob, mil_program
 from executorch_coreml.blob import stock
 from executorch_coreml.compiler import debug_info, delivery, package, stock_format
 from executorch_coreml.dtypes import BY_SCALAR_TYPE
-from executorch_coreml.sdk import payload, program_file
+from executorch_coreml.sdk import package_facts, payload, program_file
 from executorch_coreml.sdk.errors import ToolError
 from executorch_coreml.sdk.program_file import Delegate, ProgramFile, TensorValue
 
@@ -188,7 +188,7 @@ def _blob_of(conversion: _Conversion, delegates: list[Delegate], found: Mapping[
         for path in sorted(p for p in model.rglob("*") if p.is_file()):
             files.append(blob.File(path.relative_to(model).as_posix(), blob.InlineBytes(path.read_bytes())))
         files = [_without_missing_items(file, files) if file.path == _MANIFEST else file for file in files]
-        spec = _specification(model, what)
+        spec = package_facts.load_specification(model, f"the package in {what}")
         debug_map = _debug_map(root / stock.MODEL_PATHS.DEBUG_INFO.value)
     functions: dict[str, blob.Function] = {}
     for delegate in delegates:
@@ -235,15 +235,6 @@ def _file(file: blob.File, named_data: dict[str, bytes]) -> blob.File:
     return blob.File(file.path, blob.NamedData(key, content.size, content.checksum))
 
 
-def _specification(model: Path, what: str) -> Any:
-    from coremltools.models import utils
-
-    try:
-        return utils.load_spec(str(model))
-    except Exception as error:  # coremltools raises whatever its parts do.
-        raise ToolError(f"{what} holds a package that cannot be read: {type(error).__name__}: {error}") from error
-
-
 def _function(spec: Any, delegate: Delegate, found: payload.Payload, what: str) -> blob.Function:
     """A function of the package: names from the stock metadata, types from the program, ranges and states from the model."""
     names = (*found.input_names, *found.output_names)
@@ -251,11 +242,11 @@ def _function(spec: Any, delegate: Delegate, found: payload.Payload, what: str) 
         raise ToolError(
             f"{what} names {len(names)} inputs and outputs, its call has {len(delegate.arguments)} arguments: export the model again"
         )
-    by_name = {function.name: function for function in spec.description.functions}
-    name = found.function or spec.description.defaultFunctionName or "main"
-    if by_name and name not in by_name:
-        raise ToolError(f"{what} calls a function {name!r}, the model has {', '.join(by_name)}: export the model again")
-    description = by_name.get(name, spec.description)
+    name = found.function or mil_program.default_function(spec)
+    names_there = [function.name for function in spec.description.functions]
+    if names_there and name not in names_there:
+        raise ToolError(f"{what} calls a function {name!r}, but the model has {', '.join(names_there)}: export the model again")
+    description = mil_program.description(spec, name)
     features = {feature.name: feature for feature in (*description.input, *description.output)}
     tensors = [_tensor(n, value, features.get(n), what) for n, value in zip(names, delegate.arguments, strict=True)]
     return blob.Function(

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from executorch_coreml import mil_program
 from executorch_coreml.sdk.errors import ToolError
 
 # Specification version -> the oldest system that runs it.
@@ -38,26 +39,30 @@ class PackageFacts:
     metadata: dict[str, str]
 
 
-def read_package(path: Path) -> PackageFacts:
-    """Reads a .mlpackage folder. ToolError for what is none, or is damaged."""
-    if not (path / "Manifest.json").is_file():
-        raise ToolError(f"{path} is no model package: it has no Manifest.json")
+def load_specification(path: Path, what: str) -> Any:
+    """The specification of a package, or of a .mlmodel file, as coremltools' Model message. ToolError, which begins with `what`, where it
+    cannot be read."""
     from coremltools.models import utils
 
     try:
-        specification = utils.load_spec(str(path))
+        return utils.load_spec(str(path))
     except Exception as error:  # coremltools raises whatever its parts do.
-        raise ToolError(f"{path} cannot be read as a model package: {type(error).__name__}: {error}") from error
+        raise ToolError(f"{what} cannot be read as a model package: {type(error).__name__}: {error}") from error
+
+
+def read_package(path: Path) -> PackageFacts:
+    """Reads a .mlpackage folder. ToolError where the folder is no package, or is damaged."""
+    if not (path / "Manifest.json").is_file():
+        raise ToolError(f"{path} is no model package: it has no Manifest.json")
+    specification = load_specification(path, f"{path}")
     kind = specification.WhichOneof("Type")
     if kind is None:
         raise ToolError(f"{path} is damaged, its model is empty: copy or export it again")
     constants: collections.Counter[str] = collections.Counter()
     functions = []
     if kind == "mlProgram":
-        description = specification.description
-        by_name = {function.name: function for function in description.functions}
         for name, function in specification.mlProgram.functions.items():
-            functions.append(_function(name, function, by_name.get(name, description), constants))
+            functions.append(_function(name, function, mil_program.description(specification, name), constants))
     return PackageFacts(
         path=str(path),
         kind=kind,
@@ -72,24 +77,24 @@ def read_package(path: Path) -> PackageFacts:
 
 def operation_types(path: Path) -> dict[str, str]:
     """Name of each output -> MIL's name of the operation that gives it, over all functions and nested blocks."""
-    from coremltools.models import utils
-
-    found: dict[str, str] = {}
-
-    def add(block: Any) -> None:
-        for operation in block.operations:
-            found.update({output.name: operation.type for output in operation.outputs})
-            for nested in operation.blocks:
-                add(nested)
-
-    for function in utils.load_spec(str(path)).mlProgram.functions.values():
-        add(function.block_specializations[function.opset])
-    return found
+    return {
+        output.name: operation.type
+        for function in load_specification(path, f"{path}").mlProgram.functions.values()
+        for operation in mil_program.operations(mil_program.body(function))
+        for output in operation.outputs
+    }
 
 
 def _function(name: str, function: Any, description: Any, constants: collections.Counter[str]) -> FunctionFacts:
     operations: collections.Counter[str] = collections.Counter()
-    _count(function.block_specializations[function.opset], operations, constants)
+    for operation in mil_program.operations(mil_program.body(function)):
+        if operation.type == "const":
+            _add_constant(operation.outputs[0].type, constants)
+        else:
+            operations[operation.type] += 1
+        if operation.type.startswith("constexpr_"):
+            for value in operation.attributes.values():
+                _add_constant(value.type, constants)
     return FunctionFacts(
         name=name,
         opset=function.opset,
@@ -100,32 +105,14 @@ def _function(name: str, function: Any, description: Any, constants: collections
     )
 
 
-def _count(block: Any, operations: collections.Counter[str], constants: collections.Counter[str]) -> None:
-    for operation in block.operations:
-        if operation.type == "const":
-            _add_constant(operation.outputs[0].type, constants)
-        else:
-            operations[operation.type] += 1
-        if operation.type.startswith("constexpr_"):
-            for value in operation.attributes.values():
-                _add_constant(value.type, constants)
-        for nested in operation.blocks:
-            _count(nested, operations, constants)
-
-
 def _add_constant(value_type: Any, constants: collections.Counter[str]) -> None:
-    if value_type.WhichOneof("type") != "tensorType":
+    if not mil_program.is_tensor(value_type):
         return
-    from coremltools.proto import MIL_pb2
-
-    tensor = value_type.tensorType
-    name = MIL_pb2.DataType.Name(tensor.dataType)
-    digits = "".join(c for c in name if c.isdigit())
-    if name == "STRING" or not (digits or name == "BOOL"):
-        return
-    bits = 8 if name == "BOOL" else int(digits[:1] if name.startswith("FLOAT8") else digits)
-    elements = math.prod(dimension.constant.size for dimension in tensor.dimensions)
-    constants[name.lower()] += -(-elements * bits // 8)
+    dtype = mil_program.dtype_name(value_type.tensorType)
+    bits = mil_program.bits(dtype)
+    if bits:
+        elements = math.prod(extent or 0 for extent in mil_program.extents(value_type.tensorType))
+        constants[dtype.lower()] += -(-elements * bits // 8)
 
 
 def _feature(feature: Any) -> str:

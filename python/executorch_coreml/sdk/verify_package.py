@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from executorch_coreml import mil_program
 from executorch_coreml.sdk import package_facts, payload, program_file
 from executorch_coreml.sdk.errors import ToolError
 
@@ -41,8 +42,7 @@ class Operation:
     @property
     def size(self) -> int:
         """Bytes of the output, dynamic extents counted as one."""
-        bits = {"BOOL": 8, "STRING": 0}.get(self.dtype) or int("".join(c for c in self.dtype if c.isdigit()) or 0)
-        return math.prod(extent or 1 for extent in self.shape) * bits // 8
+        return math.prod(extent or 1 for extent in self.shape) * mil_program.bits(self.dtype) // 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,15 +107,14 @@ class Package:
 
     def specification_with_outputs(self, names: Collection[str]) -> bytes:
         """The package's specification, with the values of operations as the outputs of its function, in the order of `names`."""
-        from coremltools.models import utils
         from coremltools.proto import FeatureTypes_pb2
 
-        specification = utils.load_spec(str(self.path))
+        specification = package_facts.load_specification(self.path, self.what)
         name, function = _function(specification, self.function)
-        block = function.block_specializations[function.opset]
+        block = mil_program.body(function)
         del block.outputs[:]
         block.outputs.extend(names)
-        described = {d.name: d for d in specification.description.functions}.get(name, specification.description)
+        described = mil_program.description(specification, name)
         del described.output[:]
         by_name = {operation.name: operation for operation in self.operations}
         for output in names:
@@ -182,13 +181,11 @@ def _read(
     contents: payload.Payload | None = None,
 ) -> Package:
     package_facts.read_package(path)  # Says what is wrong with it.
-    from coremltools.models import utils
-
-    specification = utils.load_spec(str(path))
+    specification = package_facts.load_specification(path, what)
     if specification.WhichOneof("Type") != "mlProgram":
         raise ToolError(f"{what} is no ML Program, but a {specification.WhichOneof('Type')}")
     name, function = _function(specification, function_name)
-    described = {d.name: d for d in specification.description.functions}.get(name, specification.description)
+    described = mil_program.description(specification, name)
     return Package(
         path=path,
         what=what,
@@ -199,7 +196,7 @@ def _read(
         lowered_with=lowered_with or {},
         is_ours=contents is not None and contents.blob is not None,
         target=contents.request.deployment_target if contents else "",
-        operations=tuple(_operations(function.block_specializations[function.opset])),
+        operations=tuple(_operations(mil_program.body(function))),
         has_states=len(described.state) > 0,
         is_delegate=lowered_with is not None,
     )
@@ -209,15 +206,13 @@ def _function(specification: Any, name: str) -> tuple[str, Any]:
     functions = specification.mlProgram.functions
     if name in functions:
         return name, functions[name]
-    default = specification.description.defaultFunctionName or "main"
+    default = mil_program.default_function(specification)
     if name or default not in functions:
         raise ToolError(f"the package has no function {name or default!r}; it has {', '.join(sorted(functions))}")
     return default, functions[default]
 
 
 def _operations(block: Any) -> Iterator[Operation]:
-    from coremltools.proto import MIL_pb2
-
     constants = {}
     for index, operation in enumerate(block.operations):
         if operation.type == "const":
@@ -225,11 +220,9 @@ def _operations(block: Any) -> Iterator[Operation]:
             continue
         reads = [a.name for argument in operation.inputs.values() for a in argument.arguments if a.name and a.name not in constants]
         for output in operation.outputs:
-            if output.type.WhichOneof("type") != "tensorType":
+            if not mil_program.is_tensor(output.type):
                 continue
-            tensor = output.type.tensorType
-            shape = tuple(d.constant.size if d.WhichOneof("dimension") == "constant" else None for d in tensor.dimensions)
-            dtype = MIL_pb2.DataType.Name(tensor.dataType)
+            dtype, shape = mil_program.dtype_name(output.type.tensorType), mil_program.extents(output.type.tensorType)
             yield Operation(index, operation.type, output.name, dtype, shape, tuple(reads), _scale(operation, constants))
 
 
