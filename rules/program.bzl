@@ -16,7 +16,14 @@ CoremlProgramInfo = provider(
 )
 
 def label_text(label):
-    """The label as a user writes it: without `@` in the main repository."""
+    """The label as a user writes it: without `@` in the main repository.
+
+    Args:
+      label: of a target.
+
+    Returns:
+      Its text.
+    """
     text = str(label)
     for prefix in ["@@//", "@//"]:
         if text.startswith(prefix):

@@ -10,13 +10,14 @@ MODULE.bazel reaches the same repositories through extensions.bzl.
 """
 
 load("//third-party/gnustep:gnustep.bzl", "gnustep_repository")
+load("//third-party/npm:repository.bzl", "npm_program")
 load("//third-party/pypi:repositories.bzl", "pypi_lock")
 load("//tools/toolchains:clang.bzl", "clang_repository")
 load(":python.bzl", "python_repository")
 load(":system.bzl", "system_repositories")
 
 def local_repositories(libraries = {}):
-    """What is found on the machine: the compiler, Python, the system's libraries.
+    """What is found on the machine: the compiler, Python, the system's libraries. And what its npm fetches, a program for this repository's own test.
 
     Args:
       libraries: as of system_repositories().
@@ -25,6 +26,12 @@ def local_repositories(libraries = {}):
     python_repository(name = "coreml_delegate_python")
     gnustep_repository(name = "coreml_delegate_gnustep")
     system_repositories(libraries)
+    npm_program(
+        name = "coreml_delegate_buildifier",
+        package = "@bazel/buildifier@8.2.1",
+        program = "buildifier",
+        sha256 = "b96ea9b13003036c801f52bee6f9b0314738f8432e5cb9d814c89f59292604ee",
+    )
 
 def coreml_delegate_repositories(libraries = {}, tools = {}, packages = {}):
     """Declares all but the Python distributions, whose list is only known once the lock has been read.

@@ -12,6 +12,8 @@ MINIMUM_OS = {
 # Constraints of @platforms. `osx` is the name that every Bazel from 4.2.3 on has for macOS.
 APPLE_OS = ["ios", "osx", "tvos", "watchos"]
 
+# It declares settings with names of their own, so a name of its own would say nothing.
+# buildifier: disable=unnamed-macro
 def apple_config_settings():
     """Declares what select_apple() asks. Bazel 4 does not take a constraint itself as a condition in an alias."""
     for os in APPLE_OS + ["linux"]:

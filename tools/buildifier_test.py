@@ -1,0 +1,52 @@
+"""buildifier finds nothing in the BUILD and .bzl files, and they are formatted.
+
+tools/bazel test //tools:buildifier_test
+"""
+
+import pathlib
+import subprocess
+
+from tools import source_tree
+
+# Found among the test's files, whatever Bazel's mode calls their folder.
+(BUILDIFIER,) = (path for path in pathlib.Path("..").glob("*coreml_delegate_buildifier/buildifier") if path.is_file())
+
+# Bazel 4.2.3 has these symbols without a load, and rules_cc of its time does not export them.
+WARNINGS = "-native-cc-common,-native-cc-info"
+
+# Any change of it fetches every wheel again: it is formatted when it is changed for another reason.
+NOT_FORMATTED = {"third-party/find_python.bzl"}
+
+
+def _files() -> list[str]:
+    root = source_tree.root()
+    found = source_tree.files(root, "BUILD", "BUILD.bazel", ".bzl", "WORKSPACE", "MODULE.bazel")
+    return [str(path.relative_to(root)) for path in found]
+
+
+def _complaints(*arguments: str, files: list[str]) -> str:
+    command = [str(BUILDIFIER.absolute()), "--mode=check", *arguments, *files]
+    done = subprocess.run(command, cwd=source_tree.root(), capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr if done.returncode else ""
+
+
+def test_the_files_are_formatted() -> None:
+    formatted = [file for file in _files() if file not in NOT_FORMATTED]
+    assert len(formatted) > 100
+    assert _complaints("--lint=off", files=formatted) == "", "run: buildifier --mode=fix FILE"
+
+
+def test_buildifier_finds_nothing() -> None:
+    # Files that repositories get as their BUILD file are told by no name that buildifier knows.
+    named = [file for file in _files() if not file.endswith("wheel.BUILD.bazel")]
+    wheels = [file for file in _files() if file.endswith("wheel.BUILD.bazel")]
+    assert _complaints("--lint=warn", f"--warnings={WARNINGS}", files=[f for f in named if f not in NOT_FORMATTED]) == ""
+    assert _complaints("--lint=warn", "--type=build", f"--warnings={WARNINGS}", files=wheels) == ""
+
+
+def test_what_it_finds_fails(tmp_path: pathlib.Path) -> None:
+    """The two checks complain about a file that is wrong."""
+    file = tmp_path / "wrong.bzl"
+    file.write_text("def f( ):\n    return 1\n")
+    assert "reformat" in _complaints("--lint=off", files=[str(file)])
+    assert "module-docstring" in _complaints("--lint=warn", f"--warnings={WARNINGS}", files=[str(file)])
