@@ -436,4 +436,6 @@ Result<std::variant<Blob, BlobReference>> read_coreml_blob(const Bytes& bytes,
                     ", which this version does not know; upgrade the Core ML delegate");
 }
 
+Status verify_coreml_blob_table(const Bytes& bytes) { return read_table(bytes).status(); }
+
 }  // namespace coreml_delegate::blob

@@ -31,6 +31,12 @@ Result<std::variant<Blob, BlobReference>> read_coreml_blob(
     const Bytes& bytes, const NamedDataLookup& named_data,
     IdentityCheck identity = IdentityCheck::kCompare);
 
+// Whether the bytes begin with a table that may be read through the accessors generated from
+// schema/coreml_blob.fbs: no offset or size in it leads outside of it, and what is required is
+// there. For readers in other languages, whose FlatBuffers cannot tell. Corrupt data where not;
+// what the table says is not looked at.
+Status verify_coreml_blob_table(const Bytes& bytes);
+
 }  // namespace coreml_delegate::blob
 
 #endif  // COREML_DELEGATE_BLOB_COREML_BLOB_READER_H_

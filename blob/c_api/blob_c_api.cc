@@ -123,4 +123,11 @@ char* coreml_blob_unflatten(const char* data, uint64_t size, const char* path) {
   });
 }
 
+char* coreml_blob_verify_table(const char* data, uint64_t size) {
+  return blob::answer([&] {
+    return blob::verify_coreml_blob_table(coreml_delegate::Bytes(
+        coreml_delegate::as_bytes(std::string_view(data, static_cast<size_t>(size)))));
+  });
+}
+
 }  // extern "C"

@@ -1,8 +1,8 @@
 #ifndef COREML_DELEGATE_BLOB_C_API_BLOB_C_API_H_
 #define COREML_DELEGATE_BLOB_C_API_BLOB_C_API_H_
 
-// Folders as the bytes that the stock runtime reads, and back: what libcoreml_blob.so shows to the
-// Python module executorchcoreml.
+// Folders as the bytes that the stock runtime reads, and back, and whether the table of a blob may
+// be read: what libcoreml_blob.so shows to Python (executorchcoreml.py, blob/table_verifier.py).
 //
 // Every function that returns `char*` returns null for success and otherwise a sentence, which is
 // the caller's, for coreml_blob_free(). Thread rule: none; a plan belongs to one thread at a time.
@@ -30,6 +30,10 @@ COREML_BLOB_EXPORT void coreml_blob_free_plan(coreml_blob_plan* plan);
 
 // Writes flattened bytes as a new folder into the folder at `path`.
 COREML_BLOB_EXPORT char* coreml_blob_unflatten(const char* data, uint64_t size, const char* path);
+
+// Whether `data` begins with a table of a blob, size prefix included, that may be read through
+// generated accessors (verify_coreml_blob_table in blob/coreml_blob_reader.h).
+COREML_BLOB_EXPORT char* coreml_blob_verify_table(const char* data, uint64_t size);
 
 #ifdef __cplusplus
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import executorch_coreml.blob.coreml_blob_generated as coreml_blob_generated
-from executorch_coreml.blob import flatbuffer_verifier, stock, stock_form
+from executorch_coreml.blob import stock, stock_form, table_verifier
 from executorch_coreml.blob.content import (
     MAJOR_VERSION,
     MINOR_VERSION,
@@ -329,10 +329,9 @@ def _root(data: memoryview) -> tuple[Any, int]:
     table = data[: size + 4]
     if len(table) < 12 or bytes(table[8:12]) != b"CMLB":
         raise CorruptBlobError("the file identifier is not CMLB: the bytes are no blob of this project")
-    try:
-        flatbuffer_verifier.verify(table)
-    except flatbuffer_verifier.MalformedError as error:
-        raise CorruptBlobError(f"the table is malformed: {error}") from None
+    problem = table_verifier.problem(table)
+    if problem is not None:
+        raise CorruptBlobError(f"the table is malformed: {problem}")
     return fb.Root.GetRootAs(table, 4), size + 4
 
 
