@@ -3,7 +3,6 @@
 A limit is a number of files, or of places. Whoever comes to less lowers it; more is a second place for a fact that has one.
 """
 
-import collections
 import pathlib
 import re
 
@@ -82,18 +81,29 @@ def test_facts_of_python_nodes() -> None:
 
 
 def test_mechanisms_that_say_what_an_op_means() -> None:
-    """The table of corrections (rows of coremltools' registry are none of ours any more), the constraints, the rewrites, the passes."""
-    registrations = _places(r"@register_torch_op|set_func_by_name", _production("python/executorch_coreml", suffixes=(".py",)))
+    """One table, op_rules.py: its rows are of four kinds, each a class beside its rows, and nothing is registered with coremltools but one target."""
+    sources = _production("python/executorch_coreml", suffixes=(".py",))
+    registrations = _places(r"@register_torch_op|set_func_by_name", sources)
     print(f"registrations in coremltools' registry: {registrations}")
-    assert sum(registrations.values()) == 1, "one target, whose converter asks our table (node_conversion.py)"
-    rows = collections.Counter(
-        path.name
-        for path in _production("python/executorch_coreml", suffixes=(".py",))
-        if re.search(r"^@?\w*correction\(", path.read_text(), re.M)
-    )
-    assert all(
-        name.startswith("corrections_") or name in ("torch_ops.py", "control_flow.py", "correction_table.py") for name in rows
-    ), rows
+    assert registrations == {"python/executorch_coreml/compiler/node_conversion.py": 1}, "its converter asks the table"
+    kinds = _places(r"^class \w+\((op_rules\.)?Rule\)", sources)
+    print(f"kinds of rules: {kinds}")
+    assert kinds == {
+        "python/executorch_coreml/compiler/correction_table.py": 1,
+        "python/executorch_coreml/compiler/rewrites.py": 1,
+        "python/executorch_coreml/partition/constraints.py": 1,
+        "python/executorch_coreml/partition/decompositions.py": 1,
+    }
+    rows = _places(r"^\s*@?\w*(?:correction|_missing|Constraint|Decomposition|Rewrite)\(", sources)
+    print(f"rows: {sum(rows.values())} in {sorted(pathlib.Path(path).name for path in rows)}")
+    elsewhere = {
+        pathlib.Path(path).name
+        for path in rows
+        if not re.search(r"/(corrections_\w+|torch_ops|control_flow|correction_table)\.py$", path)
+    }
+    assert elsewhere == {"rewrites.py", "constraints.py", "decompositions.py"}
+    replaced = _places(r"\bsetattr\((?!module, source\.name|loaded, attribute)", sources)
+    assert replaced == {}, "attributes of other packages that are set"
 
 
 LIMITS = {"numeric_mode": 5, "now_ns": 1, "half": 3, "cpu": 1, "strides": 4}

@@ -10,7 +10,8 @@ import executorch.backends.apple.coreml.runtime as coreml_runtime
 import pytest
 import torch
 from aot_lowering import calls, lower
-from executorch.backends.apple.coreml.compiler.correction_table import CORRECTIONS
+from executorch.backends.apple.coreml.compiler import op_rules
+from executorch.backends.apple.coreml.compiler.correction_table import Correction
 from executorch.runtime import Runtime
 from torch.nn import functional as F
 
@@ -65,6 +66,6 @@ def test_the_sign_of_a_remainder() -> None:
 
 
 def test_each_row_names_its_thread() -> None:
-    rows = [row for row in CORRECTIONS if row.on_devices is not None]
+    rows = [row for row in op_rules.rules_of(Correction) if row.on_devices is not None]
     assert sorted(op for row in rows for op in row.ops) == ["logsumexp", "mish", "remainder", "softplus"]
     assert all(row.reference.startswith("https://github.com/") for row in rows)

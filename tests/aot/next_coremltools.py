@@ -17,11 +17,12 @@ from typing import Any
 import coremltools as ct
 import pytest
 import wrong_numbers_test
-from executorch.backends.apple.coreml.compiler import correction_table
+from executorch.backends.apple.coreml.compiler import op_rules
+from executorch.backends.apple.coreml.compiler.correction_table import Correction
 
 
-def _row_of(op: str) -> correction_table.Correction:
-    return next(row for row in correction_table.CORRECTIONS if op in row.ops)
+def _row_of(op: str) -> Correction:
+    return next(row for row in op_rules.rules_of(Correction) if op in row.ops)
 
 
 def main(patterns: list[str]) -> None:

@@ -18,9 +18,11 @@ import op_patterns
 import pytest
 import torch
 from aot_lowering import call, calls, export, lower, outside
-from executorch.backends.apple.coreml.compiler import correction_table, corrections_arithmetic, passes, trial
+from executorch.backends.apple.coreml.compiler import corrections, corrections_arithmetic, op_rules, passes, trial
 from executorch.backends.apple.coreml.compiler.compile_options import Options
-from executorch.backends.apple.coreml.partition import constraints, coreml_partitioner
+from executorch.backends.apple.coreml.compiler.correction_table import Correction
+from executorch.backends.apple.coreml.partition.constraints import Constraint
+from executorch.backends.apple.coreml.partition.decompositions import Decomposition
 from executorch.backends.apple.coreml.partition.support import NodeSupport, SkipList
 from running import differences, execute, module_of
 
@@ -86,16 +88,14 @@ def without(row: Row, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         # The trial keeps outside what raises or has another type; what a guard is for is seen without it.
         patch.setattr(trial, "why_not_converted", lambda *arguments: None)
         if row.correction:
-            left = []
-            for correction in correction_table.CORRECTIONS:
-                ops = tuple(op for op in correction.ops if op != row.correction)
-                left.append(dataclasses.replace(correction, ops=ops))
-            assert left != correction_table.CORRECTIONS, f"no correction of {row.correction}"
-            patch.setattr(correction_table, "CORRECTIONS", left)
+            corrections = op_rules.rules_of(Correction)
+            left = [dataclasses.replace(rule, ops=tuple(op for op in rule.ops if op != row.correction)) for rule in corrections]
+            assert left != corrections, f"no correction of {row.correction}"
+            patch.setitem(op_rules.TABLE, Correction, left)
         else:
-            kept = tuple(c for c in constraints.CONSTRAINTS if c.code != row.constraint)
-            assert len(kept) < len(constraints.CONSTRAINTS), f"no constraint {row.constraint}"
-            patch.setattr(constraints, "CONSTRAINTS", kept)
+            kept = [rule for rule in op_rules.rules_of(Constraint) if rule.code != row.constraint]
+            assert len(kept) < len(op_rules.rules_of(Constraint)), f"no constraint {row.constraint}"
+            patch.setitem(op_rules.TABLE, Constraint, kept)
         yield
 
 
@@ -138,13 +138,13 @@ def test_coremltools_registry_is_not_touched():
         corrections_arithmetic.reciprocal(context, node)
 
     seen: list[Any] = []
-    row = correction_table.Correction(("reciprocal",), seen_during_a_conversion, "", "")
-    correction_table.CORRECTIONS.insert(0, row)
+    row = Correction(ops=("reciprocal",), converter=seen_during_a_conversion, reason="")
+    op_rules.rules_of(Correction).insert(0, row)
     before = dict(_TORCH_OPS_REGISTRY.name_to_func_mapping)
     try:
         lower(lambda x: torch.reciprocal(x), (torch.ones(2),))
     finally:
-        correction_table.CORRECTIONS.remove(row)
+        op_rules.rules_of(Correction).remove(row)
     assert seen
     assert all(converter is ops.reciprocal for converter in seen)
     assert _TORCH_OPS_REGISTRY.name_to_func_mapping == before
@@ -156,8 +156,9 @@ def test_2771_triangles_of_infinity(name: str, monkeypatch: pytest.MonkeyPatch):
     pattern = PATTERNS[name]
     assert _wrong(pattern) == []
     monkeypatch.setattr(trial, "why_not_converted", lambda *arguments: None)
-    monkeypatch.setattr(coreml_partitioner, "_DECOMPOSED", frozenset())
-    monkeypatch.setattr(constraints, "CONSTRAINTS", tuple(c for c in constraints.CONSTRAINTS if c.code != "triangle_of_infinity"))
+    monkeypatch.setitem(op_rules.TABLE, Decomposition, [])
+    kept = [rule for rule in op_rules.rules_of(Constraint) if rule.code != "triangle_of_infinity"]
+    monkeypatch.setitem(op_rules.TABLE, Constraint, kept)
     with pytest.raises(AssertionError, match="not a core aten op"):
         _wrong(pattern)
 
@@ -224,9 +225,9 @@ def test_constants_that_float16_does_not_hold_stay_float32_where_they_are_return
 
 def test_rows_step_aside_from_the_version_on_that_has_them_right(monkeypatch: pytest.MonkeyPatch):
     """tests/aot:next_coremltools_test runs them under such a version."""
-    fixed = [row for row in correction_table.CORRECTIONS if row.fixed_in]
+    fixed = [row for row in op_rules.rules_of(Correction) if row.fixed_in]
     assert {op for row in fixed for op in row.ops} >= {"add", "sub", "rsub"}
     for row in fixed:
         for version, steps_aside in (("9.0", False), (row.fixed_in, True), ("9.1", True), ("10.0b1", True)):
             monkeypatch.setattr(ct, "__version__", version)
-            assert all((correction_table.converter_of(op) is None) is steps_aside for op in row.ops), (row.ops, version)
+            assert all((corrections.converter_of(op) is None) is steps_aside for op in row.ops), (row.ops, version)

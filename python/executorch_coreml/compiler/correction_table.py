@@ -1,4 +1,4 @@
-"""The table of converters that run instead of coremltools' own; corrections.py says why there are any.
+"""Rules of the kind Correction: converters that run instead of coremltools' own; corrections.py says why there are any.
 
 A converter is handed the torch op's arguments as MIL vars, and must give a var of the MIL dtype that stands for torch's result. The
 helpers below read arguments wherever they stand.
@@ -11,7 +11,6 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
-import coremltools as ct
 import numpy as np
 import torch
 from coremltools.converters.mil.frontend.torch import ops
@@ -19,7 +18,8 @@ from coremltools.converters.mil.frontend.torch.torch_op_registry import _TORCH_O
 from coremltools.converters.mil.frontend.torch.utils import TORCH_DTYPE_TO_MIL_DTYPE, unify_inplace_and_functional
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
-from packaging.version import Version
+
+from executorch_coreml.compiler import op_rules
 
 Converter = Callable[[Any, Any], None]
 
@@ -39,24 +39,18 @@ class OnDevices(enum.Enum):
 EVERYWHERE = frozenset(OnDevices)
 
 
-@dataclasses.dataclass(frozen=True)
-class Correction:
-    """ops: coremltools' canonical names (lower case, no `aten.`, no `.default`, `.tensor`, `.scalar`). reason: what coremltools does
-    instead. reference: the report, if there is one. fixed_in: the coremltools version that has it right, from which on the row steps aside;
-    None while there is none. where_missing: the row steps aside for any converter that coremltools has. on_devices: None where coremltools is wrong
-    by itself.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Correction(op_rules.Rule):
+    """A converter that runs instead of coremltools' own.
+
+    ops: coremltools' canonical names (lower case, no `aten.`, no `.default`, `.tensor`, `.scalar`). reason: what coremltools does instead.
+    where_missing: the row steps aside for any converter that coremltools has. on_devices: for which programs the row is there, whose fault lies in
+    what devices compute; None where coremltools is wrong by itself.
     """
 
-    ops: tuple[str, ...]
     converter: Converter
-    reason: str
-    reference: str
-    fixed_in: str | None = None
     where_missing: bool = False
     on_devices: OnDevices | None = None
-
-
-CORRECTIONS: list[Correction] = []
 
 
 def correction(
@@ -68,15 +62,20 @@ def correction(
     on_devices: OnDevices | None = None,
 ) -> Callable[[Converter], Converter]:
     def add(converter: Converter) -> Converter:
-        CORRECTIONS.append(Correction(names, converter, reason, reference, fixed_in, where_missing, on_devices))
+        op_rules.add(
+            Correction(
+                ops=names,
+                converter=converter,
+                reason=reason,
+                reference=reference,
+                fixed_in=fixed_in,
+                where_missing=where_missing,
+                on_devices=on_devices,
+            )
+        )
         return converter
 
     return add
-
-
-def is_fixed(fixed_in: str | None) -> bool:
-    """Whether the installed coremltools is the version that has something right, or a later one."""
-    return fixed_in is not None and Version(ct.__version__) >= Version(fixed_in)
 
 
 def is_guarded(on_devices: OnDevices | None, guarded: frozenset[OnDevices]) -> bool:
@@ -87,8 +86,8 @@ def is_guarded(on_devices: OnDevices | None, guarded: frozenset[OnDevices]) -> b
 def converter_of(kind: str, guarded: frozenset[OnDevices] = EVERYWHERE) -> Converter | None:
     """The converter of an op, by canonical name, that runs instead of coremltools'; None where coremltools' does."""
     name = unify_inplace_and_functional(kind)
-    for correction in CORRECTIONS:
-        if name in correction.ops and not is_fixed(correction.fixed_in) and is_guarded(correction.on_devices, guarded):
+    for correction in op_rules.rules_of(Correction):
+        if name in correction.ops and correction.is_in_force and is_guarded(correction.on_devices, guarded):
             return None if correction.where_missing and _TORCH_OPS_REGISTRY.get_func(name) is not None else correction.converter
     return None
 

@@ -18,6 +18,6 @@ from executorch_coreml.compiler import (  # noqa: F401  they fill the table
     corrections_vision,
     torch_ops,
 )
-from executorch_coreml.compiler.correction_table import CORRECTIONS, Correction, converter_of
+from executorch_coreml.compiler.correction_table import Correction, converter_of
 
-__all__ = ["CORRECTIONS", "Correction", "converter_of"]
+__all__ = ["Correction", "converter_of"]

@@ -1,15 +1,24 @@
-"""Calls that coremltools misreads, rewritten in the graph to calls that mean the same and that it reads right."""
+"""Calls that coremltools misreads, rewritten in the graph to calls that mean the same and that it reads right: rules of the kind Rewrite (op_rules.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from executorch.exir.dialects._ops import ops as exir_ops
 from executorch.exir.dialects.edge._ops import EdgeOpOverload
 
+from executorch_coreml.compiler import op_rules
 from executorch_coreml.compiler.high_rank import lower_rank
+from executorch_coreml.node_facts import op_name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rewrite(op_rules.Rule):
+    """ops: `namespace.name.overload`. reason: what coremltools reads instead. rewrite: changes a call in place, or leaves one that means nothing else."""
+
+    rewrite: Callable[[torch.fx.Node], None]
 
 
 def _overload(target: Any) -> torch._ops.OpOverload:
@@ -17,13 +26,13 @@ def _overload(target: Any) -> torch._ops.OpOverload:
 
 
 def _with_stride(node: torch.fx.Node) -> None:
-    """Pooling without a stride, which means the kernel's size: coremltools expects the argument."""
+    """Gives pooling without a stride the one that torch means, which is the size of the kernel."""
     if len(node.args) == 2 or (len(node.args) > 2 and not node.args[2]):
         node.args = (*node.args[:2], node.args[1], *node.args[3:])
 
 
 def _with_defaults(node: torch.fx.Node) -> None:
-    """A call without its last arguments: coremltools expects all of them."""
+    """Gives a call the last arguments that it leaves out."""
     schema = _overload(node.target)._schema
     for argument in schema.arguments[len(node.args) :]:
         if argument.kwarg_only or argument.name in node.kwargs or not argument.has_default_value():
@@ -32,7 +41,7 @@ def _with_defaults(node: torch.fx.Node) -> None:
 
 
 def _cast_first(node: torch.fx.Node) -> None:
-    """A reduction with a dtype, which torch casts its input to: coremltools casts the result instead, or not at all."""
+    """Casts the input of a reduction to the dtype that it names."""
     schema = _overload(node.target)._schema
     position = next(index for index, argument in enumerate(schema.arguments) if argument.name == "dtype")
     dtype = node.args[position] if position < len(node.args) else node.kwargs.get("dtype")
@@ -46,49 +55,65 @@ def _cast_first(node: torch.fx.Node) -> None:
 
 
 def _fill_of_result(node: torch.fx.Node) -> None:
-    """A tensor of integers filled with a fraction, which torch cuts: coremltools fills with the fraction, and goes on with it."""
+    """Cuts the fraction that a tensor of integers is filled with, as torch does."""
     dtype = node.meta["val"].dtype
     if not dtype.is_floating_point and isinstance(node.args[1], float):
         node.args = (node.args[0], int(node.args[1]) if dtype != torch.bool else bool(node.args[1]), *node.args[2:])
 
 
 def _float_bounds(node: torch.fx.Node) -> None:
-    """Bounds given as integers to a function of floats: coremltools hands them on as int32."""
+    """Makes floats of the integers that bound a function of floats."""
     if node.meta["val"].dtype.is_floating_point:
         bounds: tuple[Any, ...] = node.args[1:]
         node.args = (node.args[0], *(float(bound) for bound in bounds))
 
 
-_POOLING = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
+_POOLING = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices")
 
-
-# By overload.
-_WITH_DTYPE = {
-    "mean": ("default", "dim"),
-    "sum": ("default", "dim_IntList"),
-    "prod": ("default", "dim_int"),
-    "cumsum": ("default",),
-    "softmax": ("int",),
-    "log_softmax": ("int",),
-}
-
-
-def _both_dialects(name: str, overload: str = "default") -> tuple[object, object]:
-    return tuple(getattr(getattr(dialect, name), overload) for dialect in (torch.ops.aten, exir_ops.edge.aten))
-
-
-_REWRITES: Mapping[object, Callable[[torch.fx.Node], None]] = {
-    **{target: _with_stride for name in (*_POOLING, "max_pool2d_with_indices") for target in _both_dialects(name)},
-    **{target: _cast_first for name, overloads in _WITH_DTYPE.items() for o in overloads for target in _both_dialects(name, o)},
-    **{target: _fill_of_result for name in ("full", "full_like") for target in _both_dialects(name)},
-    **{target: _float_bounds for target in _both_dialects("hardtanh")},
-    **{target: _with_defaults for target in _both_dialects("cosine_similarity")},
-}
+op_rules.add(
+    Rewrite(
+        ops=tuple(f"aten.{name}.default" for name in _POOLING),
+        rewrite=_with_stride,
+        reason="coremltools expects the stride, which torch.export leaves out",
+    ),
+    Rewrite(
+        ops=(
+            *(
+                "aten.mean.default",
+                "aten.mean.dim",
+                "aten.sum.default",
+                "aten.sum.dim_IntList",
+                "aten.prod.default",
+                "aten.prod.dim_int",
+            ),
+            *("aten.cumsum.default", "aten.softmax.int", "aten.log_softmax.int"),
+        ),
+        rewrite=_cast_first,
+        reason="coremltools casts the result to the dtype that the call names, or casts nothing, where torch casts the input",
+    ),
+    Rewrite(
+        ops=("aten.full.default", "aten.full_like.default"),
+        rewrite=_fill_of_result,
+        reason="coremltools fills a tensor of integers with a fraction, and goes on with it, where torch cuts it",
+    ),
+    Rewrite(
+        ops=("aten.hardtanh.default",),
+        rewrite=_float_bounds,
+        reason="coremltools hands bounds that are integers on as int32, to an operation of floats",
+    ),
+    Rewrite(
+        ops=("aten.cosine_similarity.default",),
+        rewrite=_with_defaults,
+        reason="coremltools expects every argument, and torch.export leaves out those that have their default value",
+    ),
+)
 
 
 def rewrite(graph: torch.fx.Graph) -> None:
-    """Applies every rewrite, in place."""
+    """Applies every rule to the calls of a graph, in place."""
+    by_op = {op: rule for rule in op_rules.rules_of(Rewrite) if rule.is_in_force for op in rule.ops}
     for node in list(graph.nodes):
-        if node.op == "call_function" and node.target in _REWRITES:
-            _REWRITES[node.target](node)
+        rule = by_op.get(op_name(node.target)) if node.op == "call_function" else None
+        if rule is not None:
+            rule.rewrite(node)
     lower_rank(graph)

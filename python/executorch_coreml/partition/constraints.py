@@ -1,8 +1,7 @@
-"""Which calls Core ML does not take, as a table.
+"""Which calls Core ML does not take: rules of the kind Constraint (compiler/op_rules.py).
 
-Each row of `CONSTRAINTS` names ops, a predicate that says which calls of them are not taken (predicates.py), the reason in words, where the
-reason is known from, and the coremltools version from which on the row no longer applies. `violated(view)` returns the first row that a call
-breaks.
+Each row names ops, a predicate that says which calls of them are not taken (predicates.py), the reason in words, where the reason is known from,
+and the coremltools version from which on the row no longer applies. `violated(view)` returns the first row that a call breaks.
 
 A row is needed where coremltools has a converter that fails, or whose numbers are not torch's. An op for which coremltools has no
 converter needs no row.
@@ -16,7 +15,7 @@ from collections.abc import Callable
 import coremltools as ct
 import torch
 
-from executorch_coreml.compiler.correction_table import is_fixed
+from executorch_coreml.compiler import op_rules
 from executorch_coreml.partition import predicates
 from executorch_coreml.partition.node_view import NodeView
 
@@ -25,20 +24,15 @@ ET = "https://github.com/pytorch/executorch/issues/"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Constraint:
-    """One row.
+class Constraint(op_rules.Rule):
+    """A kind of call that stays outside.
 
-    code: a stable name for programs to compare. ops: `aten.add.Tensor`, or `aten.add` for every overload, or `*` for every op. violated:
-    whether a call is not taken. reason: completes the sentence "not taken because ...". reference: where the reason is known from. fixed_in:
-    the coremltools version from which on the row no longer applies; None while no such version is known.
+    ops: `aten.add.Tensor`, or `aten.add` for every overload, or `*` for every op. code: a stable name for programs to compare. violated:
+    whether a call is not taken. reason: completes the sentence "not taken because ...".
     """
 
     code: str
-    ops: tuple[str, ...]
     violated: Callable[[NodeView], bool]
-    reason: str
-    reference: str = ""
-    fixed_in: str | None = None
 
     def is_about(self, op: str) -> bool:
         """Whether the row is about an op, given as `namespace.name.overload`."""
@@ -48,7 +42,7 @@ class Constraint:
 # Functions of which torch takes integers, and returns integers; MIL takes floats only.
 _FLOAT_FUNCTIONS = tuple(f"aten.{name}" for name in ("ceil", "floor", "frac", "relu", "round", "trunc"))
 
-CONSTRAINTS: tuple[Constraint, ...] = (
+op_rules.add(
     # What holds for every op.
     Constraint(
         code="dtype",
@@ -373,12 +367,12 @@ CONSTRAINTS: tuple[Constraint, ...] = (
 
 def constraints_of(op: str) -> list[Constraint]:
     """The rows that are about an op, in the table's order."""
-    return [constraint for constraint in CONSTRAINTS if constraint.is_about(op)]
+    return [constraint for constraint in op_rules.rules_of(Constraint) if constraint.is_about(op)]
 
 
 def violated(view: NodeView) -> Constraint | None:
     """The first row that a call breaks, or None."""
     return next(
-        (constraint for constraint in constraints_of(view.op) if not is_fixed(constraint.fixed_in) and constraint.violated(view)),
+        (constraint for constraint in constraints_of(view.op) if constraint.is_in_force and constraint.violated(view)),
         None,
     )

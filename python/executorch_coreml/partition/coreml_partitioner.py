@@ -22,6 +22,7 @@ from executorch_coreml.compiler import CoreMLBackend
 from executorch_coreml.compiler.compile_options import COMPILE_SPEC_KEYS, Options
 from executorch_coreml.logging import get_coreml_log_level
 from executorch_coreml.partition import boundary, buffers, control_flow
+from executorch_coreml.partition.decompositions import is_taken_apart
 from executorch_coreml.partition.grouping import Group
 from executorch_coreml.partition.node_view import computes_no_tensor
 from executorch_coreml.partition.quantization_target import check_quantization_target
@@ -36,11 +37,6 @@ from executorch_coreml.partition.support import (
 
 logger = logging.getLogger("executorch.backends.apple.coreml.partition.coreml_partitioner")
 logger.setLevel(get_coreml_log_level(default_level=logging.INFO))
-
-# Ops with a conversion that are better decomposed: coremltools' is wrong (triu, tril) or slow (repeat_interleave).
-_DECOMPOSED = frozenset(
-    {"aten.triu.default", "aten.tril.default", "aten.repeat_interleave.self_int", "aten.repeat_interleave.self_Tensor"}
-)
 
 _DEPRECATION = (
     "\nDEPRECATION WARNING: You are using the deprecated 'to_edge() + to_backend()' workflow. ExecuTorch then decomposes ops (such as "
@@ -217,7 +213,7 @@ class CoreMLPartitioner(Partitioner):
             if node.op == "call_function"
             and isinstance(node.target, torch._ops.OpOverload)
             and node.target in table
-            and op_name(node.target) not in _DECOMPOSED
+            and not is_taken_apart(op_name(node.target))
             and not _is_view(node.target)
             and not computes_no_tensor(node)
         ]
