@@ -94,7 +94,7 @@ def test_states_are_read_written_copied_and_reset() -> None:
     np.testing.assert_array_equal(copy.read_state(spec.name), np.full(shape, 3, spec.dtype))
     with pytest.raises(ml_model.EngineError, match="nobody"):
         state.read_state("nobody")
-    with pytest.raises(ValueError, match="a state goes with one prediction"):
+    with pytest.raises(ValueError, match="a state cannot be given with a list"):
         model.predict([{}], state)
 
 

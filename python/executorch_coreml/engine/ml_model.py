@@ -8,10 +8,10 @@
     state = model.make_state()
     model.predict({"token": token}, state)
 
-Off Apple platforms the portable engine executes ML Programs and neural networks, on the CPU; pipelines, tree ensembles and the other
-kinds are evaluated with NumPy: docs/engine.md says how, and what the numbers do and do not establish.
+Off Apple platforms the portable engine executes ML Programs and neural networks, on the CPU. Pipelines, tree ensembles and the other kinds are
+evaluated with NumPy. docs/engine.md says how, and what the numbers do and do not show.
 
-Thread rule: one model may be used by several threads at once; one state by one prediction at a time.
+Thread rule: several threads may use one model at once. A state may be used by one prediction at a time.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from executorch_coreml import mil_program
 from executorch_coreml.engine import _compile_helper, _native, feature_types, kinds, program_model, refusals, specification
 
 __all__ = ["EngineError", "FeatureDescription", "MLModel", "MLState"]
@@ -39,28 +40,29 @@ COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 
 
 class MLModel:
-    """A model, of an ML Program one function, loaded.
+    """A loaded model. Of an ML Program, it is one function.
 
     Args:
         path: The .mlpackage folder or, of older kinds, the .mlmodel file. Kinds other than ML Programs are read with coremltools, which
             must be installed.
         compute_units: "ALL", "CPU_ONLY", "CPU_AND_GPU" or "CPU_AND_NE", or the member of coremltools.ComputeUnit of that name. The
             portable engine computes on the CPU whatever is asked for.
-        function_name: Of a package with several functions; the default function where None.
-        numeric_mode: "float32"; "float16", where float16 values are rounded after every operation; or "low_precision", where what the
-            program quantizes is computed with integers: fast, and not exact.
-        threads: Threads of one prediction; 0 for the engine's choice.
-        engine: The name of an engine; the platform's default where empty.
-        compile_helper: For a package that nobody vouches for: compile it in a process of its own, so that what it does to the compiler
-            happens there (docs/engine.md). True, or the path of the program //runtime:coreml_compile_helper.
+        function_name: Which function of a package with several to load; None for the default function.
+        numeric_mode: "float32"; or "float16", in which float16 values are rounded after every operation; or "low_precision", in which what
+            the program quantizes is computed with integers, which is fast and not exact.
+        threads: How many threads compute one prediction; 0 for the engine's choice.
+        engine: The name of an engine; empty for the platform's default.
+        compile_helper: Whether to compile the package in a process of its own, for packages that you do not trust: if the package makes the
+            compiler crash, that process crashes and not yours (docs/engine.md). True, or the path of the program
+            //runtime:coreml_compile_helper.
         compile_helper_timeout_s: Seconds that this may take; 0 for 600.
         compile_helper_memory_mb: Megabytes (10^6 bytes) of memory that it may take; 0 for no limit.
 
     Raises:
-        EngineError: for a model that is damaged or of which there is something that is not executed here; with a compile_helper also for one on which the
-            compiler crashed (`code` engine_failure) or went beyond a limit (resource_exhausted).
-        FileNotFoundError: if compile_helper is True and there is no such program.
-        ValueError: for compute units or a numeric mode that do not exist.
+        EngineError: if the model is damaged, or has something that cannot be executed here. With a compile_helper, also if the compiler
+            crashed (`code` engine_failure) or went beyond a limit (resource_exhausted).
+        FileNotFoundError: if compile_helper is True and the program is not there.
+        ValueError: if the compute units or the numeric mode do not exist.
     """
 
     def __init__(
@@ -117,29 +119,28 @@ class MLModel:
         self._specification: Any = None
 
     def make_state(self) -> MLState:
-        """A new state with the initial values of the package. EngineError for kinds other than ML Programs, which have none."""
+        """Returns a new state with the initial values of the package. Raises EngineError for kinds other than ML Programs, which have none."""
         return self._program("states").make_state()
 
     def predict(
         self, data: Mapping[str, Any] | Sequence[Mapping[str, Any]], state: MLState | None = None
     ) -> dict[str, Any] | list[dict[str, Any]]:
-        """The outputs by name; for a list of inputs, a list of them.
+        """Predicts once, and returns the outputs by name. For a list of inputs, predicts for each and returns a list.
 
         Args:
-            data: Arrays, tensors or numbers by input name. They are converted to the input's dtype where no value is lost but the
-                rounding of floating-point numbers. For an image, a PIL image of the input's size and mode (RGB, L or F) or an array of
-                its tensor. For what is described as a text, a dictionary or a sequence: str, a mapping, a list. An input that is
-                described as optional may be left out.
-            state: For a function with states: what it reads and updates. Not with a list.
+            data: Arrays, tensors or numbers by input name. They are converted to the input's dtype if that loses nothing but the rounding
+                of floating-point numbers. An image is a PIL image of the input's size and mode (RGB, L or F), or an array of its tensor.
+                A text is a str, a dictionary is a mapping, and a sequence is a list. An optional input may be left out.
+            state: The state that a function with states reads and updates. It cannot be given with a list.
 
         Returns:
-            Arrays, none of rank 0; of an image, a PIL image (values are rounded to the nearest of 0 to 255); of a classifier, the most
-            probable class and a dictionary from classes to probabilities; where numbers, texts, dictionaries or sequences are described,
-            int, float, str, dict or list.
+            Arrays, none of which has rank 0. An image is a PIL image, whose values are rounded to the nearest of 0 to 255. A classifier
+            returns the most probable class, and a dictionary from classes to probabilities. Numbers, texts, dictionaries and sequences are
+            int, float, str, dict and list.
 
         Raises:
-            EngineError: for a missing or unknown input, a shape that the input does not accept, or a failed execution.
-            ValueError: for values that the input's dtype cannot hold, or an image of another mode.
+            EngineError: if an input is missing or unknown, has a shape that the model does not accept, or if the execution fails.
+            ValueError: if the input's dtype cannot hold a value, or an image has another mode.
         """
         if isinstance(data, Mapping):
             began = time.perf_counter_ns()
@@ -153,7 +154,7 @@ class MLModel:
             self.last_predict_duration_in_nano_seconds = time.perf_counter_ns() - began if taken is None else taken
             return outputs
         if state is not None:
-            raise ValueError("a state goes with one prediction, not with a list of them")
+            raise ValueError("a state cannot be given with a list of inputs: predict with each input by itself")
         results: list[Any] = []
         total = 0
         for item in data:
@@ -163,16 +164,16 @@ class MLModel:
         return results
 
     def predict_tensors(self, data: Mapping[str, Any], state: MLState | None = None) -> dict[str, np.ndarray]:
-        """predict() of one input, with the program's own tensors for images and for the probabilities of a classifier."""
+        """Does what predict() does for one input, but returns the program's own tensors for images and for a classifier's probabilities."""
         return self._program("tensors").predict_tensors(data, state)
 
     def inspect(self, data: Mapping[str, Any], state: MLState | None = None) -> list[tuple[str, str, str, int, int]]:
         """Predicts with profiling, and returns what was measured instead of the outputs.
 
         Returns:
-            (kind, name, operation, start, end) of each event, times in nanoseconds: "execute", "operation" (by the name of its output in
-            the model and MIL's name of the operation; what was fused is one event, by its last output), and "load" the first time, as
-            profiling needs a graph of its own.
+            (kind, name, operation, start, end) of each event, with times in nanoseconds. The kinds are "execute", "operation" and, the first
+            time, "load", because profiling needs a graph of its own. An operation has the name of its output in the model, and MIL's name of
+            the operation. Operations that the engine has fused are one event, which has the name of the last output.
 
         Raises:
             EngineError: for kinds other than ML Programs.
@@ -180,19 +181,19 @@ class MLModel:
         return self._program("operations to measure").inspect(data, state)
 
     def intermediate_values(self, data: Mapping[str, Any], state: MLState | None = None) -> dict[str, np.ndarray]:
-        """Predicts, and returns the value of every operation by the name of its output in the model, constants left out, in their order.
+        """Predicts, and returns the value of every operation but constants, by the name of its output in the model, in the model's order.
 
-        The first call compiles a graph of its own, in which nothing is fused away; all values are in memory at once. Float16 values are
-        rounded to float16 on reading in either numeric mode.
+        The first call compiles a graph in which no operation is fused away. All values are in memory at once. Float16 values are rounded to
+        float16 when they are read, in either numeric mode.
 
         Raises:
             EngineError: for kinds other than ML Programs.
-            ValueError: if the model was compiled by a compile_helper: such a graph has lost them.
+            ValueError: if a compile_helper compiled the model: such a graph does not have these values any more.
         """
         return self._program("intermediate values").intermediate_values(data, state)
 
     def get_spec(self) -> Any:
-        """The whole specification, a copy, as coremltools' Model message. EngineError where coremltools is not installed."""
+        """Returns a copy of the whole specification, as coremltools' Model message. Raises EngineError if coremltools is not installed."""
         copy = specification.messages().Model()
         copy.CopyFrom(self._parsed())
         return copy
@@ -228,11 +229,11 @@ class MLModel:
         return dict(self._metadata().userDefined)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """A copy of the model as it was loaded: a folder where it was one, otherwise a file.
+        """Copies the model as it was loaded to `path`, which becomes a folder if the model was one, and otherwise a file.
 
         Raises:
-            FileExistsError: if there is something at `path`, or FileNotFoundError if the model's own files are gone.
-            ValueError: for a suffix of the other form, .mlmodel of a package or .mlpackage of a file.
+            FileExistsError: if there is something at `path`. FileNotFoundError: if the model's own files are gone.
+            ValueError: if the suffix is that of the other form: .mlmodel for a package, or .mlpackage for a file.
         """
         destination = pathlib.Path(path)
         if self.path.is_dir():
@@ -265,9 +266,5 @@ class MLModel:
         return self._parsed().description.metadata
 
     def _texts(self, role: str) -> list[tuple[str, str]]:
-        description = self._parsed().description
-        for function in description.functions:
-            if function.name == self.function_name:
-                description = function
-                break
+        description = mil_program.description(self._parsed(), self.function_name)
         return [(feature.name, feature.shortDescription) for feature in getattr(description, role)]

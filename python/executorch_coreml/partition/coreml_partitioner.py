@@ -79,19 +79,19 @@ def _comes_from_to_backend() -> bool:
 
 
 class CoreMLPartitioner(Partitioner):
-    """Chooses what goes to Core ML.
+    """Chooses which calls go to Core ML.
 
     Args:
-        skip_ops_for_coreml_delegation: ops to leave outside, such as "aten.add.Tensor", "aten.add" or "add"; case does not matter.
-        compile_specs: from `CoreMLBackend.generate_compile_specs`.
-        take_over_mutable_buffer: make mutable buffers Core ML states where Core ML can hold them (iOS 18, float, one partition). The
-            others stay ExecuTorch's, and a message says why.
-        lower_full_graph: fail with NotImplementedError when anything has to stay outside.
-        take_over_constant_data: put parameters into the Core ML model; otherwise they are inputs of it.
+        skip_ops_for_coreml_delegation: The ops to leave outside, such as "aten.add.Tensor", "aten.add" or "add". Case does not matter.
+        compile_specs: The options, from `CoreMLBackend.generate_compile_specs`.
+        take_over_mutable_buffer: Whether mutable buffers become Core ML states where Core ML can hold them (iOS 18, float, one partition). The
+            other buffers stay with ExecuTorch, and a message says why.
+        lower_full_graph: Whether to raise NotImplementedError if anything has to stay outside.
+        take_over_constant_data: Whether parameters become part of the Core ML model. Otherwise they are inputs of it.
 
-    Raises ValueError for compile specs that do not go together, and AssertionError for arguments that do not.
+    Raises ValueError for compile specs that contradict each other, and AssertionError for arguments that do.
 
-    After partitioning, `reports` has what became of each program, in the order of the calls; `report` is the last of them.
+    After partitioning, `reports` has a report of each program, in the order of the calls, and `report` is the last of them.
     """
 
     def __init__(
@@ -136,9 +136,9 @@ class CoreMLPartitioner(Partitioner):
         """Tags the nodes, constants and buffers of the program.
 
         Raises:
-            NotImplementedError: lower_full_graph is set and something has to stay outside; or something has to that ExecuTorch
-                would refuse when the program runs.
-            ValueError: the program is quantized in a way that its deployment target cannot express.
+            NotImplementedError: if lower_full_graph is set and something has to stay outside, or if something has to stay outside that
+                ExecuTorch would refuse when the program runs.
+            ValueError: if the program is quantized in a way that its deployment target cannot express.
         """
         check_quantization_target(exported_program, self._options, self._skip_list)
         if _comes_from_to_backend():

@@ -6,12 +6,15 @@
     method = Runtime.get().load_program("model.pte").load_method("forward")
     outputs = method.execute([torch.ones(2, 3)])
 
-The import loads libcoremldelegate into the process and registers the backend `CoreMLBackend`; on Linux the portable engine executes
-the models. Where ExecuTorch is not installed, only `MLModel` and `enable_coremltools` work, which are those of `executorch_coreml.engine`. Methods of programs that are loaded from bytes hold these from then on, which ExecuTorch leaves to the caller. The functions here
-set the backend's options for methods loaded afterwards, reset the states of loaded methods, and say what is there and what went wrong.
-ExecuTorch's Python runtime has no way to pass options to one load, so they are the process's.
+The import loads libcoremldelegate into the process and registers the backend `CoreMLBackend`. On Linux the portable engine executes the models. From
+then on, the methods of a program that was loaded from bytes keep these bytes alive, which ExecuTorch leaves to the caller.
 
-Thread rule: everything may be called from several threads at once; last_error() is the calling thread's.
+The functions of this package set the backend's options, reset the states of loaded methods, and say what is there and what went wrong. ExecuTorch's
+Python runtime cannot pass options to one load, so options hold for the whole process, and for methods that are loaded after they were set.
+
+If ExecuTorch is not installed, only `MLModel` and `enable_coremltools` work, which are those of `executorch_coreml.engine`.
+
+Thread rule: everything may be called from several threads at once. last_error() returns the last error of the calling thread.
 """
 
 from __future__ import annotations
@@ -86,7 +89,7 @@ class Diagnostics:
 
 
 def diagnose() -> Diagnostics:
-    """Everything that decides whether and how a Core ML delegate runs in this process."""
+    """Returns everything that decides whether and how a Core ML delegate runs in this process."""
     found = json.loads(_LIBRARY.coreml_delegate_diagnose())
     return Diagnostics(
         version=found["version"],
@@ -99,7 +102,7 @@ def diagnose() -> Diagnostics:
 
 
 def registered_backends() -> list[str]:
-    """The names of every backend that ExecuTorch knows in this process."""
+    """Returns the names of all backends that ExecuTorch knows in this process."""
     return diagnose().registered_backends
 
 
@@ -121,40 +124,39 @@ def set_options(
     compile_helper_timeout_s: int | None = None,
     compile_helper_memory_mb: int | None = None,
 ) -> None:
-    """Sets options for the methods loaded from now on, in the whole process; what is None stays as it is.
+    """Sets options for the methods that are loaded from now on, in the whole process. An option that is None stays as it is.
 
-    They win over what a program asks for.
+    These options win over those that a program asks for.
 
     Args:
-        engine: The name of an engine that diagnose() lists; "" for the platform's default.
-        compute_unit: "all", "cpu_only", "cpu_and_gpu" or "cpu_and_ne"; "" for what the program asks for. Off Apple platforms
-            everything runs on the CPU.
-        numeric_mode: "float32" (float16 values are computed in float32), "float16" (rounded to float16 after each operation) or
-            "low_precision" (what the program quantizes is computed in integers); "" for the default, "float32". docs/engine.md says what
-            that means for results.
-        threads: Threads of one execution; 0 for the engine's choice.
-        share_models: Whether programs of equal content share a compiled model. Each load then hashes its content, and a
-            program loaded from bytes must live as long as any method that shares its model.
-        cache_dir: The folder in which compiled models are kept from process to process (docs/assets.md), at most 254 bytes; "default"
-            for executorch_coreml in the system's folder for caches; "" for what holds where nobody says anything: on Apple systems the
-            same, elsewhere nothing is kept.
-        cache_budget_mb: Megabytes (10^6 bytes) they may take together; 0 for the default, 10 GiB.
-        cache_verification: When the checksums of a kept model are compared: "first_use" (in each process), "sampled", "full" (at every
-            load) or "none"; "" for the default, "first_use".
+        engine: The name of an engine that diagnose() lists. "" means the platform's default.
+        compute_unit: "all", "cpu_only", "cpu_and_gpu" or "cpu_and_ne". "" means what the program asks for. Off Apple platforms everything runs
+            on the CPU.
+        numeric_mode: "float32" computes float16 values in float32, "float16" rounds to float16 after each operation, and "low_precision"
+            computes what the program quantizes in integers. "" means the default, "float32". docs/engine.md says what this means for results.
+        threads: How many threads one execution may use. 0 means the engine's choice.
+        share_models: Whether programs of equal content share a compiled model. Each load then hashes its content, and a program that was loaded
+            from bytes must live as long as any method that shares its model.
+        cache_dir: The folder in which compiled models are kept from process to process (docs/assets.md), at most 254 bytes. "default" means
+            executorch_coreml in the system's folder for caches. "" means the platform's default: this folder on Apple systems, and none elsewhere.
+        cache_budget_mb: How many megabytes (10^6 bytes) the kept models may take together. 0 means the default, 10 GiB.
+        cache_verification: When the checksums of a kept model are compared: at the "first_use" in each process, "sampled", "full" (at every
+            load) or "none". "" means the default, "first_use".
         warm_up: Whether a method is executed once, with zeros, when it is loaded.
-        reshape_frequency: "frequent" or "infrequent": whether the shapes of inputs change often, a hint for Core ML; "" for the default,
-            "frequent".
-        specialization_strategy: "default" or "fast_prediction": whether Core ML may load longer to execute faster; "" for the default.
+        reshape_frequency: "frequent" or "infrequent", a hint for Core ML that says whether the shapes of inputs change often. "" means the
+            default, "frequent".
+        specialization_strategy: "default" or "fast_prediction", which says whether Core ML may take longer to load so that it executes faster.
+            "" means the default.
         low_precision_accumulation: Whether Core ML may sum in float16 on the GPU.
-        compile_helper: For programs that nobody vouches for: compile their models in a process of its own, so that what they do to the
-            compiler happens there (docs/engine.md). True, or the path of the program //runtime:coreml_compile_helper, at most 254
-            bytes; False for this process, the default.
-        compile_helper_timeout_s: Seconds that it may take for a model; 0 for the default, 600.
-        compile_helper_memory_mb: Megabytes (10^6 bytes) of memory that it may take; 0 for no limit, the default. Linux only.
+        compile_helper: Whether models are compiled in a process of its own, for programs that you do not trust: if a model makes the compiler
+            crash, that process crashes and not yours (docs/engine.md). True, or the path of the program //runtime:coreml_compile_helper, at
+            most 254 bytes. False, the default, compiles in this process.
+        compile_helper_timeout_s: How many seconds the helper may take for a model. 0 means the default, 600.
+        compile_helper_memory_mb: How many megabytes (10^6 bytes) of memory the helper may take, on Linux. 0, the default, means no limit.
 
     Raises:
-        DelegateError: for an engine or value that does not exist. Options before it, in the order above, are set.
-        FileNotFoundError: if compile_helper is True and there is no such program.
+        DelegateError: if an engine or a value does not exist. The options before it, in the order above, are set.
+        FileNotFoundError: if compile_helper is True and the program is not there.
     """
     given = {name: value for name, value in locals().items() if value is not None}
     with _options_lock:
@@ -202,13 +204,14 @@ def _set_option(name: str, value: Any) -> None:
 
 @contextlib.contextmanager
 def options(**values: Any) -> Iterator[None]:
-    """Within it, methods are loaded with these options of set_options(); then the options are as they were, also after an exception.
+    """A context in which methods are loaded with these options of set_options(). At its end the options are as they were, also after an exception.
 
-    They are the process's: other threads that call set_options() or options() meanwhile wait, and methods that they load have these.
+    The options hold for the whole process: methods that other threads load meanwhile have them too, and threads that call set_options() or options()
+    wait until the context ends.
 
     Raises:
-        DelegateError, FileNotFoundError: as set_options().
-        TypeError: for a name that is no option.
+        DelegateError, FileNotFoundError: as set_options() does.
+        TypeError: if there is no option of a name.
     """
     with _options_lock:
         before = dict(_options)
@@ -240,8 +243,8 @@ def prewarm(
 ) -> Prewarmed:
     """Compiles a program's Core ML delegates into the cache, so that later processes load them.
 
-    The option `cache_dir` must be set (set_options), and the other options as later processes will have them: an entry is for one
-    engine, compute unit and numeric mode.
+    Set the option `cache_dir` first (set_options), and set the other options to what later processes will use: an entry of the cache is for one engine
+    and for the options that its compiled form depends on.
 
     Args:
         path: The .pte file.
@@ -276,10 +279,10 @@ def prewarm(
 
 
 def reset_states(method: str = "") -> None:
-    """Puts the states (a decoder's cache) of loaded methods back to their initial values, waiting for executions under way.
+    """Puts the states of loaded methods, such as a decoder's cache, back to their initial values. Waits for executions that are under way.
 
     Args:
-        method: The methods' name; empty for all.
+        method: The name of the methods; empty for all methods.
 
     Raises:
         DelegateError: if no method of that name with a Core ML delegate is loaded.
@@ -288,9 +291,9 @@ def reset_states(method: str = "") -> None:
 
 
 def last_error() -> str:
-    """What the delegate last failed with on this thread, in full; "" if nothing failed.
+    """Returns the whole message of the delegate's last failure on this thread, or "" if nothing failed.
 
-    ExecuTorch's own exceptions carry a number only.
+    ExecuTorch's own exceptions carry only a number.
     """
     message: bytes = _LIBRARY.coreml_delegate_last_error()
     return message.decode(errors="replace")
