@@ -53,6 +53,13 @@ writer.join()
 """
 
 
+def test_executorch_still_writes_when_its_pool_of_threads_starts() -> None:
+    """Which _quiet_threadpool is for (tools/workarounds.toml)."""
+    script = "from executorch.extension.pybindings import portable_lib; portable_lib._threadpool_get_thread_count()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "[cpuinfo_utils.cpp:" in done.stderr
+
+
 def test_what_others_write_meanwhile_is_not_lost() -> None:
     done = subprocess.run([sys.executable, "-c", OTHERS], capture_output=True, text=True, check=True)
     assert sorted(done.stderr.splitlines()) == sorted(f"line {index}" for index in range(2000))

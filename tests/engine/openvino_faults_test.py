@@ -3,6 +3,11 @@ of tools/workarounds.toml and the code named there may go, too."""
 
 from __future__ import annotations
 
+import os
+import pathlib
+import re
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -58,3 +63,81 @@ def test_a_square_weight_that_is_read_in_two_ways_is_packed_once() -> None:
     computed = compiled(given)
     right = [np.array_equal(computed[0], given @ weight), np.array_equal(computed[1], given @ weight.T)]
     assert sorted(right) == [False, True]
+
+
+def test_compressed_weights_with_scales_along_the_summed_axis_are_wrong() -> None:
+    """x W^T of a weight of bytes: right with a scale for each row of W, wrong with one for each column."""
+    generator = np.random.default_rng(0)
+    weight, given = generator.integers(0, 255, (64, 64)).astype(np.uint8), generator.random((4, 64), np.float32)
+    differences = []
+    for shape in ((64, 1), (1, 64)):
+        scales = generator.random(shape, np.float32)
+        x = op.parameter([4, 64], np.float32)
+        wide = op.multiply(op.convert(op.constant(weight), np.float32), op.constant(scales))
+        computed = _compiled(op.matmul(x, wide, False, True), [x], INFERENCE_PRECISION_HINT="f32")(given)[0]
+        expected = given @ (weight * scales).T
+        differences.append(float(np.abs(computed - expected).max() / np.abs(expected).max()))
+    assert differences[0] < 1e-5
+    assert differences[1] > 1e-2
+
+
+def test_a_step_of_a_loop_is_added_to_a_state_in_place() -> None:
+    """h = relu(x[t] + h W^T) for each step of known extents: the new state is overwritten by the next step."""
+    generator = np.random.default_rng(0)
+    weight, steps = generator.random((4, 4), np.float32), generator.random((5, 2, 4), np.float32)
+
+    def computed(extent: int) -> np.ndarray:
+        x, first = op.parameter(ov.PartialShape([5, extent, 4]), np.float32), op.parameter(ov.PartialShape([extent, 4]), np.float32)
+        step, state = (
+            op.parameter(ov.PartialShape([1, extent, 4]), np.float32),
+            op.parameter(ov.PartialShape([extent, 4]), np.float32),
+        )
+        product = op.matmul(state, op.constant(weight), False, True)
+        new = op.relu(op.add(op.squeeze(step, np.array([0])), product))
+        results = [op.result(op.constant(np.array(True))), op.result(new), op.result(op.unsqueeze(new, np.array([0])))]
+        loop = op.loop(op.constant(np.int64(5)), op.constant(True))
+        loop.set_function(ov.Model(results, [step, state], "body"))
+        loop.set_special_body_ports([-1, 0])
+        loop.set_sliced_input(step, x.output(0), 0, 1, 1, -1, 0)
+        loop.set_merged_input(state, first.output(0), results[1].output(0))
+        states = loop.get_concatenated_slices(results[2].output(0), 0, 1, 1, -1, 0)
+        return _compiled(states, [x, first])([steps, np.zeros((2, 4), np.float32)])[0]
+
+    expected, state = [], np.zeros((2, 4), np.float32)
+    for step in steps:
+        state = np.maximum(step + state @ weight.T, 0)
+        expected.append(state)
+    np.testing.assert_allclose(computed(-1), np.stack(expected), rtol=1e-5)
+    assert not np.allclose(computed(2), np.stack(expected), rtol=1e-2)
+
+
+def test_headers_declare_no_class_for_some_attributes() -> None:
+    """Which is why the engine sets them by their keys."""
+    headers = list((pathlib.Path(ov.__file__).parent / "include").rglob("*.hpp"))
+    assert len(headers) > 100
+    text = "\n".join(header.read_text(errors="replace") for header in headers)
+    assert "OPENVINO_RTTI(" in text
+    for key in ('"decompression"', "nonconvertable_divide", "originalLayersNames"):
+        assert key not in text
+    assert not re.search(r"class \w+ (Decompression|DisableDivideConversion|NonconvertibleDivide)\b", text)
+
+
+_TOP_K = """
+import numpy as np, openvino as ov
+from openvino import opset13 as op
+x = op.parameter([1, 64], np.float32)
+largest = op.topk(x, np.array(3), 1, "max", "value")
+print(ov.Core().compile_model(ov.Model([op.result(largest.output(0))], [x], "fault"), "CPU")(np.ones((1, 64), np.float32))[0])
+"""
+
+
+@pytest.mark.parametrize("limit", ["SSE41", None])
+def test_a_limit_for_onednn_is_none_for_the_nodes(limit: str | None) -> None:
+    """top-k asks the processor for its vectors, and oneDNN for a kernel of them, which the limit forbids."""
+    if limit and "avx2" not in pathlib.Path("/proc/cpuinfo").read_text():
+        return  # The two cannot disagree.
+    environ = {name: value for name, value in os.environ.items() if name != "ONEDNN_MAX_CPU_ISA"}
+    if limit:
+        environ["ONEDNN_MAX_CPU_ISA"] = limit
+    done = subprocess.run([sys.executable, "-c", _TOP_K], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is (limit is None), done.stderr
