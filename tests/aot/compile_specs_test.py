@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 
 import coremltools as ct
 import pytest
@@ -10,7 +11,7 @@ import torch
 from aot_lowering import Unary, export
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.compiler import passes as passes_of_ours
-from executorch.backends.apple.coreml.compiler.compile_options import OPTIONS
+from executorch.backends.apple.coreml.compiler.compile_options import OPTIONS, CompileOption
 from executorch.backends.apple.coreml.compiler.coreml_preprocess import (
     COMPILE_SPEC_KEYS,
     MULTIMETHOD_WEIGHT_SHARING_STRATEGY,
@@ -140,6 +141,22 @@ def test_an_unknown_choice_is_told_the_choices():
 def test_every_option_has_one_row():
     assert list(OPTIONS) == [field.name for field in dataclasses.fields(Options)]
     assert sorted(option.key.value for option in OPTIONS.values()) == sorted(key.value for key in COMPILE_SPEC_KEYS)
+
+
+class _Key(enum.Enum):
+    ROUNDS = "rounds"
+
+
+def test_an_option_is_added_by_its_key_its_row_and_its_field(monkeypatch):
+    """Parsing, the default and the refusal follow from the three."""
+    monkeypatch.setitem(OPTIONS, "rounds", CompileOption(_Key.ROUNDS, 1, str, int))
+    Extended = dataclasses.make_dataclass("Extended", [("rounds", int)], bases=(Options,), frozen=True)
+    specs = CoreMLBackend.generate_compile_specs(minimum_deployment_target=ct.target.iOS17)
+    assert Extended.parse(specs).rounds == 1
+    options = Extended.parse([*specs, OPTIONS["rounds"].spec(3)])
+    assert (options.rounds, options.deployment_target) == (3, ct.target.iOS17)
+    with pytest.raises(ValueError, match="the compile spec rounds cannot be b'many'"):
+        Extended.parse([CompileSpec("rounds", b"many")])
 
 
 @pytest.mark.parametrize(
