@@ -62,13 +62,13 @@ ARGUMENTS = {
         lambda x: F.max_pool2d(x, 2, return_indices=True)[1] * 2,
         IMAGE,
         "aten.max_pool2d_with_indices.default",
-        "no indices",
+        "does not return indices",
     ),
     "nonzero": (lambda x: torch.nonzero(x), X, "aten.nonzero.default", "depends on the data"),
     "boolean_index": (lambda x: x[x > 0] * 2, X, "aten.index.Tensor", "depends on the data"),
     "rand": (lambda x: torch.rand(x.shape) + x, X, "aten.rand.default", "11722"),
     "bitwise_integers": (lambda x: (x.int() & 3).float(), X, "aten.bitwise_and.Scalar", "no bitwise operations"),
-    "pool_without_batch": (lambda x: F.max_pool2d(x[0], 2) * 2, IMAGE, "aten.max_pool2d_with_indices.default", "batches"),
+    "pool_without_batch": (lambda x: F.max_pool2d(x[0], 2) * 2, IMAGE, "aten.max_pool2d_with_indices.default", "batch dimension"),
     "index_put_broadcast": (
         lambda x: torch.index_put(x, (torch.tensor([1]), torch.tensor([1, 2])), torch.tensor([5.0, 6.0])) * 2,
         X,
@@ -79,13 +79,13 @@ ARGUMENTS = {
         lambda x: F.avg_pool3d(x[None], 2, ceil_mode=True) * 2,
         IMAGE,
         "aten.avg_pool3d.default",
-        "rounds no extent up",
+        "cannot combine ceil_mode",
     ),
     "output_padding": (
         lambda x: F.conv_transpose2d(x, torch.ones(3, 2, 3, 3), stride=2, output_padding=1) * 2,
         IMAGE,
         "aten.convolution.default",
-        "only with as much padding",
+        "padding is at least as large",
     ),
     "topk_unsorted": (
         lambda x: torch.topk(x, 2, sorted=False)[0] * 2,
@@ -362,13 +362,13 @@ def test_what_only_the_border_keeps_outside_is_decomposed(dynamic):
 
 # What Core ML does not take, and ExecuTorch's kernel refuses: what is said of either.
 REFUSED = {
-    "cut off float64": (lambda x: F.pad(x, (-1, 2)), X.double(), "constant_pad_nd", "other dtypes", "must not be negative"),
+    "cut off float64": (lambda x: F.pad(x, (-1, 2)), X.double(), "constant_pad_nd", "another dtype", "must not be negative"),
     "cut off until nothing is left": (lambda x: F.pad(x, (-3, 2)), X, "constant_pad_nd", "leaves none", "must not be negative"),
     "a volume of float64": (
         lambda x: F.conv3d(x, torch.ones(1, 1, 2, 2, 2, dtype=torch.float64)),
         torch.randn(1, 1, 3, 3, 3).double(),
         "convolution",
-        "other dtypes",
+        "another dtype",
         "no volumes",
     ),
 }
