@@ -39,5 +39,5 @@ def find_python(repository_ctx):
             return struct(executable = executable, version = version, missing = None)
         seen.append("{}: Python {}".format(path, version))
     return struct(missing = ("No Python of {}, which the locked wheels are built for. Install one with pip (Debian 12 and 13, " +
-          "Ubuntu 24.04: apt-get install python3 python3-pip; Fedora: dnf install python3.13), or name one " +
-          "in COREML_DELEGATE_PYTHON. Tried: {}").format(", ".join(PYTHON_VERSIONS), "; ".join(seen) or "nothing"))
+                             "Ubuntu 24.04: apt-get install python3 python3-pip; Fedora: dnf install python3.13), or name one " +
+                             "in COREML_DELEGATE_PYTHON. Tried: {}").format(", ".join(PYTHON_VERSIONS), "; ".join(seen) or "nothing"))
