@@ -9,7 +9,6 @@
 #include <type_traits>
 #include <utility>
 
-
 #include "base/half.h"
 
 namespace coreml_delegate {
@@ -119,8 +118,8 @@ size_t convert_plain_row(const S* __restrict source, int64_t source_stride, D* _
 
 // From half: through a block of floats.
 template <typename D>
-size_t convert_row_from_half(const Half* source, int64_t source_stride, D* target,
-                             int64_t target_stride, size_t count) {
+size_t widen_row(const Half* source, int64_t source_stride, D* target, int64_t target_stride,
+                 size_t count) {
   std::array<uint16_t, kBlock> halves;
   std::array<float, kBlock> floats;
   for (size_t begin = 0; begin < count; begin += kBlock) {
@@ -149,8 +148,8 @@ size_t convert_row_from_half(const Half* source, int64_t source_stride, D* targe
 
 // To half: through a block of floats; what is finite must stay so.
 template <typename S>
-size_t convert_row_to_half(const S* source, int64_t source_stride, Half* target,
-                           int64_t target_stride, size_t count) {
+size_t narrow_row(const S* source, int64_t source_stride, Half* target, int64_t target_stride,
+                  size_t count) {
   std::array<float, kBlock> floats;
   std::array<uint16_t, kBlock> halves;
   for (size_t begin = 0; begin < count; begin += kBlock) {
@@ -198,9 +197,9 @@ size_t convert_row(const void* source, int64_t source_stride, void* target, int6
     }
     return count;
   } else if constexpr (std::is_same_v<S, Half>) {
-    return convert_row_from_half<D>(from, source_stride, to, target_stride, count);
+    return widen_row<D>(from, source_stride, to, target_stride, count);
   } else if constexpr (std::is_same_v<D, Half>) {
-    return convert_row_to_half<S>(from, source_stride, to, target_stride, count);
+    return narrow_row<S>(from, source_stride, to, target_stride, count);
   } else {
     return convert_plain_row<S, D>(from, source_stride, to, target_stride, count);
   }

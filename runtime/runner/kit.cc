@@ -243,9 +243,9 @@ Result<std::string> answer_kit(const CommandLine& line, FileSystem& files) {
         {program.inputs.size(), join_path(kit.folder, input.get<std::string>())});
   }
   // Before anything is computed.
-  std::unique_ptr<OutputFile> file;
+  std::unique_ptr<AtomicFile> file;
   if (!line.answer.empty()) {
-    ASSIGN_OR_RETURN(file, OutputFile::create(files, line.answer, files_of(kit)));
+    ASSIGN_OR_RETURN(file, create_output(files, line.answer, files_of(kit)));
   }
   std::vector<Elements> outputs;
   ASSIGN_OR_RETURN(const RunReport report, run(program, files, &outputs));

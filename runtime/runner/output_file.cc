@@ -2,7 +2,6 @@
 
 #include <filesystem>
 #include <system_error>
-#include <utility>
 
 namespace coreml_delegate::runner {
 namespace {
@@ -15,7 +14,7 @@ bool is_same(const std::string& one, const std::string& other) {
 
 }  // namespace
 
-Status OutputFile::check(const std::string& path, const std::vector<std::string>& read) {
+Status check_output(const std::string& path, const std::vector<std::string>& read) {
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (std::filesystem::is_directory(status)) {
@@ -32,42 +31,18 @@ Status OutputFile::check(const std::string& path, const std::vector<std::string>
   return {};
 }
 
-Result<std::unique_ptr<OutputFile>> OutputFile::create(FileSystem& files, const std::string& path,
-                                                       const std::vector<std::string>& read) {
-  RETURN_IF_ERROR(check(path, read));
+Result<std::unique_ptr<AtomicFile>> create_output(FileSystem& files, const std::string& path,
+                                                  const std::vector<std::string>& read) {
+  RETURN_IF_ERROR(check_output(path, read));
   std::error_code error;
   std::string target = path;
   if (std::filesystem::is_symlink(std::filesystem::symlink_status(path, error))) {
     target = std::filesystem::weakly_canonical(path, error).string();
     if (error) return invalid_argument("the link leads nowhere: give another name", path);
   }
-  std::string staging = target + ".coreml-part";
-  if (files.info(staging).ok()) RETURN_IF_ERROR(files.remove_file(staging));
-  Result<std::unique_ptr<WritableFile>> file = files.create(staging);
+  Result<std::unique_ptr<AtomicFile>> file = AtomicFile::create(files, target);
   if (!file.ok()) return file.status().annotate("a result could not be written", path);
-  return std::unique_ptr<OutputFile>(
-      new OutputFile(files, std::move(target), std::move(staging), *std::move(file)));
-}
-
-OutputFile::OutputFile(FileSystem& files, std::string target, std::string staging,
-                       std::unique_ptr<WritableFile> file)
-    : files_(files),
-      target_(std::move(target)),
-      staging_(std::move(staging)),
-      file_(std::move(file)) {}
-
-OutputFile::~OutputFile() {
-  if (is_finished_) return;
-  file_.reset();
-  // Nothing more can be done where this fails too.
-  static_cast<void>(files_.remove_file(staging_));
-}
-
-Status OutputFile::finish() {
-  RETURN_IF_ERROR(file_->close());
-  RETURN_IF_ERROR(files_.rename(staging_, target_));
-  is_finished_ = true;
-  return {};
+  return file;
 }
 
 }  // namespace coreml_delegate::runner

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/testing_failing_files.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -16,7 +15,6 @@ namespace coreml_delegate::runner {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class OutputFileTest : public ::testing::Test {
@@ -37,49 +35,13 @@ class OutputFileTest : public ::testing::Test {
     std::ifstream file(path(name), std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
   }
-  std::vector<std::string> names() const {
-    std::vector<std::string> found;
-    const Result<std::vector<DirectoryEntry>> entries = files_.list(folder_);
-    EXPECT_TRUE(entries.ok());
-    for (const DirectoryEntry& entry : *entries) found.push_back(entry.name);
-    return found;
-  }
-  Result<std::unique_ptr<OutputFile>> create(const std::string& name) {
-    return OutputFile::create(files_, path(name), {path("model.pte"), "", path("absent")});
+  Result<std::unique_ptr<AtomicFile>> create(const std::string& name) {
+    return create_output(files_, path(name), {path("model.pte"), "", path("absent")});
   }
 
-  FailingFileSystem files_{real_file_system()};
+  FileSystem& files_ = real_file_system();
   std::string folder_;
 };
-
-TEST_F(OutputFileTest, ReplacesAnEarlierFileWhenItIsWhole) {
-  write("y.npy", "earlier");
-  auto file = create("y.npy");
-  ASSERT_TRUE(file.ok()) << file.status().to_string();
-  ASSERT_TRUE((*file)->append(as_bytes("new")).ok());
-  EXPECT_EQ(read("y.npy"), "earlier");
-  ASSERT_TRUE((*file)->finish().ok());
-  EXPECT_EQ(read("y.npy"), "new");
-  EXPECT_THAT(names(), ElementsAre("model.pte", "y.npy"));
-}
-
-TEST_F(OutputFileTest, AFullDiskLeavesWhatWasThere) {
-  write("y.npy", "earlier");
-  for (const FileOperation step :
-       {FileOperation::kAppend, FileOperation::kClose, FileOperation::kRename}) {
-    files_.fail_operation(step, resource_exhausted("no space left"));
-    {
-      auto file = create("y.npy");
-      ASSERT_TRUE(file.ok());
-      const Status appended = (*file)->append(as_bytes("new"));
-      const Status status = appended.ok() ? (*file)->finish() : appended;
-      EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
-    }
-    files_.clear();
-    EXPECT_EQ(read("y.npy"), "earlier");
-    EXPECT_THAT(names(), ElementsAre("model.pte", "y.npy"));
-  }
-}
 
 TEST_F(OutputFileTest, WhatIsReadIsNotReplacedUnderAnyName) {
   fs::create_symlink(path("model.pte"), path("link"));
@@ -104,13 +66,13 @@ TEST_F(OutputFileTest, ALinkStaysOneAndWhatItNamesIsReplaced) {
 }
 
 TEST_F(OutputFileTest, FoldersAndDevicesAreRefused) {
-  EXPECT_THAT(OutputFile::create(files_, folder_, {}).status().to_string(),
+  EXPECT_THAT(create_output(files_, folder_, {}).status().to_string(),
               HasSubstr("this is a folder"));
   // A rename onto it would take the device away from everybody.
-  EXPECT_THAT(OutputFile::create(files_, "/dev/null", {}).status().to_string(),
+  EXPECT_THAT(create_output(files_, "/dev/null", {}).status().to_string(),
               HasSubstr("this is no regular file"));
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
-  EXPECT_FALSE(OutputFile::create(files_, path("absent") + "/y", {}).ok());
+  EXPECT_FALSE(create_output(files_, path("absent") + "/y", {}).ok());
 }
 
 }  // namespace

@@ -90,8 +90,8 @@ std::vector<std::string> files_read(const CommandLine& line) {
 // Replaces the file in one go.
 Status write_file(FileSystem& files, const std::string& path, const CommandLine& line,
                   std::initializer_list<ByteSpan> parts) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<OutputFile> file,
-                   OutputFile::create(files, path, files_read(line)));
+  ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file,
+                   create_output(files, path, files_read(line)));
   const auto write = [&]() -> Status {
     for (const ByteSpan part : parts) RETURN_IF_ERROR(file->append(part));
     return file->finish();
@@ -182,15 +182,15 @@ Result<RunReport> run(const CommandLine& given, FileSystem& files, std::vector<E
   }
 
   // Before anything is computed.
-  if (!line.etdump.empty()) RETURN_IF_ERROR(OutputFile::check(line.etdump, files_read(line)));
+  if (!line.etdump.empty()) RETURN_IF_ERROR(check_output(line.etdump, files_read(line)));
 
   std::unique_ptr<ValueFile> values;
   std::unique_ptr<Tracer> owned_tracer;
   if (!line.etdump.empty()) owned_tracer = std::make_unique<Tracer>();
   Tracer* const tracer = owned_tracer.get();
   if (!line.debug_buffer.empty()) {
-    ASSIGN_OR_RETURN(std::unique_ptr<OutputFile> file,
-                     OutputFile::create(files, line.debug_buffer, files_read(line)));
+    ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file,
+                     create_output(files, line.debug_buffer, files_read(line)));
     values = std::make_unique<ValueFile>(std::move(file));
     tracer->set_data_sink(values.get());
     tracer->set_event_tracer_debug_level(

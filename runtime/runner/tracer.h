@@ -12,8 +12,8 @@
 #include <memory>
 #include <utility>
 
+#include "base/atomic_file.h"
 #include "base/status.h"
-#include "runtime/runner/output_file.h"
 
 namespace coreml_delegate::runner {
 
@@ -21,7 +21,7 @@ namespace coreml_delegate::runner {
 // fails, so a failure is kept for finish() and what follows it is dropped.
 class ValueFile : public executorch::etdump::DataSinkBase {
  public:
-  explicit ValueFile(std::unique_ptr<OutputFile> file) : file_(std::move(file)) {}
+  explicit ValueFile(std::unique_ptr<AtomicFile> file) : file_(std::move(file)) {}
 
   executorch::runtime::Result<size_t> write(const void* data, size_t size) override;
   size_t get_used_bytes() const override { return used_; }
@@ -29,7 +29,7 @@ class ValueFile : public executorch::etdump::DataSinkBase {
   Status finish();
 
  private:
-  std::unique_ptr<OutputFile> file_;
+  std::unique_ptr<AtomicFile> file_;
   size_t used_ = 0;
   Status status_;
 };
