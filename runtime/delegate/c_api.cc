@@ -2,15 +2,17 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <string>
-#include <string_view>
+#include <utility>
 
 #include "base/status.h"
 #include "runtime/delegate/coreml_backend.h"
 #include "runtime/delegate/edge.h"
 #include "runtime/delegate/error_map.h"
+#include "runtime/delegate/option_table.h"
+#include "runtime/delegate/options.h"
 #include "runtime/include/coreml_delegate.h"
 #include "runtime/include/coreml_delegate_c.h"
 
@@ -20,6 +22,12 @@ using executorch::runtime::BackendOption;
 using executorch::runtime::Error;
 
 using coreml_delegate::at_the_edge;
+using Json = nlohmann::ordered_json;
+
+// Names that others registered need not be UTF-8.
+std::string dump(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
 
 uint32_t set_option(const char* key, const executorch::runtime::OptionValue& value) {
   BackendOption option;
@@ -32,30 +40,6 @@ uint32_t set_option(const char* key, const executorch::runtime::OptionValue& val
   // Through ExecuTorch, so that it reaches whatever backend has the name.
   return static_cast<uint32_t>(executorch::runtime::set_option(
       coreml_delegate::kBackendName, executorch::runtime::Span<BackendOption>(&option, 1)));
-}
-
-std::string json_string(std::string_view text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      quoted += '\\';
-      quoted += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      std::array<char, 8> escaped{};
-      std::snprintf(escaped.data(), escaped.size(), "\\u%04x", static_cast<unsigned>(c));
-      quoted += escaped.data();
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + '"';
-}
-
-template <typename Range, typename ToJson>
-std::string json_list(const Range& range, ToJson to_json) {
-  std::string list = "[";
-  for (const auto& element : range) list += (list.size() > 1 ? ", " : "") + to_json(element);
-  return list + "]";
 }
 
 }  // namespace
@@ -99,17 +83,32 @@ const char* coreml_delegate_diagnose(void) {
   const auto diagnose = [] {
     thread_local std::string json;
     const coreml_delegate::Diagnostics found = coreml_delegate::diagnose();
-    json = "{\"version\": " + json_string(found.version) + ", \"registered_backends\": " +
-           json_list(found.registered_backends,
-                     [](const std::string& name) { return json_string(name); }) +
-           ", \"is_registered\": " + (found.is_registered ? "true" : "false") + ", \"engines\": " +
-           json_list(found.engines,
-                     [](const coreml_delegate::EngineInfo& engine) {
-                       return "{\"name\": " + json_string(engine.name) +
-                              ", \"fingerprint\": " + json_string(engine.fingerprint) + "}";
-                     }) +
-           ", \"default_engine\": " + json_string(found.default_engine) + "}";
+    Json engines = Json::array();
+    for (const coreml_delegate::EngineInfo& engine : found.engines) {
+      engines.push_back({{"name", engine.name}, {"fingerprint", engine.fingerprint}});
+    }
+    json = dump({{"version", found.version},
+                 {"registered_backends", found.registered_backends},
+                 {"is_registered", found.is_registered},
+                 {"engines", std::move(engines)},
+                 {"default_engine", found.default_engine}});
     return json.c_str();
   };
   return at_the_edge("describe the delegate", diagnose, "{}");
+}
+
+const char* coreml_delegate_load_options(void) {
+  const auto list = [] {
+    thread_local std::string json;
+    Json rows = Json::array();
+    for (const auto& row : coreml_delegate::kLoadOptions) {
+      rows.push_back({{"name", row.name},
+                      {"kind", coreml_delegate::option_table::kind(row)},
+                      {"choices", coreml_delegate::option_table::choices(row)},
+                      {"doc", row.doc}});
+    }
+    json = dump(rows);
+    return json.c_str();
+  };
+  return at_the_edge("list the options", list, "[]");
 }

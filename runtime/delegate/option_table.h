@@ -1,14 +1,21 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_OPTION_TABLE_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_OPTION_TABLE_H_
 
-// Options as a table: one row says all that there is to know about an option, and parsing, merging,
-// reading back, messages, the runner's flags and its help follow from the rows.
+// Options as a table: one row says all that there is to know about an option. Parsing, merging,
+// reading back, messages, what an engine is given, the runner's flags and its help, and Python's
+// keyword arguments follow from the rows.
 //
-//   struct Options { std::optional<int32_t> threads; };
+//   struct Options {
+//     std::optional<int32_t> threads;
+//   };
 //   inline constexpr OptionRow<Options> kRows[] = {
-//       {.name = "threads", .member = &Options::threads, .most = 1024, .zero = "the engine's
-//       choice",
-//        .placeholder = "N", .doc = "threads of one execution"}};
+//       {.name = "threads",
+//        .member = &Options::threads,
+//        .most = 1024,
+//        .zero = "the engine's choice",
+//        .placeholder = "N",
+//        .doc = "threads of one execution"},
+//   };
 //
 // Thread rule: pure functions over values.
 
@@ -26,6 +33,7 @@
 #include <type_traits>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "base/status.h"
 #include "runtime/assets/asset_store.h"
@@ -62,8 +70,17 @@ struct OptionRow {
                    std::optional<engine::SpecializationStrategy> Options::*,
                    std::optional<assets::Verification> Options::*>;
 
+  // For an option that the engine is given: its member there, of the same type.
+  using EngineMember =
+      std::variant<std::monostate, int32_t engine::LoadOptions::*, bool engine::LoadOptions::*,
+                   engine::ComputeUnits engine::LoadOptions::*,
+                   engine::NumericMode engine::LoadOptions::*,
+                   engine::ReshapeFrequency engine::LoadOptions::*,
+                   engine::SpecializationStrategy engine::LoadOptions::*>;
+
   std::string_view name;
   Member member;
+  EngineMember engine_member = {};
   // Of a string: whether it is a path. Then its length is checked, as longer ones are cut on their
   // way here, and an empty one at load time is a value ("none"), which wins over others.
   bool is_path = false;
@@ -214,7 +231,50 @@ bool read(std::type_identity_t<Rows<Options>> rows, const Options& options, Back
   return true;
 }
 
-// --- For command lines ---
+// Gives the engine what is set of its options; the others keep their defaults.
+template <typename Options>
+void give_engine(std::type_identity_t<Rows<Options>> rows, const Options& options,
+                 engine::LoadOptions& load) {
+  for (const OptionRow<Options>& row : rows) {
+    std::visit(
+        [&]<typename T, typename M>(std::optional<T> Options::*member, M target) {
+          if constexpr (std::is_same_v<M, T engine::LoadOptions::*>) {
+            if (options.*member) load.*target = *(options.*member);
+          }
+        },
+        row.member, row.engine_member);
+  }
+}
+
+// --- For people and other languages ---
+
+// The type of an option's values: "bool", "int", "path", or "string", of which "choice" is one of a
+// few.
+template <typename Options>
+std::string_view kind(const OptionRow<Options>& row) {
+  return std::visit(
+      [&]<typename T>(std::optional<T> Options::*) -> std::string_view {
+        if constexpr (std::is_same_v<T, bool>) return "bool";
+        if constexpr (std::is_same_v<T, int32_t>) return "int";
+        if constexpr (std::is_same_v<T, std::string>) return row.is_path ? "path" : "string";
+        return "choice";
+      },
+      row.member);
+}
+
+// The names of the values of a "choice"; empty for other kinds.
+template <typename Options>
+std::vector<std::string_view> choices(const OptionRow<Options>& row) {
+  std::vector<std::string_view> names;
+  std::visit(
+      [&]<typename T>(std::optional<T> Options::*) {
+        if constexpr (std::is_enum_v<T>) {
+          for (const auto& [name, value] : value_names(T())) names.push_back(name);
+        }
+      },
+      row.member);
+  return names;
+}
 
 // "--cache-dir"
 template <typename Options>

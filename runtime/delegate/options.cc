@@ -136,14 +136,7 @@ Result<std::string> cache_folder(const DelegateOptions& options) {
 
 engine::LoadOptions engine_options(const DelegateOptions& options) {
   engine::LoadOptions load;
-  load.compute_units = options.compute_units.value_or(load.compute_units);
-  load.numeric_mode = options.numeric_mode.value_or(load.numeric_mode);
-  load.threads = options.threads.value_or(load.threads);
-  load.reshape_frequency = options.reshape_frequency.value_or(load.reshape_frequency);
-  load.specialization_strategy =
-      options.specialization_strategy.value_or(load.specialization_strategy);
-  load.low_precision_accumulation =
-      options.low_precision_accumulation.value_or(load.low_precision_accumulation);
+  option_table::give_engine<DelegateOptions>(kLoadOptions, options, load);
   return load;
 }
 

@@ -6,13 +6,14 @@
 //   2. the process's defaults: executorch::runtime::set_option("CoreMLBackend", ...),
 //   3. what the program says: the compile spec `compute_units`, else the blob's own request.
 //
-// kLoadOptions below has a row for each option, from which everything else about it follows: to add
-// one, add a member, its row and a setter in LoadOptionsBuilder, and use the member. Only
-// `compute_units` is the program's to say. `_use_new_cache` (bool) is accepted for the stock API's
-// sake: there is one cache.
+// kLoadOptions below has a row for each option, from which everything else about it follows. To add
+// an option, add a member and its row here, use the member, and add its line to docs/runtime.md.
+// A program itself can only say `compute_units`. `_use_new_cache` (bool) is accepted because the
+// stock API has it: there is one cache.
 //
-// set_option() takes one more: reset_states (bool true: of every loaded method; string: of the
-// methods of that name). An option of another name or type is refused by name.
+// set_option() takes one more option: reset_states (bool true: the states of every loaded method;
+// string: those of the methods of that name). An option of another name or type is refused, and the
+// message names it.
 
 #include <executorch/runtime/backend/interface.h>
 
@@ -56,14 +57,17 @@ inline constexpr std::array<OptionRow<DelegateOptions>, 15> kLoadOptions = {{
      .doc = "the engine that executes: coreml, portable; default: the platform's"},
     {.name = "compute_unit",
      .member = &DelegateOptions::compute_units,
+     .engine_member = &engine::LoadOptions::compute_units,
      .placeholder = "UNIT",
      .doc = "the hardware that may be used: all, cpu_only, cpu_and_gpu, cpu_and_ne"},
     {.name = "numeric_mode",
      .member = &DelegateOptions::numeric_mode,
+     .engine_member = &engine::LoadOptions::numeric_mode,
      .placeholder = "MODE",
      .doc = "float32, float16, low_precision: how an engine off Apple platforms computes"},
     {.name = "threads",
      .member = &DelegateOptions::threads,
+     .engine_member = &engine::LoadOptions::threads,
      .most = 1024,
      .zero = "the engine's choice",
      .placeholder = "N",
@@ -108,14 +112,17 @@ inline constexpr std::array<OptionRow<DelegateOptions>, 15> kLoadOptions = {{
      .doc = "execute once, with zeros, when a method is loaded"},
     {.name = "reshape_frequency",
      .member = &DelegateOptions::reshape_frequency,
+     .engine_member = &engine::LoadOptions::reshape_frequency,
      .placeholder = "HOW",
      .doc = "frequent, infrequent: whether the shapes of inputs change often; a hint for Core ML"},
     {.name = "specialization_strategy",
      .member = &DelegateOptions::specialization_strategy,
+     .engine_member = &engine::LoadOptions::specialization_strategy,
      .placeholder = "HOW",
      .doc = "default, fast_prediction: whether Core ML may load longer to execute faster"},
     {.name = "low_precision_accumulation",
      .member = &DelegateOptions::low_precision_accumulation,
+     .engine_member = &engine::LoadOptions::low_precision_accumulation,
      .doc = "let Core ML sum in float16 on the GPU: faster, less exact"},
 }};
 
@@ -126,30 +133,31 @@ struct OptionUpdate {
   std::optional<std::string> reset_states;
 };
 
-// Runtime specs. invalid_argument names the option and what it takes.
+// Parses runtime specs. invalid_argument names the option and the values that it takes.
 Result<DelegateOptions> parse_load_options(
     executorch::runtime::Span<const executorch::runtime::BackendOption> options);
 
-// What was given to set_option(), on top of `current`: an empty string takes an option back.
+// Parses what was given to set_option(), on top of `current`: an empty string takes an option back.
 Result<OptionUpdate> parse_option_update(
     const DelegateOptions& current,
     executorch::runtime::Span<executorch::runtime::BackendOption> options);
 
-// Writes the value that `option.key` has in `options` (an unset one: empty, 0 or false) to
-// `option.value`.
+// Writes the value of the option `option.key` to `option.value`; where the option is not set: an
+// empty string, 0 or false.
 Status read_option(const DelegateOptions& options, executorch::runtime::BackendOption& option);
 
-// The compile specs that the runtime reads; those for the ahead-of-time side are left alone.
+// Parses the compile specs that the runtime reads and ignores those for the ahead-of-time side.
 // invalid_argument for a bad value.
 Result<DelegateOptions> parse_compile_specs(
     executorch::runtime::ArrayRef<executorch::runtime::CompileSpec> specs);
 
-// The folder in which compiled models are kept; empty: nothing is. "default" is the system's folder
-// for caches, which on Apple systems is also taken where the option is not set.
-// failed_precondition where there is no such folder.
+// The folder in which compiled models are kept; empty if none are. The value "default" stands for
+// the system's folder for caches, which Apple systems use also where the option is not set.
+// failed_precondition where the system has no such folder.
 Result<std::string> cache_folder(const DelegateOptions& options);
 
-// What of the options is for the engine, of whichever is not set its default; of no function.
+// The options that an engine is given; those that are not set have their defaults. The function is
+// not among them.
 engine::LoadOptions engine_options(const DelegateOptions& options);
 
 // "cpu_only" and so on. invalid_argument lists the names.

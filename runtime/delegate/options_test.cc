@@ -21,6 +21,7 @@ using executorch::backends::coreml::LoadOptionsBuilder;
 using executorch::runtime::BackendOption;
 using executorch::runtime::BackendOptions;
 using executorch::runtime::CompileSpec;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 executorch::runtime::Span<const BackendOption> as_const(
@@ -99,8 +100,9 @@ TEST(OptionsTest, TheDefaultCacheFolderIsTheSystems) {
   EXPECT_EQ(folder("/given").value(), "/given");
 }
 
-// The builder has a setter for each row, and room for all of them and `_use_new_cache`.
-TEST(OptionsTest, TheBuilderHasEveryOptionOfTheTable) {
+// The builder has room for all of them and `_use_new_cache`, and its shorthands are of the table.
+TEST(OptionsTest, TheBuilderTakesEveryOptionOfTheTable) {
+  static_assert(kLoadOptions.size() + 1 <= LoadOptionsBuilder::kMaxOptions);
   using Builder = LoadOptionsBuilder;
   Builder builder;
   builder.setComputeUnit(Builder::ComputeUnit::ALL)
@@ -144,14 +146,14 @@ TEST(OptionsTest, TheDocumentationHasEveryOptionOfTheTable) {
   }
 }
 
-// Another table: an option more is a member and a row.
+// Another table: to add an option is to add a member and a row, and everything else follows.
 struct MoreOptions {
   std::optional<std::string> engine;
   std::optional<int32_t> patience;
   std::optional<bool> hurry;
   std::optional<engine::NumericMode> mode;
 };
-constexpr OptionRow<MoreOptions> kMoreOptions[] = {
+constexpr std::array<OptionRow<MoreOptions>, 4> kMoreOptions = {{
     {.name = "engine", .member = &MoreOptions::engine, .placeholder = "NAME", .doc = "which"},
     {.name = "patience",
      .member = &MoreOptions::patience,
@@ -162,14 +164,16 @@ constexpr OptionRow<MoreOptions> kMoreOptions[] = {
      .doc = "a long sentence that goes on and on, so that it has to be broken somewhere in the "
             "middle of it for the help"},
     {.name = "hurry", .member = &MoreOptions::hurry, .doc = "no waiting"},
-    {.name = "mode", .member = &MoreOptions::mode, .placeholder = "MODE", .doc = "how"},
-};
+    {.name = "mode",
+     .member = &MoreOptions::mode,
+     .engine_member = &engine::LoadOptions::numeric_mode,
+     .placeholder = "MODE",
+     .doc = "how"},
+}};
 
 TEST(OptionTableTest, AddingAnOptionIsAddingARow) {
-  BackendOptions<4> given;
-  (void)given.set_option("patience", 3);
-  (void)given.set_option("hurry", true);
-  (void)given.set_option("mode", "float16");
+  LoadOptionsBuilder given;  // Which has no setters for them.
+  given.set("patience", 3).set("hurry", true).set("mode", "float16");
   MoreOptions parsed;
   for (const BackendOption& option : given.view()) {
     const Result<bool> known = option_table::apply<MoreOptions>(
@@ -191,7 +195,18 @@ TEST(OptionTableTest, AddingAnOptionIsAddingARow) {
   EXPECT_FALSE(option_table::read<MoreOptions>(kMoreOptions, merged, read));
   EXPECT_EQ(option_table::names<MoreOptions>(kMoreOptions), "engine, patience, hurry, mode");
 
-  (void)given.set_option("patience", 10);
+  engine::LoadOptions load;
+  option_table::give_engine<MoreOptions>(kMoreOptions, merged, load);
+  EXPECT_EQ(load.numeric_mode, engine::NumericMode::kFloat16);
+  EXPECT_EQ(option_table::kind(kMoreOptions[0]), "string");
+  EXPECT_EQ(option_table::kind(kMoreOptions[1]), "int");
+  EXPECT_EQ(option_table::kind(kMoreOptions[2]), "bool");
+  EXPECT_EQ(option_table::kind(kMoreOptions[3]), "choice");
+  EXPECT_THAT(option_table::choices(kMoreOptions[3]),
+              ElementsAre("float32", "float16", "low_precision"));
+  EXPECT_TRUE(option_table::choices(kMoreOptions[1]).empty());
+
+  given.set("patience", 10);
   const Status status =
       option_table::apply<MoreOptions>(kMoreOptions, given.view()[0],
                                        option_table::EmptyString::kRefused, parsed)

@@ -41,6 +41,7 @@ using executorch::runtime::Error;
 using StockDelegate = executorch::backends::coreml::CoreMLBackendDelegate;
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 TEST(RegistrationTest, TheBackendIsThereWhenTheProgramStarts) {
   executorch::runtime::runtime_init();
@@ -141,10 +142,16 @@ TEST(RegistrationTest, DiagnosticsListBackendsAndEngines) {
   EXPECT_THAT(found.to_string(), HasSubstr("registered as CoreMLBackend"));
   EXPECT_THAT(Diagnostics().to_string(), HasSubstr("no engine is linked in"));
   EXPECT_STREQ(coreml_delegate_diagnose(),
-               "{\"version\": \"0.1.0\", \"registered_backends\": [\"CoreMLBackend\"], "
-               "\"is_registered\": true, "
-               "\"engines\": [{\"name\": \"fake\", \"fingerprint\": \"fake 1\"}], "
-               "\"default_engine\": \"\"}");
+               R"({"version":"0.1.0","registered_backends":["CoreMLBackend"],"is_registered":true,)"
+               R"("engines":[{"name":"fake","fingerprint":"fake 1"}],"default_engine":""})");
+}
+
+TEST(RegistrationTest, TheOptionsAreListedForOtherLanguages) {
+  const std::string list = coreml_delegate_load_options();
+  EXPECT_THAT(list, StartsWith(R"([{"name":"engine","kind":"string","choices":[],"doc":"the )"));
+  EXPECT_THAT(list, HasSubstr(R"({"name":"share_models","kind":"bool","choices":[],)"));
+  EXPECT_THAT(list, HasSubstr(R"({"name":"cache_dir","kind":"path","choices":[],)"));
+  EXPECT_THAT(list, HasSubstr(R"({"name":"compute_unit","kind":"choice","choices":["all",)"));
 }
 
 TEST(RegistrationTest, OptionsFromCReachTheBackendAndFailuresSayWhy) {

@@ -1,5 +1,6 @@
 #include "runtime/engine/compile_request.h"
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -25,6 +26,8 @@ struct Option {
   std::string (*write)(const LoadOptions& options);
   // False for a text that write() does not give.
   bool (*read)(std::string_view text, LoadOptions& options);
+  // What read() takes, for messages.
+  std::string (*takes)() = [] { return std::string("another text"); };
 };
 
 template <typename T, size_t N>
@@ -32,6 +35,13 @@ bool read_named(const std::pair<std::string_view, T> (&names)[N], std::string_vi
   const std::optional<T> found = value_of(names, text);
   if (found) value = *found;
   return found.has_value();
+}
+
+template <const auto& kNames>
+std::string names_of() {
+  std::string list;
+  for (const auto& [name, value] : kNames) list += (list.empty() ? "" : ", ") + std::string(name);
+  return "one of " + list;
 }
 
 constexpr Option kOptions[] = {
@@ -46,41 +56,47 @@ constexpr Option kOptions[] = {
      },
      [](std::string_view text, LoadOptions& options) {
        return read_named(kComputeUnitNames, text, options.compute_units);
-     }},
+     },
+     names_of<kComputeUnitNames>},
     {"numeric_mode",
      [](const LoadOptions& options) {
        return std::string(name_of(kNumericModeNames, options.numeric_mode));
      },
      [](std::string_view text, LoadOptions& options) {
        return read_named(kNumericModeNames, text, options.numeric_mode);
-     }},
+     },
+     names_of<kNumericModeNames>},
     {"reshape_frequency",
      [](const LoadOptions& options) {
        return std::string(name_of(kReshapeFrequencyNames, options.reshape_frequency));
      },
      [](std::string_view text, LoadOptions& options) {
        return read_named(kReshapeFrequencyNames, text, options.reshape_frequency);
-     }},
+     },
+     names_of<kReshapeFrequencyNames>},
     {"specialization_strategy",
      [](const LoadOptions& options) {
        return std::string(name_of(kSpecializationStrategyNames, options.specialization_strategy));
      },
      [](std::string_view text, LoadOptions& options) {
        return read_named(kSpecializationStrategyNames, text, options.specialization_strategy);
-     }},
+     },
+     names_of<kSpecializationStrategyNames>},
     {"low_precision_accumulation",
      [](const LoadOptions& options) {
        return std::string(name_of(kTruthNames, options.low_precision_accumulation));
      },
      [](std::string_view text, LoadOptions& options) {
        return read_named(kTruthNames, text, options.low_precision_accumulation);
-     }},
+     },
+     names_of<kTruthNames>},
     {"threads", [](const LoadOptions& options) { return std::to_string(options.threads); },
      [](std::string_view text, LoadOptions& options) {
        const char* const end = text.data() + text.size();
        const auto [rest, error] = std::from_chars(text.data(), end, options.threads);
        return error == std::errc() && rest == end && options.threads >= 0;
-     }},
+     },
+     [] { return std::string("a number of 0 or more"); }},
 };
 
 Status write_options(const std::vector<std::string_view>& names, const LoadOptions& options,
@@ -131,7 +147,34 @@ Fields origin_of(const Engine& engine) {
           {kPlatform, platform_name()}};
 }
 
+Status set_option(std::string_view name, std::string_view value, LoadOptions& options) {
+  std::string known;
+  for (const Option& option : kOptions) {
+    if (option.name == kFunction) continue;
+    if (option.name == name) {
+      if (option.read(value, options)) return {};
+      return invalid_argument(std::string(name) + " is " + option.takes(), std::string(value));
+    }
+    known += (known.empty() ? "" : ", ") + std::string(option.name);
+  }
+  return invalid_argument("an engine has no such option; there are: " + known, std::string(name));
+}
+
 }  // namespace
+
+Status parse_options(std::string_view text, LoadOptions& options) {
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, text.find(' '));
+    text.remove_prefix(std::min(word.size() + 1, text.size()));
+    if (word.empty()) continue;
+    const size_t equals = word.find('=');
+    if (equals == std::string_view::npos) {
+      return invalid_argument("an option is written as name=value", std::string(word));
+    }
+    RETURN_IF_ERROR(set_option(word.substr(0, equals), word.substr(equals + 1), options));
+  }
+  return {};
+}
 
 Result<CompileRequest> make_request(const Engine& engine, const OptionsThatMatter& matter,
                                     const LoadOptions& options) {

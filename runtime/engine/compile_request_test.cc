@@ -143,5 +143,28 @@ TEST_F(CompileRequestTest, AFolderIsComparedWithWhatIsAskedFor) {
             StatusCode::kCorruptData);
 }
 
+TEST_F(CompileRequestTest, OptionsAreParsedByTheirNames) {
+  LoadOptions options;
+  options.threads = 7;
+  ASSERT_TRUE(parse_options("", options).ok());
+  ASSERT_TRUE(parse_options("numeric_mode=float16  low_precision_accumulation=true", options).ok());
+  EXPECT_EQ(options.numeric_mode, NumericMode::kFloat16);
+  EXPECT_TRUE(options.low_precision_accumulation);
+  EXPECT_EQ(options.threads, 7);
+  ASSERT_TRUE(parse_options("threads=2", options).ok());
+  EXPECT_EQ(options.threads, 2);
+
+  EXPECT_EQ(parse_options("numeric_mode=half", options).message(),
+            "numeric_mode is one of float32, float16, low_precision");
+  EXPECT_EQ(parse_options("threads=-1", options).message(), "threads is a number of 0 or more");
+  EXPECT_EQ(parse_options("threads", options).message(), "an option is written as name=value");
+  const Status unknown = parse_options("function=f", options);
+  EXPECT_EQ(unknown.code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(unknown.artifact(), "function");
+  EXPECT_EQ(unknown.message(),
+            "an engine has no such option; there are: compute_units, numeric_mode, "
+            "reshape_frequency, specialization_strategy, low_precision_accumulation, threads");
+}
+
 }  // namespace
 }  // namespace coreml_delegate::engine

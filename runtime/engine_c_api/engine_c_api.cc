@@ -18,10 +18,10 @@
 #include "base/strides.h"
 #include "base/tensor_type.h"
 #include "inmemoryfs/disk.h"
+#include "runtime/engine/compile_request.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/event_sink.h"
 #include "runtime/engine/helper/compile_helper.h"
-#include "runtime/engine/numeric_mode.h"
 #include "runtime/include/coreml_engine_c.h"
 
 namespace coreml_delegate::engine {
@@ -142,18 +142,7 @@ DataType data_type_of(const char* name) {
 Result<LoadOptions> load_options(const coreml_engine_options& given) {
   LoadOptions options;
   options.function_name = string_or_empty(given.function_name);
-  options.threads = given.threads;
-  const std::string mode = string_or_empty(given.numeric_mode);
-  std::string known;
-  bool found = mode.empty();
-  for (const auto& [name, value] : kNumericModeNames) {
-    if (name == mode) {
-      options.numeric_mode = value;
-      found = true;
-    }
-    known += (known.empty() ? "" : ", ") + std::string(name);
-  }
-  if (!found) return invalid_argument("numeric_mode is one of " + known, mode);
+  RETURN_IF_ERROR(parse_options(string_or_empty(given.engine_options), options));
   return options;
 }
 
@@ -213,7 +202,8 @@ class Recorder final : public EventSink {
 }  // namespace
 }  // namespace coreml_delegate::engine
 
-// The functions and handles below are C's, at the top level, so that they cannot stand inside the namespaces that they use.
+// The functions and handles below are C's, at the top level, so that they cannot stand inside the
+// namespaces that they use.
 using namespace coreml_delegate;          // NOLINT(google-build-using-namespace): as said above.
 using namespace coreml_delegate::engine;  // NOLINT(google-build-using-namespace): as said above.
 

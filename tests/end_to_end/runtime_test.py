@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
 import sys
 import threading
+from unittest import mock
 
 import coremltools as ct
 import pytest
@@ -14,7 +16,7 @@ import torch
 from executorch.backends.apple.coreml import _libraries, runtime
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
-from executorch.backends.apple.coreml.runtime import _library
+from executorch.backends.apple.coreml.runtime import _library, _load_options
 from executorch.exir import to_edge_transform_and_lower
 from executorch.runtime import Runtime
 
@@ -162,6 +164,9 @@ def test_options_are_put_back() -> None:
         assert torch.equal(run(), run().half().float())
     assert torch.equal(run(), before)
     assert (runtime._options["numeric_mode"], runtime._options["threads"]) == ("", 1)
+    with runtime.options(warm_up=True):
+        pass
+    assert runtime._options["warm_up"] is False, "which it was without having been set"
     with pytest.raises(TypeError, match="numeric_modes"), runtime.options(numeric_modes="float16"):
         pass
 
@@ -206,6 +211,37 @@ for make in (path.read_bytes, lambda: bytearray(path.read_bytes()), lambda: io.B
 def test_a_bad_option_is_refused_by_name(options: dict[str, object], message: str) -> None:
     with pytest.raises(runtime.DelegateError, match=message):
         runtime.set_options(**options)
+
+
+def test_options_are_those_of_the_delegates_table() -> None:
+    options = runtime.load_options()
+    assert options["threads"].kind == "int"
+    assert options["compute_unit"].choices == ("all", "cpu_only", "cpu_and_gpu", "cpu_and_ne")
+    for option in options.values():
+        assert option.doc
+        runtime.set_options(**{option.name: option.unset})
+    with pytest.raises(TypeError, match=r"no option thread; there are: engine, compute_unit"):
+        runtime.set_options(thread=1)
+    with pytest.raises(TypeError, match="the option threads is of the kind int"):
+        runtime.set_options(threads="2")
+
+
+def test_an_option_of_the_table_alone_can_be_set() -> None:
+    """A row that the delegate gains needs nothing in Python: any kind of it reaches the library."""
+    rows = [
+        {"name": "patience", "kind": "int", "choices": [], "doc": "how long"},
+        {"name": "hurry", "kind": "bool", "choices": [], "doc": "whether"},
+        {"name": "mood", "kind": "choice", "choices": ["good", "bad"], "doc": "how"},
+        {"name": "place", "kind": "path", "choices": [], "doc": "where"},
+    ]
+    table = _load_options.parse(json.dumps(rows))
+    assert {name: option.unset for name, option in table.items()} == {"patience": 0, "hurry": False, "mood": "", "place": ""}
+    library = mock.Mock(**{f"coreml_delegate_set_{kind}_option.return_value": 0 for kind in ("int", "bool", "string")})
+    for name, value in {"patience": 3, "hurry": True, "mood": "bad", "place": pathlib.Path("/there")}.items():
+        assert _load_options.set_in(library, table[name], value) == 0
+    library.coreml_delegate_set_int_option.assert_called_once_with(b"patience", 3)
+    library.coreml_delegate_set_bool_option.assert_called_once_with(b"hurry", 1)
+    assert library.coreml_delegate_set_string_option.mock_calls == [mock.call(b"mood", b"bad"), mock.call(b"place", b"/there")]
 
 
 def test_a_damaged_program_says_what_is_wrong(sin: bytes) -> None:

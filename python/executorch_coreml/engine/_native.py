@@ -23,7 +23,7 @@ from executorch_coreml import _libraries
 
 __all__ = ["EngineError", "Model", "State", "compile", "describe", "engine_names", "fingerprint", "load", "load_compiled"]
 
-_VERSION = 1
+_VERSION = 2
 _TIMINGS, _VALUES = 1, 2
 
 
@@ -44,11 +44,10 @@ class _Options(ctypes.Structure):
     _fields_ = (
         ("engine", ctypes.c_char_p),
         ("function_name", ctypes.c_char_p),
-        ("numeric_mode", ctypes.c_char_p),
+        ("engine_options", ctypes.c_char_p),
         ("compile_helper", ctypes.c_char_p),
         ("compile_helper_memory_mb", ctypes.c_int64),
         ("compile_helper_timeout_s", ctypes.c_int32),
-        ("threads", ctypes.c_int32),
     )
 
 
@@ -147,15 +146,13 @@ def _encoded(value: str | os.PathLike[str], what: str) -> bytes:
 def _options(
     *,
     function_name: str = "",
-    numeric_mode: str = "float32",
-    threads: int = 0,
     engine: str = "",
     compile_helper: str = "",
     compile_helper_timeout_s: int = 0,
     compile_helper_memory_mb: int = 0,
+    **engine_options: str | int,
 ) -> _Options:
     for name, value, bits in (
-        ("threads", threads, 31),
         ("compile_helper_timeout_s", compile_helper_timeout_s, 31),
         ("compile_helper_memory_mb", compile_helper_memory_mb, 63),
     ):
@@ -164,11 +161,11 @@ def _options(
     return _Options(
         engine=_encoded(engine, "the engine's name"),
         function_name=_encoded(function_name, "the function's name"),
-        numeric_mode=_encoded(numeric_mode, "the numeric mode"),
+        # The engine knows their names and values.
+        engine_options=_encoded(" ".join(f"{name}={value}" for name, value in engine_options.items()), "the engine's options"),
         compile_helper=_encoded(compile_helper, "the path of the compile helper"),
         compile_helper_memory_mb=compile_helper_memory_mb,
         compile_helper_timeout_s=compile_helper_timeout_s,
-        threads=threads,
     )
 
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib
 import json
 import os
@@ -29,18 +30,20 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from executorch_coreml.engine import _compile_helper
-from executorch_coreml.runtime import _library, _lifetime, cache
+from executorch_coreml.runtime import _library, _lifetime, _load_options, cache
+from executorch_coreml.runtime._load_options import LoadOption
 
 __all__ = [
     "DelegateError",
     "Diagnostics",
+    "LoadOption",
     "MLModel",
     "Prewarmed",
     "cache",
     "diagnose",
     "enable_coremltools",
     "last_error",
+    "load_options",
     "options",
     "prewarm",
     "registered_backends",
@@ -106,29 +109,20 @@ def registered_backends() -> list[str]:
     return diagnose().registered_backends
 
 
-def set_options(
-    *,
-    engine: str | None = None,
-    compute_unit: str | None = None,
-    numeric_mode: str | None = None,
-    threads: int | None = None,
-    share_models: bool | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    cache_budget_mb: int | None = None,
-    cache_verification: str | None = None,
-    warm_up: bool | None = None,
-    reshape_frequency: str | None = None,
-    specialization_strategy: str | None = None,
-    low_precision_accumulation: bool | None = None,
-    compile_helper: bool | str | os.PathLike[str] | None = None,
-    compile_helper_timeout_s: int | None = None,
-    compile_helper_memory_mb: int | None = None,
-) -> None:
+@functools.cache
+def load_options() -> dict[str, LoadOption]:
+    """Returns the options that set_options() takes, by name, as the delegate's own table has them. docs/runtime.md says more about each."""
+    return _load_options.parse(_LIBRARY.coreml_delegate_load_options())
+
+
+def set_options(**options: _load_options.Value | None) -> None:
     """Sets options for the methods that are loaded from now on, in the whole process. An option that is None stays as it is.
 
-    These options win over those that a program asks for.
+    These options win over those that a program asks for. load_options() lists them as the delegate has them.
 
     Args:
+        **options: Values by name; "", 0 or False takes an option back to its default. The options are:
+
         engine: The name of an engine that diagnose() lists. "" means the platform's default.
         compute_unit: "all", "cpu_only", "cpu_and_gpu" or "cpu_and_ne". "" means what the program asks for. Off Apple platforms everything runs
             on the CPU.
@@ -155,63 +149,38 @@ def set_options(
         compile_helper_memory_mb: How many megabytes (10^6 bytes) of memory the helper may take, on Linux. 0, the default, means no limit.
 
     Raises:
-        DelegateError: if an engine or a value does not exist. The options before it, in the order above, are set.
+        DelegateError: if an engine or a value does not exist. The options before it, in the order of the table, are set.
         FileNotFoundError: if compile_helper is True and the program is not there.
+        TypeError: if a name is no option, or a value is of another type than its option.
     """
-    given = {name: value for name, value in locals().items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
+    if unknown := given.keys() - load_options().keys():
+        raise TypeError(f"there is no option {', '.join(sorted(unknown))}; there are: {', '.join(load_options())}")
     with _options_lock:
-        for name in _DEFAULTS:
+        for name in load_options():
             if name in given:
                 _set_option(name, given[name])
 
 
-# Options in the order in which they are set, with the values that stand for the defaults.
-_DEFAULTS: dict[str, Any] = {
-    "engine": "",
-    "compute_unit": "",
-    "numeric_mode": "",
-    "threads": 0,
-    "share_models": False,
-    "cache_dir": "",
-    "cache_budget_mb": 0,
-    "cache_verification": "",
-    "warm_up": False,
-    "reshape_frequency": "",
-    "specialization_strategy": "",
-    "low_precision_accumulation": False,
-    "compile_helper": False,
-    "compile_helper_timeout_s": 0,
-    "compile_helper_memory_mb": 0,
-}
 # What was set here, and the lock for changing it. Whoever holds the lock may load methods with options of its own.
-_options: dict[str, Any] = dict(_DEFAULTS)
+_options: dict[str, _load_options.Value] = {}
 _options_lock = threading.RLock()
 
 
-def _set_option(name: str, value: Any) -> None:
-    if name == "compile_helper":
-        text: bytes | None = os.fsencode(_compile_helper.program(value))
-    else:
-        text = os.fsencode(value) if isinstance(_DEFAULTS[name], str) else None
-    if text is not None:
-        _check(_LIBRARY.coreml_delegate_set_string_option(name.encode(), text))
-    elif isinstance(_DEFAULTS[name], bool):
-        _check(_LIBRARY.coreml_delegate_set_bool_option(name.encode(), int(value)))
-    else:
-        _check(_LIBRARY.coreml_delegate_set_int_option(name.encode(), value))
+def _set_option(name: str, value: _load_options.Value) -> None:
+    _check(_load_options.set_in(_LIBRARY, load_options()[name], value))
     _options[name] = value
 
 
 @contextlib.contextmanager
-def options(**values: Any) -> Iterator[None]:
+def options(**values: _load_options.Value | None) -> Iterator[None]:
     """A context in which methods are loaded with these options of set_options(). At its end the options are as they were, also after an exception.
 
     The options hold for the whole process: methods that other threads load meanwhile have them too, and threads that call set_options() or options()
     wait until the context ends.
 
     Raises:
-        DelegateError, FileNotFoundError: as set_options() does.
-        TypeError: if there is no option of a name.
+        DelegateError, FileNotFoundError, TypeError: as set_options() does.
     """
     with _options_lock:
         before = dict(_options)
@@ -219,9 +188,8 @@ def options(**values: Any) -> Iterator[None]:
             set_options(**values)
             yield
         finally:
-            for name in values:
-                if name in before:
-                    _set_option(name, before[name])
+            for name in values.keys() & load_options().keys():
+                _set_option(name, before.get(name, load_options()[name].unset))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,6 +53,7 @@ def load() -> ctypes.CDLL:
     library.coreml_delegate_register_backend.restype = ctypes.c_uint32
     library.coreml_delegate_diagnose.restype = ctypes.c_char_p
     library.coreml_delegate_last_error.restype = ctypes.c_char_p
+    library.coreml_delegate_load_options.restype = ctypes.c_char_p
     library.coreml_delegate_set_string_option.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
     library.coreml_delegate_set_string_option.restype = ctypes.c_uint32
     library.coreml_delegate_set_int_option.argtypes = [ctypes.c_char_p, ctypes.c_int]

@@ -124,7 +124,7 @@ def _program(
     from executorch_coreml import runtime
     from executorch_coreml.dtypes import DTYPES
 
-    options = {"threads": threads, "numeric_mode": numeric_mode}
+    options: dict[str, str | int] = {"threads": threads, "numeric_mode": numeric_mode}
     by_name = {dtype.scalar_type: torch.empty(0, dtype=dtype.torch).numpy().dtype for dtype in DTYPES}
     specs = {}
     for index, tensor in enumerate(methods[method_name].inputs):

@@ -1,19 +1,19 @@
 #ifndef COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_COREML_BACKEND_OPTIONS_H_
 #define COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_COREML_BACKEND_OPTIONS_H_
 
-// Options for loading a program's Core ML delegate calls. Names are those of the stock delegate,
-// and a few more.
+// Options for loading the Core ML delegate calls of a program: those of the stock delegate, under
+// its names, and more.
 //
 //   using executorch::backends::coreml::LoadOptionsBuilder;
 //   LoadOptionsBuilder options;
 //   options.setComputeUnit(LoadOptionsBuilder::ComputeUnit::CPU_AND_GPU).setThreads(2);
 //   LoadBackendOptionsMap map;
 //   map.set_options(options);
-//   module.load(map);              // `options` outlives `map` and the loading.
+//   module.load(map);  // `options` must outlive `map` and the call of load().
 //
-// What is not set falls back to executorch::runtime::set_option("CoreMLBackend", ...), then to what
-// the program asks for. A bad value is refused when the method is loaded, with a message that names
-// the option.
+// An option that is not set here has the value that was given to
+// executorch::runtime::set_option("CoreMLBackend", ...), or else the value that the program asks
+// for. A bad value is refused when the method is loaded, with a message that names the option.
 
 #include <executorch/runtime/backend/options.h>
 #include <executorch/runtime/core/span.h>
@@ -52,8 +52,9 @@ class LoadOptionsBuilder {
   }
 
   // The folder in which compiled models are kept from run to run (docs/assets.md); at most 254
-  // bytes: a longer path is refused when the method is loaded. "default": in the system's folder for
-  // caches, which Apple systems take where nobody says anything. Null or empty: nothing is kept.
+  // bytes: a longer path is refused when the method is loaded. "default": in the system's folder
+  // for caches, which Apple systems take where nobody says anything. Null or empty: nothing is
+  // kept.
   LoadOptionsBuilder& setCacheDirectory(const char* path) {
     return set("cache_dir", path == nullptr ? "" : path);
   }
@@ -146,6 +147,17 @@ class LoadOptionsBuilder {
     return set("low_precision_accumulation", allowed);
   }
 
+  // Sets any option of docs/runtime.md by its name; the setters above are shorthands. `value` is a
+  // bool, an int or a string, of which the first 255 bytes are taken. `name` is a string literal.
+  template <size_t N, typename T>
+  LoadOptionsBuilder& set(const char (&name)[N], T value) {
+    (void)options_.set_option(name, value);
+    return *this;
+  }
+
+  // How many different options can be set; setting more has no effect. There are fewer.
+  static constexpr size_t kMaxOptions = 24;
+
   static constexpr const char* backend_id() { return "CoreMLBackend"; }
 
   // Valid while the builder lives and is not changed.
@@ -154,17 +166,7 @@ class LoadOptionsBuilder {
   }
 
  private:
-  // There is room for every option, so that setting one cannot fail: those of the delegate's table
-  // (runtime/delegate/options.h) and _use_new_cache, with one to spare.
-  static constexpr size_t kOptionCount = 17;
-
-  template <size_t N, typename T>
-  LoadOptionsBuilder& set(const char (&key)[N], T value) {
-    (void)options_.set_option(key, value);
-    return *this;
-  }
-
-  ::executorch::runtime::BackendOptions<kOptionCount> options_;
+  ::executorch::runtime::BackendOptions<kMaxOptions> options_;
 };
 
 }  // namespace coreml
