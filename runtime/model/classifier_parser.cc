@@ -11,44 +11,45 @@ namespace {
 constexpr char kOperation[] = "classify";
 
 // The one argument of a parameter; corrupt_data where there is none or several.
-Result<const proto::Argument::Binding*> argument(const proto::Operation& operation,
-                                                 const std::string& parameter) {
-  const auto found = operation.inputs().find(parameter);
-  if (found == operation.inputs().end() || found->second.arguments_size() != 1) {
+Result<const mil::Binding*> argument(const mil::Operation& operation,
+                                     const std::string& parameter) {
+  const auto found = operation.inputs.find(parameter);
+  if (found == operation.inputs.end() || found->second.arguments.size() != 1) {
     return corrupt_data("classify has not one argument for this parameter", parameter);
   }
-  return &found->second.arguments(0);
+  return &found->second.arguments[0];
 }
 
-const proto::Operation* defining_operation(const proto::Block& block, const std::string& name) {
-  for (const proto::Operation& operation : block.operations()) {
-    for (const proto::NamedValueType& output : operation.outputs()) {
-      if (output.name() == name) return &operation;
+const mil::Operation* defining_operation(const mil::Block& block, const std::string& name) {
+  for (const mil::Operation& operation : block.operations) {
+    for (const mil::NamedValueType& output : operation.outputs) {
+      if (output.name == name) return &operation;
     }
   }
   return nullptr;
 }
 
 // In place, or the value of a constant of the block.
-Result<ConstantPtr> constant_argument(const proto::Block& block, ValueParser& values,
-                                      const proto::Argument::Binding& binding) {
-  if (binding.has_value()) return values.parse(binding.value());
-  const proto::Operation* const operation = defining_operation(block, binding.name());
-  if (operation != nullptr && operation->type() == "const") {
-    const auto found = operation->attributes().find("val");
-    if (found != operation->attributes().end()) return values.parse(found->second);
+Result<ConstantPtr> constant_argument(const mil::Block& block, ValueParser& values,
+                                      const mil::Binding& binding) {
+  if (binding.value != nullptr) return values.parse(*binding.value);
+  const std::string name = binding.name.value_or("");
+  const mil::Operation* const operation = defining_operation(block, name);
+  if (operation != nullptr && operation->type == "const") {
+    const auto found = operation->attributes.find("val");
+    if (found != operation->attributes.end()) return values.parse(found->second);
   }
-  return corrupt_data("the classes are no constant", binding.name());
+  return corrupt_data("the classes are no constant", name);
 }
 
-Result<ValueType> type_of(const proto::Block& block, const Function& function,
+Result<ValueType> type_of(const mil::Block& block, const Function& function,
                           const std::string& name) {
   for (const NamedType& input : function.inputs) {
     if (input.name == name) return input.type;
   }
-  if (const proto::Operation* const operation = defining_operation(block, name)) {
-    for (const proto::NamedValueType& output : operation->outputs()) {
-      if (output.name() == name) return parse_type(output.type());
+  if (const mil::Operation* const operation = defining_operation(block, name)) {
+    for (const mil::NamedValueType& output : operation->outputs) {
+      if (output.name == name) return parse_type(output.type);
     }
   }
   return corrupt_data("classify takes a value that is not defined", name);
@@ -115,32 +116,31 @@ Status take_out(const Classifier& classifier, const ValueType& type, Block* body
 
 }  // namespace
 
-Status parse_classifier(const proto::Block& block, ValueParser& values,
+Status parse_classifier(const mil::Block& block, ValueParser& values,
                         std::unordered_map<std::string, ValueType>* outputs, Function* function) {
-  const proto::Operation* found = nullptr;
-  for (const proto::Operation& operation : block.operations()) {
-    if (operation.type() != kOperation) continue;
+  const mil::Operation* found = nullptr;
+  for (const mil::Operation& operation : block.operations) {
+    if (operation.type != kOperation) continue;
     if (found != nullptr) return corrupt_data("the function has more than one classify");
     found = &operation;
   }
   if (found == nullptr) return {};
 
-  if (found->outputs_size() != 2 || found->blocks_size() != 0) {
+  if (found->outputs.size() != 2 || found->blocks.size() != 0) {
     return corrupt_data("classify has not the two outputs it must have");
   }
   Classifier classifier;
-  classifier.label = found->outputs(0).name();
-  classifier.probabilities = found->outputs(1).name();
-  ASSIGN_OR_RETURN(const proto::Argument::Binding* const probabilities,
-                   argument(*found, "probabilities"));
-  if (probabilities->has_value()) {
+  classifier.label = found->outputs[0].name;
+  classifier.probabilities = found->outputs[1].name;
+  ASSIGN_OR_RETURN(const mil::Binding* const probabilities, argument(*found, "probabilities"));
+  if (probabilities->value != nullptr) {
     return unsupported("classify takes a constant for probabilities", classifier.label);
   }
-  ASSIGN_OR_RETURN(ValueType type, type_of(block, *function, probabilities->name()));
+  ASSIGN_OR_RETURN(ValueType type, type_of(block, *function, probabilities->name.value_or("")));
   if (type.kind != ValueType::Kind::kTensor || !is_float(type.element)) {
     return corrupt_data("the probabilities are no floating-point tensor", type.to_string());
   }
-  ASSIGN_OR_RETURN(const proto::Argument::Binding* const classes, argument(*found, "classes"));
+  ASSIGN_OR_RETURN(const mil::Binding* const classes, argument(*found, "classes"));
   ASSIGN_OR_RETURN(const ConstantPtr constant, constant_argument(block, values, *classes));
   RETURN_IF_ERROR(read_classes(*constant, &classifier));
   if (type.is_static() && static_cast<uint64_t>(type.element_count()) != classifier.size()) {

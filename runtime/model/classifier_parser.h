@@ -7,7 +7,7 @@
 #include <unordered_map>
 
 #include "base/status.h"
-#include "runtime/model/mil.pb.h"
+#include "runtime/model/mil.h"
 #include "runtime/model/program.h"
 #include "runtime/model/value_parser.h"
 
@@ -17,7 +17,7 @@ namespace coreml_delegate::model {
 // operation out: of its outputs the label goes, and the dictionary becomes the tensor of the
 // probabilities under the dictionary's name, in `outputs` (the types of the body's outputs) and in
 // function->body, as far as that is parsed. corrupt_data for a `classify` that cannot be one.
-Status parse_classifier(const proto::Block& block, ValueParser& values,
+Status parse_classifier(const mil::Block& block, ValueParser& values,
                         std::unordered_map<std::string, ValueType>* outputs, Function* function);
 
 }  // namespace coreml_delegate::model

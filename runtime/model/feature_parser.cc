@@ -24,17 +24,17 @@ std::string_view role_name(Role role) {
   return "feature";
 }
 
-DataType declared_type(proto::ArrayFeatureType::ArrayDataType type) {
+DataType declared_type(mil::ArrayDataType type) {
   switch (type) {
-    case proto::ArrayFeatureType::FLOAT16:
+    case mil::ArrayDataType::kFloat16:
       return DataType::kFloat16;
-    case proto::ArrayFeatureType::FLOAT32:
+    case mil::ArrayDataType::kFloat32:
       return DataType::kFloat32;
-    case proto::ArrayFeatureType::DOUBLE:
+    case mil::ArrayDataType::kDouble:
       return DataType::kFloat64;
-    case proto::ArrayFeatureType::INT32:
+    case mil::ArrayDataType::kInt32:
       return DataType::kInt32;
-    case proto::ArrayFeatureType::INT8:
+    case mil::ArrayDataType::kInt8:
       return DataType::kInt8;
     default:
       return DataType::kInvalid;
@@ -73,28 +73,18 @@ bool is_float(DataType type) {
 }
 
 // What kind of feature it is when it is no multi-array.
-std::string_view other_kind(const proto::FeatureType& type) {
-  switch (type.Type_case()) {
-    case proto::FeatureType::kImageType:
-      return "an image";
-    case proto::FeatureType::kInt64Type:
-      return "an integer";
-    case proto::FeatureType::kDoubleType:
-      return "a number";
-    case proto::FeatureType::kStringType:
-      return "a string";
-    case proto::FeatureType::kDictionaryType:
-      return "a dictionary";
-    case proto::FeatureType::kSequenceType:
-      return "a sequence";
-    case proto::FeatureType::kStateType:
-      return "a state";
-    default:
-      return "of no type";
-  }
+std::string_view other_kind(const mil::FeatureType& type) {
+  if (type.image_type != nullptr) return "an image";
+  if (type.int64_type != nullptr) return "an integer";
+  if (type.double_type != nullptr) return "a number";
+  if (type.string_type != nullptr) return "a string";
+  if (type.dictionary_type != nullptr) return "a dictionary";
+  if (type.sequence_type != nullptr) return "a sequence";
+  if (type.state_type != nullptr) return "a state";
+  return "of no type";
 }
 
-Result<std::vector<int64_t>> parse_shape(const google::protobuf::RepeatedField<int64_t>& shape) {
+Result<std::vector<int64_t>> parse_shape(const std::vector<int64_t>& shape) {
   for (const int64_t extent : shape) {
     if (extent < 0) return corrupt_data("a shape has the extent " + std::to_string(extent));
   }
@@ -102,10 +92,10 @@ Result<std::vector<int64_t>> parse_shape(const google::protobuf::RepeatedField<i
 }
 
 // The extents the description allows; empty when it declares none.
-Status parse_declared_shape(const proto::ArrayFeatureType& array, TensorSpec* spec) {
-  if (array.has_enumeratedshapes()) {
-    for (const auto& shape : array.enumeratedshapes().shapes()) {
-      ASSIGN_OR_RETURN(std::vector<int64_t> extents, parse_shape(shape.shape()));
+Status parse_declared_shape(const mil::ArrayFeatureType& array, TensorSpec* spec) {
+  if (array.enumerated_shapes != nullptr) {
+    for (const auto& shape : array.enumerated_shapes->shapes) {
+      ASSIGN_OR_RETURN(std::vector<int64_t> extents, parse_shape(shape.shape));
       if (!spec->enumerated_shapes.empty() && extents.size() != spec->enumerated_shapes[0].size()) {
         return corrupt_data("enumerated shapes have different ranks");
       }
@@ -121,19 +111,19 @@ Status parse_declared_shape(const proto::ArrayFeatureType& array, TensorSpec* sp
     }
     return {};
   }
-  if (array.has_shaperange()) {
-    for (const proto::SizeRange& range : array.shaperange().sizeranges()) {
-      const int64_t upper = range.upperbound() < 0 ? Dimension::kUnbounded : range.upperbound();
-      if (range.lowerbound() > static_cast<uint64_t>(INT64_MAX) ||
-          (upper != Dimension::kUnbounded && static_cast<int64_t>(range.lowerbound()) > upper)) {
-        return corrupt_data("a range of extents runs from " + std::to_string(range.lowerbound()) +
-                            " to " + std::to_string(range.upperbound()));
+  if (array.shape_range != nullptr) {
+    for (const mil::SizeRange& range : array.shape_range->size_ranges) {
+      const int64_t upper = range.upper_bound < 0 ? Dimension::kUnbounded : range.upper_bound;
+      if (range.lower_bound > static_cast<uint64_t>(INT64_MAX) ||
+          (upper != Dimension::kUnbounded && static_cast<int64_t>(range.lower_bound) > upper)) {
+        return corrupt_data("a range of extents runs from " + std::to_string(range.lower_bound) +
+                            " to " + std::to_string(range.upper_bound));
       }
-      spec->shape.push_back({static_cast<int64_t>(range.lowerbound()), upper});
+      spec->shape.push_back({static_cast<int64_t>(range.lower_bound), upper});
     }
     return {};
   }
-  ASSIGN_OR_RETURN(const std::vector<int64_t> extents, parse_shape(array.shape()));
+  ASSIGN_OR_RETURN(const std::vector<int64_t> extents, parse_shape(array.shape));
   for (const int64_t extent : extents) spec->shape.push_back({extent, extent});
   return {};
 }
@@ -175,30 +165,31 @@ Status reconcile_shape(const ValueType& type, Role role, TensorSpec* spec) {
 }
 
 // Image features stand for tensors [1, channels, height, width] of the program's type.
-Result<Feature> parse_image(const proto::FeatureDescription& description, Role role,
+Result<Feature> parse_image(const mil::FeatureDescription& description, Role role,
                             const ValueType& type) {
-  const proto::ImageFeatureType& image = description.type().imagetype();
+  const mil::ImageFeatureType& image = *description.type.image_type;
   Feature feature;
-  feature.tensor.name = description.name();
-  feature.optional = description.type().isoptional();
+  feature.tensor.name = description.name;
+  feature.optional = description.type.is_optional;
   int64_t channels = 1;
-  switch (image.colorspace()) {
-    case proto::ImageFeatureType::GRAYSCALE:
+  switch (image.color_space) {
+    case mil::ColorSpace::kGrayscale:
       feature.image = ColorLayout::kGrayscale;
       break;
-    case proto::ImageFeatureType::GRAYSCALE_FLOAT16:
+    case mil::ColorSpace::kGrayscaleFloat16:
       feature.image = ColorLayout::kGrayscaleFloat16;
       break;
-    case proto::ImageFeatureType::RGB:
+    case mil::ColorSpace::kRgb:
       feature.image = ColorLayout::kRgb;
       channels = 3;
       break;
-    case proto::ImageFeatureType::BGR:
+    case mil::ColorSpace::kBgr:
       feature.image = ColorLayout::kBgr;
       channels = 3;
       break;
     default:
-      return corrupt_data("the image has the color space " + std::to_string(image.colorspace()));
+      return corrupt_data("the image has the color space " +
+                          std::to_string(static_cast<int32_t>(image.color_space)));
   }
   if (type.kind != ValueType::Kind::kTensor || type.unknown_rank || type.shape.size() != 4 ||
       !is_float(type.element)) {
@@ -210,64 +201,63 @@ Result<Feature> parse_image(const proto::FeatureDescription& description, Role r
     return unsupported("an image of the element type of " + type.to_string());
   }
   // The same flexibility as of a multi-array of these extents.
-  proto::ArrayFeatureType array;
-  const auto extents = [&](int64_t height, int64_t width, auto* shape) {
-    for (const int64_t extent : {int64_t{1}, channels, height, width}) shape->Add(extent);
+  mil::ArrayFeatureType array;
+  const auto extents = [&](int64_t height, int64_t width) {
+    return std::vector<int64_t>{1, channels, height, width};
   };
-  extents(image.height(), image.width(), array.mutable_shape());
-  if (image.has_enumeratedsizes()) {
-    array.mutable_enumeratedshapes();
-    for (const auto& size : image.enumeratedsizes().sizes()) {
-      extents(static_cast<int64_t>(size.height()), static_cast<int64_t>(size.width()),
-              array.mutable_enumeratedshapes()->add_shapes()->mutable_shape());
+  array.shape = extents(image.height, image.width);
+  if (image.enumerated_sizes != nullptr) {
+    array.enumerated_shapes = std::make_unique<mil::EnumeratedShapes>();
+    for (const mil::ImageSize& size : image.enumerated_sizes->sizes) {
+      array.enumerated_shapes->shapes.push_back(
+          {extents(static_cast<int64_t>(size.height), static_cast<int64_t>(size.width))});
     }
-  } else if (image.has_imagesizerange()) {
-    for (const int64_t extent : {int64_t{1}, channels}) {
-      proto::SizeRange* const range = array.mutable_shaperange()->add_sizeranges();
-      range->set_lowerbound(static_cast<uint64_t>(extent));
-      range->set_upperbound(extent);
-    }
-    *array.mutable_shaperange()->add_sizeranges() = image.imagesizerange().heightrange();
-    *array.mutable_shaperange()->add_sizeranges() = image.imagesizerange().widthrange();
+  } else if (image.image_size_range != nullptr) {
+    array.shape_range = std::make_unique<mil::ShapeRange>();
+    array.shape_range->size_ranges = {{1, 1},
+                                      {static_cast<uint64_t>(channels), channels},
+                                      image.image_size_range->height_range,
+                                      image.image_size_range->width_range};
   }
   RETURN_IF_ERROR(parse_declared_shape(array, &feature.tensor));
   RETURN_IF_ERROR(reconcile_shape(type, role, &feature.tensor));
   return feature;
 }
 
-Result<Feature> parse_feature(const proto::FeatureDescription& description, Role role,
+Result<Feature> parse_feature(const mil::FeatureDescription& description, Role role,
                               const ValueType& type) {
-  const proto::ArrayFeatureType* array = nullptr;
+  const mil::ArrayFeatureType* array = nullptr;
   if (role == Role::kState) {
-    if (type.kind != ValueType::Kind::kState || !description.type().has_statetype() ||
-        !description.type().statetype().has_arraytype()) {
+    if (type.kind != ValueType::Kind::kState || description.type.state_type == nullptr ||
+        description.type.state_type->array_type == nullptr) {
       return corrupt_data("a state is described that is none in the program");
     }
-    array = &description.type().statetype().arraytype();
-  } else if (description.type().has_imagetype()) {
+    array = description.type.state_type->array_type.get();
+  } else if (description.type.image_type != nullptr) {
     return parse_image(description, role, type);
   } else {
-    if (!description.type().has_multiarraytype()) {
+    if (description.type.multi_array_type == nullptr) {
       return unsupported("the " + std::string(role_name(role)) + " is " +
-                         std::string(other_kind(description.type())) +
+                         std::string(other_kind(description.type)) +
                          "; only multi-arrays, images and classes are supported");
     }
     if (type.kind != ValueType::Kind::kTensor) {
       return corrupt_data("a multi-array is described where the program has " + type.to_string());
     }
-    array = &description.type().multiarraytype();
+    array = description.type.multi_array_type.get();
   }
 
   Feature feature;
-  feature.tensor.name = description.name();
-  feature.optional = description.type().isoptional();
-  feature.tensor.dtype = array->datatype() == proto::ArrayFeatureType::INVALID_ARRAY_DATA_TYPE
+  feature.tensor.name = description.name;
+  feature.optional = description.type.is_optional;
+  feature.tensor.dtype = array->data_type == mil::ArrayDataType::kInvalid
                              ? data_type_of(type.element)
-                             : declared_type(array->datatype());
+                             : declared_type(array->data_type);
   const DataType in_program = data_type_of(type.element);
   if (feature.tensor.dtype == DataType::kInvalid || in_program == DataType::kInvalid ||
       (is_float(feature.tensor.dtype) != is_float(in_program))) {
-    return unsupported("the description's element type " + std::to_string(array->datatype()) +
+    return unsupported("the description's element type " +
+                       std::to_string(static_cast<int32_t>(array->data_type)) +
                        " cannot stand for the program's " + type.to_string());
   }
   RETURN_IF_ERROR(parse_declared_shape(*array, &feature.tensor));
@@ -275,67 +265,57 @@ Result<Feature> parse_feature(const proto::FeatureDescription& description, Role
   if (role == Role::kState && !type.is_static()) {
     return corrupt_data("the state has the dynamic type " + type.to_string());
   }
-  switch (array->defaultOptionalValue_case()) {
-    case proto::ArrayFeatureType::kIntDefaultValue:
-      feature.default_value = array->intdefaultvalue();
-      break;
-    case proto::ArrayFeatureType::kFloatDefaultValue:
-      feature.default_value = static_cast<double>(array->floatdefaultvalue());
-      break;
-    case proto::ArrayFeatureType::kDoubleDefaultValue:
-      feature.default_value = array->doubledefaultvalue();
-      break;
-    case proto::ArrayFeatureType::DEFAULTOPTIONALVALUE_NOT_SET:
-      break;
-  }
+  if (array->int_default_value) feature.default_value = *array->int_default_value;
+  if (array->float_default_value) feature.default_value = *array->float_default_value;
+  if (array->double_default_value) feature.default_value = *array->double_default_value;
   return feature;
 }
 
 // The dictionary of a classifier, by its tensor.
-Result<Feature> parse_probabilities(const proto::FeatureDescription& description,
+Result<Feature> parse_probabilities(const mil::FeatureDescription& description,
                                     const Classifier& classifier, const ValueType& type) {
-  const proto::DictionaryFeatureType& dictionary = description.type().dictionarytype();
-  if (!description.type().has_dictionarytype() ||
-      dictionary.has_stringkeytype() != classifier.numbers.empty()) {
+  const mil::DictionaryFeatureType* const dictionary = description.type.dictionary_type.get();
+  if (dictionary == nullptr ||
+      (dictionary->string_key_type != nullptr) != classifier.numbers.empty()) {
     return corrupt_data(
         "the program's dictionary of probabilities is described as another feature");
   }
   Feature feature;
-  feature.tensor.name = description.name();
+  feature.tensor.name = description.name;
   feature.tensor.dtype = data_type_of(type.element);
   RETURN_IF_ERROR(reconcile_shape(type, Role::kOutput, &feature.tensor));
   return feature;
 }
 
-bool describes_label(const proto::FeatureDescription& description, const Classifier& classifier) {
-  return description.name() == classifier.label &&
-         (classifier.numbers.empty() ? description.type().has_stringtype()
-                                     : description.type().has_int64type());
+bool describes_label(const mil::FeatureDescription& description, const Classifier& classifier) {
+  return description.name == classifier.label &&
+         (classifier.numbers.empty() ? description.type.string_type != nullptr
+                                     : description.type.int64_type != nullptr);
 }
 
 template <typename FindType>
 Status parse_role(const FeatureDescriptions& descriptions, Role role, const FindType& find_type,
                   const std::optional<Classifier>& classifier, std::vector<Feature>* features) {
   std::unordered_set<std::string_view> names;
-  for (const proto::FeatureDescription& description : descriptions) {
+  for (const mil::FeatureDescription& description : descriptions) {
     const auto annotate = [&](const Status& status) {
       return status.annotate("read the description of an " + std::string(role_name(role)),
-                             description.name());
+                             description.name);
     };
-    if (description.name().empty()) {
+    if (description.name.empty()) {
       return annotate(corrupt_data("it has no name"));
     }
-    if (!names.insert(description.name()).second) {
+    if (!names.insert(description.name).second) {
       return annotate(corrupt_data("it is described twice"));
     }
     const bool is_output = role == Role::kOutput;
     if (is_output && classifier && describes_label(description, *classifier)) continue;
-    const ValueType* type = find_type(description.name());
+    const ValueType* type = find_type(description.name);
     if (type == nullptr) {
       return annotate(corrupt_data("the program has no such " + std::string(role_name(role))));
     }
     Result<Feature> feature =
-        is_output && classifier && description.name() == classifier->probabilities
+        is_output && classifier && description.name == classifier->probabilities
             ? parse_probabilities(description, *classifier, *type)
             : parse_feature(description, role, *type);
     if (!feature.ok()) return annotate(feature.status());

@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "base/status.h"
-#include "runtime/model/mil.pb.h"
+#include "runtime/model/mil.h"
 #include "runtime/model/program.h"
 
 namespace coreml_delegate::model {
 
-using FeatureDescriptions = google::protobuf::RepeatedPtrField<proto::FeatureDescription>;
+using FeatureDescriptions = std::vector<mil::FeatureDescription>;
 
 struct FunctionFeatures {
   const FeatureDescriptions* inputs = nullptr;

@@ -1,16 +1,15 @@
 #include "runtime/model/package.h"
 
-#include <google/protobuf/arena.h>
-#include <google/protobuf/io/coded_stream.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "base/json_members.h"
 #include "runtime/model/classifier_parser.h"
 #include "runtime/model/feature_parser.h"
-#include "runtime/model/mil.pb.h"
+#include "runtime/model/mil.h"
+#include "runtime/model/mil_reader.h"
 #include "runtime/model/program_parser.h"
 #include "runtime/model/value_parser.h"
 
@@ -63,19 +62,18 @@ Result<std::string> find_root_model(const Bytes& manifest) {
 
 // The parsed specification and the folder its weights are found in.
 struct Package::Impl {
-  google::protobuf::Arena arena;
-  proto::Model* model = google::protobuf::Arena::CreateMessage<proto::Model>(&arena);
-  Bytes specification;
+  mil::Model model;
   uint64_t specification_bytes = 0;
   std::string path;
   inmemoryfs::InMemoryFileSystem folder;
   Limits limits;
 
-  Status parse_specification();
+  // Fills `model`; what it was read from is not needed any more.
+  Status read(ByteSpan specification);
   FunctionFeatures features_of(const std::string& name) const;
 };
 
-Status Package::Impl::parse_specification() {
+Status Package::Impl::read(ByteSpan specification) {
   if (specification.size() > limits.max_specification_bytes ||
       specification.size() > static_cast<size_t>(INT32_MAX)) {
     return Status(StatusCode::kResourceExhausted,
@@ -84,52 +82,46 @@ Status Package::Impl::parse_specification() {
                   path);
   }
   specification_bytes = specification.size();
-  google::protobuf::io::CodedInputStream input(
-      reinterpret_cast<const uint8_t*>(specification.data()),
-      static_cast<int>(specification.size()));
-  // What is parsed is no longer needed as bytes.
-  struct Release {
-    Bytes& bytes;
-    ~Release() { bytes = Bytes(); }
-  } release{specification};
   // A nested block takes two levels; what types and values nest comes on top.
-  input.SetRecursionLimit(2 * limits.max_block_depth + 64);
-  if (!model->ParseFromCodedStream(&input) || !input.ConsumedEntireMessage()) {
+  std::optional<mil::Model> message =
+      read_specification(specification, 2 * limits.max_block_depth + 65);
+  if (!message) {
     return corrupt_data("the specification is no valid protobuf message (or nested too deeply)",
                         path);
   }
-  if (model->specificationversion() > kMaxSpecificationVersion) {
+  model = *std::move(message);
+  if (model.specification_version > kMaxSpecificationVersion) {
     return Status(StatusCode::kVersionTooNew,
                   "the model has specification version " +
-                      std::to_string(model->specificationversion()) +
-                      "; this library reads up to " + std::to_string(kMaxSpecificationVersion),
+                      std::to_string(model.specification_version) + "; this library reads up to " +
+                      std::to_string(kMaxSpecificationVersion),
                   path);
   }
-  if (!model->has_mlprogram()) {
-    const char* kind = model->has_pipeline()        ? "a pipeline"
-                       : model->has_neuralnetwork() ? "a neural network"
-                                                    : "another kind of model";
+  if (model.ml_program == nullptr) {
+    const char* kind = model.pipeline != nullptr         ? "a pipeline"
+                       : model.neural_network != nullptr ? "a neural network"
+                                                         : "another kind of model";
     return unsupported("the model is " + std::string(kind) +
                            "; only ML Programs are supported (convert_to=\"mlprogram\")",
                        path);
   }
-  if (model->specificationversion() < kMinSpecificationVersion) {
+  if (model.specification_version < kMinSpecificationVersion) {
     return corrupt_data("an ML Program has specification version " +
-                            std::to_string(model->specificationversion()) + "; they begin with 6",
+                            std::to_string(model.specification_version) + "; they begin with 6",
                         path);
   }
-  if (model->mlprogram().functions().empty()) {
+  if (model.ml_program->functions.empty()) {
     return corrupt_data("the ML Program has no function", path);
   }
   return {};
 }
 
 FunctionFeatures Package::Impl::features_of(const std::string& name) const {
-  const proto::ModelDescription& description = model->description();
-  for (const proto::FunctionDescription& function : description.functions()) {
-    if (function.name() == name) return {&function.input(), &function.output(), &function.state()};
+  const mil::ModelDescription& description = model.description;
+  for (const mil::FunctionDescription& function : description.functions) {
+    if (function.name == name) return {&function.input, &function.output, &function.state};
   }
-  return {&description.input(), &description.output(), &description.state()};
+  return {&description.input, &description.output, &description.state};
 }
 
 Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const Limits& limits) {
@@ -149,15 +141,14 @@ Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const
     return specification.status().annotate_as(
         StatusCode::kCorruptData, "the root model that the manifest names is not there", *path);
   }
-  impl->specification = *std::move(specification);
   ASSIGN_OR_RETURN(impl->folder, files.subtree(path->substr(0, path->rfind('/'))));
-  RETURN_IF_ERROR(impl->parse_specification());
+  RETURN_IF_ERROR(impl->read(specification->span()));
 
   Package package;
-  const proto::ModelDescription& description = impl->model->description();
-  const auto& functions = impl->model->mlprogram().functions();
-  package.specification_version_ = impl->model->specificationversion();
-  if (description.functions().empty()) {
+  const mil::ModelDescription& description = impl->model.description;
+  const auto& functions = impl->model.ml_program->functions;
+  package.specification_version_ = impl->model.specification_version;
+  if (description.functions.empty()) {
     // Before iOS 18: one function, whose features are the model's.
     if (functions.size() != 1) {
       return corrupt_data("the program has " + std::to_string(functions.size()) +
@@ -167,17 +158,17 @@ Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const
     package.function_names_.push_back(functions.begin()->first);
     package.default_function_ = functions.begin()->first;
   } else {
-    for (const proto::FunctionDescription& function : description.functions()) {
-      if (!functions.contains(function.name())) {
-        return corrupt_data("a function is described that the program lacks", function.name());
+    for (const mil::FunctionDescription& function : description.functions) {
+      if (!functions.contains(function.name)) {
+        return corrupt_data("a function is described that the program lacks", function.name);
       }
       if (std::count(package.function_names_.begin(), package.function_names_.end(),
-                     function.name()) != 0) {
-        return corrupt_data("a function is described twice", function.name());
+                     function.name) != 0) {
+        return corrupt_data("a function is described twice", function.name);
       }
-      package.function_names_.push_back(function.name());
+      package.function_names_.push_back(function.name);
     }
-    package.default_function_ = description.defaultfunctionname();
+    package.default_function_ = description.default_function_name;
     if (package.default_function_.empty()) {
       if (package.function_names_.size() != 1) {
         return corrupt_data("the model has several functions and no default", *path);
@@ -189,7 +180,7 @@ Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const
       return corrupt_data("the default function is not described", package.default_function_);
     }
   }
-  for (const auto& [key, value] : description.metadata().userdefined()) {
+  for (const auto& [key, value] : description.metadata.user_defined) {
     package.user_metadata_.emplace(key, value);
   }
   package.impl_ = std::move(impl);
@@ -204,19 +195,19 @@ Result<Function> Package::read_function(const std::string& requested, bool with_
     return not_found("the model has no such function; it has: " + names, name);
   }
   const auto parse = [&]() -> Result<Function> {
-    const proto::Function& message = impl_->model->mlprogram().functions().at(name);
+    const mil::Function& message = impl_->model.ml_program->functions.at(name);
     Function function;
     function.name = name;
-    function.opset = message.opset();
-    ASSIGN_OR_RETURN(function.inputs, parse_named_types(message.inputs()));
-    ASSIGN_OR_RETURN(const proto::Block* block, find_specialization(message));
+    function.opset = message.opset;
+    ASSIGN_OR_RETURN(function.inputs, parse_named_types(message.inputs));
+    ASSIGN_OR_RETURN(const mil::Block* block, find_specialization(message));
     // Constants borrow the messages, so they share the package's ownership.
     ValueParser values(impl_->folder, impl_);
     if (with_body) {
       BlockParser blocks(values, impl_->limits);
       ASSIGN_OR_RETURN(function.body, blocks.parse_body(*block, function.inputs));
     } else {
-      function.body.outputs.assign(block->outputs().begin(), block->outputs().end());
+      function.body.outputs.assign(block->outputs.begin(), block->outputs.end());
     }
     ASSIGN_OR_RETURN(auto outputs, output_types(function.inputs, *block));
     RETURN_IF_ERROR(parse_classifier(*block, values, &outputs, &function));

@@ -6,53 +6,52 @@ namespace coreml_delegate::model {
 
 namespace {
 
-std::string label_of(const proto::Operation& operation) {
-  return operation.type() + " -> " +
-         (operation.outputs().empty() ? "(no output)" : operation.outputs(0).name());
+std::string label_of(const mil::Operation& operation) {
+  return operation.type + " -> " +
+         (operation.outputs.empty() ? "(no output)" : operation.outputs[0].name);
 }
 
 }  // namespace
 
-Result<const proto::Block*> find_specialization(const proto::Function& function) {
-  const auto found = function.block_specializations().find(function.opset());
-  if (found == function.block_specializations().end()) {
-    return corrupt_data("the function has no block for its opset \"" + function.opset() + "\"");
+Result<const mil::Block*> find_specialization(const mil::Function& function) {
+  const auto found = function.block_specializations.find(function.opset);
+  if (found == function.block_specializations.end()) {
+    return corrupt_data("the function has no block for its opset \"" + function.opset + "\"");
   }
   return &found->second;
 }
 
-Result<std::vector<NamedType>> parse_named_types(
-    const google::protobuf::RepeatedPtrField<proto::NamedValueType>& types) {
+Result<std::vector<NamedType>> parse_named_types(const std::vector<mil::NamedValueType>& types) {
   std::vector<NamedType> result;
-  result.reserve(static_cast<size_t>(types.size()));
-  for (const proto::NamedValueType& named : types) {
-    if (named.name().empty()) return corrupt_data("a value has no name");
-    Result<ValueType> type = parse_type(named.type());
-    if (!type.ok()) return type.status().annotate("read the type of a value", named.name());
-    result.push_back({named.name(), *std::move(type)});
+  result.reserve(types.size());
+  for (const mil::NamedValueType& named : types) {
+    if (named.name.empty()) return corrupt_data("a value has no name");
+    Result<ValueType> type = parse_type(named.type);
+    if (!type.ok()) return type.status().annotate("read the type of a value", named.name);
+    result.push_back({named.name, *std::move(type)});
   }
   return result;
 }
 
 Result<std::unordered_map<std::string, ValueType>> output_types(
-    const std::vector<NamedType>& inputs, const proto::Block& block) {
+    const std::vector<NamedType>& inputs, const mil::Block& block) {
   std::unordered_map<std::string, ValueType> result;
-  std::unordered_set<std::string_view> wanted(block.outputs().begin(), block.outputs().end());
+  std::unordered_set<std::string_view> wanted(block.outputs.begin(), block.outputs.end());
   for (const NamedType& input : inputs) {
     if (wanted.contains(input.name)) result.emplace(input.name, input.type);
   }
-  for (const proto::Operation& operation : block.operations()) {
-    for (const proto::NamedValueType& output : operation.outputs()) {
-      if (!wanted.contains(output.name())) continue;
-      Result<ValueType> type = parse_type(output.type());
-      if (!type.ok()) return type.status().annotate("read the type of an output", output.name());
-      result.emplace(output.name(), *std::move(type));
+  for (const mil::Operation& operation : block.operations) {
+    for (const mil::NamedValueType& output : operation.outputs) {
+      if (!wanted.contains(output.name)) continue;
+      Result<ValueType> type = parse_type(output.type);
+      if (!type.ok()) return type.status().annotate("read the type of an output", output.name);
+      result.emplace(output.name, *std::move(type));
     }
   }
   return result;
 }
 
-Result<Block> BlockParser::parse_body(const proto::Block& block,
+Result<Block> BlockParser::parse_body(const mil::Block& block,
                                       const std::vector<NamedType>& inputs) {
   for (const NamedType& input : inputs) RETURN_IF_ERROR(define(input.name));
   return parse_block(block, 0);
@@ -66,27 +65,27 @@ Status BlockParser::define(const std::string& name) {
   return {};
 }
 
-Result<Block> BlockParser::parse_block(const proto::Block& block, int depth) {
+Result<Block> BlockParser::parse_block(const mil::Block& block, int depth) {
   if (depth > limits_.max_block_depth) {
     return corrupt_data("blocks are nested deeper than " + std::to_string(limits_.max_block_depth));
   }
   const size_t outer = scope_.size();
   Block result;
-  ASSIGN_OR_RETURN(result.inputs, parse_named_types(block.inputs()));
-  for (const proto::NamedValueType& input : block.inputs()) RETURN_IF_ERROR(define(input.name()));
+  ASSIGN_OR_RETURN(result.inputs, parse_named_types(block.inputs));
+  for (const mil::NamedValueType& input : block.inputs) RETURN_IF_ERROR(define(input.name));
 
-  operations_ += static_cast<uint64_t>(block.operations_size());
+  operations_ += block.operations.size();
   if (operations_ > limits_.max_operations) {
     return corrupt_data("the function has more than " + std::to_string(limits_.max_operations) +
                         " operations");
   }
-  result.operations.reserve(static_cast<size_t>(block.operations_size()));
-  for (const proto::Operation& operation : block.operations()) {
+  result.operations.reserve(block.operations.size());
+  for (const mil::Operation& operation : block.operations) {
     Result<Operation> parsed = parse_operation(operation, depth);
     if (!parsed.ok()) return parsed.status().annotate("read an operation", label_of(operation));
     result.operations.push_back(*std::move(parsed));
   }
-  for (const std::string& output : block.outputs()) {
+  for (const std::string& output : block.outputs) {
     if (!visible_.contains(output)) {
       return corrupt_data("an output of a block is defined nowhere", output);
     }
@@ -98,53 +97,50 @@ Result<Block> BlockParser::parse_block(const proto::Block& block, int depth) {
   return result;
 }
 
-Result<Operation> BlockParser::parse_operation(const proto::Operation& operation, int depth) {
+Result<Operation> BlockParser::parse_operation(const mil::Operation& operation, int depth) {
   Operation result;
-  result.type = operation.type();
+  result.type = operation.type;
   if (result.type.empty()) return corrupt_data("an operation has no type");
 
-  for (const auto& [name, argument] : operation.inputs()) {
+  for (const auto& [name, argument] : operation.inputs) {
     std::vector<Argument>& arguments = result.inputs[name];
-    arguments.reserve(static_cast<size_t>(argument.arguments_size()));
-    for (const proto::Argument::Binding& binding : argument.arguments()) {
+    arguments.reserve(argument.arguments.size());
+    for (const mil::Binding& binding : argument.arguments) {
       Result<Argument> parsed = parse_binding(binding);
       if (!parsed.ok()) return parsed.status().annotate("read an argument", name);
       arguments.push_back(*std::move(parsed));
     }
   }
-  for (const auto& [name, value] : operation.attributes()) {
+  for (const auto& [name, value] : operation.attributes) {
     if (name == "name") continue;
     Result<ConstantPtr> parsed = values_.parse(value);
     if (!parsed.ok()) return parsed.status().annotate("read an attribute", name);
     result.attributes.emplace(name, *std::move(parsed));
   }
   // Before the outputs are defined: a block cannot use the result of the operation it belongs to.
-  for (const proto::Block& block : operation.blocks()) {
+  for (const mil::Block& block : operation.blocks) {
     ASSIGN_OR_RETURN(Block parsed, parse_block(block, depth + 1));
     result.blocks.push_back(std::move(parsed));
   }
-  ASSIGN_OR_RETURN(result.outputs, parse_named_types(operation.outputs()));
-  for (const proto::NamedValueType& output : operation.outputs()) {
-    RETURN_IF_ERROR(define(output.name()));
+  ASSIGN_OR_RETURN(result.outputs, parse_named_types(operation.outputs));
+  for (const mil::NamedValueType& output : operation.outputs) {
+    RETURN_IF_ERROR(define(output.name));
   }
   return result;
 }
 
-Result<Argument> BlockParser::parse_binding(const proto::Argument::Binding& binding) {
+Result<Argument> BlockParser::parse_binding(const mil::Binding& binding) {
   Argument result;
-  switch (binding.binding_case()) {
-    case proto::Argument::Binding::kName:
-      if (!visible_.contains(binding.name())) {
-        return corrupt_data("the value is used before it is defined", binding.name());
-      }
-      result.name = binding.name();
-      return result;
-    case proto::Argument::Binding::kValue: {
-      ASSIGN_OR_RETURN(result.value, values_.parse(binding.value()));
-      return result;
+  if (binding.name) {
+    if (!visible_.contains(*binding.name)) {
+      return corrupt_data("the value is used before it is defined", *binding.name);
     }
-    case proto::Argument::Binding::BINDING_NOT_SET:
-      break;
+    result.name = *binding.name;
+    return result;
+  }
+  if (binding.value != nullptr) {
+    ASSIGN_OR_RETURN(result.value, values_.parse(*binding.value));
+    return result;
   }
   return corrupt_data("an argument is neither a name nor a value");
 }

@@ -1,7 +1,7 @@
 #ifndef COREML_DELEGATE_RUNTIME_MODEL_PROGRAM_PARSER_H_
 #define COREML_DELEGATE_RUNTIME_MODEL_PROGRAM_PARSER_H_
 
-// Functions and blocks of an ML Program, from protobuf to program.h. Internal to runtime/model.
+// Functions and blocks of an ML Program, from mil.h to program.h. Internal to runtime/model.
 
 #include <string>
 #include <string_view>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/status.h"
-#include "runtime/model/mil.pb.h"
+#include "runtime/model/mil.h"
 #include "runtime/model/package.h"
 #include "runtime/model/program.h"
 #include "runtime/model/value_parser.h"
@@ -18,16 +18,15 @@
 namespace coreml_delegate::model {
 
 // The block of the function's opset; corrupt_data when there is none.
-Result<const proto::Block*> find_specialization(const proto::Function& function);
+Result<const mil::Block*> find_specialization(const mil::Function& function);
 
 // Inputs of a function or block; names are non-empty and different.
-Result<std::vector<NamedType>> parse_named_types(
-    const google::protobuf::RepeatedPtrField<proto::NamedValueType>& types);
+Result<std::vector<NamedType>> parse_named_types(const std::vector<mil::NamedValueType>& types);
 
 // The declared types of the block's outputs, by name, without looking at anything else: defined by
 // its inputs or its operations.
 Result<std::unordered_map<std::string, ValueType>> output_types(
-    const std::vector<NamedType>& inputs, const proto::Block& block);
+    const std::vector<NamedType>& inputs, const mil::Block& block);
 
 // Parses the operations of a function's body and of the blocks nested in it. One use per function.
 class BlockParser {
@@ -35,12 +34,12 @@ class BlockParser {
   BlockParser(ValueParser& values, const Limits& limits) : values_(values), limits_(limits) {}
 
   // `inputs`: the function's, visible in the body.
-  Result<Block> parse_body(const proto::Block& block, const std::vector<NamedType>& inputs);
+  Result<Block> parse_body(const mil::Block& block, const std::vector<NamedType>& inputs);
 
  private:
-  Result<Block> parse_block(const proto::Block& block, int depth);
-  Result<Operation> parse_operation(const proto::Operation& operation, int depth);
-  Result<Argument> parse_binding(const proto::Argument::Binding& binding);
+  Result<Block> parse_block(const mil::Block& block, int depth);
+  Result<Operation> parse_operation(const mil::Operation& operation, int depth);
+  Result<Argument> parse_binding(const mil::Binding& binding);
   Status define(const std::string& name);
 
   ValueParser& values_;

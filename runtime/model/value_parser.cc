@@ -21,34 +21,35 @@ constexpr std::string_view kModelPath = "@model_path/";
 // What the values of one function may grow to where one value stands for a whole tensor.
 constexpr uint64_t kMaxSplatBytes = uint64_t{256} << 20;
 
-Result<int64_t> parse_dimension(const proto::Dimension& dimension) {
-  if (!dimension.has_constant()) return kDynamicExtent;
-  const uint64_t size = dimension.constant().size();
+Result<int64_t> parse_dimension(const mil::Dimension& dimension) {
+  if (dimension.constant == nullptr) return kDynamicExtent;
+  const uint64_t size = dimension.constant->size;
   if (size > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
     return corrupt_data("an extent of " + std::to_string(size) + " does not fit 63 bits");
   }
   return static_cast<int64_t>(size);
 }
 
-Result<ValueType> parse_type(const proto::ValueType& type, int depth);
+Result<ValueType> parse_type(const mil::ValueType& type, int depth);
 
-Result<ValueType> parse_tensor_type(const proto::TensorType& type) {
+Result<ValueType> parse_tensor_type(const mil::TensorType& type) {
   ValueType result;
-  result.element = element_type_from_proto(type.datatype());
+  result.element = element_type_from_proto(type.data_type);
   if (result.element == ElementType::kInvalid) {
-    return corrupt_data("element type " + std::to_string(type.datatype()) + " is not defined");
+    return corrupt_data("element type " + std::to_string(static_cast<int32_t>(type.data_type)) +
+                        " is not defined");
   }
-  result.unknown_rank = type.rank() < 0;
-  for (const proto::Dimension& dimension : type.dimensions()) {
-    if (dimension.has_unknown() && dimension.unknown().variadic()) result.unknown_rank = true;
+  result.unknown_rank = type.rank < 0;
+  for (const mil::Dimension& dimension : type.dimensions) {
+    if (dimension.unknown != nullptr && dimension.unknown->variadic) result.unknown_rank = true;
   }
   if (result.unknown_rank) return result;
-  if (type.rank() != type.dimensions_size() || type.rank() > kMaxRank) {
-    return corrupt_data("a tensor type of rank " + std::to_string(type.rank()) + " has " +
-                        std::to_string(type.dimensions_size()) + " extents");
+  if (static_cast<uint64_t>(type.rank) != type.dimensions.size() || type.rank > kMaxRank) {
+    return corrupt_data("a tensor type of rank " + std::to_string(type.rank) + " has " +
+                        std::to_string(type.dimensions.size()) + " extents");
   }
   uint64_t elements = 1;
-  for (const proto::Dimension& dimension : type.dimensions()) {
+  for (const mil::Dimension& dimension : type.dimensions) {
     ASSIGN_OR_RETURN(const int64_t extent, parse_dimension(dimension));
     result.shape.push_back(extent);
     // The product of the non-zero extents must fit, so that no partial product overflows either.
@@ -60,48 +61,41 @@ Result<ValueType> parse_tensor_type(const proto::TensorType& type) {
   return result;
 }
 
-Result<ValueType> parse_type(const proto::ValueType& type, int depth) {
+Result<ValueType> parse_type(const mil::ValueType& type, int depth) {
   if (depth > kMaxTypeDepth) {
     return corrupt_data("a type is nested deeper than " + std::to_string(kMaxTypeDepth));
   }
   ValueType result;
-  switch (type.type_case()) {
-    case proto::ValueType::kTensorType:
-      return parse_tensor_type(type.tensortype());
-    case proto::ValueType::kStateType: {
-      ASSIGN_OR_RETURN(result, parse_type(type.statetype().wrappedtype(), depth + 1));
-      if (result.kind != ValueType::Kind::kTensor) {
-        return corrupt_data("a state wraps " + result.to_string() + " instead of a tensor");
-      }
-      result.kind = ValueType::Kind::kState;
-      return result;
+  const auto add_member = [&](const mil::ValueType& member_type) -> Status {
+    ASSIGN_OR_RETURN(ValueType member, parse_type(member_type, depth + 1));
+    result.members.push_back(std::move(member));
+    return {};
+  };
+  if (type.tensor_type != nullptr) return parse_tensor_type(*type.tensor_type);
+  if (type.state_type != nullptr) {
+    ASSIGN_OR_RETURN(result, parse_type(type.state_type->wrapped_type, depth + 1));
+    if (result.kind != ValueType::Kind::kTensor) {
+      return corrupt_data("a state wraps " + result.to_string() + " instead of a tensor");
     }
-    case proto::ValueType::kListType: {
-      result.kind = ValueType::Kind::kList;
-      ASSIGN_OR_RETURN(ValueType member, parse_type(type.listtype().type(), depth + 1));
-      result.members.push_back(std::move(member));
-      ASSIGN_OR_RETURN(result.list_length, parse_dimension(type.listtype().length()));
-      return result;
-    }
-    case proto::ValueType::kTupleType: {
-      result.kind = ValueType::Kind::kTuple;
-      for (const proto::ValueType& member_type : type.tupletype().types()) {
-        ASSIGN_OR_RETURN(ValueType member, parse_type(member_type, depth + 1));
-        result.members.push_back(std::move(member));
-      }
-      return result;
-    }
-    case proto::ValueType::kDictionaryType: {
-      result.kind = ValueType::Kind::kDictionary;
-      for (const proto::ValueType* member_type :
-           {&type.dictionarytype().keytype(), &type.dictionarytype().valuetype()}) {
-        ASSIGN_OR_RETURN(ValueType member, parse_type(*member_type, depth + 1));
-        result.members.push_back(std::move(member));
-      }
-      return result;
-    }
-    case proto::ValueType::TYPE_NOT_SET:
-      break;
+    result.kind = ValueType::Kind::kState;
+    return result;
+  }
+  if (type.list_type != nullptr) {
+    result.kind = ValueType::Kind::kList;
+    RETURN_IF_ERROR(add_member(type.list_type->type));
+    ASSIGN_OR_RETURN(result.list_length, parse_dimension(type.list_type->length));
+    return result;
+  }
+  if (type.tuple_type != nullptr) {
+    result.kind = ValueType::Kind::kTuple;
+    for (const mil::ValueType& member : type.tuple_type->types) RETURN_IF_ERROR(add_member(member));
+    return result;
+  }
+  if (type.dictionary_type != nullptr) {
+    result.kind = ValueType::Kind::kDictionary;
+    RETURN_IF_ERROR(add_member(type.dictionary_type->key_type));
+    RETURN_IF_ERROR(add_member(type.dictionary_type->value_type));
+    return result;
   }
   return corrupt_data("a value has no type");
 }
@@ -227,28 +221,30 @@ Status count_splat(uint64_t size, const ValueType& type, uint64_t* splat_bytes) 
   return {};
 }
 
-template <typename Field>
-Status fill(const Field& values, const std::shared_ptr<const void>& owner, Constant* constant,
-            uint64_t* splat_bytes) {
-  using T = std::remove_cvref_t<decltype(values.Get(0))>;
+template <typename T>
+Status fill(const std::vector<T>& values, const std::shared_ptr<const void>& owner,
+            Constant* constant, uint64_t* splat_bytes) {
   const ValueType& type = constant->type;
   const int64_t count = type.element_count();
   uint64_t size;
   if (!packed_size(type.element, count, &size)) return wrong_count(0, type);
   const bool splat = values.size() == 1 && count > 1;
-  if (!splat && values.size() != count)
-    return wrong_count(static_cast<uint64_t>(values.size()), type);
+  if (!splat && values.size() != static_cast<uint64_t>(count)) {
+    return wrong_count(values.size(), type);
+  }
   if (splat) RETURN_IF_ERROR(count_splat(size, type, splat_bytes));
-  if (!splat && same_layout<T>(type.element)) {
-    constant->data =
-        Bytes(std::as_bytes(std::span(values.data(), static_cast<size_t>(count))), owner);
-    return {};
+  // std::vector<bool> has no array of its elements.
+  if constexpr (!std::is_same_v<T, bool>) {
+    if (!splat && same_layout<T>(type.element)) {
+      constant->data = Bytes(std::as_bytes(std::span(values)), owner);
+      return {};
+    }
   }
   std::byte* data;
   constant->data = allocate(size, &data);
   const int width = element_bits(type.element);
-  for (int i = 0; i < values.size(); ++i) {
-    const T value = values.Get(i);
+  for (size_t i = 0; i < values.size(); ++i) {
+    const T value = values[i];
     uint64_t bits;
     if (!encode(value, type.element, &bits)) {
       return corrupt_data("value " + std::to_string(i) + " of a constant, " +
@@ -257,13 +253,13 @@ Status fill(const Field& values, const std::shared_ptr<const void>& owner, Const
     if (splat) {
       store_everywhere(data, size, width, bits);
     } else {
-      store(data, i, width, bits);
+      store(data, static_cast<int64_t>(i), width, bits);
     }
   }
   return {};
 }
 
-Status fill_bytes(const std::string& values, const std::shared_ptr<const void>& owner,
+Status fill_bytes(const std::vector<std::byte>& values, const std::shared_ptr<const void>& owner,
                   Constant* constant, uint64_t* splat_bytes) {
   const ValueType& type = constant->type;
   uint64_t size;
@@ -271,7 +267,7 @@ Status fill_bytes(const std::string& values, const std::shared_ptr<const void>& 
     return corrupt_data("a constant of " + type.to_string() + " is given as bytes");
   }
   if (values.size() == size) {
-    constant->data = Bytes(as_bytes(values), owner);
+    constant->data = Bytes(ByteSpan(values), owner);
     return {};
   }
   const size_t width = static_cast<size_t>(element_bits(type.element)) / 8;
@@ -290,83 +286,83 @@ Status fill_bytes(const std::string& values, const std::shared_ptr<const void>& 
 
 }  // namespace
 
-ElementType element_type_from_proto(proto::DataType type) {
+ElementType element_type_from_proto(mil::DataType type) {
   switch (type) {
-    case proto::BOOL:
+    case mil::DataType::kBool:
       return ElementType::kBool;
-    case proto::STRING:
+    case mil::DataType::kString:
       return ElementType::kString;
-    case proto::FLOAT8E4M3FN:
+    case mil::DataType::kFloat8E4M3FN:
       return ElementType::kFloat8E4M3FN;
-    case proto::FLOAT8E5M2:
+    case mil::DataType::kFloat8E5M2:
       return ElementType::kFloat8E5M2;
-    case proto::FLOAT16:
+    case mil::DataType::kFloat16:
       return ElementType::kFloat16;
-    case proto::FLOAT32:
+    case mil::DataType::kFloat32:
       return ElementType::kFloat32;
-    case proto::FLOAT64:
+    case mil::DataType::kFloat64:
       return ElementType::kFloat64;
-    case proto::BFLOAT16:
+    case mil::DataType::kBFloat16:
       return ElementType::kBFloat16;
-    case proto::INT4:
+    case mil::DataType::kInt4:
       return ElementType::kInt4;
-    case proto::INT8:
+    case mil::DataType::kInt8:
       return ElementType::kInt8;
-    case proto::INT16:
+    case mil::DataType::kInt16:
       return ElementType::kInt16;
-    case proto::INT32:
+    case mil::DataType::kInt32:
       return ElementType::kInt32;
-    case proto::INT64:
+    case mil::DataType::kInt64:
       return ElementType::kInt64;
-    case proto::UINT1:
+    case mil::DataType::kUInt1:
       return ElementType::kUInt1;
-    case proto::UINT2:
+    case mil::DataType::kUInt2:
       return ElementType::kUInt2;
-    case proto::UINT3:
+    case mil::DataType::kUInt3:
       return ElementType::kUInt3;
-    case proto::UINT4:
+    case mil::DataType::kUInt4:
       return ElementType::kUInt4;
-    case proto::UINT6:
+    case mil::DataType::kUInt6:
       return ElementType::kUInt6;
-    case proto::UINT8:
+    case mil::DataType::kUInt8:
       return ElementType::kUInt8;
-    case proto::UINT16:
+    case mil::DataType::kUInt16:
       return ElementType::kUInt16;
-    case proto::UINT32:
+    case mil::DataType::kUInt32:
       return ElementType::kUInt32;
-    case proto::UINT64:
+    case mil::DataType::kUInt64:
       return ElementType::kUInt64;
     default:
       return ElementType::kInvalid;
   }
 }
 
-Result<ValueType> parse_type(const proto::ValueType& type) { return parse_type(type, 0); }
+Result<ValueType> parse_type(const mil::ValueType& type) { return parse_type(type, 0); }
 
-Result<ConstantPtr> ValueParser::parse(const proto::Value& value) {
+Result<ConstantPtr> ValueParser::parse(const mil::Value& value) {
   ASSIGN_OR_RETURN(Constant constant, parse_value(value, 0));
   return ConstantPtr(std::make_shared<const Constant>(std::move(constant)));
 }
 
-Result<Constant> ValueParser::parse_value(const proto::Value& value, int depth) {
+Result<Constant> ValueParser::parse_value(const mil::Value& value, int depth) {
   if (depth > kMaxTypeDepth) {
     return corrupt_data("a constant is nested deeper than " + std::to_string(kMaxTypeDepth));
   }
   Constant constant;
-  ASSIGN_OR_RETURN(constant.type, parse_type(value.type(), depth));
+  ASSIGN_OR_RETURN(constant.type, parse_type(value.type, depth));
   const ValueType& type = constant.type;
 
-  if (value.has_blobfilevalue()) {
+  if (value.blob_file_value != nullptr) {
     if (type.kind != ValueType::Kind::kTensor || !type.is_static() ||
         type.element == ElementType::kString) {
       return corrupt_data("a constant of " + type.to_string() + " is kept in a weight file");
     }
-    ASSIGN_OR_RETURN(constant.data, read_blob(value.blobfilevalue(), type));
+    ASSIGN_OR_RETURN(constant.data, read_blob(*value.blob_file_value, type));
     return constant;
   }
 
-  const proto::Value::ImmediateValue& immediate = value.immediatevalue();
-  const auto add_item = [&](const proto::Value& item, const ValueType& expected) -> Status {
+  const mil::ImmediateValue& immediate = mil::or_default(value.immediate_value);
+  const auto add_item = [&](const mil::Value& item, const ValueType& expected) -> Status {
     ASSIGN_OR_RETURN(Constant parsed, parse_value(item, depth + 1));
     if (!same_type(parsed.type, expected)) {
       return corrupt_data("an item of a constant is " + parsed.type.to_string() + " instead of " +
@@ -382,67 +378,62 @@ Result<Constant> ValueParser::parse_value(const proto::Value& value, int depth) 
       if (!type.is_static()) {
         return corrupt_data("a constant has the dynamic type " + type.to_string());
       }
-      RETURN_IF_ERROR(parse_tensor(immediate.tensor(), &constant));
+      RETURN_IF_ERROR(parse_tensor(mil::or_default(immediate.tensor), &constant));
       return constant;
     case ValueType::Kind::kList: {
-      const auto& values = immediate.list().values();
-      if (type.list_length != kDynamicExtent && type.list_length != values.size()) {
-        return wrong_count(static_cast<uint64_t>(values.size()), type);
+      const std::vector<mil::Value>& values = mil::or_default(immediate.list).values;
+      if (type.list_length != kDynamicExtent &&
+          static_cast<uint64_t>(type.list_length) != values.size()) {
+        return wrong_count(values.size(), type);
       }
-      for (const proto::Value& item : values) RETURN_IF_ERROR(add_item(item, type.members[0]));
+      for (const mil::Value& item : values) RETURN_IF_ERROR(add_item(item, type.members[0]));
       return constant;
     }
     case ValueType::Kind::kTuple: {
-      const auto& values = immediate.tuple().values();
-      if (static_cast<size_t>(values.size()) != type.members.size()) {
-        return wrong_count(static_cast<uint64_t>(values.size()), type);
-      }
-      for (int i = 0; i < values.size(); ++i) {
-        RETURN_IF_ERROR(add_item(values[i], type.members[static_cast<size_t>(i)]));
+      const std::vector<mil::Value>& values = mil::or_default(immediate.tuple).values;
+      if (values.size() != type.members.size()) return wrong_count(values.size(), type);
+      for (size_t i = 0; i < values.size(); ++i) {
+        RETURN_IF_ERROR(add_item(values[i], type.members[i]));
       }
       return constant;
     }
     case ValueType::Kind::kDictionary:
-      for (const auto& pair : immediate.dictionary().values()) {
-        RETURN_IF_ERROR(add_item(pair.key(), type.members[0]));
-        RETURN_IF_ERROR(add_item(pair.value(), type.members[1]));
+      for (const mil::KeyValuePair& pair : mil::or_default(immediate.dictionary).values) {
+        RETURN_IF_ERROR(add_item(pair.key, type.members[0]));
+        RETURN_IF_ERROR(add_item(pair.value, type.members[1]));
       }
       return constant;
   }
   return corrupt_data("a constant has no type");
 }
 
-Status ValueParser::parse_tensor(const proto::TensorValue& value, Constant* constant) {
+Status ValueParser::parse_tensor(const mil::TensorValue& value, Constant* constant) {
   const ValueType& type = constant->type;
   const int64_t count = type.element_count();
   if (type.element == ElementType::kString) {
-    const auto& strings = value.strings().values();
-    if (!value.has_strings() || strings.size() != count) {
-      return wrong_count(static_cast<uint64_t>(strings.size()), type);
+    const std::vector<std::string>& strings = mil::or_default(value.strings).values;
+    if (value.strings == nullptr || strings.size() != static_cast<uint64_t>(count)) {
+      return wrong_count(strings.size(), type);
     }
-    constant->strings.assign(strings.begin(), strings.end());
+    constant->strings = strings;
     return {};
   }
-  switch (value.value_case()) {
-    case proto::TensorValue::kFloats:
-      return fill(value.floats().values(), owner_, constant, &splat_bytes_);
-    case proto::TensorValue::kDoubles:
-      return fill(value.doubles().values(), owner_, constant, &splat_bytes_);
-    case proto::TensorValue::kInts:
-      return fill(value.ints().values(), owner_, constant, &splat_bytes_);
-    case proto::TensorValue::kLongInts:
-      return fill(value.longints().values(), owner_, constant, &splat_bytes_);
-    case proto::TensorValue::kBools:
-      return fill(value.bools().values(), owner_, constant, &splat_bytes_);
-    case proto::TensorValue::kBytes:
-      return fill_bytes(value.bytes().values(), owner_, constant, &splat_bytes_);
-    case proto::TensorValue::kStrings:
-      return corrupt_data("a constant of " + type.to_string() + " is given as strings");
-    case proto::TensorValue::VALUE_NOT_SET:
-      // Some writers leave the value of an empty tensor out.
-      return count == 0 ? Status() : wrong_count(0, type);
+  const auto fill_from = [&](const auto& numbers) {
+    return fill(numbers.values, owner_, constant, &splat_bytes_);
+  };
+  if (value.floats != nullptr) return fill_from(*value.floats);
+  if (value.doubles != nullptr) return fill_from(*value.doubles);
+  if (value.ints != nullptr) return fill_from(*value.ints);
+  if (value.long_ints != nullptr) return fill_from(*value.long_ints);
+  if (value.bools != nullptr) return fill_from(*value.bools);
+  if (value.bytes != nullptr) {
+    return fill_bytes(value.bytes->values, owner_, constant, &splat_bytes_);
   }
-  return internal_error("unknown form of a tensor value");
+  if (value.strings != nullptr) {
+    return corrupt_data("a constant of " + type.to_string() + " is given as strings");
+  }
+  // Some writers leave the value of an empty tensor out.
+  return count == 0 ? Status() : wrong_count(0, type);
 }
 
 uint64_t ValueParser::weight_bytes() const {
@@ -451,9 +442,8 @@ uint64_t ValueParser::weight_bytes() const {
   return bytes;
 }
 
-Result<Bytes> ValueParser::read_blob(const proto::Value::BlobFileValue& value,
-                                     const ValueType& type) {
-  const std::string& name = value.filename();
+Result<Bytes> ValueParser::read_blob(const mil::BlobFileValue& value, const ValueType& type) {
+  const std::string& name = value.file_name;
   auto file = weight_files_.find(name);
   if (file == weight_files_.end()) {
     if (!std::string_view(name).starts_with(kModelPath)) {
@@ -467,7 +457,7 @@ Result<Bytes> ValueParser::read_blob(const proto::Value::BlobFileValue& value,
     }
     file = weight_files_.emplace(name, *std::move(content)).first;
   }
-  return read_weight(file->second, name, value.offset(), type.element, type.element_count());
+  return read_weight(file->second, name, value.offset, type.element, type.element_count());
 }
 
 }  // namespace coreml_delegate::model

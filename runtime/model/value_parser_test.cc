@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "runtime/model/mil_reader.h"
 #include "runtime/model/testing_model.h"
 
 namespace coreml_delegate::model {
@@ -18,7 +19,14 @@ class ValueTest : public ::testing::Test {
  protected:
   Result<ConstantPtr> parse(const proto::Value& value) {
     ValueParser parser(files_, nullptr);
-    return parser.parse(value);
+    return parse(value, parser);
+  }
+  // Constants borrow the value that was parsed last.
+  Result<ConstantPtr> parse(const proto::Value& value, ValueParser& parser) {
+    auto read = read_value(as_bytes(value.SerializeAsString()), /*max_depth=*/100);
+    if (!read) return internal_error("the value cannot be read back");
+    parsed_ = *std::move(read);
+    return parser.parse(parsed_);
   }
   void expect_corrupt(const proto::Value& value, const std::string& text) {
     const Result<ConstantPtr> constant = parse(value);
@@ -27,6 +35,7 @@ class ValueTest : public ::testing::Test {
     EXPECT_THAT(constant.status().to_string(), HasSubstr(text));
   }
   inmemoryfs::InMemoryFileSystem files_;
+  mil::Value parsed_;
 };
 
 proto::Value value_of(proto::DataType element, const std::vector<int64_t>& shape) {
@@ -52,7 +61,7 @@ TEST_F(ValueTest, FloatsAreBorrowed) {
   ASSERT_TRUE(constant.ok()) << constant.status().to_string();
   EXPECT_THAT(numbers(**constant), ElementsAre(1.5, -2.0));
   EXPECT_EQ(static_cast<const void*>((*constant)->data.data()),
-            value.immediatevalue().tensor().floats().values().data());
+            parsed_.immediate_value->tensor->floats->values.data());
 }
 
 TEST_F(ValueTest, FloatsForOtherFloatTypes) {
@@ -206,8 +215,8 @@ TEST_F(ValueTest, SingleValuesForManyTensorsAreCountedTogether) {
   tensor_of(&bytes).mutable_bytes()->set_values("a");
   std::vector<StatusCode> codes;
   for (int i = 0; i < 3; ++i) {
-    codes.push_back(parser.parse(i == 0 ? value : bytes).status().code());
-    codes.push_back(parser.parse(bytes).status().code());
+    codes.push_back(parse(i == 0 ? value : bytes, parser).status().code());
+    codes.push_back(parse(bytes, parser).status().code());
   }
   EXPECT_THAT(codes, ElementsAre(StatusCode::kOk, StatusCode::kOk, StatusCode::kOk, StatusCode::kOk,
                                  StatusCode::kResourceExhausted, StatusCode::kResourceExhausted));
@@ -335,7 +344,7 @@ TEST_F(WeightTest, EveryStoredType) {
       {13, proto::UINT6},     {14, proto::INT32},  {15, proto::UINT32}, {16, proto::FLOAT8E4M3FN},
       {17, proto::FLOAT8E5M2}};
   for (const auto& [number, type] : types) {
-    const int bits = 3 * element_bits(element_type_from_proto(type));
+    const int bits = 3 * element_bits(element_type_from_proto(static_cast<mil::DataType>(type)));
     const size_t bytes = static_cast<size_t>(bits + 7) / 8;
     value_.mutable_blobfilevalue()->set_offset(
         builder_.add(number, std::string(bytes, '\0'), bytes * 8 - static_cast<size_t>(bits)));
