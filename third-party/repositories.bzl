@@ -14,36 +14,44 @@ load("//third-party/npm:repository.bzl", "npm_program")
 load("//third-party/pypi:repositories.bzl", "pypi_lock")
 load("//tools/toolchains:clang.bzl", "clang_repository")
 load(":python.bzl", "python_repository")
-load(":system.bzl", "system_repositories")
+load(":system.bzl", "SYSTEM_LIBRARIES", "system_repositories")
+load(":wheel_libraries.bzl", "wheel_libraries")
 
-def local_repositories(libraries = {}):
-    """What is found on the machine: the compiler, Python, the system's libraries. And what its npm fetches, a program for this repository's own test.
+# The libraries that another workspace may bring by name.
+LIBRARIES = SYSTEM_LIBRARIES + ["tbb"]
+
+def coreml_delegate_repositories(libraries = {}, tools = {}, packages = {}, executorch = {}, openvino = None):
+    """Declares all but the Python distributions, whose list is only known once the lock has been read.
 
     Args:
-      libraries: as of system_repositories().
+      libraries: name of LIBRARIES -> label of a library of yours that takes the place of the machine's, such as @sqlite3//:sqlite3 for
+        "sqlite". "tbb" are the headers of the oneTBB that your `openvino` uses.
+      tools: name -> label of its program, for protobuf (protoc) and flatbuffers (flatc).
+      packages: name -> label of a Python distribution of yours that takes the place of the locked one, such as @pip//torch for "torch".
+      executorch: "runtime", "kernels", "etdump" -> label, of a build of ExecuTorch that takes the place of the locked wheel's libraries.
+      openvino: label of an OpenVINO that takes the place of the locked wheel's.
     """
+    for name in libraries:
+        if name not in LIBRARIES:
+            fail("there is no library {}; known: {}".format(name, ", ".join(LIBRARIES)))
+    for name in tools:
+        if name not in libraries:
+            fail("tools: {} is not among the libraries".format(name))
     clang_repository(name = "coreml_delegate_clang")
     python_repository(name = "coreml_delegate_python")
     gnustep_repository(name = "coreml_delegate_gnustep")
-    system_repositories(libraries)
+    system_repositories({
+        name: struct(target = target, tool = tools.get(name))
+        for name, target in libraries.items()
+        if name != "tbb"
+    })
+    wheel_libraries(executorch = executorch, openvino = openvino, tbb = libraries.get("tbb"))
+
+    # For a test of this repository itself.
     npm_program(
         name = "coreml_delegate_buildifier",
         package = "@bazel/buildifier@8.2.1",
         program = "buildifier",
         sha256 = "b96ea9b13003036c801f52bee6f9b0314738f8432e5cb9d814c89f59292604ee",
     )
-
-def coreml_delegate_repositories(libraries = {}, tools = {}, packages = {}):
-    """Declares all but the Python distributions, whose list is only known once the lock has been read.
-
-    Args:
-      libraries: name -> label of a library of yours that takes the place of the machine's (LIBRARIES of system.bzl), such as
-        @sqlite3//:sqlite3 for "sqlite".
-      tools: name -> label of its program, for protobuf (protoc) and flatbuffers (flatc).
-      packages: name -> label of a Python distribution of yours that takes the place of the locked one, such as @pip//torch for "torch".
-    """
-    for name in tools:
-        if name not in libraries:
-            fail("tools: {} is not among the libraries".format(name))
-    local_repositories({name: struct(target = target, tool = tools.get(name)) for name, target in libraries.items()})
     pypi_lock(packages)

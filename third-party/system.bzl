@@ -1,5 +1,6 @@
 """C++ libraries and tools that come from the operating system's packages."""
 
+load(":aliases.bzl", "alias_repository")
 load(":missing.bzl", "MISSING", "write_missing_repository")
 
 _BUILD = """load("@rules_cc//cc:defs.bzl", "cc_library")
@@ -86,21 +87,6 @@ system_library = repository_rule(
     local = True,
 )
 
-def _replaced_library_impl(repository_ctx):
-    attr = repository_ctx.attr
-    repository_ctx.file(MISSING, "", executable = False)
-    build = "package(default_visibility = [\"//visibility:public\"])\n\nexports_files([\"{}\"])\n".format(MISSING)
-    for name, actual in attr.aliases.items():
-        build += "\nalias(\n    name = \"{}\",\n    actual = \"{}\",\n)\n".format(name, actual)
-    repository_ctx.file("BUILD.bazel", build, executable = False)
-    repository_ctx.file("WORKSPACE", "", executable = False)
-
-_replaced_library = repository_rule(
-    implementation = _replaced_library_impl,
-    doc = "Another workspace's library in the place of the machine's.",
-    attrs = {"aliases": attr.string_dict(mandatory = True, doc = "Name of a target here -> canonical label.")},
-)
-
 def _library(libraries, name, library, tools = [], **kwargs):
     replaced = libraries.get(name.replace("coreml_delegate_", ""))
     if not replaced:
@@ -113,20 +99,16 @@ def _library(libraries, name, library, tools = [], **kwargs):
         fail("{}: the library comes with the program {}, so name one of the same version too (tool = ...)".format(name, tools[0]))
     for tool in tools:
         aliases[tool] = replaced.tool
-    _replaced_library(name = name, aliases = aliases)
+    alias_repository(name = name, aliases = aliases)
 
-# The libraries that another workspace may bring.
-LIBRARIES = ["flatbuffers", "google_benchmark", "googletest", "nlohmann_json", "protobuf", "sqlite"]
+SYSTEM_LIBRARIES = ["flatbuffers", "google_benchmark", "googletest", "nlohmann_json", "protobuf", "sqlite"]
 
 def system_repositories(libraries = {}):
     """Declares a repository per system library.
 
     Args:
-      libraries: name of LIBRARIES -> struct(target, tool) of labels, for those that do not come from the machine.
+      libraries: name of SYSTEM_LIBRARIES -> struct(target, tool) of labels, for those that another workspace brings.
     """
-    for name in libraries:
-        if name not in LIBRARIES:
-            fail("there is no library {}; known: {}".format(name, ", ".join(LIBRARIES)))
     _library(
         libraries,
         name = "coreml_delegate_flatbuffers",

@@ -13,7 +13,7 @@ ROOT = source_tree.root()
 BUILT_IN = {"workspace": {"bazel_tools", "coreml_delegate", "platforms"}, "module": {"bazel_tools", "coreml_delegate"}}
 
 # Repositories of their own: their BUILD files see other names.
-SEPARATE = ("third-party/rules/", "tests/downstream/", "examples/fleet/")
+SEPARATE = ("third-party/rules/", "tests/downstream/", "examples/fleet/", "integration/")
 
 
 def calls(path: pathlib.Path) -> list[ast.Call]:
@@ -43,7 +43,9 @@ def locked() -> set[str]:
 
 
 def declared_in_workspace() -> set[str]:
-    macros = {name for file in ["repositories.bzl", "system.bzl"] for name in names(ROOT / "third-party" / file)}
+    macros = {
+        name for file in ["repositories.bzl", "system.bzl", "wheel_libraries.bzl"] for name in names(ROOT / "third-party" / file)
+    }
     return names(ROOT / "WORKSPACE") | macros | {"coreml_delegate_pypi"} | locked()
 
 

@@ -4,8 +4,8 @@
 #   1. the py_binary lowers a model, and quantizes and lowers another, through the delegate's py_librarys,
 #   2. the cc_binary, linked with nothing but its deps, runs both .pte files,
 #   3. the binary still runs from a copy of its files outside bazel-bin,
-#   4. a repository that merely depends on the delegate fetches nothing of it; one that uses //kvstore fetches neither PyTorch nor OpenVINO, and one
-#      that brings a Python distribution of its own gets that,
+#   4. library/: a repository that merely depends on the delegate fetches nothing of it; one that uses //blob, //inmemoryfs and //kvstore, and brings
+#      its own SQLite, ExecuTorch, OpenVINO and PyTorch, gets those and fetches no wheel,
 #   5. a model is a target, and each wrong use of the rules for models is refused with one sentence,
 #   6. the external repositories are the same bytes in this workspace as in the delegate's own, so that a cache can serve both.
 #
@@ -79,11 +79,19 @@ done < <(grep -A2 -E '^# (ERROR: )?//wrong:' wrong/BUILD.bazel | grep -v '^--$')
   fi
   said=$("$bazel" run "$@" //:use_kvstore -- "$work")
   [[ $said == 7 ]] || fail "use_kvstore printed '$said'"
-  said=$("$bazel" run "$@" //:use_absl)
-  [[ $said == theirs ]] || fail "use_absl printed '$said', not what their own distribution says"
+  "$bazel" build "$@" @coreml_delegate//blob @coreml_delegate//inmemoryfs //:use_theirs
+  said=$("$bazel" run "$@" //:use_torch)
+  [[ $said == "theirs 1" ]] || fail "use_torch printed '$said', not what their own distribution says"
+  # Part of another build of ExecuTorch only: the sentence, with underscores, in the place of a mixture of two.
+  if said=$("$bazel" build "$@" @coreml_delegate//third-party/executorch:kernels 2>&1); then fail "the wheel's kernels were built for their runtime"; fi
+  grep -q 'so_name_its_kernels_too' <<<"$said" || fail "what lacks of their ExecuTorch is not said:"$'\n'"$said"
+  # What all of the delegate would be built of.
+  closure=$("$bazel" cquery "$@" 'deps(@coreml_delegate//runtime:coremldelegate)' 2>/dev/null)
+  grep -q '//:their_executorch ' <<<"$closure" || fail "the delegate is not built with their ExecuTorch"
+  grep -q '//:their_openvino ' <<<"$closure" || fail "the delegate is not built with their OpenVINO"
   touch "$external/.checked"
   fetched=$(cd "$external" && compgen -G '*coreml_delegate_pypi_*' | grep -v '^@' || true)
-  [[ -z $fetched ]] || fail "//kvstore fetched $fetched"
+  [[ -z $fetched ]] || fail "//blob, //inmemoryfs, //kvstore and a delegate of other libraries fetched $fetched"
 )
 
 # Repositories by their bytes: links by where they lead, without the folder that holds them.

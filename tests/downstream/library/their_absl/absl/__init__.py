@@ -1,3 +1,0 @@
-"""Stands for a build of absl that a workspace has of its own."""
-
-WHOSE = "theirs"

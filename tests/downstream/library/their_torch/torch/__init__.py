@@ -1,0 +1,3 @@
+"""In the place of a PyTorch of their own."""
+
+__version__ = "theirs"

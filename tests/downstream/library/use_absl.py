@@ -1,5 +1,0 @@
-"""Prints whose absl this is."""
-
-import absl
-
-print(absl.WHOSE)
