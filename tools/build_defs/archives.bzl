@@ -1,6 +1,8 @@
 """Linking as other builds do it: from archives, of which a linker takes the members that something refers to."""
 
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
+load("@rules_cc//cc/common:cc_common.bzl", "cc_common")
+load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
 
 def _as_archive(ctx, cc_toolchain, features, library, number):
     if not library.alwayslink:
