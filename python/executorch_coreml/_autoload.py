@@ -38,7 +38,7 @@ def imported(name: str) -> None:
         _lifetime.install()
         return
     try:
-        _library.load()
+        _library.register()
     except ImportError as error:
         _warn(error)
 

@@ -47,9 +47,14 @@ def find(name: str) -> Path | None:
     return next((path for path in candidates(name) if path.exists()), None)
 
 
-def places(name: str) -> str:
-    """Where find() looks, for messages."""
-    return "".join(f"\n  {path}" for path in candidates(name))
+def missing(name: str) -> str:
+    """What to say of a library or program that find() does not find: "is in none of these places", and what to do."""
+    places = "".join(f"\n  {path}" for path in candidates(name))
+    if sys.platform == "linux":
+        advice = "Install the package executorch-coreml again"
+    else:
+        advice = f"No wheel has it for {sys.platform}, where this package lowers and inspects models; they run on Linux and in apps"
+    return f"is in none of these places:{places}\n{advice}; in a checkout, build it: tools/bazel build -c opt //{_IN_WORKSPACE[name]}:{name}."
 
 
 def load(name: str, what_it_does: str) -> ctypes.CDLL:
@@ -61,11 +66,7 @@ def load(name: str, what_it_does: str) -> ctypes.CDLL:
     _warn_of_copies()
     path = find(name)
     if path is None:
-        target = f"//{_IN_WORKSPACE[name]}:{name}"
-        raise ImportError(
-            f"{name}, which {what_it_does}, is in none of these places:{places(name)}\n"
-            f"Install the package executorch-coreml again; in a checkout, build it: tools/bazel build -c opt {target}."
-        )
+        raise ImportError(f"{name}, which {what_it_does}, {missing(name)}")
     share_openvino(path)
     try:
         return ctypes.CDLL(str(path))

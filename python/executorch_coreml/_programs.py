@@ -29,7 +29,7 @@ def _run(name: str) -> NoReturn:
 
     path = _libraries.find(name)
     if path is None:
-        sys.exit(f"{name} is in none of these places:{_libraries.places(name)}\nInstall the package executorch-coreml again.")
+        sys.exit(f"{name} {_libraries.missing(name)}")
     if _libraries.openvino_is_wrong(path):
         sys.exit(_libraries.explanation(path, "libopenvino"))
     os.execv(path, [name, *sys.argv[1:]])

@@ -285,7 +285,11 @@ def test_methods_load_and_run_from_several_threads(sin: bytes) -> None:
 
 def test_a_missing_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setattr(_libraries, "candidates", lambda name: [tmp_path / name])
+    monkeypatch.setattr("executorch.extension.pybindings.portable_lib._get_registered_backend_names", list)
     with pytest.raises(ImportError, match=r"none of these places:[\s\S]*libcoremldelegate.so[\s\S]*tools/bazel build"):
+        _library.load.__wrapped__()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(ImportError, match="No wheel has it for darwin, where this package lowers and inspects models"):
         _library.load.__wrapped__()
 
 
@@ -300,6 +304,37 @@ def test_a_library_that_cannot_be_loaded_says_why(monkeypatch: pytest.MonkeyPatc
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join(p for p in sys.path if p))
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+
+
+# Plays executorch's wheel for macOS: this package has no library there, and ExecuTorch's Python runtime a CoreMLBackend.
+AS_ON_A_MAC = """
+import os, pathlib
+os.environ["COREML_DELEGATE_AUTOLOAD"] = "0"
+from executorch.extension.pybindings import portable_lib
+from executorch_coreml import _libraries
+_libraries.candidates = lambda name: [pathlib.Path("/nonexistent") / name]
+registered = portable_lib._get_registered_backend_names()
+assert "CoreMLBackend" not in registered, registered
+portable_lib._get_registered_backend_names = lambda: [*registered, "CoreMLBackend"]
+del os.environ["COREML_DELEGATE_AUTOLOAD"]
+"""
+
+
+def test_executorchs_own_backend_runs_where_it_is_registered() -> None:
+    # Without an import line of ours, then by name: one line for both, and what asks this delegate for something is refused.
+    done = run_python(
+        AS_ON_A_MAC + "import executorch.runtime\n"
+        "from executorch.backends.apple.coreml import runtime\n"
+        "try:\n"
+        "    runtime.set_options(threads=1)\n"
+        "except ImportError as error:\n"
+        "    print(error)\n"
+    )
+    assert done.returncode == 0, done.stderr
+    sentence = "the CoreMLBackend of this process is the one that the executorch package has registered, and not this package's"
+    assert done.stdout.startswith(sentence)
+    (line,) = [line for line in done.stderr.splitlines() if "Core ML" in line]
+    assert line.startswith(f"Core ML delegates run in executorch's own backend: {sentence}")
 
 
 def test_the_import_is_silent_and_the_process_ends_well_with_methods_alive(sin: bytes, tmp_path: pathlib.Path) -> None:

@@ -6,8 +6,9 @@
     method = Runtime.get().load_program("model.pte").load_method("forward")
     outputs = method.execute([torch.ones(2, 3)])
 
-The import loads libcoremldelegate into the process and registers the backend `CoreMLBackend`. On Linux the portable engine executes the models. From
-then on, the methods of a program that was loaded from bytes keep these bytes alive, which ExecuTorch leaves to the caller.
+The import loads libcoremldelegate into the process and registers the backend `CoreMLBackend`. On Linux the portable engine executes the models. On a
+Mac, where executorch's wheel has registered a backend of that name already, programs run in that one: a line in the log says so, and the functions here
+raise an ImportError. From then on, the methods of a program that was loaded from bytes keep these bytes alive, which ExecuTorch leaves to the caller.
 
 The functions of this package set the backend's options, reset the states of loaded methods, and say what is there and what went wrong. ExecuTorch's
 Python runtime cannot pass options to one load, so options hold for the whole process, and for methods that are loaded after they were set.
@@ -53,7 +54,7 @@ __all__ = [
 
 _LIBRARY = _library.Library()
 if _library.executorch_is_there():
-    _library.load()
+    _library.register()
     _lifetime.install()
 
 
