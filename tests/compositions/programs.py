@@ -64,7 +64,14 @@ def _rotated(x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 
 
 CONVOLUTION = _seeded(lambda: nn.Conv1d(4, 8, 3, padding=1))
-STEPS = Dim("steps", min=2, max=16)
+STEPS = Dim("steps", min=3, max=16)
+ROWS = Dim("rows", min=1, max=16)
+HALVES = normal(1, 1, 3).half()
+
+
+def _filled_up(x: torch.Tensor, extent: int = 32) -> torch.Tensor:
+    """Rows of a fixed length, which only the exported program knows to be fixed."""
+    return torch.cat([x, x.new_zeros(x.shape[0], extent - x.shape[1])], 1)
 
 
 class ConstantsOfManyTypes(nn.Module):
@@ -238,6 +245,40 @@ PROGRAMS: dict[str, Program] = {
         (normal(3, 5),),
         outside=frozenset({"aten.arange.start_step", "aten.add.Tensor", "aten.fmod.Scalar", "aten.add.Scalar"}),
     ),
+    # What MIL knows less of than the exported program.
+    "windows_of_what_is_filled_up": Program(lambda x: _filled_up(x).unfold(1, 4, 2), (normal(3, 6),), ({1: STEPS},)),
+    "gates_of_what_is_filled_up": Program(lambda x: F.glu(_filled_up(x)), (normal(2, 6),), ({0: ROWS, 1: STEPS},)),
+    "views_of_what_is_filled_up": Program(
+        lambda x: (_filled_up(x).cumsum(1), _filled_up(x).reshape(-1, 4, 8)), (normal(3, 6),), ({1: STEPS},), conditioning=4
+    ),
+    "windows_of_flexible_rows": Program(lambda x: x.unfold(0, 2, 1) * 2, (normal(6, 3),), ({0: STEPS},)),
+    "window_of_a_number": Program(lambda x: x.unfold(0, 1, 1) + 1, (torch.tensor(5.0),)),
+    # What it knows more of.
+    "gates_of_a_few_and_known_ones": Program(lambda x: F.glu(torch.cat([x, x.new_zeros(2, 31)], 1)), (normal(2, 1),)),
+    "an_element_of_a_known_mask": Program(
+        lambda mask, x: x.masked_fill(torch.full_like(mask, True)[1], 2.0), (torch.tensor([True, False]), normal(3))
+    ),
+    "known_halves_with_edges": Program(
+        lambda x: x + F.pad(HALVES, (1, 2), mode="reflect"), (normal(1, 1, 6).half(),), targets=("iOS16", "iOS17", "iOS18")
+    ),
+    # Numbers that are computed of extents.
+    "extents_computed_with": Program(
+        lambda x: (x.new_zeros(40 - 2 * x.shape[0]), x * (x.shape[0] + 1), torch.full((2,), x.shape[0] * 3)),
+        (normal(6, 3),),
+        ({0: STEPS},),
+    ),
+    # Kept whole for one call, taken apart for another.
+    "padding_and_windows_of_nothing": Program(
+        lambda x, nothing: (F.pad(x, (0, 3), value=16777217), F.unfold(nothing, (2, 3), padding=(1, 2))),
+        (IDS, torch.zeros(0, 1, 5, 5)),
+        outside=frozenset(
+            {"aten.constant_pad_nd.default", "aten.index.Tensor", "aten.permute_copy.default", "aten.view_copy.default"}
+        ),
+    ),
+    "broadcast_to_a_result": Program(
+        lambda x, y: (torch.broadcast_tensors(x, y)[0], torch.broadcast_tensors(x, y)[1] * 2), (normal(1, 3), normal(4, 1))
+    ),
+    "elu_with_scales": Program(lambda x: torch.ops.aten.elu(x, -1.5, 0.7, 1.5), (normal(3, 4),)),
     "max_pool_by_lists_of_one": Program(
         lambda x: F.max_pool2d(x, [3], [2], [1]), (IMAGE,), outside=frozenset({"aten.max_pool2d_with_indices.default"})
     ),

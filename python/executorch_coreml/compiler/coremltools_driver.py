@@ -28,7 +28,7 @@ from coremltools.models.utils import _multifunction_program_append_unifunction_p
 from coremltools.proto import MIL_pb2, Model_pb2
 from torch.export.exported_program import ExportedProgram
 
-from executorch_coreml.compiler import coremltools_state, frontend, passes, progress
+from executorch_coreml.compiler import coremltools_state, frontend, known_elements, passes, progress, typed_defaults
 from executorch_coreml.compiler.exact_passes import const_deduplication
 from executorch_coreml.compiler.package import manifest
 
@@ -75,6 +75,7 @@ def _run(program: mil.Program, title: str, names: Iterable[str], options: Mappin
                 f"This came from the MIL pass {name}; pass_names, of CoreMLBackend.generate_compile_specs, chooses passes."
             )
             raise
+        known_elements.forget_all(program)
         program.validate(check_essential_scope=name == "common::dead_code_elimination")
 
 
@@ -165,6 +166,7 @@ def convert(
     version = target or _DEFAULT_TARGET
     float16_borders = narrows and version >= ct.target.iOS16
     made = frontend.load(program, version, inputs=inputs, outputs=outputs, float16_borders=float16_borders)
+    typed_defaults.align()(made)
     before, after = _stages("pytorch", pipeline)
     _run(made, "frontend_pytorch", before, options)
     _run(made, str(pipeline), pipeline.passes, options)

@@ -111,8 +111,10 @@ def constant(value: Any, default: Any) -> Any:
 
 
 def result_type(node: Any) -> str:
-    """The MIL name of the dtype of torch's result."""
-    dtype = node.meta["val"].dtype
+    """The MIL name of the dtype of torch's result. Extents and what is computed of them are int32."""
+    value = node.meta["val"]
+    numbers = {torch.SymInt: torch.int64, torch.SymFloat: torch.float32, torch.SymBool: torch.bool}
+    dtype = value.dtype if isinstance(value, torch.Tensor) else numbers.get(type(value)) or torch.tensor(value).dtype
     return str(types.builtin_to_string(TORCH_DTYPE_TO_MIL_DTYPE[torch.int32 if dtype == torch.int64 else dtype]))
 
 

@@ -233,3 +233,16 @@ def fmod(context: Any, node: Any) -> None:
     dtype = result_type(node)
     x, y = cast(x, dtype), cast(y, dtype)
     context.add(mb.mul(x=mb.sign(x=x), y=mb.mod(x=mb.abs(x=x), y=mb.abs(x=y)), name=node.name))
+
+
+@correction("elu", reason="coremltools takes no notice of scale and input_scale")
+def elu(context: Any, node: Any) -> None:
+    """scale * x where x is positive, else scale * alpha * (exp(input_scale * x) - 1)."""
+    x, alpha, scale, input_scale = arguments(context, node, "self", "alpha", "scale", "input_scale")
+    alpha, scale, input_scale = (float(constant(value, 1.0)) for value in (alpha, scale, input_scale))
+    if input_scale <= 0:
+        raise NotImplementedError("the exponential grows with the argument")
+    bent = _scaled(mb.elu(x=_scaled(x, input_scale), alpha=alpha), scale)
+    if input_scale != 1:
+        bent = mb.select(cond=mb.greater(x=x, y=number(0, x)), a=_scaled(x, scale), b=bent)
+    context.add(mb.identity(x=bent, name=node.name))

@@ -188,17 +188,40 @@ def cumsum(context: Any, node: Any) -> None:
     )
 
 
+@correction("select", "select_copy", reason="coremltools raises for an element of a known row that is a bool or a half")
+def select(context: Any, node: Any) -> None:
+    x, _, index = arguments(context, node, "self", "dim", "index")
+    if x.rank == 1 and isinstance(x.val, np.ndarray) and x.val.dtype != object and constant(index, None) is not None:
+        context.add(mb.const(val=x.val[int(constant(index, 0))], name=node.name))
+    else:
+        ops.select(context, node)
+
+
 @correction("unfold", "unfold_copy", reason="coremltools has no conversion", where_missing=True)
 def windows(context: Any, node: Any) -> None:
-    """unfold(x, dimension, size, step): windows along a fixed extent, whose elements become the last dimension."""
+    """unfold(x, dimension, size, step): windows along an extent, whose elements become the last dimension. A number is a row of one."""
     x, dim, size, step = arguments(context, node, "self", "dimension", "size", "step")
-    axis, size, step = int(constant(dim, 0)) % x.rank, int(constant(size, 1)), int(constant(step, 1))
-    if any_symbolic([x.shape[axis]]) or x.rank >= MAXIMUM_RANK:
-        raise NotImplementedError("windows are taken along a fixed extent, of at most four dimensions")
-    starts = np.arange(0, int(x.shape[axis]) - size + 1, step, dtype=np.int32)
+    axis, size, step = int(constant(dim, 0)) % max(x.rank, 1), int(constant(size, 1)), int(constant(step, 1))
+    if x.rank >= MAXIMUM_RANK:
+        raise NotImplementedError("windows are taken of at most four dimensions")
+    if x.rank == 0:
+        x = mb.expand_dims(x=x, axes=[0])
+        rank = 0
+    else:
+        rank = x.rank
+    offsets = np.arange(size, dtype=np.int32)
     x = mb.transpose(x=x, perm=[*(a for a in range(x.rank) if a != axis), axis])
-    taken = mb.gather(x=x, indices=starts[:, None] + np.arange(size, dtype=np.int32), axis=x.rank - 1)
-    context.add(mb.transpose(x=taken, perm=[*range(axis), x.rank - 1, *range(axis, x.rank - 1), x.rank], name=node.name))
+    if any_symbolic([x.shape[-1]]):
+        last = mb.sub(x=mb.squeeze(x=mb.slice_by_index(x=mb.shape(x=x), begin=[x.rank - 1], end=[x.rank])), y=np.int32(size - 1))
+        starts = mb.expand_dims(x=mb.range_1d(start=np.int32(0), end=last, step=np.int32(step)), axes=[1])
+        indices = mb.add(x=starts, y=offsets)
+    else:
+        indices = np.arange(0, int(x.shape[-1]) - size + 1, step, dtype=np.int32)[:, None] + offsets
+    taken = mb.gather(x=x, indices=indices, axis=x.rank - 1)
+    if rank == 0:
+        context.add(mb.squeeze(x=taken, axes=[0], name=node.name))
+    else:
+        context.add(mb.transpose(x=taken, perm=[*range(axis), x.rank - 1, *range(axis, x.rank - 1), x.rank], name=node.name))
 
 
 @correction("masked_scatter", reason="coremltools has no conversion", where_missing=True)

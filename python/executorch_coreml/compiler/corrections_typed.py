@@ -44,10 +44,18 @@ def _shape(sizes: Any) -> Any:
 def fill(context: Any, node: Any) -> None:
     result = node.meta["val"]
     inputs = ops._get_inputs(context, node)
-    value = inputs[int(_FILLS[node.kind])].val if node.kind in _FILLS else _ZEROS_AND_ONES[node.kind]
-    if value is None:
-        raise NotImplementedError("Core ML fills with a constant")
-    value = types.nptype_from_builtin(types.string_to_builtin(result_type(node)))(value)
+    dtype = result_type(node)
+    given = inputs[int(_FILLS[node.kind])] if node.kind in _FILLS else None
+    if isinstance(given, Var) and given.val is None:  # An extent, or what is computed of extents.
+        value, computed = 0, cast(given, dtype)
+        if dtype == "bool":
+            raise NotImplementedError("Core ML fills with a constant, or adds a number to zeros")
+    else:
+        value, computed = given.val if given is not None else _ZEROS_AND_ONES[node.kind], None
+    value = types.nptype_from_builtin(types.string_to_builtin(dtype))(value)
+    if result.dim() == 0 and computed is not None:
+        context.add(mb.identity(x=computed, name=node.name))
+        return
     if result.dim() == 0:
         context.add(mb.const(val=value, name=node.name))
         return
@@ -57,7 +65,10 @@ def fill(context: Any, node: Any) -> None:
         shape = mb.shape(x=inputs[0])
     else:
         shape = _shape(inputs[1 if node.kind.startswith("new_") else 0])
-    context.add(mb.fill(shape=shape, value=value, name=node.name))
+    if computed is None:
+        context.add(mb.fill(shape=shape, value=value, name=node.name))
+    else:
+        context.add(mb.add(x=mb.fill(shape=shape, value=value), y=computed, name=node.name))
 
 
 _RANGES = {"arange": ("end",), "arange.start": ("start", "end"), "arange.start_step": ("start", "end", "step")}

@@ -16,7 +16,7 @@ from coremltools.converters.mil.frontend.torch.utils import sanitize_op_kind
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from executorch_coreml.compiler import corrections, corrections_complex, mil_types
+from executorch_coreml.compiler import corrections, corrections_complex, known_elements, known_extents, mil_types
 from executorch_coreml.compiler.correction_table import EVERYWHERE, OnDevices
 from executorch_coreml.node_facts import op_name, source_line
 
@@ -96,6 +96,10 @@ def _convert(context: Any, node: Any) -> None:
             f"The conversion of node {node.name} ({node.meta[_OP]}{f', at {line}' if line else ''}) made {wrong}. Keep it outside with "
             f"skip_ops_for_coreml_delegation=[{node.meta[_OP].removesuffix('.default')!r}], and please report it."
         )
+    known_elements.forget(context[node.name])
+    value = known_extents.told(context[node.name], node.meta.get("val"), node.name)
+    if value is not context[node.name]:
+        context.add(value, torch_name=node.name, override=True)
 
 
 _TORCH_OPS_REGISTRY.set_func_by_name(_convert, _NAME)

@@ -42,12 +42,22 @@ _REMEMBERED = 20_000
 _Constants = Callable[[torch.fx.Node], torch.Tensor | None]
 
 
+# What these make depends on the shape of a tensor alone: where that is fixed, coremltools knows the result.
+_OF_A_SHAPE = frozenset({"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"})
+
+
 class _NotTried(Exception):
     """A call that cannot be looked at alone."""
 
 
 def _has_converter(node: torch.fx.Node) -> bool:
     return node_conversion.converter_of(node_conversion.kind_of(node.target)) is not None
+
+
+def _is_of_a_fixed_shape(node: torch.fx.Node) -> bool:
+    value = node.meta.get("val")
+    is_fixed = isinstance(value, torch.Tensor) and all(isinstance(extent, int) for extent in value.shape)
+    return is_fixed and node_conversion.kind_of(node.target) in _OF_A_SHAPE
 
 
 class _Closure:
@@ -69,7 +79,7 @@ class _Closure:
                 self._known[node] = False  # What has no converter stays outside: its result arrives as an input.
             else:
                 self._known[node] = False  # Ends the walk through a cycle, which a graph does not have.
-                self._known[node] = all(self._is_constant(source) for source in node.all_input_nodes)
+                self._known[node] = _is_of_a_fixed_shape(node) or all(self._is_constant(source) for source in node.all_input_nodes)
         return self._known[node]
 
     def _add_call(self, node: torch.fx.Node) -> None:

@@ -6,12 +6,10 @@ buffers become states. The graph itself is not changed.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import logging
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from executorch.exir.backend.compile_spec_schema import CompileSpec
@@ -21,10 +19,10 @@ from torch.export.exported_program import ExportedProgram
 from executorch_coreml.compiler import CoreMLBackend
 from executorch_coreml.compiler.compile_options import COMPILE_SPEC_KEYS, Options
 from executorch_coreml.logging import get_coreml_log_level
-from executorch_coreml.partition import boundary, buffers, control_flow
+from executorch_coreml.partition import boundary, buffers, control_flow, torch_decompositions
 from executorch_coreml.partition.decompositions import is_taken_apart
 from executorch_coreml.partition.grouping import Group
-from executorch_coreml.partition.node_view import computes_no_tensor
+from executorch_coreml.partition.node_view import computes_no_tensor, tensors
 from executorch_coreml.partition.quantization_target import check_quantization_target
 from executorch_coreml.partition.report import PartitionReport, make_report
 from executorch_coreml.partition.shared_constants import tag_constants
@@ -45,13 +43,6 @@ _DEPRECATION = (
 )
 
 
-@functools.cache
-def _decomposable() -> frozenset[torch._ops.OpOverload]:
-    """The ops that ExecuTorch takes apart unless told otherwise. Cached: torch takes a third of a second to list them."""
-    table: Any = torch.export.default_decompositions()
-    return frozenset(table.keys())
-
-
 def _identity(program: ExportedProgram) -> str:
     """The same for a method at every stage of its lowering: the types of its inputs, whose names change."""
     inputs = set(program.graph_signature.user_inputs)
@@ -59,10 +50,19 @@ def _identity(program: ExportedProgram) -> str:
     return ", ".join(f"{value.dtype}{tuple(value.shape)}" if isinstance(value, torch.Tensor) else str(value) for value in values)
 
 
-def _is_view(op: torch._ops.OpOverload) -> bool:
-    arguments = op._schema.arguments
-    alias = arguments[0].alias_info if arguments else None
-    return alias is not None and not alias.is_write
+def _described(node: torch.fx.Node) -> str:
+    """The same for calls that are taken apart alike."""
+    tensors_of = {source: str(source.meta.get("val")) for source in node.all_input_nodes}
+    return f"{node.target}{torch.fx.node.map_arg((node.args, node.kwargs), lambda source: tensors_of[source])}"
+
+
+def _repeats_elements(node: torch.fx.Node) -> bool:
+    """Whether a result has one element in several places, as broadcast_tensors makes them: ExecuTorch has no such results, but copies instead."""
+    return any(
+        stride == 0 and extent != 1
+        for tensor in tensors(node.meta.get("val"))
+        for stride, extent in zip(tensor.stride(), tensor.shape, strict=True)
+    )
 
 
 def _comes_from_to_backend() -> bool:
@@ -199,14 +199,14 @@ class CoreMLPartitioner(Partitioner):
             zeros, others = buffers.by_initial_value(ep)
             self._zeros |= zeros
             self._not_zeros |= others
-            self._whole = weakref.ref(ep), [target for target, always in taken.items() if always]
+            self._whole = weakref.ref(ep), self._still_whole(ep, [target for target, always in taken.items() if always])
         return list(self._whole[1]), ask
 
     def _note_whole_calls(
         self, program: ExportedProgram, taken: dict[torch._ops.OpOverload, bool], decomposed: dict[str, str]
     ) -> None:
         support = control_flow.ProgramSupport(program, self._options, self._skip_list)
-        table = _decomposable()
+        table = torch_decompositions.decomposable()
         candidates = [
             (node, node.target)
             for node in program.graph.nodes
@@ -214,7 +214,8 @@ class CoreMLPartitioner(Partitioner):
             and isinstance(node.target, torch._ops.OpOverload)
             and node.target in table
             and not is_taken_apart(op_name(node.target))
-            and not _is_view(node.target)
+            and not torch_decompositions.is_view(node.target)
+            and not _repeats_elements(node)
             and not computes_no_tensor(node)
         ]
         if any(support.is_node_supported(None, node) for node, _ in candidates):
@@ -227,6 +228,32 @@ class CoreMLPartitioner(Partitioner):
                 decomposed[op_name(target)] = support.rejections[node].reason
         for _, graph in control_flow.partitioned_graphs(program.graph_module):
             self._note_whole_calls(control_flow.as_program(graph, program), taken, decomposed)
+
+    def _still_whole(self, program: ExportedProgram, targets: list[torch._ops.OpOverload]) -> list[torch._ops.OpOverload]:
+        """Of the targets whose calls in the program are all taken, those whose calls in other calls' decompositions are taken, too.
+
+        ExecuTorch keeps every call of a target whole, also one that it meets when it takes another call apart, and may have no kernel for it.
+        """
+        apart = {
+            _described(node): node
+            for node in program.graph.nodes
+            if node.op == "call_function"
+            and node.target in torch_decompositions.decomposable()
+            and node.target not in targets
+            and not torch_decompositions.is_view(node.target)
+        }
+        while targets and any(torch_decompositions.parts_of(node, targets) for node in apart.values()):
+            decomposed = program.run_decompositions(torch_decompositions.table_but(targets))
+            support = control_flow.ProgramSupport(decomposed, self._options, self._skip_list)
+            outside = {
+                node.target
+                for node in decomposed.graph.nodes
+                if node.op == "call_function" and node.target in targets and not support.is_node_supported(None, node)
+            }
+            if not outside:
+                break
+            targets = [target for target in targets if target not in outside]
+        return targets
 
     def _partitions(self, program: ExportedProgram, support: NodeSupport) -> list[Group]:
         """The calls of each partition of a program, none of which its boundary forbids, in the order of the program."""

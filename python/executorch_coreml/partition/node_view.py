@@ -29,7 +29,9 @@ def computes_no_tensor(node: torch.fx.Node) -> bool:
 
 
 def has_other_dim_order(tensor: torch.Tensor) -> bool:
-    """Whether dimensions lie in memory in another order than in the shape."""
+    """Whether dimensions lie in memory in another order than in the shape. What has no elements has no order."""
+    if any(isinstance(extent, int) and extent == 0 for extent in tensor.shape):
+        return False
     try:
         return tuple(tensor.dim_order()) != tuple(range(tensor.dim()))
     except Exception:  # torch cannot order some symbolic strides; such a tensor was made contiguous.
