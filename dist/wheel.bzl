@@ -39,7 +39,7 @@ wheel = rule(
         "native": attr.label_list(cfg = portable_transition, allow_files = True, doc = "Libraries and programs, for the package's folder lib."),
         "native_as_is": attr.label_list(allow_files = True, doc = "The same, built as the build around it is: for this machine only."),
         "platform": attr.string(mandatory = True, doc = "The platform tag; build_wheel.py checks that it is true."),
-        "srcs": attr.label_list(allow_files = [".py", ".css", ".js", ".typed"], doc = "Files below //python."),
+        "srcs": attr.label_list(allow_files = [".py", ".css", ".jinja", ".js", ".typed"], doc = "Files below //python."),
         "version": attr.string(mandatory = True),
         "_allowlist_function_transition": attr.label(default = "@bazel_tools//tools/allowlists/function_transition_allowlist"),
         "_builder": attr.label(default = ":build_wheel", executable = True, cfg = "exec"),
