@@ -18,7 +18,6 @@ import zoo_torchvision
 from module_cases import Case
 from module_kinds import CONFIGURATIONS
 
-
 FULL = bool(os.environ.get("COREML_DELEGATE_FULL_TESTS"))
 
 
