@@ -19,7 +19,7 @@ def decomposable() -> frozenset[OpOverload]:
 
 def table_but(kept: Iterable[OpOverload]) -> Any:
     """torch's decompositions without those of these ops."""
-    table = torch.export.default_decompositions()
+    table: Any = torch.export.default_decompositions()
     for op in kept:
         table.pop(op, None)
     return table
