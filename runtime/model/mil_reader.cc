@@ -152,6 +152,7 @@ bool read_field(const WireField& field, int depth, Message* message) {
   bool good = true;
   std::apply(
       [&](const auto&... row) {
+        // Of a message without fields there is no row to read.
         [[maybe_unused]] const auto read = [&](const auto& entry) {
           if (static_cast<uint32_t>(entry.number) != field.number) return false;
           auto& member = message->*entry.member;

@@ -201,27 +201,27 @@ def select(context: Any, node: Any) -> None:
 def windows(context: Any, node: Any) -> None:
     """unfold(x, dimension, size, step): windows along an extent, whose elements become the last dimension. A number is a row of one."""
     x, dim, size, step = arguments(context, node, "self", "dimension", "size", "step")
-    axis, size, step = int(constant(dim, 0)) % max(x.rank, 1), int(constant(size, 1)), int(constant(step, 1))
+    is_number = x.rank == 0
+    x = mb.expand_dims(x=x, axes=[0]) if is_number else x
+    axis, size, step = int(constant(dim, 0)) % x.rank, int(constant(size, 1)), int(constant(step, 1))
     if x.rank >= MAXIMUM_RANK:
         raise NotImplementedError("windows are taken of at most four dimensions")
-    if x.rank == 0:
-        x = mb.expand_dims(x=x, axes=[0])
-        rank = 0
-    else:
-        rank = x.rank
-    offsets = np.arange(size, dtype=np.int32)
     x = mb.transpose(x=x, perm=[*(a for a in range(x.rank) if a != axis), axis])
-    if any_symbolic([x.shape[-1]]):
-        last = mb.sub(x=mb.squeeze(x=mb.slice_by_index(x=mb.shape(x=x), begin=[x.rank - 1], end=[x.rank])), y=np.int32(size - 1))
-        starts = mb.expand_dims(x=mb.range_1d(start=np.int32(0), end=last, step=np.int32(step)), axes=[1])
-        indices = mb.add(x=starts, y=offsets)
-    else:
-        indices = np.arange(0, int(x.shape[-1]) - size + 1, step, dtype=np.int32)[:, None] + offsets
-    taken = mb.gather(x=x, indices=indices, axis=x.rank - 1)
-    if rank == 0:
+    taken = mb.gather(x=x, indices=_window_indices(x, size, step), axis=x.rank - 1)
+    if is_number:
         context.add(mb.squeeze(x=taken, axes=[0], name=node.name))
     else:
         context.add(mb.transpose(x=taken, perm=[*range(axis), x.rank - 1, *range(axis, x.rank - 1), x.rank], name=node.name))
+
+
+def _window_indices(x: Var, size: int, step: int) -> Any:
+    """The positions along the last extent of x, fixed or not, a row for each window."""
+    offsets = np.arange(size, dtype=np.int32)
+    if not any_symbolic([x.shape[-1]]):
+        return np.arange(0, int(x.shape[-1]) - size + 1, step, dtype=np.int32)[:, None] + offsets
+    extent = mb.squeeze(x=mb.slice_by_index(x=mb.shape(x=x), begin=[x.rank - 1], end=[x.rank]))
+    starts = mb.range_1d(start=np.int32(0), end=mb.sub(x=extent, y=np.int32(size - 1)), step=np.int32(step))
+    return mb.add(x=mb.expand_dims(x=starts, axes=[1]), y=offsets)
 
 
 @correction("masked_scatter", reason="coremltools has no conversion", where_missing=True)

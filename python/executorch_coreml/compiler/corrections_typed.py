@@ -42,33 +42,25 @@ def _shape(sizes: Any) -> Any:
     *_FILLS, *_ZEROS_AND_ONES, reason="coremltools fills with the number as it is written, whatever the dtype of the result"
 )
 def fill(context: Any, node: Any) -> None:
-    result = node.meta["val"]
+    """With a constant, or with an extent or what is computed of extents, which is added to zeros."""
+    result, dtype = node.meta["val"], result_type(node)
     inputs = ops._get_inputs(context, node)
-    dtype = result_type(node)
-    given = inputs[int(_FILLS[node.kind])] if node.kind in _FILLS else None
-    if isinstance(given, Var) and given.val is None:  # An extent, or what is computed of extents.
-        value, computed = 0, cast(given, dtype)
-        if dtype == "bool":
-            raise NotImplementedError("Core ML fills with a constant, or adds a number to zeros")
-    else:
-        value, computed = given.val if given is not None else _ZEROS_AND_ONES[node.kind], None
-    value = types.nptype_from_builtin(types.string_to_builtin(dtype))(value)
-    if result.dim() == 0 and computed is not None:
-        context.add(mb.identity(x=computed, name=node.name))
-        return
+    number = inputs[int(_FILLS[node.kind])] if node.kind in _FILLS else _ZEROS_AND_ONES[node.kind]
+    is_computed = isinstance(number, Var) and number.val is None
+    if is_computed and dtype == "bool":
+        raise NotImplementedError("Core ML fills with a constant, or adds a number to zeros")
+    known = 0 if is_computed else number.val if isinstance(number, Var) else number
+    value = types.nptype_from_builtin(types.string_to_builtin(dtype))(known)
+    name = {} if is_computed else {"name": node.name}
     if result.dim() == 0:
-        context.add(mb.const(val=value, name=node.name))
-        return
-    if all(isinstance(extent, int) for extent in result.shape):
-        shape: Any = [int(extent) for extent in result.shape]
+        made = mb.const(val=value, **name)
+    elif all(isinstance(extent, int) for extent in result.shape):
+        made = mb.fill(shape=[int(extent) for extent in result.shape], value=value, **name)
     elif node.kind.endswith("_like"):
-        shape = mb.shape(x=inputs[0])
+        made = mb.fill(shape=mb.shape(x=inputs[0]), value=value, **name)
     else:
-        shape = _shape(inputs[1 if node.kind.startswith("new_") else 0])
-    if computed is None:
-        context.add(mb.fill(shape=shape, value=value, name=node.name))
-    else:
-        context.add(mb.add(x=mb.fill(shape=shape, value=value), y=computed, name=node.name))
+        made = mb.fill(shape=_shape(inputs[1 if node.kind.startswith("new_") else 0]), value=value, **name)
+    context.add(mb.add(x=made, y=cast(number, dtype), name=node.name) if is_computed else made)
 
 
 _RANGES = {"arange": ("end",), "arange.start": ("start", "end"), "arange.start_step": ("start", "end", "step")}

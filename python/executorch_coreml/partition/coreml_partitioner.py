@@ -51,9 +51,11 @@ def _identity(program: ExportedProgram) -> str:
 
 
 def _described(node: torch.fx.Node) -> str:
-    """The same for calls that are taken apart alike."""
-    tensors_of = {source: str(source.meta.get("val")) for source in node.all_input_nodes}
-    return f"{node.target}{torch.fx.node.map_arg((node.args, node.kwargs), lambda source: tensors_of[source])}"
+    """The same for calls that are taken apart alike: what comes of one depends on dtypes, ranks and literals."""
+    kinds = {
+        source: [(tensor.dtype, tensor.dim()) for tensor in tensors(source.meta.get("val"))] for source in node.all_input_nodes
+    }
+    return f"{node.target}{torch.fx.node.map_arg((node.args, node.kwargs), lambda source: str(kinds[source]))}"
 
 
 def _repeats_elements(node: torch.fx.Node) -> bool:
@@ -189,6 +191,9 @@ class CoreMLPartitioner(Partitioner):
         if ep.dialect == "EDGE":  # Everything is decomposed by then.
             return [], ask
         if self._whole is None or self._whole[0]() is not ep:  # ExecuTorch asks twice about each program.
+            # ExecuTorch takes what a delegate has out of the table of constants, which is the one of the user's program, too: it could not be
+            # lowered a second time. From here on the table is this program's own.
+            ep._constants = dict(ep.constants)
             taken: dict[torch._ops.OpOverload, bool] = {}
             decomposed: dict[str, str] = {}
             self._note_whole_calls(ep, taken, decomposed)
