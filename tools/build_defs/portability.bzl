@@ -47,7 +47,7 @@ _LIBCXX_OF_APPLE = [
 
 def _compiler(zig, triple):
     """The command for one system, without the source and what is made of it."""
-    command = ["{}/ziglang/zig".format(zig.path), "c++", "-target", triple]
+    command = ["{}/ziglang/zig".format(zig.path), "c++", "-target", triple, "-fno-sanitize=all"]
     if not [device for device in _DEVICES if triple.startswith(device)]:
         return command
     lib = zig.path + "/ziglang/lib"
@@ -91,12 +91,6 @@ _DEVICES = ["aarch64-ios", "aarch64-tvos", "aarch64-watchos"]
 
 _TRIPLES = ["aarch64-linux-gnu", "aarch64-macos", _IOS]
 
-# What a target may choose.
-SYSTEMS = {
-    "devices": [_IOS, _TVOS, _WATCHOS],
-    "others": ["aarch64-linux-gnu", "aarch64-macos"],
-}
-
 # Packages that ask the operating system for things, which these two do not have all of.
 _MORE_TRIPLES = {
     "base": [_TVOS, _WATCHOS],
@@ -132,7 +126,7 @@ def _portable_objects_impl(ctx):
     lines = []
     for entry in depset(transitive = [dep[PortableObjectsInfo].objects for dep in ctx.attr.deps]).to_list():
         folder = entry.source.short_path.rpartition("/")[0]
-        if folder not in ctx.attr.folders or entry.triple not in SYSTEMS[ctx.attr.systems]:
+        if folder not in ctx.attr.folders or not [system for system in ctx.attr.systems if entry.triple.startswith("aarch64-" + system)]:
             continue
         objects.append(entry.object)
         lines.append("{} {} {}".format(entry.source.short_path, entry.triple, entry.object.short_path))
@@ -149,7 +143,7 @@ NAME.txt has a line `SOURCE TRIPLE OBJECT` for each.""",
     attrs = {
         "deps": attr.label_list(aspects = [_portable_objects_aspect], mandatory = True, providers = [CcInfo]),
         "folders": attr.string_list(mandatory = True, doc = "Without what lies below them."),
-        "systems": attr.string(mandatory = True, values = SYSTEMS.keys()),
+        "systems": attr.string_list(mandatory = True, doc = "Of ios, linux, macos, tvos and watchos."),
     },
 )
 

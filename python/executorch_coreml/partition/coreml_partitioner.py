@@ -15,6 +15,7 @@ import torch
 from executorch.exir.backend.compile_spec_schema import CompileSpec
 from executorch.exir.backend.partitioner import DelegationSpec, Partitioner, PartitionResult
 from torch.export.exported_program import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from executorch_coreml.compiler import CoreMLBackend
 from executorch_coreml.compiler.compile_options import COMPILE_SPEC_KEYS, Options
@@ -59,9 +60,10 @@ def _described(node: torch.fx.Node) -> str:
 
 
 def _repeats_elements(node: torch.fx.Node) -> bool:
-    """Whether a result has one element in several places, as broadcast_tensors makes them: ExecuTorch has no such results, but copies instead."""
+    """Whether a result has one element in several places, as broadcast_tensors makes them: ExecuTorch has no such results, but copies instead.
+    A stride that only a run knows (it follows from the extent that nonzero() finds) is none of an expansion: those are 0 at once."""
     return any(
-        stride == 0 and extent != 1
+        isinstance(stride, int) and stride == 0 and not statically_known_true(extent == 1)
         for tensor in tensors(node.meta.get("val"))
         for stride, extent in zip(tensor.stride(), tensor.shape, strict=True)
     )
