@@ -1,7 +1,7 @@
 """What is made of programs: packages, pages, data of C++ programs. docs/bazel_rules.md has every attribute."""
 
 load("@rules_cc//cc:defs.bzl", "cc_library")
-load(":program.bzl", "CoremlProgramInfo", "label_text", "run_action")
+load(":program.bzl", "CoremlProgramInfo", "check_executions", "label_text", "run_action")
 
 def _coreml_package_impl(ctx):
     if bool(ctx.attr.program) == bool(ctx.files.mlpackage):
@@ -47,6 +47,7 @@ def _coreml_report_impl(ctx):
             repr(ctx.attr.method),
             ", ".join(info.references.keys()),
         ))
+    check_executions(ctx)
     page = ctx.actions.declare_file(ctx.label.name + ".html")
     inputs = [info.pte, info.partition_json]
     args = ctx.actions.args()
@@ -164,7 +165,7 @@ def coreml_cc_data(name, program, embed = True, tags = [], testonly = None, visi
       visibility: as of cc_library.
     """
     if not name.replace("_", "a").isalnum() or name[0].isdigit():
-        fail("coreml_cc_data: {} names a C++ function and has to be an identifier".format(repr(name)))
+        fail("//{}:{}: the name of a coreml_cc_data is part of C++ names and has to be an identifier".format(native.package_name(), name))
     _cc_data_source(
         name = name + ".source",
         assembly = name + ".S" if embed else None,

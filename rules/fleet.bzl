@@ -1,6 +1,6 @@
 """What is made of many programs: a table, and a baseline of times. docs/bazel_rules.md has every attribute."""
 
-load(":program.bzl", "CoremlProgramInfo", "label_text", "run_action")
+load(":program.bzl", "CoremlProgramInfo", "check_executions", "label_text", "run_action")
 
 # Finds its own runfiles, runs a program among them.
 _LAUNCHER = """#!/bin/sh
@@ -95,7 +95,7 @@ coreml_fleet = rule(
         "compare": attr.label(allow_single_file = [".json"], doc = "The JSON of an earlier table; the page tells what is different."),
         "compare_with_pytorch": attr.bool(default = True, doc = "Whether the programs are run, for their errors."),
         "latency": attr.label(allow_single_file = [".json"], doc = "What coreml_latency_baseline wrote, for times."),
-        "programs": attr.label_list(doc = "coreml_programs.", mandatory = True, providers = [CoremlProgramInfo]),
+        "programs": attr.label_list(allow_empty = False, doc = "coreml_programs.", mandatory = True, providers = [CoremlProgramInfo]),
         "_fleet": attr.label(cfg = "exec", default = Label("//rules:fleet"), executable = True),
         "_runner": attr.label(cfg = "target", default = Label("//rules:runner"), executable = True),
         "_show": attr.label(cfg = "target", default = Label("//rules:fleet"), executable = True),
@@ -104,7 +104,11 @@ coreml_fleet = rule(
 )
 
 def _coreml_latency_baseline_impl(ctx):
-    arguments = ["--out", ctx.attr.out, "-n", str(ctx.attr.executions)]
+    check_executions(ctx)
+    out = ctx.attr.out
+    if not out.endswith(".json") or out.startswith("/") or ".." in out.split("/"):
+        fail("{}: out is {}, which is no path of a .json file from the workspace's folder".format(label_text(ctx.label), repr(out)))
+    arguments = ["--out", out, "-n", str(ctx.attr.executions)]
     files = []
     for target in ctx.attr.programs:
         info = target[CoremlProgramInfo]
@@ -118,7 +122,7 @@ coreml_latency_baseline = rule(
     attrs = {
         "executions": attr.int(default = 50, doc = "Of each program."),
         "out": attr.string(doc = "The JSON file, from the workspace's folder.", mandatory = True),
-        "programs": attr.label_list(doc = "coreml_programs.", mandatory = True, providers = [CoremlProgramInfo]),
+        "programs": attr.label_list(allow_empty = False, doc = "coreml_programs.", mandatory = True, providers = [CoremlProgramInfo]),
         "_latency": attr.label(cfg = "target", default = Label("//rules:latency"), executable = True),
     },
     executable = True,

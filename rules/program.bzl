@@ -30,6 +30,15 @@ def label_text(label):
             text = text[len(prefix) - 2:]
     return text
 
+def check_executions(ctx):
+    """Fails where the attribute `executions` of a rule that measures is no number of executions.
+
+    Args:
+      ctx: of the rule.
+    """
+    if ctx.attr.executions < 1:
+        fail("{}: executions is {}, where 1 or more are measured".format(label_text(ctx.label), ctx.attr.executions))
+
 def _file_line(file):
     return file.short_path + "=" + file.path
 
@@ -39,7 +48,7 @@ def run_action(ctx, executable, mnemonic, arguments, inputs, outputs, message, i
     Args:
       ctx: of the rule.
       executable: the File of builder or runner.
-      mnemonic: of the action; one for each executable, since Bazel keeps workers apart by it.
+      mnemonic: of the action; of no two executables, since Bazel keeps workers apart by it.
       arguments: Args without a parameter file.
       inputs: a depset of Files.
       outputs: Files.
@@ -50,7 +59,7 @@ def run_action(ctx, executable, mnemonic, arguments, inputs, outputs, message, i
     arguments.use_param_file("@%s", use_always = True)
     requirements = {"requires-worker-protocol": "proto", "supports-workers": "1"}
     if is_measurement:
-        requirements = {"no-cache": "1", "no-remote": "1"}
+        requirements.update({"no-cache": "1", "no-remote": "1"})
     ctx.actions.run(
         arguments = [arguments],
         executable = executable,

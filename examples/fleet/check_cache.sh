@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What one checkout builds is a cache hit in another: builds targets of this workspace in two clean copies of the repository, in folders and with output bases and
-# homes of their own, and looks at Bazel's log of what was executed. Then a source of some models changes, and the others are not lowered again.
+# homes of their own, and looks at Bazel's log of what was executed. Then a source of some models changes, and the others are not lowered again; then one
+# number among the weights of one model, and nothing is executed that is not of this model.
 #
 #   examples/fleet/check_cache.sh disk   [-- BAZEL FLAGS...]    --disk_cache
 #   examples/fleet/check_cache.sh server [-- BAZEL FLAGS...]    --remote_cache, BuildGrid (PyPI: buildgrid) on the loopback
@@ -105,27 +106,48 @@ build() { # build COPY LOG FLAGS...: exit code 4 of `test` is "there are no test
   ((code == 0 || code == 4)) || fail "the $copy checkout does not build"
 }
 
+# ran LOG: what was executed, and in the last line how much.
+ran() { executed "$work/$1" >"$work/$1.txt"; tail -n 1 "$work/$1.txt"; }
+
 build first first.log "$@"
-executed "$work/first.log" >"$work/first.txt"
-echo "check_cache: the first checkout: $(tail -n 1 "$work/first.txt")"
+echo "check_cache: the first checkout: $(ran first.log)"
 bazel_in first shutdown
 build second second.log "$@"
-executed "$work/second.log" >"$work/second.txt"
-echo "check_cache: the second checkout: $(tail -n 1 "$work/second.txt")"
-if (($(wc -l <"$work/second.txt") != 1)); then
-  cat "$work/second.txt" >&2
+echo "check_cache: the second checkout: $(ran second.log)"
+if (($(wc -l <"$work/second.log.txt") != 1)); then
+  cat "$work/second.log.txt" >&2
   fail "the second checkout executed what the first had made"
 fi
-[[ -s $work/first/examples/fleet/bazel-bin/voice_activity.pte ]] || fail "FLEET_TARGETS has to have //:voice_activity"
-cmp "$work/first/examples/fleet/bazel-bin/voice_activity.pte" "$work/second/examples/fleet/bazel-bin/voice_activity.pte" ||
-  fail "the two programs differ"
+program=examples/fleet/bazel-bin/voice_activity.pte
+[[ -s $work/first/$program ]] || fail "FLEET_TARGETS has to have //:voice_activity"
+cmp "$work/first/$program" "$work/second/$program" || fail "the two programs differ"
 
 # A source of some of the models. Its new bytes make the same programs, so that what is made of these is found again.
 echo "# changed" >>"$work/second/examples/fleet/models/sound.py"
-build second changed.log "$@"
-executed "$work/changed.log" >"$work/changed.txt"
-echo "check_cache: after a change of models/sound.py: $(tail -n 1 "$work/changed.txt")"
-if grep 'CoremlBuild.*pte' "$work/changed.txt" | grep -E 'faces_|spelling|phoneme|sentence_encoder'; then
+build second source.log "$@"
+echo "check_cache: after a change of models/sound.py: $(ran source.log)"
+if grep 'CoremlBuild.*pte' "$work/source.log.txt" | grep -E 'faces_|spelling|phoneme|sentence_encoder'; then
   fail "a model that does not use the changed file was lowered again"
 fi
-grep -q 'CoremlBuild.*voice_activity.pte' "$work/changed.txt" || fail "a model that uses the changed file was not lowered again"
+grep -q 'CoremlBuild.*voice_activity.pte' "$work/source.log.txt" || fail "a model that uses the changed file was not lowered again"
+
+# One weight: the last number in Silero VAD's file, in a copy of its distribution that takes the place of the fetched one.
+silero=coreml_delegate_pypi_silero_vad
+external=$(bazel_in second info output_base 2>/dev/null)/external
+cp -RL "$external/$silero" "$work/$silero"
+chmod -R u+w "$work/$silero"
+python3 - "$work/$silero/site-packages/silero_vad/data/silero_vad_16k.safetensors" <<'PY'
+import pathlib, struct, sys
+
+file = pathlib.Path(sys.argv[1])
+data = file.read_bytes()
+(before,) = struct.unpack("<f", data[-4:])
+file.write_bytes(data[:-4] + struct.pack("<f", before + 1))
+PY
+build second weight.log "$@" "--override_repository=$silero=$work/$silero"
+echo "check_cache: after a change of one weight of voice_activity: $(ran weight.log)"
+if cmp -s "$work/first/$program" "$work/second/$program"; then fail "the weight is not in the program"; fi
+lowered=$(grep -c 'CoremlBuild.*\.pte' "$work/weight.log.txt" || true)
+((lowered == 1)) || fail "$lowered models were lowered for a weight of one"
+# The table of the fleet is made of all programs; what else was executed has this model's name.
+if grep -vE '^CoremlFleet |/voice_activity[_./]|^[0-9]+ actions, ' "$work/weight.log.txt"; then fail "a weight of voice_activity changed, and this was executed too"; fi

@@ -4,22 +4,46 @@
 #   1. the py_binary lowers a model, and quantizes and lowers another, through the delegate's py_librarys,
 #   2. the cc_binary, linked with nothing but its deps, runs both .pte files,
 #   3. the binary still runs from a copy of its files outside bazel-bin,
-#   4. library/: a repository that merely depends on the delegate fetches nothing of it; one that uses //blob, //inmemoryfs and //kvstore, and brings
-#      its own SQLite, ExecuTorch, OpenVINO and PyTorch, gets those and fetches no wheel,
+#   4. library/: a repository that merely depends on the delegate fetches nothing of it and runs nothing of it; one that uses //blob, //inmemoryfs and
+#      //kvstore, and brings its own SQLite, ExecuTorch, OpenVINO and PyTorch, gets those and fetches no wheel,
 #   5. a model is a target, and each wrong use of the rules for models is refused with one sentence,
 #   6. the external repositories are the same bytes in this workspace as in the delegate's own, so that a cache can serve both.
 #
 #   tests/downstream/check.sh [BAZEL FLAGS...]
+#
+# Of the locked wheels all but those of step 6 are taken from the delegate's own workspace where that has them: they are the same bytes, and to unpack
+# them takes minutes. What both workspaces here compile is compiled once, by way of a --disk_cache.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 bazel=${DOWNSTREAM_BAZEL:-../../tools/bazel}
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'in_library shutdown >/dev/null 2>&1 || true; chmod -R u+w "$work" && rm -rf "$work"' EXIT
 fail() { echo "downstream: $*" >&2; exit 1; }
+step() { echo "downstream: after $SECONDS s: $*"; }
 
-"$bazel" build "$@" //:run_pte //:export
-bin=$("$bazel" info "$@" bazel-bin 2>/dev/null)
+# in_library COMMAND...: in the workspace library/, in an output base that nothing was ever fetched into.
+in_library() (
+  cd library
+  program=$bazel
+  [[ $bazel != */* || $bazel == /* ]] || program=../$bazel
+  "$program" --output_base="$work/library" "$@"
+)
+
+delegate=$(cd ../.. && tools/bazel info output_base 2>/dev/null)/external
+compared=(coreml_delegate_python coreml_delegate_pypi_numpy coreml_delegate_pypi_sympy coreml_delegate_pypi_torchao)
+shared=()
+for folder in "$delegate"/coreml_delegate_pypi_*; do
+  name=${folder##*/}
+  # A BUILD file is the last that is written of a repository. Another Bazel has other names for repositories.
+  [[ -z ${DOWNSTREAM_BAZEL:-} && -f $folder/BUILD.bazel && " ${compared[*]} " != *" $name "* ]] || continue
+  shared+=("--override_repository=$name=$folder")
+done
+set -- --disk_cache="$work/cache" "$@"
+
+"$bazel" test ${shared[@]+"${shared[@]}"} "$@" //:run_pte //:export //:sin //:sin_partition_test
+bin=$("$bazel" info ${shared[@]+"${shared[@]}"} "$@" bazel-bin 2>/dev/null)
+step "run_pte, export and sin are built, and sin's partition is tested"
 
 "$bin/export" "$work"
 [[ -s $work/sin.pte && -s $work/quantized.pte ]] || fail "export wrote no .pte"
@@ -51,58 +75,61 @@ if env -u LD_LIBRARY_PATH ldd "$app" | grep -E 'not found|/execroot/|/bazel-out/
   fail "the copied binary still looks into Bazel's folders"
 fi
 
-# The rules for models. Each target of wrong/ has its sentence above it.
-"$bazel" test "$@" //:sin_partition_test
+# The rules for models. Each target of wrong/ has its sentence above it, and all are asked for at once.
 [[ -s $bin/sin.pte ]] || fail "coreml_program made no sin.pte"
-wrong=0
-while IFS= read -r sentence && IFS= read -r _ && IFS= read -r name; do
-  name=$(sed -nE 's/^ *name = "(.*)",$/\1/p' <<<"$name")
-  if said=$("$bazel" build "$@" "//wrong:$name" 2>&1); then fail "//wrong:$name was built"; fi
-  grep -qF -- "${sentence#\# }" <<<"$said" || fail "//wrong:$name does not say: ${sentence#\# }"$'\n'"$said"
-  # Of what Python raises; for the others Bazel shows its own files.
-  if [[ $name == raises ]] && grep -q Traceback <<<"$said"; then fail "//wrong:$name shows a stack of calls"$'\n'"$said"; fi
-  wrong=$((wrong + 1))
-done < <(grep -A2 -E '^# (ERROR: )?//wrong:' wrong/BUILD.bazel | grep -v '^--$')
-((wrong == 8)) || fail "$wrong wrong uses were tried"
+sentences=() targets=()
+for file in wrong/BUILD.bazel wrong/*/BUILD.bazel; do
+  while IFS= read -r sentence && IFS= read -r _ && IFS= read -r name; do
+    sentences+=("${sentence#\# }")
+    targets+=("//$(dirname "$file"):$(sed -nE 's/^ *name = "(.*)",$/\1/p' <<<"$name")")
+  done < <(grep -A2 -E '^# .*//wrong[/a-z]*:' "$file" | grep -v '^--$')
+done
+((${#targets[@]} == 16)) || fail "${#targets[@]} wrong uses are in wrong/"
+if said=$("$bazel" build ${shared[@]+"${shared[@]}"} "$@" --keep_going "${targets[@]}" 2>&1); then fail "a wrong use was built"; fi
+for sentence in "${sentences[@]}"; do
+  grep -qF -- "$sentence" <<<"$said" || fail "it is not said: $sentence"$'\n'"$said"
+done
+for target in "${targets[@]}"; do
+  if grep -qE "^Target $target up-to-date" <<<"$said"; then fail "$target was built"; fi
+done
+# What a model's function raises is a sentence; for the others Bazel shows its own files.
+if grep -q 'File ".*\.py"' <<<"$said"; then fail "a stack of calls is shown"$'\n'"$said"; fi
+step "${#targets[@]} wrong uses are refused"
 
-# library/: its own workspace.
-(
-  cd library
-  bazel=../$bazel
-  [[ ${DOWNSTREAM_BAZEL:-} != /* ]] || bazel=$DOWNSTREAM_BAZEL
-  "$bazel" build "$@" //:theirs
-  external=$("$bazel" info "$@" output_base 2>/dev/null)/external
-  # What an earlier run of this check fetched is there too: the folder is emptied by hand only.
-  if [[ ! -e $external/.checked ]]; then
-    fetched=$(cd "$external" && compgen -G '*coreml_delegate_*' | grep -v '^@' || true)
-    [[ -z $fetched ]] || fail "a target of theirs fetched $fetched"
-  fi
-  said=$("$bazel" run "$@" //:use_kvstore -- "$work")
-  [[ $said == 7 ]] || fail "use_kvstore printed '$said'"
-  "$bazel" build "$@" @coreml_delegate//blob @coreml_delegate//inmemoryfs //:use_theirs
-  said=$("$bazel" run "$@" //:use_torch)
-  [[ $said == "theirs 1" ]] || fail "use_torch printed '$said', not what their own distribution says"
-  # Part of another build of ExecuTorch only: the sentence, with underscores, in the place of a mixture of two.
-  if said=$("$bazel" build "$@" @coreml_delegate//third-party/executorch:kernels 2>&1); then fail "the wheel's kernels were built for their runtime"; fi
-  grep -q 'so_name_its_kernels_too' <<<"$said" || fail "what lacks of their ExecuTorch is not said:"$'\n'"$said"
-  # What all of the delegate would be built of.
-  closure=$("$bazel" cquery "$@" 'deps(@coreml_delegate//runtime:coremldelegate)' 2>/dev/null)
-  grep -q '//:their_executorch ' <<<"$closure" || fail "the delegate is not built with their ExecuTorch"
-  grep -q '//:their_openvino ' <<<"$closure" || fail "the delegate is not built with their OpenVINO"
-  touch "$external/.checked"
-  fetched=$(cd "$external" && compgen -G '*coreml_delegate_pypi_*' | grep -v '^@' || true)
-  [[ -z $fetched ]] || fail "//blob, //inmemoryfs, //kvstore and a delegate of other libraries fetched $fetched"
-)
+# library/: its own workspace. A target of theirs fetches nothing of the delegate, and none of its actions is the delegate's or reads of it.
+in_library build "$@" //:theirs
+external=$work/library/external
+fetched() { (cd "$external" && compgen -G "$1" | grep -v '^@' || true); }
+[[ -z $(fetched '*coreml_delegate_*') ]] || fail "a target of theirs fetched $(fetched '*coreml_delegate_*')"
+actions=$(in_library aquery "$@" 'deps(//:theirs)' 2>/dev/null)
+grep -qE '^ *Target: (@@?)?//:theirs$' <<<"$actions" || fail "aquery does not know //:theirs"$'\n'"$actions"
+if grep coreml_delegate <<<"$actions"; then fail "an action of //:theirs has something of the delegate's"; fi
+
+in_library build "$@" //:use_kvstore //:use_theirs //:use_torch @coreml_delegate//blob @coreml_delegate//inmemoryfs
+bin=$(in_library info "$@" bazel-bin 2>/dev/null)
+said=$("$bin/use_kvstore" "$work")
+[[ $said == 7 ]] || fail "use_kvstore printed '$said'"
+said=$("$bin/use_torch")
+[[ $said == "theirs 1" ]] || fail "use_torch printed '$said', not what their own distribution says"
+# Part of another build of ExecuTorch only: the sentence, with underscores, in the place of a mixture of two.
+if said=$(in_library build "$@" @coreml_delegate//third-party/executorch:kernels 2>&1); then fail "the wheel's kernels were built for their runtime"; fi
+grep -q 'so_name_its_kernels_too' <<<"$said" || fail "what lacks of their ExecuTorch is not said:"$'\n'"$said"
+# What all of the delegate would be built of.
+closure=$(in_library cquery "$@" 'deps(@coreml_delegate//runtime:coremldelegate)' 2>/dev/null)
+grep -q '//:their_executorch ' <<<"$closure" || fail "the delegate is not built with their ExecuTorch"
+grep -q '//:their_openvino ' <<<"$closure" || fail "the delegate is not built with their OpenVINO"
+[[ -z $(fetched '*coreml_delegate_pypi_*') ]] || fail "//blob, //inmemoryfs, //kvstore and a delegate of other libraries fetched $(fetched '*coreml_delegate_pypi_*')"
+in_library shutdown
+step "a workspace that brings its own libraries has fetched nothing, then no wheel"
 
 # Repositories by their bytes: links by where they lead, without the folder that holds them.
-here=$("$bazel" info "$@" output_base 2>/dev/null)/external
-there=$(cd ../.. && tools/bazel info output_base 2>/dev/null)/external
-compared=0
-for name in coreml_delegate_python coreml_delegate_pypi_numpy coreml_delegate_pypi_sympy coreml_delegate_pypi_torchao; do
-  [[ -d $here/$name && -d $there/$name ]] || continue
-  diff -rq --no-dereference "$here/$name" "$there/$name" || fail "$name differs between two checkouts"
-  compared=$((compared + 1))
+here=$("$bazel" info output_base 2>/dev/null)/external
+count=0
+for name in "${compared[@]}"; do
+  [[ -d $here/$name && -d $delegate/$name ]] || continue
+  diff -rq --no-dereference "$here/$name" "$delegate/$name" || fail "$name differs between two checkouts"
+  count=$((count + 1))
 done
-echo "downstream: $compared external repositories are the same bytes as in the delegate's own workspace"
+step "$count external repositories are the same bytes as in the delegate's own workspace"
 
 echo "downstream: export, run and copied run agree with sin(), the quantized program with its float original"

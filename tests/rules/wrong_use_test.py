@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import pathlib
+import re
 import runpy
 import shutil
 import subprocess
@@ -177,6 +178,58 @@ def test_a_baseline_of_times(run: Callable[..., Any], tmp_path: pathlib.Path) ->
     assert code == 1
     assert said.startswith("ERROR: //x:gone: coreml bench: there is no file gone.pte")
     assert not out.exists()
+
+
+def document_of(page: str) -> dict[str, Any]:
+    """The numbers of a report's page, which it also shows."""
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, flags=re.DOTALL)
+    document: dict[str, Any] = json.loads(data)
+    return document
+
+
+def test_a_report() -> None:
+    """A target's page: what ran where, why, how long and how far from PyTorch. The reason is the lowering's own: skip_ops."""
+    page = (HERE / "wave_report.html").read_text()
+    document = document_of(page)
+    assert (document["file"]["name"], document["settings"]["executions"]) == ("wave.pte", 3)
+    assert [step["kind"] for step in document["instructions"]] == ["delegate", "operator", "delegate"]
+    (left,) = document["left"]
+    assert (left["operator"], left["count"], left["code"]) == ("aten::relu.out", 1, "skipped")
+    assert left["source"].startswith("tests/rules/models.py:")
+    assert len(document["time"]["method"]) == 3
+    assert all(seconds > 0 for seconds in document["time"]["method"])
+    sine = next(operation for operation in document["operations"] if operation["type"] == "sin")
+    assert 0 < sine["error"]["l2_relative"] < 1e-3
+    assert (document["verification"]["passed"], document["verification"]["reference"]) == (True, "wave.forward.pt2")
+    assert "bazel-out" not in page
+    for shown in ("wave.pte", "aten::relu.out", "tests/rules/models.py"):
+        assert shown in page
+    assert "https://" not in re.sub(r"https?://www\.w3\.org", "", page)
+
+
+def test_a_report_without_pytorch_and_of_a_wrong_program(tmp_path: pathlib.Path) -> None:
+    from coreml_rules.errors import ActionError
+    from coreml_rules.run_actions import run as act
+
+    page = tmp_path / "page.html"
+    words = [
+        "report",
+        "--label=//tests/rules:wave",
+        f"--partition={HERE / 'wave.partition.json'}",
+        f"--output={page}",
+        "--executions=2",
+    ]
+    act([*words, f"--program={HERE / 'wave.pte'}"])
+    document = document_of(page.read_text())
+    assert (document["settings"]["reference"], document["left"][0]["code"]) == (None, "skipped")
+    assert document["verification"] is None
+
+    page.unlink()
+    program = tmp_path / "cut.pte"
+    program.write_bytes((HERE / "wave.pte").read_bytes()[:200])
+    with pytest.raises(ActionError, match=r"^//tests/rules:wave: .*cut\.pte"):
+        act([*words, f"--program={program}"])
+    assert not page.exists()
 
 
 @pytest.mark.parametrize(
