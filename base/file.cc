@@ -146,7 +146,8 @@ class PosixFileLock final : public FileLock {
   }
 
   Status remove_file() override {
-    if (mode_ != LockMode::kExclusive) return failed_precondition("the lock is shared", path_);
+    if (mode_ != LockMode::kExclusive)
+      return failed_precondition("the lock is shared, and this needs an exclusive one", path_);
     if (::unlink(path_.c_str()) != 0) return failure(errno, "remove the lock file", path_);
     return {};
   }
@@ -164,7 +165,8 @@ class PosixWritableFile final : public WritableFile {
       : descriptor_(std::move(descriptor)), path_(std::move(path)) {}
 
   Status append(ByteSpan bytes) override {
-    if (!descriptor_.ok()) return failed_precondition("append after close", path_);
+    if (!descriptor_.ok())
+      return failed_precondition("nothing can be appended to a file that was closed", path_);
     while (!bytes.empty()) {
       const ssize_t written = retry_interrupted([&] {
         return ::write(descriptor_.get(), bytes.data(), std::min(bytes.size(), kMaxCount));
@@ -177,9 +179,10 @@ class PosixWritableFile final : public WritableFile {
   }
 
   Status patch(uint64_t offset, ByteSpan bytes) override {
-    if (!descriptor_.ok()) return failed_precondition("patch after close", path_);
+    if (!descriptor_.ok())
+      return failed_precondition("a file that was closed cannot be changed", path_);
     if (offset > size_ || bytes.size() > size_ - offset) {
-      return invalid_argument("a patch goes beyond what was written", path_);
+      return invalid_argument("the patch reaches beyond the bytes that were written", path_);
     }
     while (!bytes.empty()) {
       const ssize_t written = retry_interrupted([&] {
@@ -194,13 +197,14 @@ class PosixWritableFile final : public WritableFile {
   }
 
   Status sync() override {
-    if (!descriptor_.ok()) return failed_precondition("sync after close", path_);
+    if (!descriptor_.ok())
+      return failed_precondition("a file that was closed cannot be synchronised", path_);
     if (sync_descriptor(descriptor_.get()) != 0) return failure(errno, "sync the file", path_);
     return {};
   }
 
   Status close() override {
-    if (!descriptor_.ok()) return failed_precondition("the file was closed before", path_);
+    if (!descriptor_.ok()) return failed_precondition("the file was already closed", path_);
     // Not retried: after EINTR the descriptor is closed, and its number may belong to another
     // thread.
     if (::close(descriptor_.release()) != 0 && errno != EINTR) {
@@ -297,13 +301,14 @@ class PosixFileSystem final : public FileSystem {
     const Descriptor file(retry_interrupted([&] { return ::open(path.c_str(), flags); }));
     if (!file.ok()) {
       if (errno == ELOOP && links == Links::kRefuse) {
-        return invalid_argument("is a symbolic link, which is not followed here", path);
+        return invalid_argument("the path is a symbolic link, and links are not followed here",
+                                path);
       }
       return failure(errno, "open the file", path);
     }
     struct stat status;
     if (::fstat(file.get(), &status) != 0) return failure(errno, "look up the file", path);
-    if (!S_ISREG(status.st_mode)) return invalid_argument("is not a regular file", path);
+    if (!S_ISREG(status.st_mode)) return invalid_argument("the path is not a regular file", path);
     const size_t size = static_cast<size_t>(status.st_size);
     if (size == 0) return Bytes();  // mmap refuses an empty range.
     void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
@@ -343,7 +348,7 @@ class PosixFileSystem final : public FileSystem {
       if (::mkdir(path.c_str(), 0777) == 0) return path;
       if (errno != EEXIST) return failure(errno, "make a folder", path);
     }
-    return already_exists("no free name for a folder that begins with '" + prefix + "'", parent);
+    return already_exists("no name is free for a folder that begins with '" + prefix + "'", parent);
   }
 
   Status rename(const std::string& from, const std::string& to) override {
@@ -412,7 +417,8 @@ class PosixFileSystem final : public FileSystem {
       Descriptor file(retry_interrupted([&] { return ::open(path.c_str(), flags, 0666); }));
       if (!file.ok()) return failure(errno, "open the lock file", path);
       if (retry_interrupted([&] { return ::flock(file.get(), operation); }) != 0) {
-        if (errno == EWOULDBLOCK) return failed_precondition("somebody else has locked it", path);
+        if (errno == EWOULDBLOCK)
+          return failed_precondition("another process or thread has locked the file", path);
         if (errno == ENOLCK || errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL) {
           return unsupported(
               "the volume has no file locks: " + std::generic_category().message(errno), path);
@@ -494,7 +500,8 @@ Result<std::string> caches_directory() {
   if (!configured.empty()) return configured;
   if (!home.empty()) return join_path(home, ".cache");
 #endif
-  return failed_precondition("the environment names no home folder: set HOME, or give a folder");
+  return failed_precondition(
+      "the environment names no home folder: set HOME, or name a folder yourself");
 }
 
 Result<std::string> make_private_directory(const std::string& prefix) {

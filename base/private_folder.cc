@@ -9,8 +9,8 @@ Result<PrivateFolder> PrivateFolder::make(const std::string& prefix) {
   Result<std::string> path = make_private_directory(prefix);
   if (!path.ok()) {
     return path.status().annotate_as(StatusCode::kIoError,
-                                     "no folder for temporary files could be made; set TMPDIR to a "
-                                     "folder that can be written to");
+                                     "cannot make a folder for temporary files; set TMPDIR to a "
+                                     "folder in which this process may write");
   }
   return PrivateFolder(*std::move(path));
 }

@@ -33,7 +33,8 @@ class InMemoryFiles::Writer final : public WritableFile {
       : files_(files), node_(node), path_(std::move(path)) {}
 
   Status append(ByteSpan bytes) override {
-    if (closed_) return failed_precondition("append after close", path_);
+    if (closed_)
+      return failed_precondition("nothing can be appended to a file that was closed", path_);
     const std::lock_guard lock(files_.mutex_);
     Node& node = files_.nodes_[node_];
     auto grown = std::make_shared<std::vector<std::byte>>(*node.content);
@@ -43,11 +44,11 @@ class InMemoryFiles::Writer final : public WritableFile {
     return {};
   }
   Status patch(uint64_t offset, ByteSpan bytes) override {
-    if (closed_) return failed_precondition("patch after close", path_);
+    if (closed_) return failed_precondition("a file that was closed cannot be changed", path_);
     const std::lock_guard lock(files_.mutex_);
     Node& node = files_.nodes_[node_];
     if (offset > node.content->size() || bytes.size() > node.content->size() - offset) {
-      return invalid_argument("a patch goes beyond what was written", path_);
+      return invalid_argument("the patch reaches beyond the bytes that were written", path_);
     }
     auto changed = std::make_shared<std::vector<std::byte>>(*node.content);
     std::copy(bytes.begin(), bytes.end(), changed->begin() + static_cast<ptrdiff_t>(offset));
@@ -58,14 +59,14 @@ class InMemoryFiles::Writer final : public WritableFile {
     return {};
   }
   Status sync() override {
-    if (closed_) return failed_precondition("sync after close", path_);
+    if (closed_) return failed_precondition("a file that was closed cannot be synchronised", path_);
     const std::lock_guard lock(files_.mutex_);
     Node& node = files_.nodes_[node_];
     node.synced_bytes = node.content->size();
     return {};
   }
   Status close() override {
-    if (closed_) return failed_precondition("the file was closed before", path_);
+    if (closed_) return failed_precondition("the file was already closed", path_);
     closed_ = true;
     return {};
   }
@@ -90,7 +91,8 @@ class InMemoryFiles::Lock final : public FileLock {
     }
   }
   Status remove_file() override {
-    if (mode_ != LockMode::kExclusive) return failed_precondition("the lock is shared", path_);
+    if (mode_ != LockMode::kExclusive)
+      return failed_precondition("the lock is shared, and this needs an exclusive one", path_);
     return files_.remove_file(path_);
   }
 
@@ -110,9 +112,10 @@ Result<InMemoryFiles::NodeId> InMemoryFiles::find(const std::string& path) const
   NodeId at = kRoot;
   for (const std::string& name : components(path)) {
     const Node& folder = nodes_.at(at);
-    if (folder.kind != FileKind::kDirectory) return io_error("is not below a folder", path);
+    if (folder.kind != FileKind::kDirectory)
+      return io_error("the path is not below a folder", path);
     const auto found = folder.entries.find(name);
-    if (found == folder.entries.end()) return not_found("no such file or folder", path);
+    if (found == folder.entries.end()) return not_found("there is no such file or folder", path);
     at = found->second;
   }
   return at;
@@ -120,11 +123,12 @@ Result<InMemoryFiles::NodeId> InMemoryFiles::find(const std::string& path) const
 
 Result<InMemoryFiles::Place> InMemoryFiles::place(const std::string& path) const {
   std::vector<std::string> parts = components(path);
-  if (parts.empty()) return invalid_argument("the root is no entry of a folder", path);
+  if (parts.empty()) return invalid_argument("the root is not an entry of a folder", path);
   std::string parent;
   for (size_t i = 0; i + 1 < parts.size(); ++i) parent += "/" + parts[i];
   ASSIGN_OR_RETURN(const NodeId folder, find(parent));
-  if (nodes_.at(folder).kind != FileKind::kDirectory) return io_error("is not a folder", parent);
+  if (nodes_.at(folder).kind != FileKind::kDirectory)
+    return io_error("the path is not a folder", parent);
   return Place{folder, parts.back()};
 }
 
@@ -150,7 +154,7 @@ void InMemoryFiles::change(Change change) {
 
 Result<InMemoryFiles::NodeId> InMemoryFiles::add(const std::string& path, FileKind kind) {
   ASSIGN_OR_RETURN(const Place where, place(path));
-  if (entry(where) != 0) return already_exists("there is something of that name", path);
+  if (entry(where) != 0) return already_exists("something with this name already exists", path);
   const NodeId id = next_node_++;
   Node& node = nodes_[id];
   node.kind = kind;
@@ -172,7 +176,7 @@ Result<FileInfo> InMemoryFiles::info(const std::string& path) const {
 Result<std::vector<DirectoryEntry>> InMemoryFiles::list(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const NodeId id, find(path));
-  if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("is not a folder", path);
+  if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
   std::vector<DirectoryEntry> entries;
   for (const auto& [name, child] : nodes_.at(id).entries) {
     entries.push_back({name, nodes_.at(child).kind});
@@ -185,9 +189,9 @@ Result<Bytes> InMemoryFiles::map(const std::string& path, Links /*links*/) const
   ASSIGN_OR_RETURN(const NodeId id, find(path));
   const Node& node = nodes_.at(id);
   if (node.kind == FileKind::kSymbolicLink) {
-    return invalid_argument("is a symbolic link, which is not followed here", path);
+    return invalid_argument("the path is a symbolic link, and links are not followed here", path);
   }
-  if (node.kind != FileKind::kFile) return invalid_argument("is not a regular file", path);
+  if (node.kind != FileKind::kFile) return invalid_argument("the path is not a regular file", path);
   return Bytes(ByteSpan(*node.content), node.content);
 }
 
@@ -220,15 +224,15 @@ Status InMemoryFiles::rename(const std::string& from, const std::string& to) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const Place source, place(from));
   const NodeId id = entry(source);
-  if (id == 0) return not_found("no such file or folder", from);
+  if (id == 0) return not_found("there is no such file or folder", from);
   ASSIGN_OR_RETURN(const Place target, place(to));
   const bool is_directory = nodes_.at(id).kind == FileKind::kDirectory;
   if (is_directory && (entry(target) == id || is_at_or_below(target.folder, id))) {
     return io_error("a folder cannot be moved below itself", from);
   }
   if (const NodeId there = entry(target); there != 0) {
-    if (is_directory) return already_exists("there is something of that name", to);
-    if (nodes_.at(there).kind == FileKind::kDirectory) return io_error("is a folder", to);
+    if (is_directory) return already_exists("something with this name already exists", to);
+    if (nodes_.at(there).kind == FileKind::kDirectory) return io_error("the path is a folder", to);
   }
   change({.node = id,
           .from = source.folder,
@@ -242,8 +246,8 @@ Status InMemoryFiles::remove_file(const std::string& path) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const Place where, place(path));
   const NodeId id = entry(where);
-  if (id == 0) return not_found("no such file", path);
-  if (nodes_.at(id).kind == FileKind::kDirectory) return io_error("is a folder", path);
+  if (id == 0) return not_found("there is no such file", path);
+  if (nodes_.at(id).kind == FileKind::kDirectory) return io_error("the path is a folder", path);
   change({.node = id, .from = where.folder, .from_name = where.name, .to = 0, .to_name = {}});
   return {};
 }
@@ -261,7 +265,7 @@ Status InMemoryFiles::remove_tree(const std::string& path) {
   ASSIGN_OR_RETURN(const Place where, place(path));
   const NodeId id = entry(where);
   if (id == 0) return {};
-  if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("is not a folder", path);
+  if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
   remove_below(id);
   change({.node = id, .from = where.folder, .from_name = where.name, .to = 0, .to_name = {}});
   return {};
@@ -270,7 +274,7 @@ Status InMemoryFiles::remove_tree(const std::string& path) {
 Status InMemoryFiles::sync_directory(const std::string& path) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const NodeId id, find(path));
-  if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("is not a folder", path);
+  if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
   for (Change& change : changes_) {
     // A rename is safe with the folder that it leads to; being atomic, it leaves the other then.
     if (change.to == id || (change.to == 0 && change.from == id)) change.is_synced = true;
@@ -282,7 +286,7 @@ Status InMemoryFiles::sync_file(const std::string& path) {
   const std::lock_guard lock(mutex_);
   ASSIGN_OR_RETURN(const NodeId id, find(path));
   Node& node = nodes_.at(id);
-  if (node.kind != FileKind::kFile) return io_error("is not a regular file", path);
+  if (node.kind != FileKind::kFile) return io_error("the path is not a regular file", path);
   node.synced_bytes = node.content->size();
   return {};
 }
@@ -298,10 +302,11 @@ Result<std::unique_ptr<FileLock>> InMemoryFiles::try_lock(const std::string& pat
     id = add(path, FileKind::kFile);
     if (!id.ok()) return id.status();
   }
-  if (nodes_.at(*id).kind != FileKind::kFile) return io_error("is not a regular file", path);
+  if (nodes_.at(*id).kind != FileKind::kFile)
+    return io_error("the path is not a regular file", path);
   const std::shared_ptr<LockState> state = nodes_.at(*id).lock;
   if (state->exclusive || (mode == LockMode::kExclusive && state->shared > 0)) {
-    return failed_precondition("somebody else has locked it", path);
+    return failed_precondition("another process or thread has locked the file", path);
   }
   if (mode == LockMode::kExclusive) {
     state->exclusive = true;

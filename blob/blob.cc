@@ -50,7 +50,7 @@ std::string function_names(const Blob& blob) {
 // What the program's named data have under `key`, for a reference.
 Result<Bytes> follow(const std::string& key, const OpenOptions& options) {
   if (!options.named_data) {
-    return not_found("the model is in the program's named data, and none were given", key);
+    return not_found("the model is in the program's named data, but no named data was given", key);
   }
   Result<Bytes> bytes = options.named_data(key);
   if (!bytes.ok()) {
@@ -62,9 +62,9 @@ Result<Bytes> follow(const std::string& key, const OpenOptions& options) {
 // A call of `function_name` of `blob`, which was found in named data under `key`.
 Result<DelegateCall> call_of(Blob blob, std::string function_name, const std::string& key) {
   if (const Result<const Function*> found = blob.function(function_name); !found.ok()) {
-    return found.status().annotate_as(StatusCode::kCorruptData,
-                                      "the model does not have the function it is referred to for",
-                                      key);
+    return found.status().annotate_as(
+        StatusCode::kCorruptData, "the model does not have the function that the reference names",
+        key);
   }
   return DelegateCall{std::move(blob), std::move(function_name)};
 }
@@ -75,14 +75,14 @@ Result<const Function*> Blob::function(const std::string& name) const {
   for (const Function& candidate : functions) {
     if (candidate.name == name) return &candidate;
   }
-  return not_found("there is no such function; there are " + function_names(*this),
+  return not_found("there is no such function; the functions are " + function_names(*this),
                    "function " + name);
 }
 
 Result<Blob> open_coreml_blob(const Bytes& bytes, const OpenOptions& options) {
   ASSIGN_OR_RETURN(auto content, read_coreml_blob(bytes, options.named_data));
   if (!std::holds_alternative<Blob>(content)) {
-    return corrupt_data("a reference stands where a whole blob must be");
+    return corrupt_data("there is a reference where a whole blob must be");
   }
   Blob blob = std::get<Blob>(std::move(content));
   RETURN_IF_ERROR(verify_if_asked(blob, options));
@@ -105,7 +105,7 @@ Result<Blob> open_flattened_directory(const Bytes& bytes, const OpenOptions& opt
   blob.for_stock_runtime = true;
   ASSIGN_OR_RETURN(blob.files, tree.subtree(stock_model_name(blob.kind)));
   if (blob.files.file_count() == 0) {
-    return corrupt_data("the model has no file", stock_model_name(blob.kind));
+    return corrupt_data("the model folder has no files", stock_model_name(blob.kind));
   }
   const Result<Bytes> metadata = tree.read(kStockMetadata);
   if (!metadata.ok()) {
@@ -127,7 +127,7 @@ Result<DelegateCall> open_delegate_call(const Bytes& processed, const OpenOption
       ASSIGN_OR_RETURN(const Bytes bytes, follow(reference->named_data_key, options));
       Result<Blob> blob = open_coreml_blob(bytes, options);
       if (!blob.ok()) {
-        return blob.status().annotate("cannot open the blob referred to",
+        return blob.status().annotate("cannot open the blob that the reference names",
                                       reference->named_data_key);
       }
       return call_of(*std::move(blob), reference->function_name, reference->named_data_key);
@@ -143,7 +143,8 @@ Result<DelegateCall> open_delegate_call(const Bytes& processed, const OpenOption
                             ? open_coreml_blob(bytes, options)
                             : open_flattened_directory(bytes, options);
     if (!blob.ok()) {
-      return blob.status().annotate("cannot open the model referred to", reference.key);
+      return blob.status().annotate("cannot open the model that the reference names",
+                                    reference.key);
     }
     if (!blob->for_stock_runtime) {
       return corrupt_data("a stock reference leads to a blob that the stock runtime cannot read",
@@ -166,15 +167,16 @@ Result<Sha256Digest> verify_content(const Blob& blob) {
     ASSIGN_OR_RETURN(const Bytes content, blob.files.read(record.path));
     const Sha256Digest found = hash_file(content);
     if (found == record.checksum) continue;
-    return corrupt_data("its content has the SHA-256 " + to_hex(found) + ", the blob states " +
-                            to_hex(record.checksum) + ": the file is damaged",
+    return corrupt_data("the file's content has the SHA-256 " + to_hex(found) +
+                            ", but the blob states " + to_hex(record.checksum) +
+                            ": the file is damaged",
                         record.path);
   }
   const Sha256Digest identity =
       content_identity(blob.kind, blob.specification_version, blob.file_records, blob.functions);
   if (identity != blob.content_id) {
     return corrupt_data("the content has the identifier " + to_hex(identity) +
-                        ", the blob claims " + to_hex(blob.content_id));
+                        ", but the blob claims " + to_hex(blob.content_id));
   }
   return identity;
 }

@@ -317,7 +317,7 @@ TEST(BlobTest, FunctionByName) {
   EXPECT_EQ((*blob->function("prefill"))->method, "prefill_method");
   const Status status = blob->function("none").status();
   EXPECT_EQ(status.code(), StatusCode::kNotFound);
-  EXPECT_EQ(status.message(), "there is no such function; there are 'main', 'prefill'");
+  EXPECT_EQ(status.message(), "there is no such function; the functions are 'main', 'prefill'");
   EXPECT_EQ(status.artifact(), "function none");
 }
 

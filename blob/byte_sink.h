@@ -87,7 +87,7 @@ class BufferSink final : public ByteSink {
   explicit BufferSink(std::span<std::byte> buffer) : rest_(buffer) {}
   Status append(ByteSpan bytes) override {
     if (bytes.size() > rest_.size()) {
-      return internal_error("more bytes were written than were announced");
+      return internal_error("more bytes were written than announced");
     }
     if (!bytes.empty()) std::memcpy(rest_.data(), bytes.data(), bytes.size());
     rest_ = rest_.subspan(bytes.size());

@@ -31,7 +31,7 @@ class NameDecoder {
     if (text == nullptr) return std::string();
     total_ += text->size();
     if (total_ > kMaxTotalNameBytes) {
-      return corrupt_data("the names of the table have more than 64 MiB in all");
+      return corrupt_data("all names of the table together have more than 64 MiB");
     }
     return std::string(text->data(), text->size());
   }
@@ -92,13 +92,13 @@ Result<Table> read_table(const Bytes& bytes) {
 }
 
 Status check_version(uint16_t major, uint16_t minor) {
-  if (major == 0) return corrupt_data("the blob has major version 0, which there never was");
+  if (major == 0) return corrupt_data("the blob has major version 0, which never existed");
   if (major > kMajorVersion) {
     return Status(StatusCode::kVersionTooNew,
                   "the blob has format version " + std::to_string(major) + "." +
-                      std::to_string(minor) + ", this runtime reads versions up to " +
+                      std::to_string(minor) + ", and this runtime reads versions up to " +
                       std::to_string(kMajorVersion) +
-                      "; upgrade the Core ML delegate, or export with an older one");
+                      "; upgrade the Core ML delegate, or export the program with an older one");
   }
   return {};
 }
@@ -136,7 +136,8 @@ Status check_overlap(std::vector<Range> ranges) {
   for (size_t i = 1; i < ranges.size(); ++i) {
     const Range& before = ranges[i - 1];
     if (before.offset + before.size > ranges[i].offset) {
-      return corrupt_data("its bytes overlap those of " + *before.path, *ranges[i].path);
+      return corrupt_data("the bytes of the file overlap those of " + *before.path,
+                          *ranges[i].path);
     }
   }
   return {};
@@ -167,7 +168,7 @@ class BlobReader {
                                                    blob_.file_records, blob_.functions);
       if (stated != blob_.content_id) {
         return corrupt_data("the content identifier is " + to_hex(blob_.content_id) +
-                            ", the table leads to " + to_hex(stated) +
+                            ", but the table leads to " + to_hex(stated) +
                             ": a path, size, checksum or function was changed");
       }
     }
@@ -183,13 +184,13 @@ class BlobReader {
     const uint32_t alignment = source_.alignment();
     if (!is_valid_alignment(alignment)) {
       return corrupt_data("the alignment " + std::to_string(alignment) +
-                          " is no power of two up to 65536");
+                          " is not a power of two of at most 65536");
     }
     const uint64_t start = align_up(table_.bytes.size(), alignment);
     const uint64_t size = source_.payload_size();
     if (start > bytes_.size() || size > bytes_.size() - start) {
       return corrupt_data("the blob is cut short: the payload of " + std::to_string(size) +
-                          " bytes starts at " + std::to_string(start) + ", the blob has " +
+                          " bytes starts at " + std::to_string(start) + ", and the blob has " +
                           std::to_string(bytes_.size()) + " bytes");
     }
     if (size < bytes_.size() - start) {
@@ -210,14 +211,14 @@ class BlobReader {
   Result<Bytes> inline_content(const schema::File& file, const std::string& path) {
     const uint64_t offset = file.offset();
     if (offset > payload_.size() || file.size() > payload_.size() - offset) {
-      return corrupt_data("its " + std::to_string(file.size()) + " bytes at " +
+      return corrupt_data("the file's " + std::to_string(file.size()) + " bytes at " +
                               std::to_string(offset) + " reach beyond the payload of " +
                               std::to_string(payload_.size()),
                           path);
     }
     if (offset % source_.alignment() != 0) {
-      return corrupt_data("its offset " + std::to_string(offset) +
-                              " is no multiple of the alignment " +
+      return corrupt_data("the file's offset " + std::to_string(offset) +
+                              " is not a multiple of the alignment " +
                               std::to_string(source_.alignment()),
                           path);
     }
@@ -228,15 +229,16 @@ class BlobReader {
     RETURN_IF_ERROR(check_name(record.named_data_key, "the named-data key of " + record.path,
                                StatusCode::kCorruptData));
     if (!named_data_) {
-      return not_found("its bytes are in the program's named data under '" + record.named_data_key +
-                           "', and no named data was given",
+      return not_found("the bytes of the file are in the program's named data under '" +
+                           record.named_data_key + "', but no named data was given",
                        record.path);
     }
     Result<Bytes> found = named_data_(record.named_data_key);
     if (!found.ok()) {
-      return found.status().annotate("cannot get its bytes from the program's named data under '" +
-                                         record.named_data_key + "'",
-                                     record.path);
+      return found.status().annotate(
+          "cannot get the bytes of the file from the program's named data under '" +
+              record.named_data_key + "'",
+          record.path);
     }
     if (found->size() != file.size()) {
       return corrupt_data("the named data '" + record.named_data_key + "' has " +
@@ -249,7 +251,7 @@ class BlobReader {
 
   Status read_files() {
     const auto& files = *source_.files();
-    if (files.size() == 0) return corrupt_data("the blob has no file");
+    if (files.size() == 0) return corrupt_data("the blob has no files");
     if (files.size() > kMaxFiles) return corrupt_data("the blob has more than 100000 files");
     blob_.file_records.reserve(files.size());
     std::vector<Range> ranges;
@@ -258,9 +260,10 @@ class BlobReader {
       ASSIGN_OR_RETURN(record.path, names_.decode(file->path()));
       record.size = file->size();
       if (Status path = inmemoryfs::check_path(record.path); !path.ok()) {
-        return path.annotate_as(StatusCode::kCorruptData, "a file has a path that is not allowed");
+        return path.annotate_as(StatusCode::kCorruptData, "the path of a file is not allowed");
       }
-      ASSIGN_OR_RETURN(record.checksum, read_digest(file->checksum(), "its checksum", record.path));
+      ASSIGN_OR_RETURN(record.checksum,
+                       read_digest(file->checksum(), "the file's checksum", record.path));
       Bytes content;
       if (file->named_data_key() != nullptr) {
         ASSIGN_OR_RETURN(record.named_data_key, names_.decode(file->named_data_key()));
@@ -272,7 +275,7 @@ class BlobReader {
       }
       if (Status added = blob_.files.add_file(record.path, std::move(content)); !added.ok()) {
         return added.annotate_as(StatusCode::kCorruptData,
-                                 "two files have paths that exclude each other", record.path);
+                                 "the paths of two files exclude each other", record.path);
       }
     }
     RETURN_IF_ERROR(check_overlap(std::move(ranges)));
@@ -307,7 +310,8 @@ class BlobReader {
     }
     if (source.enumerated_shapes() == nullptr) return tensor;
     const auto& shapes = *source.enumerated_shapes();
-    if (shapes.size() > kMaxEnumeratedShapes) return too_large("more than 1024 enumerated shapes");
+    if (shapes.size() > kMaxEnumeratedShapes)
+      return too_large("there are more than 1024 enumerated shapes");
     for (const schema::Shape* shape : shapes) {
       const auto& extents = *shape->extents();
       if (extents.size() > kMaxRank) return too_large("an enumerated shape has a rank above 16");

@@ -120,7 +120,7 @@ Result<CoreMLBlobWriter> CoreMLBlobWriter::create(
     const std::map<std::string, std::string>& named_data_keys) {
   if (!is_valid_alignment(description.alignment)) {
     return invalid_argument("the alignment " + std::to_string(description.alignment) +
-                            " is no power of two up to 65536");
+                            " is not a power of two of at most 65536");
   }
   RETURN_IF_ERROR(check_functions(description.functions, files, StatusCode::kInvalidArgument));
   RETURN_IF_ERROR(check_notes(description));
@@ -129,7 +129,7 @@ Result<CoreMLBlobWriter> CoreMLBlobWriter::create(
   if (description.for_stock_runtime) {
     RETURN_IF_ERROR(check_stock_can_carry(description.functions, StatusCode::kInvalidArgument));
     if (!named_data_keys.empty()) {
-      return invalid_argument("the stock runtime cannot read files that are named data",
+      return invalid_argument("the stock runtime cannot read files that lie in named data",
                               named_data_keys.begin()->first);
     }
   }
@@ -153,7 +153,7 @@ Status CoreMLBlobWriter::add_files(const inmemoryfs::InMemoryFileSystem& files,
         if (metadata.kind == inmemoryfs::NodeKind::kFile) sorted.emplace_back(path, content);
         return Status();
       }));
-  if (sorted.empty()) return invalid_argument("the blob would have no file");
+  if (sorted.empty()) return invalid_argument("the blob would have no files");
   if (sorted.size() > kMaxFiles)
     return invalid_argument("the blob would have more than 100000 files");
   // Whole paths: the walk compares component by component, in which a '/' sorts before everything.
@@ -181,7 +181,7 @@ Status CoreMLBlobWriter::add_files(const inmemoryfs::InMemoryFileSystem& files,
   if (named == named_data_keys.size()) return {};
   for (const auto& [path, key] : named_data_keys) {
     if (files.read(path).ok()) continue;
-    return invalid_argument("a named-data key was given for a file that is not there", path);
+    return invalid_argument("a named-data key was given for a file that does not exist", path);
   }
   return internal_error("the named-data keys do not fit the files");
 }
@@ -207,7 +207,7 @@ Status CoreMLBlobWriter::build_table(const BlobDescription& description) {
     }
   }
   if (bound > kMaxTableBytes - (uint64_t{16} << 20)) {
-    return invalid_argument("the table would be larger than 2 GiB; leave the debug map out");
+    return invalid_argument("the table would be larger than 2 GiB; leave out the debug map");
   }
 
   FlatBufferBuilder builder;

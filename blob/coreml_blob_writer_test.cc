@@ -101,7 +101,7 @@ TEST(CoreMLBlobWriterTest, ForBothRuntimesWhatTheStockFormCannotCarryIsRefused) 
                                     {{kGoldenWeightPath, kGoldenWeightKey}})
                .status();
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  EXPECT_THAT(status.to_string(), HasSubstr("cannot read files that are named data"));
+  EXPECT_THAT(status.to_string(), HasSubstr("cannot read files that lie in named data"));
 }
 
 TEST(CoreMLBlobWriterTest, OrderOfTheDescriptionDoesNotMatter) {

@@ -78,13 +78,13 @@ void add_table_cases(std::vector<CorruptCase>& cases) {
   cases.push_back({"major_version_zero", kCorrupt, "major version 0",
                    changed([](RawBlob& raw) { raw.major_version = 0; })});
   cases.push_back({"major_version_newer", StatusCode::kVersionTooNew,
-                   "format version 2.0, this runtime reads versions up to 1; upgrade",
+                   "format version 2.0, and this runtime reads versions up to 1; upgrade",
                    changed([](RawBlob& raw) { raw.major_version = 2; })});
   cases.push_back({"kind_unknown", kCorrupt, "the kind 2 is not known",
                    changed([](RawBlob& raw) { raw.kind = 2; })});
   cases.push_back({"kind_of_newer_minor_version", StatusCode::kVersionTooNew, "upgrade",
                    changed([](RawBlob& raw) { raw.kind = 2, raw.minor_version = 1000; })});
-  cases.push_back({"alignment_zero", kCorrupt, "the alignment 0 is no power of two",
+  cases.push_back({"alignment_zero", kCorrupt, "the alignment 0 is not a power of two",
                    changed([](RawBlob& raw) { raw.alignment = 0; })});
   cases.push_back({"alignment_no_power_of_two", kCorrupt, "the alignment 48",
                    changed([](RawBlob& raw) { raw.alignment = 48; })});
@@ -109,7 +109,7 @@ void add_file_cases(std::vector<CorruptCase>& cases) {
   const auto with_path = [](const std::string& path) {
     return changed([&](RawBlob& raw) { raw.files[0].path = path; });
   };
-  cases.push_back({"no_files", kCorrupt, "the blob has no file",
+  cases.push_back({"no_files", kCorrupt, "the blob has no files",
                    changed([](RawBlob& raw) { raw.files.clear(); })});
   cases.push_back({"path_empty", kCorrupt, "the path is empty", with_path("")});
   cases.push_back(
@@ -130,7 +130,7 @@ void add_file_cases(std::vector<CorruptCase>& cases) {
       {"path_twice", kCorrupt, "exclude each other [Manifest.json]", with_path("Manifest.json")});
   cases.push_back(
       {"path_below_a_file", kCorrupt, "exclude each other", with_path("Manifest.json/below")});
-  cases.push_back({"checksum_too_long", kCorrupt, "its checksum has 33 bytes",
+  cases.push_back({"checksum_too_long", kCorrupt, "the file's checksum has 33 bytes",
                    changed([](RawBlob& raw) { raw.files[1].checksum.push_back(0); })});
   // The weights are file 3, sorted by path; 300 bytes.
   const auto with_range = [](uint64_t offset, uint64_t size) {
@@ -143,8 +143,9 @@ void add_file_cases(std::vector<CorruptCase>& cases) {
   cases.push_back({"file_range_wraps_around", kCorrupt, "reach beyond the payload",
                    with_range(~uint64_t{0} - 63, 128)});
   cases.push_back(
-      {"file_offset_unaligned", kCorrupt, "no multiple of the alignment", with_range(65, 10)});
-  cases.push_back({"files_overlap", kCorrupt, "its bytes overlap those of", with_range(0, 300)});
+      {"file_offset_unaligned", kCorrupt, "not a multiple of the alignment", with_range(65, 10)});
+  cases.push_back(
+      {"files_overlap", kCorrupt, "the bytes of the file overlap those of", with_range(0, 300)});
   cases.push_back({"named_data_missing", StatusCode::kNotFound, "'no_such_key'",
                    changed([](RawBlob& raw) { raw.files[2].named_data_key = "no_such_key"; })});
   cases.push_back({"named_data_of_other_size", kCorrupt, "has 300 bytes instead of 301",
@@ -185,15 +186,15 @@ void add_function_cases(std::vector<CorruptCase>& cases) {
                    with_function([](Function& f) { f.states[0].tensor.shape[0].max = 5; })});
   cases.push_back({"state_initial_value_missing", kCorrupt, "not a file of the blob: no/file",
                    with_function([](Function& f) { f.states[1].initial_value_path = "no/file"; })});
-  cases.push_back({"state_initial_value_of_other_size", kCorrupt, "has 8 bytes, its shape 10",
-                   with_function([](Function& f) {
+  cases.push_back({"state_initial_value_of_other_size", kCorrupt,
+                   "has 8 bytes, but the shape needs 10", with_function([](Function& f) {
                      f.states[1].tensor.shape[0] = {5, 5};
                    })});
   cases.push_back(
       {"state_elements_overflow", kCorrupt, "too many elements", with_function([](Function& f) {
          f.states[1].tensor.shape = {{int64_t{1} << 62, int64_t{1} << 62}, {4, 4}};
        })});
-  cases.push_back({"dtype_invalid", kCorrupt, "dtype 0 is none of the dtypes",
+  cases.push_back({"dtype_invalid", kCorrupt, "dtype 0 does not exist",
                    changed_input([](TensorSpec& t) { t.dtype = DataType::kInvalid; })});
   cases.push_back({"dtype_unknown", kCorrupt, "the dtype 77 is not known",
                    changed_input([](TensorSpec& t) { t.dtype = static_cast<DataType>(77); })});
@@ -235,7 +236,7 @@ void add_reference_cases(std::vector<CorruptCase>& cases) {
                    reference([](RawReference& r) { r.named_data_key = ""; })});
   cases.push_back({"reference_function_empty", kCorrupt, "function name of a reference is empty",
                    reference([](RawReference& r) { r.function_name = ""; })});
-  cases.push_back({"reference_function_missing", kCorrupt, "there are 'main', 'prefill'",
+  cases.push_back({"reference_function_missing", kCorrupt, "the functions are 'main', 'prefill'",
                    reference([](RawReference& r) { r.function_name = "no_such_function"; })});
   cases.push_back({"reference_to_reference", kCorrupt, "a whole blob must be",
                    reference([](RawReference& r) { r.named_data_key = "coreml_reference"; })});
@@ -290,33 +291,38 @@ void add_index_cases(std::vector<CorruptCase>& cases) {
   cases.push_back(
       {"stock_nodes_no_list", kCorrupt, "has no list of nodes", flattened("", "{\"nodes\":{}}")});
   cases.push_back({"stock_no_nodes", kCorrupt, "has no node", stock("")});
-  cases.push_back({"stock_node_no_object", kCorrupt, "is no JSON object [node 0]", stock("7")});
-  cases.push_back({"stock_kind_unknown", kCorrupt, "its kind 2 is neither 0 nor 1 [node 0]",
+  cases.push_back(
+      {"stock_node_no_object", kCorrupt, "the value is not a JSON object [node 0]", stock("7")});
+  cases.push_back({"stock_kind_unknown", kCorrupt,
+                   "the node's kind is 2, which is neither 0 nor 1 [node 0]",
                    stock(node(2, "") + "," + node(1, "\"a\":0"))});
-  cases.push_back(
-      {"stock_kind_no_integer", kCorrupt, "its kind is no integer", stock("{\"kind\":\"1\"}")});
+  cases.push_back({"stock_kind_no_integer", kCorrupt, "the node's kind is not an integer",
+                   stock("{\"kind\":\"1\"}")});
   cases.push_back({"stock_root_is_a_file", kCorrupt, "the root is a file", stock(leaf)});
-  cases.push_back({"stock_child_out_of_range", kCorrupt, "refers to node 7, which is not before",
+  cases.push_back({"stock_child_out_of_range", kCorrupt, "the child is node 7, which is not before",
                    stock(node(1, "\"a\":7"))});
-  cases.push_back({"stock_child_negative", kCorrupt, "is no integer from 0",
+  cases.push_back({"stock_child_negative", kCorrupt,
+                   "the reference to a child is not an integer of at least 0",
                    stock(leaf + "," + node(1, "\"a\":-1"))});
-  cases.push_back({"stock_child_fraction", kCorrupt, "is no integer from 0",
+  cases.push_back({"stock_child_fraction", kCorrupt,
+                   "the reference to a child is not an integer of at least 0",
                    stock(leaf + "," + node(1, "\"a\":0.5"))});
-  cases.push_back({"stock_child_of_itself", kCorrupt, "refers to node 0, which is not before",
+  cases.push_back({"stock_child_of_itself", kCorrupt, "the child is node 0, which is not before",
                    stock(node(1, "\"a\":0"))});
-  cases.push_back({"stock_cycle", kCorrupt, "refers to node 1, which is not before its parent",
+  cases.push_back({"stock_cycle", kCorrupt, "the child is node 1, which is not before its parent",
                    stock(node(1, "\"a\":1") + "," + node(1, "\"b\":0"))});
-  cases.push_back({"stock_child_twice", kCorrupt, "which is in a directory already",
+  cases.push_back({"stock_child_twice", kCorrupt, "which is already in a directory",
                    stock(leaf + "," + node(1, "\"a\":0,\"b\":0"))});
-  cases.push_back({"stock_child_of_two_directories", kCorrupt, "which is in a directory already",
+  cases.push_back({"stock_child_of_two_directories", kCorrupt, "which is already in a directory",
                    stock(leaf + "," + node(1, "\"a\":0") + "," + node(1, "\"b\":0,\"c\":1"))});
-  cases.push_back({"stock_file_with_children", kCorrupt, "a file has children",
+  cases.push_back({"stock_file_with_children", kCorrupt, "the node is a file, but has children",
                    stock(leaf + "," + node(0, "\"a\":0") + "," + node(1, "\"b\":1"))});
-  cases.push_back(
-      {"stock_directory_with_data", kCorrupt, "a directory has data", stock(node(1, "", 0, 4))});
-  cases.push_back({"stock_children_no_object", kCorrupt, "its children are no JSON object",
+  cases.push_back({"stock_directory_with_data", kCorrupt, "the node is a directory, but has data",
+                   stock(node(1, "", 0, 4))});
+  cases.push_back({"stock_children_no_object", kCorrupt,
+                   "the children of the node are not a JSON object",
                    stock("{\"kind\":1,\"children\":[0]}")});
-  cases.push_back({"stock_region_no_object", kCorrupt, "its dataRegion is no JSON object",
+  cases.push_back({"stock_region_no_object", kCorrupt, "the node's dataRegion is not a JSON object",
                    stock("{\"kind\":0,\"dataRegion\":[0,1]}")});
   cases.push_back({"stock_region_beyond_data", kCorrupt, "reach beyond the data",
                    stock(node(0, "", 5, 6) + "," + node(1, "\"a\":0"))});
@@ -325,11 +331,14 @@ void add_index_cases(std::vector<CorruptCase>& cases) {
                    stock("{\"kind\":0,\"dataRegion\":{\"offset\":18446744073709551612,"
                          "\"size\":8}}," +
                          node(1, "\"a\":0"))});
-  cases.push_back({"stock_offset_negative", kCorrupt, "its offset is no integer from 0",
+  cases.push_back({"stock_offset_negative", kCorrupt,
+                   "the node's offset is not an integer of at least 0",
                    stock(node(0, "", -4, 4) + "," + node(1, "\"a\":0"))});
-  cases.push_back({"stock_size_too_large_for_an_integer", kCorrupt, "its size is no integer",
+  cases.push_back({"stock_size_too_large_for_an_integer", kCorrupt,
+                   "the node's size is not an integer",
                    stock("{\"kind\":0,\"dataRegion\":{\"size\":99999999999999999999}}")});
-  cases.push_back({"stock_regions_overlap", kCorrupt, "its data overlaps that of node 0 [node 1]",
+  cases.push_back({"stock_regions_overlap", kCorrupt,
+                   "the data of the node overlaps that of node 0 [node 1]",
                    stock(leaf + "," + node(0, "", 3, 4) + "," + node(1, "\"a\":0,\"b\":1"))});
   // Trap: child names used as path components unchecked let a .pte write outside its folder.
   const std::vector<std::pair<std::string, std::string>> names = {
@@ -341,8 +350,9 @@ void add_index_cases(std::vector<CorruptCase>& cases) {
       {"stock_name_with_nul", "a\\u0000b"},
       {"stock_name_too_long", std::string(256, 'a')}};
   for (const auto& [name, child] : names) {
-    const char* why = child.find('/') != std::string::npos ? "a name contains a slash [node 0]"
-                                                           : "its name is not allowed [node 0]";
+    const char* why = child.find('/') != std::string::npos
+                          ? "a name contains a slash [node 0]"
+                          : "the name of the node is not allowed [node 0]";
     cases.push_back({name, kCorrupt, why, stock(leaf + "," + node(1, "\"" + child + "\":0"))});
   }
   std::string deep = leaf;
@@ -357,15 +367,15 @@ void add_stock_model_cases(std::vector<CorruptCase>& cases) {
                    stock("{\"kind\":1},{\"kind\":1},"
                          "{\"kind\":1,\"children\":{\"model.mlpackage\":0,"
                          "\"model.mlmodelc\":1}}")});
-  cases.push_back({"stock_empty_model", kCorrupt, "the model has no file [model.mlpackage]",
+  cases.push_back({"stock_empty_model", kCorrupt, "the model folder has no files [model.mlpackage]",
                    stock("{\"kind\":1},{\"kind\":1,\"children\":{\"model.mlpackage\":0}}")});
   cases.push_back({"stock_without_metadata", kCorrupt, "has no metadata.json",
                    stock_model(kSingleMetadata, "model.mlpackage", /*with_metadata=*/false)});
   cases.push_back(
       {"stock_metadata_no_json", kCorrupt, "metadata.json is not JSON", stock_model("{")});
-  cases.push_back({"stock_metadata_no_object", kCorrupt, "is no JSON object [metadata.json]",
-                   stock_model("[]")});
-  cases.push_back({"stock_metadata_input_names_no_list", kCorrupt, "inputNames is no list",
+  cases.push_back({"stock_metadata_no_object", kCorrupt,
+                   "the value is not a JSON object [metadata.json]", stock_model("[]")});
+  cases.push_back({"stock_metadata_input_names_no_list", kCorrupt, "inputNames is not a list",
                    stock_model("{\"inputNames\":{}}")});
   cases.push_back({"stock_metadata_name_no_string", kCorrupt, "outputNames has an element",
                    stock_model("{\"outputNames\":[1]}")});
@@ -420,31 +430,33 @@ void add_both_cases(std::vector<CorruptCase>& cases) {
   const auto add = [&](const char* name, const char* message, std::string bytes) {
     cases.push_back({name, kCorrupt, message, std::move(bytes)});
   };
-  add("both_file_of_other_size", "another place or of another size in the stock index [Data/com",
+  add("both_file_of_other_size",
+      "another place in the stock index, or has another size there [Data/com",
       both_with("\"size\":300", "\"size\":299"));
-  add("both_file_with_other_name", "is not in the stock index [Manifest.json]",
+  add("both_file_with_other_name", "the file is not in the stock index [Manifest.json]",
       both_with("\"Manifest.json\":", "\"Manifest.JSON\":"));
   add("both_without_metadata", kDisagrees, both_with("\"metadata.json\":", "\"metadata.jsom\":"));
-  add("both_root_with_path", "the root's name is no name",
+  add("both_root_with_path", "the root's name cannot be the name of a folder",
       both_with("lowered_module", "lowered/module"));
-  add("both_root_outside", "the root's name is no name",
+  add("both_root_outside", "the root's name cannot be the name of a folder",
       both_with("\"lowered_module\"", "\"/owered_module\""));
-  add("both_identifier_of_other_content", "its identifier 'executorcH_",
+  add("both_identifier_of_other_content", "the identifier 'executorcH_",
       both_with("\"identifier\":\"executorch_", "\"identifier\":\"executorcH_", false));
   add("both_other_inputs", "other inputs or outputs than the blob's function prefill",
       both_with("[\"ids\"]", "[\"idx\"]", false));
   add("both_other_outputs", "other inputs or outputs than the blob's function main",
       both_with("[\"y\",\"mask\"]", "[\"mask\",\"y\"]", false));
-  add("both_other_function", "has the function prefilL, which the blob does not have",
+  add("both_other_function", "the file has the function prefilL, which the blob does not have",
       both_with("\"prefill\":{", "\"prefilL\":{", false));
   const auto add_moved = [&](const char* name, const char* message, uint64_t size) {
     const auto [from, to] = moved(size);
     add(name, message, both_with(from, to));
   };
   add_moved("both_file_at_other_place",
-            "another place or of another size in the stock index [Data/com",
+            "another place in the stock index, or has another size there [Data/com",
             golden_files().at(kGoldenWeightPath).size());
-  add_moved("both_debug_info_at_other_place", "is not the blob's debug map [debug_info.json]",
+  add_moved("both_debug_info_at_other_place",
+            "the file is not the blob's debug map [debug_info.json]",
             both_description().debug_map.size());
   add("both_initial_value", "starts with values of its own",
       changed([](RawBlob& raw) { raw.payload += "{}", raw.stock_bytes = 2; }));

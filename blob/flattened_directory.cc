@@ -35,9 +35,8 @@ Result<Index> find_index(std::string_view bytes, uint64_t from) {
   while (end > 0 && is_padding(bytes[end - 1])) --end;
   if (end == 0 || bytes[end - 1] != '{') {
     return unsupported(
-        "the bytes are none of the formats of a Core ML delegate: no file identifier CMLB, no "
-        "CMJR, and they do not "
-        "end as a flattened directory does");
+        "the bytes have none of the formats of a Core ML delegate: they have no file identifier "
+        "CMLB, do not start with CMJR, and do not end like a flattened directory");
   }
   Index index;
   int64_t depth = 0;
@@ -76,7 +75,8 @@ Result<uint64_t> number_member(const json& object, const char* name, const std::
   const json* member = find_member(object, name);
   if (member == nullptr) return uint64_t{0};
   if (!member->is_number_unsigned()) {
-    return corrupt_data(std::string("its ") + name + " is no integer from 0", artifact);
+    return corrupt_data(std::string("the node's ") + name + " is not an integer of at least 0",
+                        artifact);
   }
   return member->get<uint64_t>();
 }
@@ -100,7 +100,7 @@ class IndexReader {
     if (nodes == nullptr || !nodes->is_array()) {
       return corrupt_data(std::string(kIndexName) + " has no list of nodes");
     }
-    if (nodes->empty()) return corrupt_data(std::string(kIndexName) + " has no node");
+    if (nodes->empty()) return corrupt_data(std::string(kIndexName) + " has no nodes");
     if (nodes->size() > kMaxNodes) {
       return corrupt_data(std::string(kIndexName) + " has more than 100000 nodes");
     }
@@ -116,11 +116,12 @@ class IndexReader {
  private:
   Status read_node(const json& source, size_t number) {
     const std::string artifact = node_name(number);
-    if (!source.is_object()) return corrupt_data("is no JSON object", artifact);
+    if (!source.is_object()) return corrupt_data("the value is not a JSON object", artifact);
     Node& node = nodes_[number];
     ASSIGN_OR_RETURN(const uint64_t kind, number_member(source, "kind", artifact));
     if (kind != kFileKind && kind != kDirectoryKind) {
-      return corrupt_data("its kind " + std::to_string(kind) + " is neither 0 nor 1", artifact);
+      return corrupt_data(
+          "the node's kind is " + std::to_string(kind) + ", which is neither 0 nor 1", artifact);
     }
     node.is_directory = kind == kDirectoryKind;
     RETURN_IF_ERROR(read_region(source, node, artifact));
@@ -130,16 +131,17 @@ class IndexReader {
   Status read_region(const json& source, Node& node, const std::string& artifact) {
     const json* region = find_member(source, "dataRegion");
     if (region == nullptr) return {};
-    if (!region->is_object()) return corrupt_data("its dataRegion is no JSON object", artifact);
+    if (!region->is_object())
+      return corrupt_data("the node's dataRegion is not a JSON object", artifact);
     ASSIGN_OR_RETURN(node.offset, number_member(*region, "offset", artifact));
     ASSIGN_OR_RETURN(node.size, number_member(*region, "size", artifact));
     if (node.is_directory && node.size > 0) {
-      return corrupt_data("a directory has data", artifact);
+      return corrupt_data("the node is a directory, but has data", artifact);
     }
     // Without offset + size, which may wrap around.
     if (node.size > index_start_ || node.offset > index_start_ - node.size) {
       return corrupt_data(
-          "its " + std::to_string(node.size) + " bytes at " + std::to_string(node.offset) +
+          "the node's " + std::to_string(node.size) + " bytes at " + std::to_string(node.offset) +
               " reach beyond the data, which ends at " + std::to_string(index_start_),
           artifact);
     }
@@ -149,26 +151,28 @@ class IndexReader {
   Status read_children(const json& source, size_t number, const std::string& artifact) {
     const json* children = find_member(source, "children");
     if (children == nullptr) return {};
-    if (!children->is_object()) return corrupt_data("its children are no JSON object", artifact);
+    if (!children->is_object())
+      return corrupt_data("the children of the node are not a JSON object", artifact);
     if (!nodes_[number].is_directory && !children->empty()) {
-      return corrupt_data("a file has children", artifact);
+      return corrupt_data("the node is a file, but has children", artifact);
     }
     for (const auto& [name, value] : children->get_ref<const json::object_t&>()) {
       const std::string child_artifact = "child '" + name.substr(0, 100) + "' of " + artifact;
       if (!value.is_number_unsigned()) {
-        return corrupt_data("is no integer from 0", child_artifact);
+        return corrupt_data("the reference to a child is not an integer of at least 0",
+                            child_artifact);
       }
       const uint64_t child = value.get<uint64_t>();
       // Before its parent: so there are no cycles.
       if (child >= number) {
         return corrupt_data(
-            "refers to node " + std::to_string(child) + ", which is not before its parent",
+            "the child is node " + std::to_string(child) + ", which is not before its parent",
             child_artifact);
       }
       Node& node = nodes_[static_cast<size_t>(child)];
       if (node.has_parent) {
         return corrupt_data(
-            "refers to node " + std::to_string(child) + ", which is in a directory already",
+            "the child is node " + std::to_string(child) + ", which is already in a directory",
             child_artifact);
       }
       node.has_parent = true;
@@ -187,7 +191,7 @@ class IndexReader {
     for (size_t i = 1; i < files.size(); ++i) {
       const Node& before = nodes_[files[i - 1]];
       if (before.offset + before.size > nodes_[files[i]].offset) {
-        return corrupt_data("its data overlaps that of " + node_name(files[i - 1]),
+        return corrupt_data("the data of the node overlaps that of " + node_name(files[i - 1]),
                             node_name(files[i]));
       }
     }
@@ -213,7 +217,7 @@ class IndexReader {
                 : tree.add_file(child_path, bytes_.subspan(static_cast<size_t>(node.offset),
                                                            static_cast<size_t>(node.size)));
         if (!added.ok()) {
-          return added.annotate_as(StatusCode::kCorruptData, "its name is not allowed",
+          return added.annotate_as(StatusCode::kCorruptData, "the name of the node is not allowed",
                                    node_name(child));
         }
         if (node.is_directory) open.emplace_back(child, std::move(child_path));

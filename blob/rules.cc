@@ -28,8 +28,8 @@ class TensorChecker {
     RETURN_IF_ERROR(check_name(
         tensor.name, std::string("the name of an ") + role_ + " of function " + function_, code_));
     if (data_type_size(tensor.dtype) == 0) {
-      return broken(tensor, "dtype " + std::to_string(static_cast<int>(tensor.dtype)) +
-                                " is none of the dtypes there are");
+      return broken(tensor,
+                    "dtype " + std::to_string(static_cast<int>(tensor.dtype)) + " does not exist");
     }
     if (tensor.shape.size() > kMaxRank) return broken(tensor, "the rank is above 16");
     for (const Dimension& dimension : tensor.shape) {
@@ -39,7 +39,7 @@ class TensorChecker {
       }
     }
     if (tensor.enumerated_shapes.size() > kMaxEnumeratedShapes) {
-      return broken(tensor, "more than 1024 enumerated shapes");
+      return broken(tensor, "there are more than 1024 enumerated shapes");
     }
     for (const std::vector<int64_t>& extents : tensor.enumerated_shapes) {
       if (extents.size() != tensor.shape.size()) {
@@ -74,12 +74,12 @@ Status check_state(const State& state, const inmemoryfs::InMemoryFileSystem& fil
   }
   const Result<inmemoryfs::Metadata> file = files.metadata(state.initial_value_path);
   if (!file.ok() || file->kind != inmemoryfs::NodeKind::kFile) {
-    return checker.broken(state.tensor, "its initial value is not a file of the blob: " +
+    return checker.broken(state.tensor, "the initial value is not a file of the blob: " +
                                             state.initial_value_path.substr(0, 255));
   }
   if (file->size != bytes) {
-    return checker.broken(state.tensor, "its initial value has " + std::to_string(file->size) +
-                                            " bytes, its shape " + std::to_string(bytes));
+    return checker.broken(state.tensor, "the initial value has " + std::to_string(file->size) +
+                                            " bytes, but the shape needs " + std::to_string(bytes));
   }
   return {};
 }
@@ -92,7 +92,8 @@ Status check_function(const Function& function, const inmemoryfs::InMemoryFileSy
   }
   if (function.inputs.size() > kMaxTensors || function.outputs.size() > kMaxTensors ||
       function.states.size() > kMaxTensors) {
-    return Status(code, "more than 65536 inputs, outputs or states", "function " + function.name);
+    return Status(code, "there are more than 65536 inputs, outputs or states",
+                  "function " + function.name);
   }
   const TensorChecker inputs(function.name, "input", code);
   const TensorChecker outputs(function.name, "output", code);
@@ -107,7 +108,7 @@ Status check_function(const Function& function, const inmemoryfs::InMemoryFileSy
   for (const State& state : function.states) {
     RETURN_IF_ERROR(check_state(state, files, states));
     if (!in_names.insert(state.tensor.name).second) {
-      return states.broken(state.tensor, "the name occurs twice, or an input has it");
+      return states.broken(state.tensor, "the name occurs twice, or is also that of an input");
     }
   }
   std::set<std::string_view> out_names;

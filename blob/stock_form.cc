@@ -71,13 +71,14 @@ Status compare_files(const InMemoryFileSystem& ours, const InMemoryFileSystem& t
   ASSIGN_OR_RETURN(const auto in_index, entries_of(theirs));
   for (const auto& [path, entry] : in_blob) {
     const auto found = in_index.find(path);
-    if (found == in_index.end()) return corrupt_data("is not in the stock index", path);
+    if (found == in_index.end()) return corrupt_data("the file is not in the stock index", path);
     if (found->second != entry) {
-      return corrupt_data("is at another place or of another size in the stock index", path);
+      return corrupt_data(
+          "the file is at another place in the stock index, or has another size there", path);
     }
   }
   for (const auto& [path, entry] : in_index) {
-    if (!in_blob.contains(path)) return corrupt_data("is in the stock index alone", path);
+    if (!in_blob.contains(path)) return corrupt_data("the file is only in the stock index", path);
   }
   return {};
 }
@@ -93,26 +94,28 @@ Status compare_functions(const Blob& blob, ByteSpan metadata) {
   ASSIGN_OR_RETURN(const std::vector<Function> theirs, parse_stock_metadata(metadata, &identifier));
   if (identifier != identifier_of(blob)) {
     return corrupt_data(
-        "its identifier '" + identifier.substr(0, 100) + "' is not '" + identifier_of(blob) + "'",
+        "the identifier '" + identifier.substr(0, 100) + "' is not '" + identifier_of(blob) + "'",
         kStockMetadata);
   }
   // One function stands there without its name.
   const bool named = blob.functions.size() != 1;
   if (theirs.size() != blob.functions.size() || theirs[0].name.empty() == named) {
-    return corrupt_data("has other functions than the blob", kStockMetadata);
+    return corrupt_data("the file has other functions than the blob", kStockMetadata);
   }
   for (const Function& function : theirs) {
     const auto ours = std::find_if(
         blob.functions.begin(), blob.functions.end(),
         [&](const Function& candidate) { return !named || candidate.name == function.name; });
     if (ours == blob.functions.end()) {
-      return corrupt_data("has the function " + function.name + ", which the blob does not have",
-                          kStockMetadata);
+      return corrupt_data(
+          "the file has the function " + function.name + ", which the blob does not have",
+          kStockMetadata);
     }
     if (tensor_names(function.inputs) != tensor_names(ours->inputs) ||
         tensor_names(function.outputs) != tensor_names(ours->outputs)) {
-      return corrupt_data("has other inputs or outputs than the blob's function " + ours->name,
-                          kStockMetadata);
+      return corrupt_data(
+          "the file has other inputs or outputs than the blob's function " + ours->name,
+          kStockMetadata);
     }
   }
   return {};
@@ -124,7 +127,7 @@ Status compare(const Bytes& bytes, uint64_t size, const Blob& blob) {
                    read_flattened_directory(bytes, &index, bytes.size() - size));
   if (Status name = inmemoryfs::check_path(index.root_name);
       !name.ok() || index.root_name.find('/') != std::string::npos) {
-    return corrupt_data("the root's name is no name of a folder");
+    return corrupt_data("the root's name cannot be the name of a folder");
   }
   const std::string model = stock_model_name(blob.kind);
   ASSIGN_OR_RETURN(const std::vector<std::string> names, tree.list(""));
@@ -138,7 +141,7 @@ Status compare(const Bytes& bytes, uint64_t size, const Blob& blob) {
   if (blob.debug_map.size() > 0) {
     ASSIGN_OR_RETURN(const Bytes debug_info, tree.read(kStockDebugInfo));
     if (as_text(debug_info.span()) != as_text(blob.debug_map.span())) {
-      return corrupt_data("is not the blob's debug map", kStockDebugInfo);
+      return corrupt_data("the file is not the blob's debug map", kStockDebugInfo);
     }
   }
   ASSIGN_OR_RETURN(const Bytes metadata, tree.read(kStockMetadata));
@@ -151,9 +154,10 @@ Status check_stock_can_carry(const std::vector<Function>& functions, StatusCode 
   for (const Function& function : functions) {
     for (const State& state : function.states) {
       if (state.initial_value_path.empty()) continue;
-      return Status(code,
-                    "starts with values of its own, and the stock runtime starts states from zero",
-                    "state " + state.tensor.name + " of function " + function.name);
+      return Status(
+          code,
+          "the state starts with values of its own, but the stock runtime starts states from zero",
+          "state " + state.tensor.name + " of function " + function.name);
     }
   }
   return {};
@@ -187,7 +191,7 @@ Status check_stock_form(const Bytes& bytes, uint64_t size, const Blob& blob) {
   if (same.ok()) return {};
   return same.annotate_as(
       StatusCode::kCorruptData,
-      "what the blob has for the stock runtime does not agree with the blob itself");
+      "the part of the blob for the stock runtime does not agree with the blob itself");
 }
 
 }  // namespace coreml_delegate::blob

@@ -20,14 +20,14 @@ Result<std::vector<TensorSpec>> name_list(const json& object, const char* name,
   std::vector<TensorSpec> tensors;
   const json* list = find_member(object, name);
   if (list == nullptr) return tensors;
-  if (!list->is_array()) return corrupt_data(std::string(name) + " is no list", artifact);
+  if (!list->is_array()) return corrupt_data(std::string(name) + " is not a list", artifact);
   if (list->size() > kMaxTensors) {
     return corrupt_data(std::string(name) + " has more than 65536 names", artifact);
   }
   std::set<std::string_view> seen;
   for (const json& element : *list) {
     if (!element.is_string()) {
-      return corrupt_data(std::string(name) + " has an element that is no string", artifact);
+      return corrupt_data(std::string(name) + " has an element that is not a string", artifact);
     }
     const auto& text = element.get_ref<const std::string&>();
     RETURN_IF_ERROR(check_name(text, std::string("a name in ") + name, StatusCode::kCorruptData));
@@ -43,7 +43,7 @@ Result<std::vector<TensorSpec>> name_list(const json& object, const char* name,
 Result<Function> read_function(const json& object, const std::string& name) {
   const std::string artifact =
       name.empty() ? std::string(kStockMetadata) : "method " + name + " of " + kStockMetadata;
-  if (!object.is_object()) return corrupt_data("is no JSON object", artifact);
+  if (!object.is_object()) return corrupt_data("the value is not a JSON object", artifact);
   Function function;
   function.name = name;
   function.method = name;
@@ -68,7 +68,7 @@ Result<std::string> name_member(const json& object, const char* member_name) {
 
 Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata, std::string* identifier) {
   ASSIGN_OR_RETURN(const json parsed, parse_json(as_text(metadata), kStockMetadata));
-  if (!parsed.is_object()) return corrupt_data("is no JSON object", kStockMetadata);
+  if (!parsed.is_object()) return corrupt_data("the value is not a JSON object", kStockMetadata);
   if (identifier != nullptr) {
     const json* member = find_member(parsed, "identifier");
     *identifier = member != nullptr && member->is_string() ? member->get<std::string>() : "";
@@ -80,10 +80,11 @@ Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata, std::strin
     return functions;
   }
   if (!methods->is_object() || methods->empty()) {
-    return corrupt_data("has a list of methods that is empty or no JSON object", kStockMetadata);
+    return corrupt_data("the file has a list of methods that is empty or not a JSON object",
+                        kStockMetadata);
   }
   if (methods->size() > kMaxFunctions) {
-    return corrupt_data("has more than 10000 methods", kStockMetadata);
+    return corrupt_data("the file has more than 10000 methods", kStockMetadata);
   }
   for (const auto& [name, value] : methods->get_ref<const json::object_t&>()) {
     RETURN_IF_ERROR(
@@ -100,7 +101,7 @@ Result<StockReference> parse_stock_reference(ByteSpan bytes) {
   // As a flattened directory, it may be followed by NULs.
   while (!text.empty() && text.back() == '\0') text.remove_suffix(1);
   ASSIGN_OR_RETURN(const json parsed, parse_json(text, kReferenceName));
-  if (!parsed.is_object()) return corrupt_data("the reference is no JSON object");
+  if (!parsed.is_object()) return corrupt_data("the reference is not a JSON object");
   const json* version = find_member(parsed, "version");
   if (version == nullptr || !version->is_number_unsigned()) {
     return corrupt_data("the reference has no version");
@@ -108,7 +109,7 @@ Result<StockReference> parse_stock_reference(ByteSpan bytes) {
   if (const uint64_t number = version->get<uint64_t>(); number != 1) {
     return Status(StatusCode::kVersionTooNew,
                   "the stock reference has version " + std::to_string(number) +
-                      ", this runtime reads version 1; upgrade the Core ML delegate");
+                      ", and this runtime reads version 1; upgrade the Core ML delegate");
   }
   StockReference reference;
   ASSIGN_OR_RETURN(reference.key, name_member(parsed, "key"));

@@ -31,10 +31,11 @@ Status read_entries(const FileSystem& files, const std::string& folder, const st
       case FileKind::kSymbolicLink:
         if (links == SymbolicLinks::kSkip) break;
         return invalid_argument(
-            "is a symbolic link; replace it with what it points at, or have links left out",
+            "the path is a symbolic link; replace it with the file or folder that it points to, or "
+            "leave links out",
             on_disk);
       case FileKind::kOther:
-        return invalid_argument("is neither a file nor a folder", on_disk);
+        return invalid_argument("the path is neither a file nor a folder", on_disk);
     }
   }
   return {};
@@ -77,7 +78,7 @@ Result<InMemoryFileSystem> read_folder(const FileSystem& files, const std::strin
                                        SymbolicLinks links) {
   ASSIGN_OR_RETURN(const FileInfo info, files.info(path));
   if (info.kind == FileKind::kFile || info.kind == FileKind::kOther) {
-    return invalid_argument("is not a folder", path);
+    return invalid_argument("the path is not a folder", path);
   }
   InMemoryFileSystem tree;
   const Status status = read_entries(files, path, "", links, tree);
@@ -102,14 +103,14 @@ Status write_folder(FileSystem& files, const InMemoryFileSystem& tree, const std
   const size_t slash = target.rfind('/');
   const std::string name = slash == std::string::npos ? target : target.substr(slash + 1);
   if (name.empty() || name == "." || name == "..") {
-    return invalid_argument("the path does not name a new folder", path);
+    return invalid_argument("the path does not end with the name of a new folder", path);
   }
   std::string parent = ".";
   if (slash != std::string::npos) parent = slash == 0 ? "/" : target.substr(0, slash);
 
   const Result<FileInfo> there = files.info(target);
   if (there.ok())
-    return already_exists("there is something of that name; nothing is replaced", path);
+    return already_exists("something with this name already exists, and is not replaced", path);
   if (there.status().code() != StatusCode::kNotFound) return there.status();
   Result<std::string> staging = files.make_unique_directory(parent, kStagingPrefix);
   if (!staging.ok()) return staging.status().annotate("cannot write the folder", path);

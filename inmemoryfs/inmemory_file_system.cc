@@ -44,7 +44,7 @@ Status check_path(std::string_view path) {
   for (std::string_view rest = path; !rest.empty();) {
     const std::string_view component = take_component(rest);
     if (component.empty()) return broken("the path has an empty component");
-    if (component == "." || component == "..") return broken("the path has a component . or ..");
+    if (component == "." || component == "..") return broken("the path has the component . or ..");
     if (component.size() > kMaxComponentBytes) {
       return broken("the path has a component of more than 255 bytes");
     }
@@ -120,7 +120,7 @@ struct InMemoryFileSystem::Node {
       above = above->child(take_component(rest));
     }
     if (above != nullptr) {
-      return already_exists("there is a file or directory of that name", printable(path));
+      return already_exists("a file or directory with this name already exists", printable(path));
     }
     Node* parent = this;
     for (;;) {
@@ -148,7 +148,7 @@ InMemoryFileSystem& InMemoryFileSystem::operator=(InMemoryFileSystem&& other) no
 Result<const InMemoryFileSystem::Node*> InMemoryFileSystem::look_up(std::string_view path) const {
   if (!path.empty()) RETURN_IF_ERROR(check_path(path));
   const Node* node = std::as_const(*root_).find(path);
-  if (node == nullptr) return not_found("no such file or directory", printable(path));
+  if (node == nullptr) return not_found("there is no such file or directory", printable(path));
   return node;
 }
 
@@ -161,13 +161,13 @@ Result<Metadata> InMemoryFileSystem::metadata(std::string_view path) const {
 
 Result<Bytes> InMemoryFileSystem::read(std::string_view path) const {
   ASSIGN_OR_RETURN(const Node* node, look_up(path));
-  if (node->is_directory()) return invalid_argument("is a directory", printable(path));
+  if (node->is_directory()) return invalid_argument("the path is a directory", printable(path));
   return node->content;
 }
 
 Result<std::vector<std::string>> InMemoryFileSystem::list(std::string_view path) const {
   ASSIGN_OR_RETURN(const Node* node, look_up(path));
-  if (!node->is_directory()) return invalid_argument("is a file", printable(path));
+  if (!node->is_directory()) return invalid_argument("the path is a file", printable(path));
   std::vector<std::string> names;
   names.reserve(node->children.size());
   for (const auto& [name, child] : node->children) names.push_back(name);
@@ -176,7 +176,7 @@ Result<std::vector<std::string>> InMemoryFileSystem::list(std::string_view path)
 
 Status InMemoryFileSystem::walk(std::string_view path, const Visitor& visit) const {
   ASSIGN_OR_RETURN(const Node* node, look_up(path));
-  if (!node->is_directory()) return invalid_argument("is a file", printable(path));
+  if (!node->is_directory()) return invalid_argument("the path is a file", printable(path));
   std::string current(path);
   return node->walk(current, visit);
 }
@@ -217,7 +217,7 @@ Status InMemoryFileSystem::rename(std::string_view from, std::string_view to) {
   RETURN_IF_ERROR(check_path(to));
   ASSIGN_OR_RETURN(const Node* node, look_up(from));
   if (root_->find(to) != nullptr) {
-    return already_exists("there is a file or directory of that name", printable(to));
+    return already_exists("a file or directory with this name already exists", printable(to));
   }
   if (to.size() > from.size() && to.substr(0, from.size()) == from && to[from.size()] == '/') {
     return invalid_argument("a directory cannot be moved below itself", printable(from));
@@ -226,7 +226,7 @@ Status InMemoryFileSystem::rename(std::string_view from, std::string_view to) {
   const std::string_view above =
       slash == std::string_view::npos ? std::string_view() : to.substr(0, slash);
   ASSIGN_OR_RETURN(const Node* parent, look_up(above));
-  if (!parent->is_directory()) return invalid_argument("is a file", printable(above));
+  if (!parent->is_directory()) return invalid_argument("the path is a file", printable(above));
   if (depth_of(to) + node->height() > kMaxPathDepth) {
     return invalid_argument("a path below it would have more than 64 components", printable(to));
   }
@@ -235,7 +235,7 @@ Status InMemoryFileSystem::rename(std::string_view from, std::string_view to) {
 
 Result<InMemoryFileSystem> InMemoryFileSystem::subtree(std::string_view path) const {
   ASSIGN_OR_RETURN(const Node* node, look_up(path));
-  if (!node->is_directory()) return invalid_argument("is a file", printable(path));
+  if (!node->is_directory()) return invalid_argument("the path is a file", printable(path));
   InMemoryFileSystem result;
   result.root_ = node->copy();
   return result;

@@ -7,8 +7,8 @@ Status Connection::failure(int code, std::string_view doing) const {
   switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-      return failed_precondition(message + "; another process holds it longer than busy_timeout",
-                                 path_);
+      return failed_precondition(
+          message + "; another process has kept it locked for longer than busy_timeout", path_);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return corrupt_data(message, path_);
@@ -47,7 +47,7 @@ Result<int64_t> Connection::query_integer(const std::string& sql) {
   RETURN_IF_ERROR(prepare(sql, statement));
   Execution execution(*this, statement);
   ASSIGN_OR_RETURN(const bool has_row, execution.step());
-  if (!has_row) return internal_error("\"" + sql + "\" gave no row", path_);
+  if (!has_row) return internal_error("\"" + sql + "\" returned no row", path_);
   return execution.integer(0);
 }
 
@@ -74,7 +74,9 @@ Result<bool> Execution::step() {
 Result<Cell> Execution::cell(int column, CellType type) const {
   const int expected = is_integer_cell(type) ? SQLITE_INTEGER : SQLITE_BLOB;
   if (sqlite3_column_type(handle_, column) != expected) {
-    return corrupt_data("a column holds a value of another type", connection_.path());
+    return corrupt_data(
+        "a column holds a value of another type than the store's; the database is damaged",
+        connection_.path());
   }
   if (is_integer_cell(type)) return Cell{sqlite3_column_int64(handle_, column), {}};
   const auto* data = static_cast<const char*>(sqlite3_column_blob(handle_, column));

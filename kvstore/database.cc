@@ -41,7 +41,8 @@ Result<std::shared_ptr<Connection>> connect(const std::string& name, int flags,
   // No mutex of SQLite's: Connection has one, which transactions need anyway.
   const int code =
       sqlite3_open_v2(name.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX, /*zVfs=*/nullptr);
-  if (handle == nullptr) return resource_exhausted("no memory for a database", path);
+  if (handle == nullptr)
+    return resource_exhausted("there is not enough memory to open a database", path);
   auto connection = std::make_shared<Connection>(handle, path);
   sqlite3_extended_result_codes(handle, 1);
   if (code != SQLITE_OK) return connection->failure(code, "open the database");
@@ -104,7 +105,8 @@ Status Database::set_up(const DatabaseOptions& options) {
     return failed_precondition("the file is a database of another program", path());
   }
   if (is_new && options.read_only) {
-    return failed_precondition("the database is empty and is opened read-only", path());
+    return failed_precondition(
+        "the database is empty and was opened read-only; open it for writing once", path());
   }
   if (options.check_when_opening) RETURN_IF_ERROR(check());
   if (!options.read_only) {
@@ -128,13 +130,14 @@ Status Database::set_up(const DatabaseOptions& options) {
   if (version > options.schema_version) {
     return Status(StatusCode::kVersionTooNew,
                   "the database has schema version " + std::to_string(version) +
-                      ", this program knows " + std::to_string(options.schema_version) +
-                      ": upgrade it",
+                      ", and this program knows version " + std::to_string(options.schema_version) +
+                      "; upgrade the program",
                   path());
   }
   if (options.read_only) {
     return failed_precondition("the database has the older schema version " +
-                                   std::to_string(version) + " and is opened read-only",
+                                   std::to_string(version) +
+                                   "and was opened read-only, so it cannot be migrated",
                                path());
   }
   return atomically([&]() -> Status {
@@ -148,13 +151,14 @@ Status Database::set_up(const DatabaseOptions& options) {
     } else if (version < options.schema_version) {
       if (options.migrate == nullptr) {
         return failed_precondition("the database has the older schema version " +
-                                       std::to_string(version) + " and nothing migrates it",
+                                       std::to_string(version) +
+                                       ", and the options have no function that migrates it",
                                    path());
       }
       const Status migrated = options.migrate(*this, static_cast<int32_t>(version));
       if (!migrated.ok()) {
         return migrated.annotate(
-            "migrate the database from schema version " + std::to_string(version), path());
+            "cannot migrate the database from schema version " + std::to_string(version), path());
       }
     }
     return connection.execute(
@@ -206,7 +210,9 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path,
         lock_file(path, LockMode::kExclusive, options.busy_timeout);
     if (!exclusive.ok()) {
       return exclusive.status().annotate(
-          "the database is damaged and cannot be replaced while others have it open", path);
+          "the database is damaged, and cannot be replaced while others have it open; close it "
+          "everywhere",
+          path);
     }
     // Another process may have replaced it meanwhile.
     database = open_once(path, options);
@@ -318,9 +324,10 @@ Transaction::~Transaction() {
 }
 
 Status Transaction::commit() {
-  if (connection_ == nullptr) return failed_precondition("the transaction has ended");
+  if (connection_ == nullptr) return failed_precondition("the transaction has already ended");
   if (sqlite3_get_autocommit(connection_->handle()) != 0) {
-    return io_error("the transaction was undone after an earlier failure", connection_->path());
+    return io_error("the transaction was undone, because an operation in it failed earlier",
+                    connection_->path());
   }
   RETURN_IF_ERROR(connection_->execute(
       depth_ == 0 ? "COMMIT" : ("RELEASE level_" + std::to_string(depth_)).c_str()));

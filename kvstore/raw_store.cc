@@ -101,7 +101,7 @@ Result<std::string> find_table(Connection& connection, const std::string& name,
   Execution execution(connection, select);
   RETURN_IF_ERROR(execution.bind(1, CellType::kString, {0, name}));
   ASSIGN_OR_RETURN(const bool has_row, execution.step());
-  if (!has_row) return not_found("the database has no store of this name", name);
+  if (!has_row) return not_found("the database has no store with this name", name);
   if (schema != nullptr) {
     ASSIGN_OR_RETURN(*schema, schema_of_row(execution));
   }
@@ -127,7 +127,7 @@ Result<std::unique_ptr<RawStore>> RawStore::open(Database& database, StoreSchema
   }
   if (!table.ok()) return table.status();
   if (there != schema) {
-    return failed_precondition("the store holds " + describe(there) + ", it was opened as " +
+    return failed_precondition("the store holds " + describe(there) + ", and was opened as " +
                                    describe(schema) + "; migrate or drop it",
                                schema.name);
   }
@@ -199,7 +199,8 @@ std::string RawStore::scan_sql(Order order, bool descending, RawPosition::Bound 
 
 Status RawStore::need(bool tracked, const char* option) const {
   if (tracked) return {};
-  return failed_precondition("the store was not made with " + std::string(option), schema_.name);
+  return failed_precondition("the store was made without the option " + std::string(option),
+                             schema_.name);
 }
 
 Status RawStore::put(const Cell& key, const Cell& value, std::optional<int64_t> size) {
@@ -337,7 +338,9 @@ Status RawStore::read_page(Order order, bool descending, const RawPosition& posi
     row.at = page.bytes.size();
     if (!read(0, key_type, row.key, row.key_bytes) ||
         !read(1, value_type, row.value, row.value_bytes)) {
-      return corrupt_data("a column holds a value of another type", connection_->path());
+      return corrupt_data(
+          "a column holds a value of another type than the store's; the database is damaged",
+          connection_->path());
     }
     if (schema_.options.track_access) row.accessed = sqlite3_column_int64(handle, 2);
     if (schema_.options.track_size) row.size = sqlite3_column_int64(handle, size_column);

@@ -44,7 +44,8 @@ Result<int64_t> salvage(const std::string& damaged, Database& database) {
   sqlite3* handle = nullptr;
   const int code = sqlite3_open_v2(damaged.c_str(), &handle,
                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
-  if (handle == nullptr) return resource_exhausted("no memory for a database", damaged);
+  if (handle == nullptr)
+    return resource_exhausted("there is not enough memory to open a database", damaged);
   Connection source(handle, damaged);
   if (code != SQLITE_OK) return source.failure(code, "open the database");
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);

@@ -115,7 +115,7 @@ def test_a_stock_reference_to_a_blob_for_both_runtimes_is_followed(named_data):
     [
         (b"CMJR{", "cannot be read"),
         (b'CMJR{"version":1,"key":"coreml_blob_both"}', "functionName"),
-        (b'CMJR{"version":1,"key":7,"functionName":"main"}', "no text"),
+        (b'CMJR{"version":1,"key":7,"functionName":"main"}', "not a text"),
         (b'CMJR{"version":1,"key":"","functionName":"main"}', "has 0 bytes"),
         (b'CMJR{"version":1,"key":"gone","functionName":"main"}', "does not have"),
         (b'CMJR{"version":1,"key":"coreml_blob_both","functionName":"gone"}', "function that is missing"),
@@ -167,22 +167,22 @@ def test_identity_is_the_documented_example():
 
 # What each corrupt file breaks, in the reader's words.
 REFUSALS = {
-    "alignment_no_power_of_two": "alignment 48 is no power of two",
+    "alignment_no_power_of_two": "alignment 48 is not a power of two",
     "alignment_too_large": "alignment 131072",
-    "alignment_zero": "alignment 0 is no power of two",
+    "alignment_zero": "alignment 0 is not a power of two",
     "both_debug_info_at_other_place": "debug_info.json is not the blob's debug map",
     "both_file_among_stock_bytes": "lies outside the payload",
-    "both_file_at_other_place": "weight.bin' is at another place or of another size",
-    "both_file_of_other_size": "weight.bin' is at another place or of another size",
-    "both_file_with_other_name": "is in the stock index alone",
+    "both_file_at_other_place": "weight.bin' is at another place in the stock index, or has another size there",
+    "both_file_of_other_size": "weight.bin' is at another place in the stock index, or has another size there",
+    "both_file_with_other_name": "is only in the stock index",
     "both_identifier_of_other_content": "metadata.json has another identifier",
     "both_index_outside_its_bytes": "does not end with a stock index",
     "both_initial_value": "starts with values of its own",
     "both_other_function": "other functions, inputs or outputs",
     "both_other_inputs": "other functions, inputs or outputs",
     "both_other_outputs": "other functions, inputs or outputs",
-    "both_root_outside": "no name of a folder",
-    "both_root_with_path": "no name of a folder",
+    "both_root_outside": "cannot be the name of a folder",
+    "both_root_with_path": "cannot be the name of a folder",
     "both_stock_bytes_beyond_payload": "more than the payload's",
     "both_without_index": "does not end with a stock index",
     "both_without_metadata": "metadata.json is missing",
@@ -203,7 +203,7 @@ REFUSALS = {
     "file_beyond_payload": "lies outside the payload",
     "file_content_changed": "'Manifest.json' does not have its checksum",
     "file_ends_beyond_payload": "lies outside the payload",
-    "file_offset_unaligned": "no multiple of 64",
+    "file_offset_unaligned": "not a multiple of 64",
     "file_range_wraps_around": "lies outside the payload",
     "files_overlap": "overlap",
     "function_name_empty": "the name of a function has 0 bytes",
@@ -243,14 +243,14 @@ REFUSALS = {
     "reference_key_empty": "named-data key of a reference",
     "reference_key_missing": "'no_such_key'",
     "reference_of_newer_version": "upgrade",
-    "reference_to_reference": "where a whole blob is expected",
+    "reference_to_reference": "in the place of a whole blob",
     "reference_to_weights": "the size prefix says",
     "root_offset_beyond_table": "the table is malformed",
     "size_prefix_beyond_end": "the size prefix says",
     "size_prefix_too_small": "the table is malformed",
     "state_elements_overflow": "too many elements",
-    "state_initial_value_missing": "'no/file', which is no file",
-    "state_initial_value_of_other_size": "8 bytes; its elements take 10",
+    "state_initial_value_missing": "'no/file', which is not a file",
+    "state_initial_value_of_other_size": "8 bytes, but its elements take 10",
     "state_name_of_an_input": "'x' occurs twice",
     "state_of_variable_shape": "no fixed shape",
     "too_many_enumerated_shapes": "1025; there may be 0 to 1024",
@@ -385,7 +385,7 @@ def test_to_bytes_holds_one_copy_and_stream_none(tmp_path):
 
 
 def test_missing_function_and_file_are_named():
-    with pytest.raises(KeyError, match="no function 'f' in the blob; it has \\['main'\\]"):
+    with pytest.raises(KeyError, match="the blob has no function 'f'; it has \\['main'\\]"):
         small().function("f")
     with pytest.raises(KeyError, match="no file 'b' in the blob; it has \\['a'\\]"):
         small().file("b")

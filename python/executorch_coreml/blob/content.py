@@ -125,7 +125,7 @@ class NamedData:
     checksum: bytes
 
     def chunks(self) -> Iterator[bytes | memoryview]:
-        raise ValueError(f"the bytes of named data {self.key!r} are not in the blob")
+        raise ValueError(f"the bytes of the named data {self.key!r} are not in the blob, but in the program")
 
     mapped = chunks
 
@@ -218,14 +218,14 @@ class Blob:
         for function in self.functions:
             if function.name == name:
                 return function
-        raise KeyError(f"no function {name!r} in the blob; it has {[f.name for f in self.functions]}")
+        raise KeyError(f"the blob has no function {name!r}; it has {[f.name for f in self.functions]}")
 
     def file(self, path: str) -> File:
         """Raises KeyError, listing the files there are."""
         for file in self.files:
             if file.path == path:
                 return file
-        raise KeyError(f"no file {path!r} in the blob; it has {[f.path for f in self.files]}")
+        raise KeyError(f"the blob has no file {path!r}; it has {[f.path for f in self.files]}")
 
     def canonical(self) -> Blob:
         """The same blob in the writers' order: bytewise by path and by name."""

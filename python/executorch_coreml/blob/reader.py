@@ -150,7 +150,7 @@ def _enumeration(kind: Any, value: int, minor_version: int, what: str) -> Any:
     except ValueError:
         message = f"{what} has the unknown value {value}"
         if minor_version > MINOR_VERSION:
-            raise UnsupportedVersionError(f"{message}; upgrade what reads the blob") from None
+            raise UnsupportedVersionError(f"{message}; upgrade this library") from None
         raise CorruptBlobError(message) from None
 
 
@@ -230,11 +230,11 @@ def _check_state(state: State, sizes: dict[str, int]) -> None:
     if not state.initial_value_path:
         return
     if state.initial_value_path not in sizes:
-        raise CorruptBlobError(f"{what} has its initial value in {state.initial_value_path!r}, which is no file of the blob")
+        raise CorruptBlobError(f"{what} has its initial value in {state.initial_value_path!r}, which is not a file of the blob")
     expected = elements * state.tensor.dtype.itemsize
     if sizes[state.initial_value_path] != expected:
         raise CorruptBlobError(
-            f"{what} has an initial value of {sizes[state.initial_value_path]} bytes; its elements take {expected}"
+            f"{what} has an initial value of {sizes[state.initial_value_path]} bytes, but its elements take {expected}"
         )
 
 
@@ -262,7 +262,7 @@ def _payload(data: memoryview, table_end: int, blob: Any) -> tuple[memoryview, i
     """Rule 3. The part of the payload that files lie in, and where it starts."""
     alignment = blob.Alignment()
     if not 1 <= alignment <= _MAX_ALIGNMENT or alignment & (alignment - 1):
-        raise CorruptBlobError(f"the alignment {alignment} is no power of two up to {_MAX_ALIGNMENT}")
+        raise CorruptBlobError(f"the alignment {alignment} is not a power of two of at most {_MAX_ALIGNMENT}")
     start = _up(table_end, alignment)
     if start + blob.PayloadSize() != len(data):
         raise CorruptBlobError(
@@ -293,7 +293,7 @@ def _files(blob: Any, payload: memoryview, reader: _TableReader, named_data: Nam
             continue
         offset, size = table.Offset(), table.Size()
         if offset % blob.Alignment():
-            raise CorruptBlobError(f"file {path!r} starts at {offset}, which is no multiple of {blob.Alignment()}")
+            raise CorruptBlobError(f"file {path!r} starts at {offset}, which is not a multiple of {blob.Alignment()}")
         if offset + size > len(payload):
             raise CorruptBlobError(
                 f"file {path!r}, {size} bytes from {offset} on, lies outside the payload of {len(payload)} bytes"
@@ -315,7 +315,7 @@ def _named(key: str, size: int, checksum: bytes, path: str, named_data: NamedDat
     if data is None:
         raise CorruptBlobError(f"file {path!r} is the named data {key!r}, which the program does not have")
     if len(data) != size:
-        raise CorruptBlobError(f"file {path!r} has {size} bytes, and its named data {key!r} has {len(data)}")
+        raise CorruptBlobError(f"file {path!r} has {size} bytes, but its named data {key!r} has {len(data)}")
     return StoredBytes(memoryview(data), checksum)
 
 
@@ -325,10 +325,10 @@ def _root(data: memoryview) -> tuple[Any, int]:
         raise CorruptBlobError(f"{len(data)} bytes are too few for a size prefix and a table")
     (size,) = struct.unpack_from("<I", data, 0)
     if size + 4 > len(data):
-        raise CorruptBlobError(f"the size prefix says {size} bytes, and {len(data) - 4} follow it")
+        raise CorruptBlobError(f"the size prefix says {size} bytes, but {len(data) - 4} follow it")
     table = data[: size + 4]
     if len(table) < 12 or bytes(table[8:12]) != b"CMLB":
-        raise CorruptBlobError("the file identifier is not CMLB: the bytes are no blob of this project")
+        raise CorruptBlobError("the file identifier is not CMLB: the bytes are not a blob of this project")
     problem = table_verifier.problem(table)
     if problem is not None:
         raise CorruptBlobError(f"the table is malformed: {problem}")
@@ -346,7 +346,7 @@ def _check_version(content: Any) -> None:
     if content.MajorVersion() > MAJOR_VERSION:
         raise UnsupportedVersionError(
             f"the blob has format version {content.MajorVersion()}.{content.MinorVersion()}, and this reader reads "
-            f"{MAJOR_VERSION}.x; upgrade what reads it"
+            f"{MAJOR_VERSION}.x; upgrade this library"
         )
     if content.MajorVersion() < MAJOR_VERSION:
         raise CorruptBlobError(f"there is no format version {content.MajorVersion()}")
@@ -406,7 +406,7 @@ def _read_blob(root: Any, data: memoryview, table_end: int, *, verify_checksums:
         for_stock_runtime=table.StockBytes() > 0,
     )
     if content_id(blob) != stated:
-        raise CorruptBlobError(f"the content identifier is {stated.hex()}, and the content's is {content_id(blob).hex()}")
+        raise CorruptBlobError(f"the content identifier is {stated.hex()}, but that of the content is {content_id(blob).hex()}")
     if blob.for_stock_runtime:
         places = [table.Files(i) for i in range(table.FilesLength())]
         regions = {
@@ -417,7 +417,7 @@ def _read_blob(root: Any, data: memoryview, table_end: int, *, verify_checksums:
             stock_form.check(data, table.StockBytes(), blob, regions)
         except stock_form.DisagreementError as error:
             raise CorruptBlobError(
-                f"what the blob has for the stock runtime does not agree with the blob itself: {error}"
+                f"the part of the blob for the stock runtime does not agree with the blob itself: {error}"
             ) from None
     if verify_checksums:
         for file in files:
@@ -447,7 +447,7 @@ def read(
     if root.ContentType() == fb.Content.NONE:
         raise CorruptBlobError("the content is neither a blob nor a reference")
     if root.ContentType() != fb.Content.Blob:
-        raise UnsupportedVersionError(f"the content type {root.ContentType()} is not known; upgrade what reads the blob")
+        raise UnsupportedVersionError(f"the content type {root.ContentType()} is not known; upgrade this library")
     return _read_blob(root, view, table_end, verify_checksums=verify_checksums, named_data=named_data)
 
 
@@ -460,7 +460,7 @@ def _stock_reference(data: memoryview) -> Reference:
         raise CorruptBlobError(f"the stock reference cannot be read: {error!r}") from None
     if version != 1:
         raise UnsupportedVersionError(
-            f"the stock reference has version {version!r}, and this reader reads 1; upgrade what reads it"
+            f"the stock reference has version {version!r}, and this reader reads 1; upgrade this library"
         )
     names = _Names()
     try:
@@ -469,7 +469,7 @@ def _stock_reference(data: memoryview) -> Reference:
             names.name(function.encode(), "the functionName of the stock reference"),
         )
     except (AttributeError, UnicodeEncodeError):
-        raise CorruptBlobError("the stock reference has a key or functionName that is no text") from None
+        raise CorruptBlobError("the stock reference has a key or functionName that is not a text") from None
 
 
 def open_delegate_call(
@@ -490,14 +490,14 @@ def open_delegate_call(
         return found, ""
     target = named_data(found.named_data_key)
     if target is None:
-        raise CorruptBlobError(f"a reference is to the named data {found.named_data_key!r}, which the program does not have")
+        raise CorruptBlobError(f"a reference leads to the named data {found.named_data_key!r}, which the program does not have")
     blob = read_blob(target, verify_checksums=verify_checksums, named_data=named_data)
     if is_stock and not blob.for_stock_runtime:
-        raise CorruptBlobError(f"a stock reference is to the blob {found.named_data_key!r}, which the stock runtime cannot read")
+        raise CorruptBlobError(f"a stock reference leads to the blob {found.named_data_key!r}, which the stock runtime cannot read")
     try:
         blob.function(found.function_name)
     except KeyError as error:
-        raise CorruptBlobError(f"a reference is to a function that is missing: {error.args[0]}") from None
+        raise CorruptBlobError(f"a reference leads to a function that is missing: {error.args[0]}") from None
     return blob, found.function_name
 
 
@@ -505,5 +505,5 @@ def read_blob(data: bytes | memoryview, *, verify_checksums: bool = False, named
     """Like `read`, for bytes that are a whole blob. Raises CorruptBlobError for a reference."""
     found = read(data, verify_checksums=verify_checksums, named_data=named_data)
     if isinstance(found, Reference):
-        raise CorruptBlobError(f"a reference to {found.named_data_key!r} stands where a whole blob is expected")
+        raise CorruptBlobError(f"a reference to {found.named_data_key!r} is in the place of a whole blob")
     return found

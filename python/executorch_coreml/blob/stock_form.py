@@ -39,11 +39,11 @@ def obstacle(blob: Blob) -> str:
         for state in function.states:
             if state.initial_value_path:
                 return (
-                    f"the state {state.tensor.name!r} starts with values of its own, and the stock runtime starts states from zero"
+                    f"the state {state.tensor.name!r} starts with values of its own, but the stock runtime starts states from zero"
                 )
     for file in blob.files:
         if isinstance(file.content, NamedData):
-            return f"the file {file.path!r} is named data, which the stock runtime does not read by file"
+            return f"the file {file.path!r} is in named data, from which the stock runtime does not read single files"
     return ""
 
 
@@ -146,9 +146,9 @@ def check(data: memoryview, size: int, blob: Blob, regions: Mapping[str, Region]
         if path not in found:
             raise DisagreementError(f"{path!r} is not in the stock index")
         if path not in expected:
-            raise DisagreementError(f"{path!r} is in the stock index alone")
+            raise DisagreementError(f"{path!r} is only in the stock index")
         if expected[path].size != found[path].size or (found[path].size and expected[path] != found[path]):
-            raise DisagreementError(f"{path!r} is at another place or of another size in the stock index")
+            raise DisagreementError(f"{path!r} is at another place in the stock index, or has another size there")
     if blob.debug_map and (debug_map is None or _bytes_at(data, debug_map) != blob.debug_map):
         raise DisagreementError(f"{DEBUG_INFO} is not the blob's debug map")
     _check_metadata(_bytes_at(data, stored), blob)
@@ -210,7 +210,7 @@ def _files(document: Any) -> dict[str, Region]:
     try:
         name = nodes[-1]["name"]
         if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
-            raise DisagreementError("the root of the stock index has a name that is no name of a folder")
+            raise DisagreementError("the root of the stock index has a name that cannot be the name of a folder")
         waiting = [(len(nodes) - 1, "")]
         while waiting:
             number, path = waiting.pop()

@@ -212,7 +212,7 @@ def _table(blob: Blob, offsets: Sequence[int], files_end: int) -> tuple[bytes, b
         return _TableBuilder().blob(blob, offsets, files_end, 0), b""
     reason = stock_form.obstacle(blob)
     if reason:
-        raise ValueError(f"the stock runtime cannot be given this blob: {reason}")
+        raise ValueError(f"the stock runtime could not read this blob: {reason}")
     # The form has the offsets of what the table's size moves, and the table has the form's size. The size of the table does not depend
     # on the numbers in it as long as none is the default, so a table with any size for the form is as large as the last one.
     builder = _TableBuilder()
