@@ -102,6 +102,24 @@ def test_a_relu_that_is_computed_inside_a_convolution_says_so_in_float16_mode(rn
     check(build, {"x": x}, expected, mode="float16", dtype=np.float16, eps=8, opset=IOS16)
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_a_softmax_beside_infinity_or_nan_is_nan(rng: np.random.Generator, axis: int) -> None:
+    x = rng.normal(size=(3, 5, 6)).astype(np.float32)
+    x[0, 1, 2], x[2, 4, 0], x[1, :, 3] = np.inf, np.nan, -np.inf
+    expected = torch.softmax(torch.from_numpy(x).double(), axis).numpy()
+    assert np.isnan(expected).sum() > 2
+    check(lambda x: mb.softmax(x=x, axis=axis), {"x": x}, expected, eps=4)
+
+
+def test_attention_weights_beside_infinity_make_nan_of_the_row(rng: np.random.Generator) -> None:
+    """The product has a NaN in every result of such a row, so that the softmax itself may keep it in one place."""
+    x, values = rng.normal(size=(2, 4, 6)).astype(np.float32), rng.normal(size=(2, 6, 3)).astype(np.float32)
+    x[0, 1, 2], x[1, 3, 0] = np.inf, np.nan
+    expected = (torch.softmax(torch.from_numpy(x).double(), -1) @ torch.from_numpy(values).double()).numpy()
+    assert np.isnan(expected).sum() == 6
+    check(lambda x, v: mb.matmul(x=mb.softmax(x=x, axis=-1), y=v), {"x": x, "v": values}, expected, eps=16)
+
+
 def test_pools_and_softmax_in_float16_mode(rng: np.random.Generator) -> None:
     x = rng.normal(size=(1, 3, 6, 6)).astype(np.float16)
     x[0, 0, 1, 1], x[0, 1, 4, 5] = np.nan, np.inf

@@ -16,11 +16,15 @@
 #include "openvino/op/gelu.hpp"
 #include "openvino/op/is_nan.hpp"
 #include "openvino/op/less.hpp"
+#include "openvino/op/matmul.hpp"
 #include "openvino/op/maximum.hpp"
 #include "openvino/op/minimum.hpp"
 #include "openvino/op/multiply.hpp"
+#include "openvino/op/reduce_sum.hpp"
 #include "openvino/op/relu.hpp"
+#include "openvino/op/reshape.hpp"
 #include "openvino/op/select.hpp"
+#include "openvino/op/softmax.hpp"
 #include "openvino/op/subtract.hpp"
 #include "openvino/op/util/multi_subgraph_base.hpp"
 #include "runtime/engine/portable/graph.h"
@@ -133,6 +137,34 @@ Output unless_nan(const ov::Node& node, const Output& result) {
   return y;
 }
 
+// Whether all that becomes of the rows of attention weights is their product with other values, in
+// which one NaN of a row is in every result of the row anyway. One more pass over the weights would
+// cost most there.
+bool rows_are_multiplied(const ov::op::v8::Softmax& softmax) {
+  const ov::Rank rank = softmax.get_output_partial_shape(0).rank();
+  if (rank.is_dynamic()) return false;
+  if (softmax.get_axis() != -1 && softmax.get_axis() != rank.get_length() - 1) return false;
+  Output rows = std::const_pointer_cast<ov::Node>(softmax.shared_from_this())->output(0);
+  while (rows.get_target_inputs().size() == 1) {
+    const ov::Input<ov::Node> reader = *rows.get_target_inputs().begin();
+    ov::Node* const node = reader.get_node();
+    if (const auto* product = dynamic_cast<const ov::op::v0::MatMul*>(node))
+      return reader.get_index() == 0 && !product->get_transpose_a();
+    // Batch and heads are merged; the guard of rows without keys replaces whole rows.
+    if (!is<ov::op::v1::Reshape>(*node) && !is<ov::op::v1::Select>(*node)) return false;
+    rows = node->output(0);
+  }
+  return false;
+}
+
+// Beside a NaN or an infinity all results of a softmax are NaN; OpenVINO's kernel gives zeros there.
+// The sum of the results is NaN for these and 1 for others.
+Output softmax_of_numbers(const ov::op::v8::Softmax& softmax, const Output& result) {
+  const Output total =
+      make<ov::op::v1::ReduceSum>(result, i64({softmax.get_axis()}), /*keep_dims=*/true);
+  return add(result, multiply(total, f32(0.0f)));
+}
+
 // What takes the place of the node's result; an empty value where it stays. The node itself may be
 // read by it.
 Output replacement(const std::shared_ptr<ov::Node>& node) {
@@ -151,6 +183,9 @@ Output replacement(const std::shared_ptr<ov::Node>& node) {
       elu != nullptr && !comes_from_products(x))
     return elu_near_zero(x, elu->get_alpha(), result);
   if (is<ov::op::v0::Erf>(*node) && !is_part_of_gelu(result)) return erf_near_zero(x, result);
+  if (const auto* softmax = dynamic_cast<const ov::op::v8::Softmax*>(node.get());
+      softmax != nullptr && !rows_are_multiplied(*softmax))
+    return softmax_of_numbers(*softmax, result);
   if (is<ov::op::v7::Gelu>(*node) && !comes_from_products(x)) {
     const Output infinity = f32(std::numeric_limits<float>::infinity());
     return select(make<ov::op::v1::Equal>(x, infinity), infinity, result);

@@ -3,7 +3,8 @@
 
 // NaN, infinity and what lies near zero, through nodes whose kernels lose them. OpenVINO's relu,
 // clamp, maximum and minimum make a number of NaN, its exp makes infinity of NaN, its gelu NaN of
-// infinity; its erf and elu are exact to a part of 1, not of the result.
+// infinity, its softmax zeros beside NaN;
+// its erf and elu are exact to a part of 1, not of the result.
 
 #include <memory>
 

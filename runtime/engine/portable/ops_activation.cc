@@ -7,7 +7,6 @@
 #include "openvino/op/less.hpp"
 #include "openvino/op/minimum.hpp"
 #include "openvino/op/prelu.hpp"
-#include "openvino/op/reduce_sum.hpp"
 #include "openvino/op/relu.hpp"
 #include "openvino/op/select.hpp"
 #include "openvino/op/sigmoid.hpp"
@@ -98,12 +97,7 @@ OpResults translate_sigmoid_hard(OpContext& op) {
 OpResults translate_softmax(OpContext& op) {
   const Output x = op.input("x");
   const int64_t axis = op.axis("axis", rank(x), -1);
-  const Output y = make<ov::op::v8::Softmax>(x, axis);
-  if (op.numeric_mode() != NumericMode::kFloat16) return y;
-  // Beside a NaN or an infinity all are NaN; OpenVINO's kernel gives zeros. The sum of the results
-  // is NaN for these and 1 for others.
-  const Output total = make<ov::op::v1::ReduceSum>(y, i64({axis}), /*keep_dims=*/true);
-  return add(y, multiply(total, f32(0.0f)));
+  return make<ov::op::v8::Softmax>(x, axis);
 }
 
 OpResults translate_softplus_parametric(OpContext& op) {
