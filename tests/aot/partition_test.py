@@ -6,6 +6,7 @@ import graphlib
 import logging
 import math
 import operator
+import os
 import random
 
 import coremltools as ct
@@ -371,6 +372,7 @@ REFUSED = {
         "another dtype",
         "no volumes",
     ),
+    "padding around nothing": (lambda x: F.pad(x, (0, 0, 1, 1)), torch.zeros(4, 0), "constant_pad_nd", "at least one element", "without elements"),
 }
 
 
@@ -385,6 +387,24 @@ def test_what_only_a_run_would_show_is_refused(case):
     method = Runtime.get().load_program(bytes(edge.to_executorch().buffer)).load_method("forward")
     with pytest.raises(RuntimeError, match="0x12"):
         method.execute([x])
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: torch.amax(x, 0), lambda x: torch.amin(x, 0), lambda x: torch.log_softmax(x, 0)], ids=["amax", "amin", "log_softmax"]
+)
+def test_what_would_end_the_process_is_refused(function):
+    x = torch.zeros(4, 0)
+    with pytest.raises(NotImplementedError, match="without elements"):
+        lower(function, (x,))
+    # ExecuTorch's kernel in a process of its own; when it no longer dies, its row in executorch_kernels.py has to go.
+    edge = lower(function, (x,), partitioner={"skip_ops_for_coreml_delegation": ["aten.amax", "aten.amin", "aten._log_softmax"]})
+    program = bytes(edge.to_executorch().buffer)
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        Runtime.get().load_program(program).load_method("forward").execute([x])
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 def test_a_number_for_a_tensor_is_no_other_dtype():

@@ -43,6 +43,10 @@ def _rank(value: Any) -> int:
     return value.meta["val"].dim() if isinstance(value, torch.fx.Node) else 0
 
 
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, torch.fx.Node) and any(isinstance(extent, int) and extent == 0 for extent in value.meta["val"].shape)
+
+
 # Read of, and tried on, the portable kernels of ExecuTorch 1.5.
 _REFUSALS = (
     _Refusal(
@@ -54,6 +58,17 @@ _REFUSALS = (
         ("aten.convolution.default",),
         lambda given: _rank(given["input"]) not in (3, 4),
         "convolves rows and images only, and no volumes",
+    ),
+    # These end the process: an assertion, a division by zero.
+    _Refusal(
+        ("aten.amin.default", "aten.amax.default", "aten._log_softmax.default", "aten.log_softmax.int"),
+        lambda given: _is_empty(given["self"]),
+        "takes no tensor without elements",
+    ),
+    _Refusal(
+        ("aten.constant_pad_nd.default",),
+        lambda given: _is_empty(given["self"]),
+        "pads no tensor without elements",
     ),
 )
 
