@@ -266,7 +266,8 @@ Status ArgumentBinding::prepare_output(const ArgumentPlan& plan, Argument& argum
     }
     view.data = argument.buffer.data();
   }
-  if (argument.is_converted && conversion_can_fail(plan.model.dtype, argument.dtype)) {
+  if (argument.is_converted &&
+      conversion_can_fail(plan.model.dtype, argument.dtype, Overflow::kInfinite)) {
     finish_can_fail_ = true;
   }
   if (plan.is_dynamic && argument.tensor->shape_dynamism() == TensorShapeDynamism::STATIC) {
@@ -322,7 +323,7 @@ Status ArgumentBinding::finish_output(const ArgumentPlan& plan, Argument& argume
                          std::span<const int64_t>(argument.contiguous).first(argument.rank)},
                         {argument.dtype, tensor->mutable_data(),
                          std::span<const int64_t>(target_strides).first(argument.rank)},
-                        plan.what);
+                        plan.what, Overflow::kInfinite);
 }
 
 void ArgumentBinding::abandon() {

@@ -132,7 +132,8 @@ void EventBridge::on_intermediate_value(std::string_view output, std::string_vie
     copy.resize(count * data_type_size(dtype));
     const Status copied =
         convert_tensor(value.shape, {value.dtype, value.data, value.strides},
-                       {dtype, copy.data(), std::span(row_major).first(rank)}, name);
+                       {dtype, copy.data(), std::span(row_major).first(rank)}, name,
+                       Overflow::kInfinite);
     if (!copied.ok()) return;
     data = copy.data();
   }

@@ -146,8 +146,8 @@ size_t widen_row(const Half* source, int64_t source_stride, D* target, int64_t t
   return count;
 }
 
-// To half: through a block of floats; what is finite must stay so.
-template <typename S>
+// To half: through a block of floats; what is finite must stay so where kRefuses.
+template <typename S, bool kRefuses = true>
 size_t narrow_row(const S* source, int64_t source_stride, Half* target, int64_t target_stride,
                   size_t count) {
   std::array<float, kBlock> floats;
@@ -165,7 +165,7 @@ size_t narrow_row(const S* source, int64_t source_stride, Half* target, int64_t 
     }
     float_to_half(floats.data(), halves.data(), length);
     unsigned misfits = 0;
-    for (size_t i = 0; i < length; ++i) {
+    for (size_t i = 0; kRefuses && i < length; ++i) {
       misfits |=
           static_cast<unsigned>((halves[i] & 0x7fffu) == 0x7c00u) &
           static_cast<unsigned>(std::fabs(floats[i]) != std::numeric_limits<float>::infinity());
@@ -205,6 +205,12 @@ size_t convert_row(const void* source, int64_t source_stride, void* target, int6
   }
 }
 
+size_t narrow_to_infinity(const void* source, int64_t source_stride, void* target,
+                          int64_t target_stride, size_t count) {
+  return narrow_row<float, /*kRefuses=*/false>(static_cast<const float*>(source), source_stride,
+                                               static_cast<Half*>(target), target_stride, count);
+}
+
 template <typename S>
 RowKernel kernel_from(DataType to) {
   switch (to) {
@@ -234,7 +240,9 @@ RowKernel kernel_from(DataType to) {
   return nullptr;
 }
 
-RowKernel find_kernel(DataType from, DataType to) {
+RowKernel find_kernel(DataType from, DataType to, Overflow overflow) {
+  if (overflow == Overflow::kInfinite && from == DataType::kFloat32 && to == DataType::kFloat16)
+    return narrow_to_infinity;
   switch (from) {
     case DataType::kBool:
       return kernel_from<Bool>(to);
@@ -316,8 +324,8 @@ struct Axis {
 }  // namespace
 
 Status convert_tensor(std::span<const int64_t> shape, const ConversionSource& source,
-                      const ConversionTarget& target, const std::string& what) {
-  const RowKernel kernel = find_kernel(source.dtype, target.dtype);
+                      const ConversionTarget& target, const std::string& what, Overflow overflow) {
+  const RowKernel kernel = find_kernel(source.dtype, target.dtype, overflow);
   if (kernel == nullptr || shape.size() > kMaxConversionRank ||
       source.strides.size() != shape.size() || target.strides.size() != shape.size()) {
     return internal_error("a tensor of dtype " + std::string(data_type_name(source.dtype)) +
@@ -398,7 +406,9 @@ Status convert_tensor(std::span<const int64_t> shape, const ConversionSource& so
   }
 }
 
-bool conversion_can_fail(DataType from, DataType to) {
+bool conversion_can_fail(DataType from, DataType to, Overflow overflow) {
+  if (overflow == Overflow::kInfinite && from == DataType::kFloat32 && to == DataType::kFloat16)
+    return false;
   if (from == to || from == DataType::kBool || to == DataType::kBool) return false;
   struct Range {
     bool is_floating;

@@ -327,6 +327,32 @@ TEST(TensorConversionTest, AMisfitIsNamedByIndexAndValue) {
   EXPECT_EQ(status.message(), "the float32 value -1000000 at index [2] does not fit float16");
 }
 
+TEST(TensorConversionTest, WhatIsBeyondFloat16IsInfiniteWhereTheCallerWantsThat) {
+  // Longer than a block, and with a stride.
+  std::vector<float> floats(1200, 2.0f);
+  floats[0] = 65519.0f;
+  floats[600] = 65520.0f;
+  floats[1198] = -1e30f;
+  std::vector<uint16_t> halves(600);
+  const std::vector<int64_t> shape = {600};
+  const std::vector<int64_t> two = {2};
+  const std::vector<int64_t> one = {1};
+  const Status status =
+      convert_tensor(shape, {DataType::kFloat32, floats.data(), two},
+                     {DataType::kFloat16, halves.data(), one}, "x", Overflow::kInfinite);
+  ASSERT_TRUE(status.ok()) << status.to_string();
+  EXPECT_EQ(halves[0], 0x7bff);
+  EXPECT_EQ(halves[1], 0x4000);
+  EXPECT_EQ(halves[300], 0x7c00);
+  EXPECT_EQ(halves[599], 0xfc00);
+  // An integer still has to fit.
+  const std::vector<int64_t> whole = {int64_t{1} << 40};
+  int32_t narrow = 0;
+  EXPECT_FALSE(convert_tensor(one, {DataType::kInt64, whole.data(), one},
+                              {DataType::kInt32, &narrow, one}, "x", Overflow::kInfinite)
+                   .ok());
+}
+
 TEST(TensorConversionTest, ABoolByteThatIsNeitherZeroNorOneIsTrue) {
   const std::vector<uint8_t> bytes = {0, 1, 2, 255};
   std::vector<uint8_t> bools(4, 9);

@@ -372,7 +372,13 @@ REFUSED = {
         "another dtype",
         "no volumes",
     ),
-    "padding around nothing": (lambda x: F.pad(x, (0, 0, 1, 1)), torch.zeros(4, 0), "constant_pad_nd", "at least one element", "without elements"),
+    "padding around nothing": (
+        lambda x: F.pad(x, (0, 0, 1, 1)),
+        torch.zeros(4, 0),
+        "constant_pad_nd",
+        "at least one element",
+        "without elements",
+    ),
 }
 
 
@@ -390,7 +396,9 @@ def test_what_only_a_run_would_show_is_refused(case):
 
 
 @pytest.mark.parametrize(
-    "function", [lambda x: torch.amax(x, 0), lambda x: torch.amin(x, 0), lambda x: torch.log_softmax(x, 0)], ids=["amax", "amin", "log_softmax"]
+    "function",
+    [lambda x: torch.amax(x, 0), lambda x: torch.amin(x, 0), lambda x: torch.log_softmax(x, 0)],
+    ids=["amax", "amin", "log_softmax"],
 )
 def test_what_would_end_the_process_is_refused(function):
     x = torch.zeros(4, 0)

@@ -459,9 +459,7 @@ def _stock_reference(data: memoryview) -> Reference:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptBlobError(f"the stock reference cannot be read: {error!r}") from None
     if version != 1:
-        raise UnsupportedVersionError(
-            f"the stock reference has version {version!r}, and this reader reads 1; upgrade this library"
-        )
+        raise UnsupportedVersionError(f"the stock reference has version {version!r}, and this reader reads 1; upgrade this library")
     names = _Names()
     try:
         return Reference(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 
 @functools.cache
@@ -31,20 +33,37 @@ def is_view(op: OpOverload) -> bool:
     return alias is not None and not alias.is_write
 
 
-class _Call(torch.nn.Module):
-    def __init__(self, node: torch.fx.Node) -> None:
-        super().__init__()
-        self._node = node
-
-    def forward(self, *tensors: torch.Tensor) -> Any:
-        given = iter(tensors)
-        values = {source: next(given) if _is_tensor(source) else source.meta.get("val") for source in self._node.all_input_nodes}
-        args, kwargs = torch.fx.node.map_arg((self._node.args, self._node.kwargs), lambda source: _fixed(values[source]))
-        return self._node.target(*args, **kwargs)  # type: ignore[operator]
+@functools.cache
+def _functions() -> dict[OpOverload, Callable[..., Any]]:
+    table: Any = torch.export.default_decompositions()
+    return dict(table.items())
 
 
-def _is_tensor(node: torch.fx.Node) -> bool:
-    return isinstance(node.meta.get("val"), torch.Tensor)
+class _Parts(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Takes every call apart as an export does, but for those of the kept ops, which it notes."""
+
+    def __init__(self, kept: frozenset[OpOverload]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: set[OpOverload] = set()
+        self._kept = kept
+        # Inside a decomposition an op may be called in place; the export makes the other form of it.
+        self._kept_of = {op._schema.name: op for op in kept}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        kept = func if func in self._kept else self._kept_of.get(func._schema.name.removesuffix("_"))
+        if kept is not None:
+            self.found.add(kept)
+            return func(*args, **kwargs)
+        function = _functions().get(func)
+        if function is not None:
+            with self:
+                return function(*args, **kwargs)
+        if func.namespace == "prim":  # Questions about a tensor, such as its device.
+            return func(*args, **kwargs)
+        with self:
+            apart = func.decompose(*args, **kwargs)
+        return func(*args, **kwargs) if apart is NotImplemented else apart
 
 
 def _fixed(value: Any) -> Any:
@@ -53,14 +72,27 @@ def _fixed(value: Any) -> Any:
 
 
 def parts_of(node: torch.fx.Node, kept: Iterable[OpOverload]) -> frozenset[OpOverload]:
-    """The kept ops that a call of an ATen program is taken apart to, in part. All of them where that cannot be seen from the call alone."""
+    """The kept ops that a call of an ATen program is taken apart to, in part. All of them where that cannot be seen from the call alone.
+
+    The call is made once more, with tensors that have no elements in memory.
+    """
     kept = frozenset(kept)
-    sources = [source.meta["val"] for source in node.all_input_nodes if _is_tensor(source)]
-    if not sources:
-        return frozenset()  # What makes a tensor of numbers is taken apart to what makes one of more numbers.
+    parts = _Parts(kept)
     try:
-        tensors = tuple(torch.zeros([_fixed(extent) for extent in value.shape], dtype=value.dtype) for value in sources)
-        program = torch.export.export(_Call(node).eval(), tensors).run_decompositions(table_but(kept))
-    except Exception:  # Indices that are not all zeros, or an op that is no function of tensors.
+        # Not those of the program, whose symbols would take note of what is asked of them.
+        with FakeTensorMode():
+            values = {
+                source: torch.empty_strided(
+                    [_fixed(e) for e in value.shape], [_fixed(s) for s in value.stride()], dtype=value.dtype
+                )
+                if isinstance(value, torch.Tensor)
+                else _fixed(value)
+                for source, value in ((source, source.meta.get("val")) for source in node.all_input_nodes)
+            }
+            args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), values.__getitem__)
+            # Above autograd's keys an op without a kernel of its own would be taken apart before the mode saw it.
+            with torch._C._AutoDispatchBelowAutograd(), parts:
+                node.target(*args, **kwargs)  # type: ignore[operator]
+    except Exception:  # Elements are asked for, or a list of tensors is.
         return kept
-    return frozenset(part.target for part in program.graph.nodes if part.op == "call_function") & kept
+    return frozenset(parts.found)
