@@ -110,7 +110,7 @@ def test_program(program: programs.Program, target: str, precision: str):
     for mode in ("float32", "float16"):
         coreml_runtime.set_options(numeric_mode=mode)
         method = Runtime.get().load_program(content).load_method("forward")
-        half = precision == "float16" or any(tensor.dtype == torch.float16 for tensor in program.inputs)
+        half = precision == "float16" or any(tensor.dtype == torch.float16 for tensor in (*program.inputs, *expected[0]))
         unit = "float16" if half else "float32"
         for inputs, wanted in zip(given, expected, strict=True):
             for actual, one in zip(method.execute(list(inputs)), wanted, strict=True):

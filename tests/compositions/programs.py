@@ -307,6 +307,12 @@ PROGRAMS: dict[str, Program] = {
     "constants_of_many_types": Program(
         ConstantsOfManyTypes(), (normal(3, 4),), outside=frozenset({"dim_order_ops._to_dim_order_copy.default"})
     ),
+    "halves_beyond_their_range": Program(
+        lambda i: (i.to(torch.float16), torch.special.entr(i.to(torch.float16))), (torch.tensor([3, 70000, 0, 2**31 - 1]),)
+    ),
+    "a_row_with_infinity_in_a_softmax": Program(
+        lambda x, b: torch.softmax(x.masked_fill(b, float("inf")), -1) + 1, (normal(2, 4), MASK & torch.tensor([[True], [False]]))
+    ),
     "floor_of_a_half_by_a_number": Program(
         lambda x: x // 0.3, (torch.tensor([0.5, 2.25, -1.75]).half(),), targets=("iOS16", "iOS18")
     ),
