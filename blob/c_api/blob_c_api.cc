@@ -116,10 +116,9 @@ void coreml_blob_free_plan(coreml_blob_plan* plan) { delete plan; }
 char* coreml_blob_unflatten(const char* data, uint64_t size, const char* path) {
   return blob::answer([&] {
     // The caller keeps them alive and unchanged.
-    return blob::write_tree(
-        coreml_delegate::Bytes(
-            coreml_delegate::as_bytes(std::string_view(data, static_cast<size_t>(size)))),
-        path);
+    return blob::write_tree(coreml_delegate::Bytes(coreml_delegate::as_bytes(
+                                std::string_view(data, static_cast<size_t>(size)))),
+                            path);
   });
 }
 

@@ -43,9 +43,9 @@ Result<std::unique_ptr<DelegateInstance>> CoreMLBackend::create(
   ASSIGN_OR_RETURN(const Bytes bytes, take_buffer(processed));
   ASSIGN_OR_RETURN(
       const blob::DelegateCall call,
-      blob::open_delegate_call(
-          bytes, {.verify_checksums = false,
-                  .named_data = make_named_data_lookup(context.get_named_data_map(), named_data_)}));
+      blob::open_delegate_call(bytes, {.verify_checksums = false,
+                                       .named_data = make_named_data_lookup(
+                                           context.get_named_data_map(), named_data_)}));
   const char* method_name = context.get_method_name();
   return DelegateInstance::create(
       call, method_name ? method_name : "", options, *provider_, context.event_tracer(),

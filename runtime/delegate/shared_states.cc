@@ -31,8 +31,8 @@ Result<std::shared_ptr<StateHolder>> StateHolder::make(
     const std::vector<engine::InitialStateValue>& initial) {
   ASSIGN_OR_RETURN(std::unique_ptr<engine::State> state, model->make_state(initial));
   std::vector<TensorSpec> specs = by_name(model->description().states);
-  return std::shared_ptr<StateHolder>(new StateHolder(std::move(state), std::move(made_by),
-                                                      std::move(specs), std::move(model)));
+  return std::shared_ptr<StateHolder>(
+      new StateHolder(std::move(state), std::move(made_by), std::move(specs), std::move(model)));
 }
 
 Result<std::shared_ptr<StateHolder>> SharedStates::find_or_make(

@@ -25,8 +25,8 @@ struct StateHolder {
   std::mutex mutex;
   // Never null. An execution that must be taken back replaces it.
   std::unique_ptr<engine::State> state;
-  const std::string made_by;                // "function prefill of method prefill", for messages.
-  const std::vector<TensorSpec> specs;      // Sorted by name.
+  const std::string made_by;            // "function prefill of method prefill", for messages.
+  const std::vector<TensorSpec> specs;  // Sorted by name.
   const std::shared_ptr<engine::Model> maker;  // Lives as long as what it made.
 
   // As engine::Model::make_state() of `model`, which has states.

@@ -132,8 +132,8 @@ Status write_compiled_folder(FileSystem& files, const std::string& folder,
   RETURN_IF_ERROR(graph->close());
 
   uint64_t weights_bytes = 0;
-  RETURN_IF_ERROR(write_weights(files, join_path(folder, kWeightsFile), content.weight_parts,
-                                &weights_bytes));
+  RETURN_IF_ERROR(
+      write_weights(files, join_path(folder, kWeightsFile), content.weight_parts, &weights_bytes));
 
   const nlohmann::json json = {
       {"format", kFormat},

@@ -48,8 +48,8 @@ bool ExactReduce::is_reduced(size_t axis) const {
 
 void ExactReduce::validate_and_infer_types() {
   const ov::element::Type type = get_input_element_type(0);
-  const bool is_taken = type == ov::element::i32 ||
-                        (type == ov::element::f32 && kind() != ReduceKind::kProduct);
+  const bool is_taken =
+      type == ov::element::i32 || (type == ov::element::f32 && kind() != ReduceKind::kProduct);
   NODE_VALIDATION_CHECK(this, is_taken, "ExactReduce takes i32, or f32 but for products");
   const ov::PartialShape& shape = get_input_partial_shape(0);
   NODE_VALIDATION_CHECK(this, shape.rank().is_static(), "ExactReduce needs a known rank");
@@ -170,8 +170,7 @@ bool adds_up_few(const Output& value, const std::vector<int64_t>& axes) {
 }
 
 Output reduce_sum(const Output& value, const std::vector<int64_t>& axes, bool keep_dims) {
-  if (!adds_up_few(value, axes))
-    return make<ExactReduce>(value, ReduceKind::kSum, axes, keep_dims);
+  if (!adds_up_few(value, axes)) return make<ExactReduce>(value, ReduceKind::kSum, axes, keep_dims);
   return make<ov::op::v1::ReduceSum>(value, i64(axes), keep_dims);
 }
 
