@@ -126,7 +126,7 @@ Result<InMemoryFiles::Place> InMemoryFiles::place(const std::string& path) const
   if (parts.empty()) return invalid_argument("the root is not an entry of a folder", path);
   std::string parent;
   for (size_t i = 0; i + 1 < parts.size(); ++i) parent += "/" + parts[i];
-  ASSIGN_OR_RETURN(const NodeId folder, find(parent));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId folder, find(parent));
   if (nodes_.at(folder).kind != FileKind::kDirectory)
     return io_error("the path is not a folder", parent);
   return Place{folder, parts.back()};
@@ -153,7 +153,7 @@ void InMemoryFiles::change(Change change) {
 }
 
 Result<InMemoryFiles::NodeId> InMemoryFiles::add(const std::string& path, FileKind kind) {
-  ASSIGN_OR_RETURN(const Place where, place(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Place where, place(path));
   if (entry(where) != 0) return already_exists("something with this name already exists", path);
   const NodeId id = next_node_++;
   Node& node = nodes_[id];
@@ -166,7 +166,7 @@ Result<InMemoryFiles::NodeId> InMemoryFiles::add(const std::string& path, FileKi
 
 Result<FileInfo> InMemoryFiles::info(const std::string& path) const {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   const Node& node = nodes_.at(id);
   return FileInfo{.kind = node.kind,
                   .size = node.content == nullptr ? 0 : node.content->size(),
@@ -175,7 +175,7 @@ Result<FileInfo> InMemoryFiles::info(const std::string& path) const {
 
 Result<std::vector<DirectoryEntry>> InMemoryFiles::list(const std::string& path) const {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
   std::vector<DirectoryEntry> entries;
   for (const auto& [name, child] : nodes_.at(id).entries) {
@@ -186,7 +186,7 @@ Result<std::vector<DirectoryEntry>> InMemoryFiles::list(const std::string& path)
 
 Result<Bytes> InMemoryFiles::map(const std::string& path, Links /*links*/) const {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   const Node& node = nodes_.at(id);
   if (node.kind == FileKind::kSymbolicLink) {
     return invalid_argument("the path is a symbolic link, and links are not followed here", path);
@@ -197,7 +197,7 @@ Result<Bytes> InMemoryFiles::map(const std::string& path, Links /*links*/) const
 
 Result<std::unique_ptr<WritableFile>> InMemoryFiles::create(const std::string& path) {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, add(path, FileKind::kFile));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, add(path, FileKind::kFile));
   return std::unique_ptr<WritableFile>(std::make_unique<Writer>(*this, id, path));
 }
 
@@ -222,10 +222,10 @@ Result<std::string> InMemoryFiles::make_unique_directory(const std::string& pare
 
 Status InMemoryFiles::rename(const std::string& from, const std::string& to) {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const Place source, place(from));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Place source, place(from));
   const NodeId id = entry(source);
   if (id == 0) return not_found("there is no such file or folder", from);
-  ASSIGN_OR_RETURN(const Place target, place(to));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Place target, place(to));
   const bool is_directory = nodes_.at(id).kind == FileKind::kDirectory;
   if (is_directory && (entry(target) == id || is_at_or_below(target.folder, id))) {
     return io_error("a folder cannot be moved below itself", from);
@@ -244,7 +244,7 @@ Status InMemoryFiles::rename(const std::string& from, const std::string& to) {
 
 Status InMemoryFiles::remove_file(const std::string& path) {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const Place where, place(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Place where, place(path));
   const NodeId id = entry(where);
   if (id == 0) return not_found("there is no such file", path);
   if (nodes_.at(id).kind == FileKind::kDirectory) return io_error("the path is a folder", path);
@@ -262,7 +262,7 @@ void InMemoryFiles::remove_below(NodeId folder) {
 
 Status InMemoryFiles::remove_tree(const std::string& path) {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const Place where, place(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Place where, place(path));
   const NodeId id = entry(where);
   if (id == 0) return {};
   if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
@@ -273,7 +273,7 @@ Status InMemoryFiles::remove_tree(const std::string& path) {
 
 Status InMemoryFiles::sync_directory(const std::string& path) {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
   for (Change& change : changes_) {
     // A rename is safe with the folder that it leads to; being atomic, it leaves the other then.
@@ -284,7 +284,7 @@ Status InMemoryFiles::sync_directory(const std::string& path) {
 
 Status InMemoryFiles::sync_file(const std::string& path) {
   const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   Node& node = nodes_.at(id);
   if (node.kind != FileKind::kFile) return io_error("the path is not a regular file", path);
   node.synced_bytes = node.content->size();
@@ -318,7 +318,7 @@ Result<std::unique_ptr<FileLock>> InMemoryFiles::try_lock(const std::string& pat
 
 Result<SpaceInfo> InMemoryFiles::space(const std::string& path) const {
   const std::lock_guard lock(mutex_);
-  RETURN_IF_ERROR(find(path).status());
+  COREML_DELEGATE_RETURN_IF_ERROR(find(path).status());
   return SpaceInfo{.free_bytes = free_space_, .total_bytes = uint64_t{1} << 50};
 }
 

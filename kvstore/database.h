@@ -3,10 +3,10 @@
 
 // A file of key-value stores (kvstore/store.h), over SQLite.
 //
-//   ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::open("index.db", {}));
-//   ASSIGN_OR_RETURN(auto entries, Store<std::string, Entry>::open(*database, "entries", {}));
-//   RETURN_IF_ERROR(database->atomically([&]() -> Status {
-//     RETURN_IF_ERROR(entries.put("a", first));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::open("index.db", {}));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(auto entries, Store<std::string, Entry>::open(*database, "entries", {}));
+//   COREML_DELEGATE_RETURN_IF_ERROR(database->atomically([&]() -> Status {
+//     COREML_DELEGATE_RETURN_IF_ERROR(entries.put("a", first));
 //     return entries.put("b", second);                 // Both or, after a failure, neither.
 //   }));
 //

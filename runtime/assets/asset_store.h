@@ -3,8 +3,8 @@
 
 // Compiled models kept on disk, by what they depend on: content-addressed, crash-safe, bounded.
 //
-//   ASSIGN_OR_RETURN(std::unique_ptr<AssetStore> store, AssetStore::open({.folder = cache_dir}));
-//   ASSIGN_OR_RETURN(Acquired got, store->acquire(key, [&](const std::string& folder) {
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<AssetStore> store, AssetStore::open({.folder = cache_dir}));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(Acquired got, store->acquire(key, [&](const std::string& folder) {
 //     return compile(model, folder);  // Only on a miss.
 //   }));
 //   // As long as the lease is held nothing removes the folder.

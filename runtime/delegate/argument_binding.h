@@ -3,7 +3,7 @@
 
 // Brings the tensors of a delegate call to the model and its results back.
 //
-//   RETURN_IF_ERROR(binding.bind(args));                       // checks everything, converts
+//   COREML_DELEGATE_RETURN_IF_ERROR(binding.bind(args));                       // checks everything, converts
 //   inputs Status status = model.execute(binding.inputs(), binding.outputs(), options); if
 //   (status.ok()) status = binding.finish();                // converts outputs, sets dynamic
 //   shapes else binding.abandon();

@@ -36,12 +36,14 @@ bool CoreMLBackend::is_available() const {
 Result<std::unique_ptr<DelegateInstance>> CoreMLBackend::create(
     BackendInitContext& context, FreeableBuffer* processed,
     ArrayRef<CompileSpec> compile_specs) const {
-  ASSIGN_OR_RETURN(const DelegateOptions at_load, parse_load_options(context.runtime_specs()));
-  ASSIGN_OR_RETURN(const DelegateOptions in_program, parse_compile_specs(compile_specs));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const DelegateOptions at_load,
+                                   parse_load_options(context.runtime_specs()));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const DelegateOptions in_program,
+                                   parse_compile_specs(compile_specs));
   const DelegateOptions options = at_load.or_else(defaults()).or_else(in_program);
 
-  ASSIGN_OR_RETURN(const Bytes bytes, take_buffer(processed));
-  ASSIGN_OR_RETURN(
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes bytes, take_buffer(processed));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
       const blob::DelegateCall call,
       blob::open_delegate_call(bytes, {.verify_checksums = false,
                                        .named_data = make_named_data_lookup(
@@ -143,7 +145,7 @@ Status CoreMLBackend::reset_states(const std::string& method_name) const {
     return not_found("no loaded method of this name has a Core ML delegate call", method_name);
   }
   for (const std::shared_ptr<DelegateInstance>& instance : chosen) {
-    RETURN_IF_ERROR(instance->reset_states());
+    COREML_DELEGATE_RETURN_IF_ERROR(instance->reset_states());
   }
   return Status();
 }

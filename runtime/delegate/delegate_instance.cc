@@ -66,19 +66,21 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
     const blob::DelegateCall& call, const std::string& method_name, const DelegateOptions& options,
     CompiledModelProvider& provider, executorch::runtime::EventTracer* tracer,
     const StateSharing& sharing) {
-  ASSIGN_OR_RETURN(const blob::Function* const function, select_function(call, method_name));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const blob::Function* const function,
+                                   select_function(call, method_name));
   const std::string name = "function " + (function->name.empty() ? "(default)" : function->name) +
                            " of method " + method_name;
-  ASSIGN_OR_RETURN(const DelegateOptions asked_by_blob, blob_options(call.blob));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const DelegateOptions asked_by_blob, blob_options(call.blob));
   const DelegateOptions merged = options.or_else(asked_by_blob);
-  ASSIGN_OR_RETURN(engine::Engine* const engine, engine::find_engine(merged.engine.value_or("")));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(engine::Engine* const engine,
+                                   engine::find_engine(merged.engine.value_or("")));
 
   EventBridge events(tracer);
-  ASSIGN_OR_RETURN(std::string cache_dir, cache_folder(merged));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::string cache_dir, cache_folder(merged));
   engine::LoadOptions load = engine_options(merged);
   load.function_name = function->name;
   load.events = events.sink();
-  ASSIGN_OR_RETURN(
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
       std::shared_ptr<engine::Model> model,
       provider.load({
           .blob = &call.blob,
@@ -148,7 +150,7 @@ Status DelegateInstance::execute_locked(
                       .end_ns = now_ns()});
   };
   uint64_t start = tracer ? now_ns() : 0;
-  RETURN_IF_ERROR(binding_.bind(args));
+  COREML_DELEGATE_RETURN_IF_ERROR(binding_.bind(args));
   if (tracer && binding_.converts_inputs()) measure("convert inputs", start);
 
   std::unique_lock<std::mutex> states_lock;

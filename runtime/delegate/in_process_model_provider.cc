@@ -20,7 +20,7 @@ std::string describe(const ModelRequest& request) {
 Result<std::vector<InProcessModelProvider::Region>> InProcessModelProvider::regions_of(
     const blob::Blob& blob) {
   std::vector<Region> regions;
-  RETURN_IF_ERROR(blob.files.walk(
+  COREML_DELEGATE_RETURN_IF_ERROR(blob.files.walk(
       "", [&](std::string_view path, const inmemoryfs::Metadata& metadata, const Bytes& content) {
         if (metadata.kind == inmemoryfs::NodeKind::kFile) {
           regions.push_back({std::string(path), content.data(), content.size(), content.owner()});
@@ -94,14 +94,14 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
       .name = describe(request),
       .memory = request.memory,
   };
-  ASSIGN_OR_RETURN(const engine::CompileRequest planned,
-                   request.engine->plan(source, request.options));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const engine::CompileRequest planned,
+                                   request.engine->plan(source, request.options));
   auto entry = std::make_shared<Entry>();
   entry->key = {request.engine, planned.text, planned.load_text, request.blob->kind};
-  ASSIGN_OR_RETURN(entry->regions, regions_of(*request.blob));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(entry->regions, regions_of(*request.blob));
   std::optional<Sha256Digest> verified_content;
   if (request.share_across_programs) {
-    ASSIGN_OR_RETURN(verified_content, blob::verify_content(*request.blob));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(verified_content, blob::verify_content(*request.blob));
     entry->verified_content = verified_content;
   }
   {

@@ -105,11 +105,11 @@ Status start(const std::shared_ptr<Compilation>& compilation, const std::string&
 
 Status compile_package(std::shared_ptr<const PrivateFolder> staged, const std::string& package,
                        const std::string& destination, const CompilationLimits& limits) {
-  RETURN_IF_ERROR(check_cancelled(limits, package));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(limits, package));
   const auto compilation = std::make_shared<Compilation>();
   compilation->staged = std::move(staged);
-  RETURN_IF_ERROR(start(compilation, package));
-  ASSIGN_OR_RETURN(const std::string compiled, wait(compilation, package, limits));
+  COREML_DELEGATE_RETURN_IF_ERROR(start(compilation, package));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string compiled, wait(compilation, package, limits));
   Status status = check_cancelled(limits, package);
   if (status.ok()) {
     status = guarded("move the compiled model", destination, [&]() -> Status {

@@ -96,13 +96,15 @@ Result<std::vector<OperationEstimate>> estimate_operations(const std::string& fo
                                                            const LoadOptions& options,
                                                            std::chrono::milliseconds timeout) {
   const std::unique_ptr<Engine> engine = make_core_ml_engine();
-  ASSIGN_OR_RETURN(const CompiledFunction function, read_description(real_file_system(), folder));
-  ASSIGN_OR_RETURN(const CompileRequest request, engine->plan({}, options));
-  RETURN_IF_ERROR(check_compiled_for(function.request, function.description.name, request, folder));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const CompiledFunction function,
+                                   read_description(real_file_system(), folder));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const CompileRequest request, engine->plan({}, options));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      check_compiled_for(function.request, function.description.name, request, folder));
   const std::string name = function.description.name;
   if (@available(macOS 14.4, iOS 17.4, tvOS 17.4, watchOS 10.4, *)) {
     const auto pending = std::make_shared<Pending>();
-    RETURN_IF_ERROR(guarded("plan the model", folder, [&]() -> Status {
+    COREML_DELEGATE_RETURN_IF_ERROR(guarded("plan the model", folder, [&]() -> Status {
       // Copies of this scope's own: a block keeps only a reference to what a lambda refers to.
       const std::shared_ptr<Pending> shared = pending;
       const std::string path = folder, planned = name;

@@ -3,7 +3,7 @@
 
 // MIL -> OpenVINO: one function of an ML Program becomes an ov::Model that computes the same.
 //
-//   ASSIGN_OR_RETURN(Translation translation,
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(Translation translation,
 //                    translate(function, {.numeric_mode = NumericMode::kFloat32}));
 //   ov::CompiledModel compiled = core.compile_model(
 //       translation.model, "CPU", ov::hint::inference_precision(ov::element::f32));
