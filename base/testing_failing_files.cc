@@ -41,7 +41,7 @@ class FailingFileSystem::Writer final : public WritableFile {
 };
 
 void FailingFileSystem::fail_call(uint64_t number, Status status, bool all_after) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   failing_call_ = calls_ + number;
   call_status_ = std::move(status);
   all_after_ = all_after;
@@ -49,12 +49,12 @@ void FailingFileSystem::fail_call(uint64_t number, Status status, bool all_after
 
 void FailingFileSystem::fail_operation(FileOperation operation, Status status,
                                        std::string path_part) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   rules_.push_back({operation, std::move(status), std::move(path_part)});
 }
 
 void FailingFileSystem::clear() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   calls_ = 0;
   failing_call_ = 0;
   all_after_ = false;
@@ -62,12 +62,12 @@ void FailingFileSystem::clear() {
 }
 
 uint64_t FailingFileSystem::calls() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return calls_;
 }
 
 void FailingFileSystem::set_hook(std::function<void(uint64_t, FileOperation)> hook) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   hook_ = std::move(hook);
 }
 
@@ -75,12 +75,12 @@ Status FailingFileSystem::next(FileOperation operation, const std::string& path)
   std::function<void(uint64_t, FileOperation)> hook;
   uint64_t number = 0;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     number = ++calls_;
     hook = hook_;
   }
   if (hook) hook(number, operation);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (failing_call_ != 0 && (number == failing_call_ || (all_after_ && number > failing_call_))) {
     return call_status_;
   }

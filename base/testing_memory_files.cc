@@ -35,7 +35,7 @@ class InMemoryFiles::Writer final : public WritableFile {
   Status append(ByteSpan bytes) override {
     if (closed_)
       return failed_precondition("nothing can be appended to a file that was closed", path_);
-    const std::lock_guard lock(files_.mutex_);
+    const MutexLock lock(files_.mutex_);
     Node& node = files_.nodes_[node_];
     auto grown = std::make_shared<std::vector<std::byte>>(*node.content);
     grown->insert(grown->end(), bytes.begin(), bytes.end());
@@ -45,7 +45,7 @@ class InMemoryFiles::Writer final : public WritableFile {
   }
   Status patch(uint64_t offset, ByteSpan bytes) override {
     if (closed_) return failed_precondition("a file that was closed cannot be changed", path_);
-    const std::lock_guard lock(files_.mutex_);
+    const MutexLock lock(files_.mutex_);
     Node& node = files_.nodes_[node_];
     if (offset > node.content->size() || bytes.size() > node.content->size() - offset) {
       return invalid_argument("the patch reaches beyond the bytes that were written", path_);
@@ -60,7 +60,7 @@ class InMemoryFiles::Writer final : public WritableFile {
   }
   Status sync() override {
     if (closed_) return failed_precondition("a file that was closed cannot be synchronised", path_);
-    const std::lock_guard lock(files_.mutex_);
+    const MutexLock lock(files_.mutex_);
     Node& node = files_.nodes_[node_];
     node.synced_bytes = node.content->size();
     return {};
@@ -83,7 +83,7 @@ class InMemoryFiles::Lock final : public FileLock {
   Lock(InMemoryFiles& files, std::shared_ptr<LockState> state, std::string path, LockMode mode)
       : files_(files), state_(std::move(state)), path_(std::move(path)), mode_(mode) {}
   ~Lock() override {
-    const std::lock_guard lock(files_.mutex_);
+    const MutexLock lock(files_.mutex_);
     if (mode_ == LockMode::kExclusive) {
       state_->exclusive = false;
     } else {
@@ -165,7 +165,7 @@ Result<InMemoryFiles::NodeId> InMemoryFiles::add(const std::string& path, FileKi
 }
 
 Result<FileInfo> InMemoryFiles::info(const std::string& path) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   const Node& node = nodes_.at(id);
   return FileInfo{.kind = node.kind,
@@ -174,7 +174,7 @@ Result<FileInfo> InMemoryFiles::info(const std::string& path) const {
 }
 
 Result<std::vector<DirectoryEntry>> InMemoryFiles::list(const std::string& path) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
   std::vector<DirectoryEntry> entries;
@@ -185,7 +185,7 @@ Result<std::vector<DirectoryEntry>> InMemoryFiles::list(const std::string& path)
 }
 
 Result<Bytes> InMemoryFiles::map(const std::string& path, Links /*links*/) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   const Node& node = nodes_.at(id);
   if (node.kind == FileKind::kSymbolicLink) {
@@ -196,13 +196,13 @@ Result<Bytes> InMemoryFiles::map(const std::string& path, Links /*links*/) const
 }
 
 Result<std::unique_ptr<WritableFile>> InMemoryFiles::create(const std::string& path) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, add(path, FileKind::kFile));
   return std::unique_ptr<WritableFile>(std::make_unique<Writer>(*this, id, path));
 }
 
 Status InMemoryFiles::make_directory(const std::string& path) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return add(path, FileKind::kDirectory).status();
 }
 
@@ -211,7 +211,7 @@ Result<std::string> InMemoryFiles::make_unique_directory(const std::string& pare
   for (;;) {
     std::string path;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       path = join_path(parent, prefix + std::to_string(unique_++));
     }
     const Status made = make_directory(path);
@@ -221,7 +221,7 @@ Result<std::string> InMemoryFiles::make_unique_directory(const std::string& pare
 }
 
 Status InMemoryFiles::rename(const std::string& from, const std::string& to) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const Place source, place(from));
   const NodeId id = entry(source);
   if (id == 0) return not_found("there is no such file or folder", from);
@@ -243,7 +243,7 @@ Status InMemoryFiles::rename(const std::string& from, const std::string& to) {
 }
 
 Status InMemoryFiles::remove_file(const std::string& path) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const Place where, place(path));
   const NodeId id = entry(where);
   if (id == 0) return not_found("there is no such file", path);
@@ -261,7 +261,7 @@ void InMemoryFiles::remove_below(NodeId folder) {
 }
 
 Status InMemoryFiles::remove_tree(const std::string& path) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const Place where, place(path));
   const NodeId id = entry(where);
   if (id == 0) return {};
@@ -272,7 +272,7 @@ Status InMemoryFiles::remove_tree(const std::string& path) {
 }
 
 Status InMemoryFiles::sync_directory(const std::string& path) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
   for (Change& change : changes_) {
@@ -283,7 +283,7 @@ Status InMemoryFiles::sync_directory(const std::string& path) {
 }
 
 Status InMemoryFiles::sync_file(const std::string& path) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   Node& node = nodes_.at(id);
   if (node.kind != FileKind::kFile) return io_error("the path is not a regular file", path);
@@ -293,7 +293,7 @@ Status InMemoryFiles::sync_file(const std::string& path) {
 
 Result<std::unique_ptr<FileLock>> InMemoryFiles::try_lock(const std::string& path, LockMode mode,
                                                           MissingLock missing) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Result<NodeId> id = find(path);
   if (!id.ok()) {
     if (id.status().code() != StatusCode::kNotFound || missing == MissingLock::kRefuse) {
@@ -317,13 +317,13 @@ Result<std::unique_ptr<FileLock>> InMemoryFiles::try_lock(const std::string& pat
 }
 
 Result<SpaceInfo> InMemoryFiles::space(const std::string& path) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   COREML_DELEGATE_RETURN_IF_ERROR(find(path).status());
   return SpaceInfo{.free_bytes = free_space_, .total_bytes = uint64_t{1} << 50};
 }
 
 void InMemoryFiles::set_free_space(uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   free_space_ = bytes;
 }
 
@@ -337,7 +337,7 @@ void InMemoryFiles::list_below(NodeId folder, const std::string& path,
 }
 
 std::vector<std::string> InMemoryFiles::paths() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<std::string> paths;
   list_below(kRoot, "", paths);
   std::sort(paths.begin(), paths.end());
@@ -346,7 +346,7 @@ std::vector<std::string> InMemoryFiles::paths() const {
 
 void InMemoryFiles::put(const std::string& path, FileKind kind, const std::string& content) {
   const ByteSpan bytes = as_bytes(content);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const Result<Place> where = place(path);
   if (!where.ok()) std::abort();  // A mistake of the test's.
   if (const NodeId there = entry(*where); there != 0) {
@@ -361,12 +361,14 @@ void InMemoryFiles::put(const std::string& path, FileKind kind, const std::strin
 
 bool InMemoryFiles::is_at_or_below(NodeId node, NodeId folder) const {
   if (node == folder) return true;
-  return std::ranges::any_of(nodes_.at(folder).entries,
-                             [&](const auto& entry) { return is_at_or_below(node, entry.second); });
+  for (const auto& [name, child] : nodes_.at(folder).entries) {
+    if (is_at_or_below(node, child)) return true;
+  }
+  return false;
 }
 
 void InMemoryFiles::lose_power(uint64_t seed) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::mt19937_64 random(seed);
   // How much of what was not synced reaches the disk differs from case to case: all, none, some.
   const uint64_t survival_percent = random() % 5 * 25;
@@ -406,7 +408,7 @@ void InMemoryFiles::lose_power(uint64_t seed) {
 }
 
 InMemoryFiles::Losses InMemoryFiles::losses() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return losses_;
 }
 

@@ -89,6 +89,7 @@ Status set_aside(const std::string& path) {
 
 Status Database::set_up(const DatabaseOptions& options) {
   Connection& connection = *connection_;
+  const MutexLock lock(connection.mutex());
   sqlite3* const handle = connection.handle();
   sqlite3_busy_timeout(handle, static_cast<int>(options.busy_timeout.count()));
   // The file may be damaged or made to do harm.
@@ -119,9 +120,7 @@ Status Database::set_up(const DatabaseOptions& options) {
       if (status.code() != StatusCode::kFailedPrecondition || Clock::now() >= end) return status;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
-    COREML_DELEGATE_RETURN_IF_ERROR(connection.execute(options.durability == Durability::kFull
-                                                           ? "PRAGMA synchronous = FULL"
-                                                           : "PRAGMA synchronous = NORMAL"));
+    COREML_DELEGATE_RETURN_IF_ERROR(connection.execute("PRAGMA synchronous = NORMAL"));
     // The log shrinks again after a large transaction.
     COREML_DELEGATE_RETURN_IF_ERROR(connection.execute("PRAGMA journal_size_limit = 4194304"));
   }
@@ -143,6 +142,7 @@ Status Database::set_up(const DatabaseOptions& options) {
                                path());
   }
   return atomically([&]() -> Status {
+    connection.mutex().is_held();
     // Again, now that nobody else can write: another process may have done it.
     COREML_DELEGATE_ASSIGN_OR_RETURN(const int64_t owner,
                                      connection.query_integer("PRAGMA application_id"));
@@ -255,6 +255,7 @@ Result<std::unique_ptr<Database>> Database::open_in_memory(const DatabaseOptions
 
 Result<Transaction> Database::begin() {
   std::unique_lock lock(connection_->mutex());
+  connection_->mutex().is_held();
   const int depth = connection_->transaction_depth;
   COREML_DELEGATE_RETURN_IF_ERROR(connection_->execute(
       depth == 0 ? "BEGIN IMMEDIATE" : ("SAVEPOINT level_" + std::to_string(depth)).c_str()));
@@ -269,7 +270,7 @@ Status Database::atomically(const std::function<Status()>& body) {
 }
 
 Status Database::check() {
-  const std::lock_guard lock(connection_->mutex());
+  const MutexLock lock(connection_->mutex());
   Statement statement;
   COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare("PRAGMA integrity_check(5)", statement));
   Execution execution(*connection_, statement);
@@ -287,7 +288,7 @@ Status Database::check() {
 }
 
 Result<std::vector<std::string>> Database::store_names() {
-  const std::lock_guard lock(connection_->mutex());
+  const MutexLock lock(connection_->mutex());
   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<StoreSchema> schemas,
                                    read_catalog(*connection_));
   std::vector<std::string> names;
@@ -297,6 +298,7 @@ Result<std::vector<std::string>> Database::store_names() {
 
 Status Database::drop_store(const std::string& name) {
   return atomically([&]() -> Status {
+    connection_->mutex().is_held();
     COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string table, find_table(*connection_, name));
     COREML_DELEGATE_RETURN_IF_ERROR(
         connection_->execute(("DELETE FROM kv_catalog WHERE number = " + table.substr(3)).c_str()));
@@ -307,7 +309,7 @@ Status Database::drop_store(const std::string& name) {
 const std::string& Database::path() const { return connection_->path(); }
 
 Transaction::Transaction(std::shared_ptr<Connection> connection,
-                         std::unique_lock<std::recursive_mutex> lock, int depth)
+                         std::unique_lock<RecursiveMutex> lock, int depth)
     : connection_(std::move(connection)), lock_(std::move(lock)), depth_(depth) {}
 
 Transaction::Transaction(Transaction&& other) noexcept
@@ -317,6 +319,7 @@ Transaction::Transaction(Transaction&& other) noexcept
 
 Transaction::~Transaction() {
   if (connection_ == nullptr) return;
+  connection_->mutex().is_held();
   connection_->transaction_depth = depth_;
   // SQLite may have rolled back by itself, after a full disk for one: then there is nothing to do.
   if (sqlite3_get_autocommit(connection_->handle()) == 0) {
@@ -331,6 +334,7 @@ Transaction::~Transaction() {
 
 Status Transaction::commit() {
   if (connection_ == nullptr) return failed_precondition("the transaction has already ended");
+  connection_->mutex().is_held();
   if (sqlite3_get_autocommit(connection_->handle()) != 0) {
     return io_error("the transaction was undone, because an operation in it failed earlier",
                     connection_->path());

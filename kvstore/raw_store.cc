@@ -37,7 +37,8 @@ Result<StoreSchema> schema_of_row(const Execution& row) {
   return schema;
 }
 
-Status make_table(Connection& connection, const StoreSchema& schema) {
+Status make_table(Connection& connection, const StoreSchema& schema)
+    COREML_DELEGATE_REQUIRES(connection.mutex()) {
   Statement insert;
   COREML_DELEGATE_RETURN_IF_ERROR(connection.prepare(
       "INSERT INTO kv_catalog(name, key_type, key_codec, value_type, value_codec, tracks) "
@@ -116,12 +117,13 @@ RawStore::RawStore(std::shared_ptr<Connection> connection, StoreSchema schema, s
 
 Result<std::unique_ptr<RawStore>> RawStore::open(Database& database, StoreSchema schema) {
   const std::shared_ptr<Connection> connection = database.connection_;
-  const std::lock_guard lock(connection->mutex());
+  const MutexLock lock(connection->mutex());
   StoreSchema there;
   Result<std::string> table = find_table(*connection, schema.name, &there);
   if (!table.ok() && table.status().code() == StatusCode::kNotFound &&
       sqlite3_db_readonly(connection->handle(), "main") == 0) {
     COREML_DELEGATE_RETURN_IF_ERROR(database.atomically([&]() -> Status {
+      connection->mutex().is_held();
       // Another process may have been faster.
       if (find_table(*connection, schema.name).ok()) return {};
       return make_table(*connection, schema);
@@ -209,7 +211,7 @@ Status RawStore::need(bool tracked, const char* option) const {
 Status RawStore::put(const Cell& key, const Cell& value, std::optional<int64_t> size) {
   if (size && *size < 0) return invalid_argument("a size cannot be negative", schema_.name);
   if (size) COREML_DELEGATE_RETURN_IF_ERROR(need(schema_.options.track_size, "track_size"));
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   Statement& statement = statements_[kPut];
   if (!statement.is_prepared())
     COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(kPut), statement));
@@ -228,7 +230,7 @@ Status RawStore::put(const Cell& key, const Cell& value, std::optional<int64_t> 
 }
 
 Result<bool> RawStore::get(const Cell& key, const std::function<Status(const Cell&)>& visit) {
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   Statement& statement = statements_[kGet];
   if (!statement.is_prepared())
     COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(kGet), statement));
@@ -242,7 +244,7 @@ Result<bool> RawStore::get(const Cell& key, const std::function<Status(const Cel
 }
 
 Result<bool> RawStore::exists(const Cell& key) {
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   Statement& statement = statements_[kExists];
   if (!statement.is_prepared())
     COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(kExists), statement));
@@ -252,7 +254,7 @@ Result<bool> RawStore::exists(const Cell& key) {
 }
 
 Result<bool> RawStore::change(Prepared which, const Cell& key) {
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   Statement& statement = statements_[which];
   if (!statement.is_prepared())
     COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(which), statement));
@@ -270,14 +272,14 @@ Result<bool> RawStore::touch(const Cell& key) {
 }
 
 Status RawStore::clear() {
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(kClear), statements_[kClear]));
   Execution execution(*connection_, statements_[kClear]);
   return execution.step().status();
 }
 
 Result<int64_t> RawStore::number(Prepared which) {
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(which), statements_[which]));
   Execution execution(*connection_, statements_[which]);
   COREML_DELEGATE_RETURN_IF_ERROR(execution.step().status());
@@ -306,7 +308,7 @@ Status RawStore::read_page(Order order, bool descending, const RawPosition& posi
   page.bytes.clear();
   page.has_more = false;
   page.rows.reserve(kPageRows);
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   Statement& statement = scans_[(static_cast<size_t>(order) * 2 + (descending ? 1 : 0)) * 3 +
                                 static_cast<size_t>(position.bound)];
   if (!statement.is_prepared()) {

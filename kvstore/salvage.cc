@@ -14,7 +14,8 @@ namespace {
 // Copies the rows that are not in `target` in an order until the end or the first damage; whether
 // it was the end.
 Result<bool> copy_rows(Connection& source, const std::string& table, const StoreSchema& schema,
-                       const std::string& order, RawStore& target, int64_t& rows) {
+                       const std::string& order, RawStore& target, int64_t& rows)
+    COREML_DELEGATE_REQUIRES(source.mutex()) {
   Statement select;
   COREML_DELEGATE_RETURN_IF_ERROR(
       source.prepare("SELECT key, value, " + std::string(schema.options.track_size ? "size" : "0") +
@@ -48,12 +49,14 @@ Result<int64_t> salvage(const std::string& damaged, Database& database) {
     return resource_exhausted("there is not enough memory to open a database", damaged);
   Connection source(handle, damaged);
   if (code != SQLITE_OK) return source.failure(code, "open the database");
+  const MutexLock lock(source.mutex());
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   COREML_DELEGATE_RETURN_IF_ERROR(
       source.execute("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"));
   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<StoreSchema> schemas, read_catalog(source));
   int64_t rows = 0;
   COREML_DELEGATE_RETURN_IF_ERROR(database.atomically([&]() -> Status {
+    source.mutex().is_held();
     for (const StoreSchema& schema : schemas) {
       COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string table, find_table(source, schema.name));
       COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<RawStore> target,

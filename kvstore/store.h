@@ -3,9 +3,11 @@
 
 // A persistent map from Key to Value, types with a Codec (kvstore/codec.h).
 //
-//   COREML_DELEGATE_ASSIGN_OR_RETURN(auto store, Store<std::string, int64_t>::open(*database, "hits", {}));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(auto store,
+//                                    Store<std::string, int64_t>::open(*database, "hits", {}));
 //   COREML_DELEGATE_RETURN_IF_ERROR(store.put("a", 1));
-//   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::optional<int64_t> hits, store.get("a"));  // nullopt: not there.
+//   // nullopt: the store has no such key.
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::optional<int64_t> hits, store.get("a"));
 //   COREML_DELEGATE_RETURN_IF_ERROR(store.scan({.order = Order::kKey}, [&](const auto& row) {
 //     use(row.key, row.value);
 //     return true;  // false ends the scan.
@@ -103,11 +105,10 @@ class Store {
   Result<int64_t> total_size() { return raw_->total_size(); }
 
   // Visits rows in order until `visit`, a function of const Row&, returns false. The row is good
-  // until it returns. It may use the
-  // database and change the store: rows are read in pages and none is visited twice by key or by
-  // access (one put or touched meanwhile counts as new and is not visited again when ascending by
-  // access); one erased before its page was read is not visited. Of a row whose size changes
-  // meanwhile, a scan by size may see both or neither.
+  // until it returns. It may use the database and change the store: rows are read in pages and none
+  // is visited twice by key or by access (one put or touched meanwhile counts as new and is not
+  // visited again when ascending by access); one erased before its page was read is not visited. Of
+  // a row whose size changes meanwhile, a scan by size may see both or neither.
   template <typename Visit>
   Status scan(const ScanOptions<Key>& options, Visit visit) {
     RawPosition position;

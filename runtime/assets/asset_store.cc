@@ -56,7 +56,7 @@ Status AssetStore::check_content(const std::string& name, const Manifest& manife
   if (options_.verification == Verification::kFull) depth = VerifyDepth::kFull;
   if (options_.verification == Verification::kSampled) depth = VerifyDepth::kSample;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (distrusted_.contains(manifest.nonce)) {
       return corrupt_data("an engine reported the entry as damaged", folder);
     }
@@ -66,7 +66,7 @@ Status AssetStore::check_content(const std::string& name, const Manifest& manife
   }
   COREML_DELEGATE_RETURN_IF_ERROR(verify_folder(files_, folder, manifest, depth));
   if (depth == VerifyDepth::kFull) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     verified_.insert(manifest.nonce);
   }
   return {};
@@ -131,7 +131,7 @@ std::string AssetStore::miss_reason(const AssetKey& key) {
 
 void AssetStore::log_once(const std::string& topic, const std::string& text) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!logged_.insert(topic).second) return;
   }
   COREML_DELEGATE_LOG(kWarning, "store of compiled models %s: %s (said once)",
@@ -151,7 +151,7 @@ Result<Acquired> AssetStore::acquire(const AssetKey& key, const Compile& compile
   const Clock::time_point start = Clock::now();
   const std::string name = key.name();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     current_[value_of(key.attributes, kEngineAttribute)] =
         value_of(key.attributes, kFingerprintAttribute);
   }
@@ -296,7 +296,7 @@ Result<Acquired> AssetStore::compile_and_publish(const AssetKey& key, const std:
   acquired.lease = *std::move(lease);
   {
     // This process has just written and hashed it.
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     verified_.insert(acquired.lease->nonce());
   }
   const Result<Manifest> manifest = read_manifest(layout_.entry(name));
@@ -370,7 +370,7 @@ Status AssetStore::report_damaged(std::shared_ptr<Lease> lease, const Status& wh
   lease = nullptr;
   ++damaged_;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     distrusted_.insert(nonce);
     verified_.erase(nonce);
   }

@@ -55,17 +55,19 @@ Result<Removed> AssetStore::make_room(const Limits& limits, const std::string& k
   COREML_DELEGATE_RETURN_IF_ERROR(reconcile());
   if (fits(limits)) return removed;
   COREML_DELEGATE_ASSIGN_OR_RETURN(std::vector<IndexEntry> entries, index_->list());
+  std::map<std::string, std::string> used_here;
   {
-    // What an engine of this process would not find again goes first.
-    const std::lock_guard lock(mutex_);
-    std::stable_partition(entries.begin(), entries.end(), [&](const IndexEntry& entry) {
-      const auto engine = entry.attributes.find(kEngineAttribute);
-      const auto fingerprint = entry.attributes.find(kFingerprintAttribute);
-      if (engine == entry.attributes.end() || fingerprint == entry.attributes.end()) return false;
-      const auto current = current_.find(engine->second);
-      return current != current_.end() && current->second != fingerprint->second;
-    });
+    const MutexLock lock(mutex_);
+    used_here = current_;
   }
+  // What an engine of this process would not find again goes first.
+  std::stable_partition(entries.begin(), entries.end(), [&](const IndexEntry& entry) {
+    const auto engine = entry.attributes.find(kEngineAttribute);
+    const auto fingerprint = entry.attributes.find(kFingerprintAttribute);
+    if (engine == entry.attributes.end() || fingerprint == entry.attributes.end()) return false;
+    const auto used = used_here.find(engine->second);
+    return used != used_here.end() && used->second != fingerprint->second;
+  });
   for (const IndexEntry& entry : entries) {
     if (fits(limits)) break;
     if (entry.name == keep) continue;

@@ -66,7 +66,7 @@ executorch::runtime::Result<DelegateHandle*> CoreMLBackend::init(
                                                method_name ? method_name : ""));
     }
     const std::shared_ptr<DelegateInstance> shared = *std::move(instance);
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     instances_[shared.get()] = shared;
     return static_cast<DelegateHandle*>(shared.get());
   });
@@ -84,7 +84,7 @@ Error CoreMLBackend::execute(BackendExecutionContext& context, DelegateHandle* h
 
 void CoreMLBackend::destroy(DelegateHandle* handle) const {
   const auto take = [&] {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = instances_.find(handle);
     if (found == instances_.end()) return std::shared_ptr<DelegateInstance>();
     std::shared_ptr<DelegateInstance> last = std::move(found->second);
@@ -101,7 +101,7 @@ Error CoreMLBackend::set_option(BackendOptionContext& context, const Span<Backen
   return at_the_edge("set options", [&] {
     std::optional<std::string> to_reset;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       Result<OptionUpdate> update = parse_option_update(defaults_, options);
       if (!update.ok()) return report(update.status().annotate("set_option() changed nothing"));
       if (update->options.engine) {
@@ -119,7 +119,7 @@ Error CoreMLBackend::set_option(BackendOptionContext& context, const Span<Backen
 Error CoreMLBackend::get_option(BackendOptionContext& context, Span<BackendOption>& options) {
   (void)context;
   return at_the_edge("read options", [&] {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (BackendOption& option : options) {
       const Status status = read_option(defaults_, option);
       if (!status.ok()) return report(status);
@@ -129,14 +129,14 @@ Error CoreMLBackend::get_option(BackendOptionContext& context, Span<BackendOptio
 }
 
 DelegateOptions CoreMLBackend::defaults() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return defaults_;
 }
 
 Status CoreMLBackend::reset_states(const std::string& method_name) const {
   std::vector<std::shared_ptr<DelegateInstance>> chosen;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [handle, instance] : instances_) {
       if (method_name.empty() || instance->method_name() == method_name) chosen.push_back(instance);
     }

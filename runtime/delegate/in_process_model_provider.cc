@@ -70,14 +70,14 @@ class InProcessModelProvider::Loading {
   Loading& operator=(const Loading&) = delete;
   ~Loading() {
     {
-      const std::lock_guard lock(provider_.mutex_);
+      const MutexLock lock(provider_.mutex_);
       entry_->is_loading = false;
       if (entry_->model.expired()) provider_.entries_.remove(entry_);
     }
     provider_.loaded_.notify_all();
   }
   void succeed(const std::shared_ptr<engine::Model>& model) {
-    const std::lock_guard lock(provider_.mutex_);
+    const MutexLock lock(provider_.mutex_);
     entry_->model = model;
   }
 
@@ -105,11 +105,11 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
     entry->verified_content = verified_content;
   }
   {
-    std::unique_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     while (const std::shared_ptr<Entry> existing = find_locked(*entry)) {
       if (existing->is_loading) {
         // Its loader's failure need not be ours: then the entry is gone and this thread loads.
-        loaded_.wait(lock);
+        loaded_.wait(mutex_);
         continue;
       }
       if (std::shared_ptr<engine::Model> model = existing->model.lock()) return model;
@@ -129,7 +129,7 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
 }
 
 size_t InProcessModelProvider::live_models() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return static_cast<size_t>(
       std::count_if(entries_.begin(), entries_.end(), [](const std::shared_ptr<Entry>& entry) {
         return entry->is_loading || !entry->model.expired();

@@ -39,7 +39,7 @@ Result<std::shared_ptr<StateHolder>> StateHolder::make(
 Result<std::shared_ptr<StateHolder>> SharedStates::find_or_make(
     const Key& key, const std::vector<TensorSpec>& specs,
     const std::function<Result<std::shared_ptr<StateHolder>>()>& make) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::erase_if(holders_, [](const auto& entry) { return entry.second.expired(); });
   const auto found = holders_.find(key);
   if (found == holders_.end()) {

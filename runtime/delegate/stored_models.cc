@@ -58,7 +58,7 @@ struct LeasedModel {
 }  // namespace
 
 Result<assets::AssetStore*> StoredModels::store(const assets::AssetStoreOptions& options) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::unique_ptr<assets::AssetStore>& store =
       stores_[{options.folder, options.budget_bytes, options.verification}];
   if (store == nullptr) {
@@ -72,7 +72,7 @@ Result<assets::AssetStore*> StoredModels::store(const assets::AssetStoreOptions&
 Result<std::vector<assets::AssetStore*>> StoredModels::stores(const std::string& folder) {
   std::vector<assets::AssetStore*> found;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [key, store] : stores_) {
       if (std::get<0>(key) == folder && store != nullptr) found.push_back(store.get());
     }

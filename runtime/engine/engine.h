@@ -5,8 +5,9 @@
 // portable engine elsewhere, a fake in tests. An engine compiles a model, loads one of its
 // functions and executes it with buffers that the caller owns.
 //
-//   Engine* engine = find_engine("portable").value();
-//   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, engine->load_source(source, {}));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(Engine* const engine, find_engine("portable"));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model,
+//                                    engine->load_source(source, LoadOptions{}));
 //   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<State> state, model->make_state());
 //   COREML_DELEGATE_RETURN_IF_ERROR(model->execute(inputs, outputs, {.state = state.get()}));
 //

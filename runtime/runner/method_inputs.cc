@@ -208,8 +208,8 @@ Status MethodInputs::add_bundled_scalar(Tag tag, const std::string& what,
     descriptions_.emplace_back(description);
     return {};
   };
-  if (const int64_t* const number = std::get_if<int64_t>(&bundled)) {
-    if (tag == Tag::Int) return add(*number, "int");
+  if (const int64_t* const integer = std::get_if<int64_t>(&bundled)) {
+    if (tag == Tag::Int) return add(*integer, "int");
   } else if (const double* const number = std::get_if<double>(&bundled)) {
     if (tag == Tag::Double) return add(*number, "double");
   } else if (const bool* const truth = std::get_if<bool>(&bundled)) {

@@ -305,7 +305,7 @@ Status CoreMLModel::execute(std::span<const ConstTensorView> inputs, std::span<T
   }
   COREML_DELEGATE_RETURN_IF_ERROR(check_known_capacities(outputs));
 
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   Status status = guarded("execute the function", description_.name,
                           [&] { return run(inputs, outputs, state); });
   // What was refused before Core ML ran has another code.
@@ -334,7 +334,7 @@ Status CoreMLModel::execute_batch(std::span<const BatchEntry> entries) {
                              description_.name);
     }
   }
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return guarded("execute a batch", description_.name, [&]() -> Status {
     NSMutableArray* const providers = [NSMutableArray arrayWithCapacity:entries.size()];
     for (const BatchEntry& entry : entries) {

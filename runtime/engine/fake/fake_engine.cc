@@ -42,22 +42,22 @@ Status check_source(const ModelSource& source, const LoadOptions& options) {
 }  // namespace
 
 void FakeControls::fail_next(FakeStage stage, Status status, int count) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   injections_[static_cast<size_t>(stage)] = {std::move(status), count};
 }
 
 void FakeControls::set_hook(FakeStage stage, std::function<void()> hook) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   hooks_[static_cast<size_t>(stage)] = std::move(hook);
 }
 
 int64_t FakeControls::count(FakeStage stage) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return counts_[static_cast<size_t>(stage)];
 }
 
 LoadOptions FakeControls::last_load_options() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return last_load_options_;
 }
 
@@ -65,7 +65,7 @@ Status FakeControls::enter(FakeStage stage) {
   std::function<void()> hook;
   Status status;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto i = static_cast<size_t>(stage);
     ++counts_[i];
     hook = hooks_[i];
@@ -177,7 +177,7 @@ Result<std::unique_ptr<Model>> FakeEngine::load_tree(const inmemoryfs::InMemoryF
                                                      const LoadOptions& options) {
   const StageTimer timer(options.events, EventKind::kLoad);
   {
-    const std::lock_guard lock(controls_->mutex_);
+    const MutexLock lock(controls_->mutex_);
     controls_->last_load_options_ = options;
   }
   COREML_DELEGATE_ASSIGN_OR_RETURN(std::vector<FakeFunction> functions, read_program(files));
@@ -220,21 +220,21 @@ Result<inmemoryfs::InMemoryFileSystem> make_fake_package(
 }
 
 void Latch::open() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   open_ = true;
   changed_.notify_all();
 }
 
 void Latch::wait() {
-  std::unique_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   ++waiters_;
   changed_.notify_all();
-  changed_.wait(lock, [&] { return open_; });
+  while (!open_) changed_.wait(mutex_);
 }
 
 void Latch::wait_for_waiters(int count) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return waiters_ >= count; });
+  const MutexLock lock(mutex_);
+  while (waiters_ < count) changed_.wait(mutex_);
 }
 
 }  // namespace coreml_delegate::engine

@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/strides.h"
 #include "openvino/core/attribute_visitor.hpp"
 #include "openvino/op/reduce_mean.hpp"
 #include "openvino/op/reduce_sum.hpp"
@@ -81,25 +82,17 @@ bool ExactReduce::evaluate(ov::TensorVector& outputs, const ov::TensorVector& in
   const bool is_float = inputs[0].get_element_type() == ov::element::f32;
   if (!is_float && inputs[0].get_element_type() != ov::element::i32) return false;
   const ov::Shape shape = inputs[0].get_shape();
+  ov::Shape kept = shape;  // One element along each axis that is reduced.
   ov::Shape result;
-  std::vector<size_t> strides(shape.size(), 0);  // Of the result, 0 along what is reduced.
-  size_t stride = 1;
   size_t reduced_count = 1;
-  for (size_t i = shape.size(); i-- > 0;) {
-    if (is_reduced(i)) {
-      reduced_count *= shape[i];
-    } else {
-      strides[i] = stride;
-      stride *= shape[i];
-    }
-  }
   for (size_t i = 0; i < shape.size(); ++i) {
-    if (!is_reduced(i)) {
-      result.push_back(shape[i]);
-    } else if (keep_dims_) {
-      result.push_back(1);
+    if (is_reduced(i)) {
+      kept[i] = 1;
+      reduced_count *= shape[i];
     }
+    if (!is_reduced(i) || keep_dims_) result.push_back(kept[i]);
   }
+  const std::vector<size_t> strides = broadcast_strides(kept, shape);
   outputs[0].set_shape(result);
   if (is_float) {
     std::vector<bool> reduced(shape.size());
@@ -113,7 +106,7 @@ bool ExactReduce::evaluate(ov::TensorVector& outputs, const ov::TensorVector& in
   if (kind == ReduceKind::kProduct) initial = 1;
   if (kind == ReduceKind::kMaximum) initial = std::numeric_limits<int32_t>::min();
   if (kind == ReduceKind::kMinimum) initial = std::numeric_limits<int32_t>::max();
-  std::vector<int64_t> totals(stride, initial);
+  std::vector<int64_t> totals(ov::shape_size(kept), initial);
   const int32_t* values = inputs[0].data<const int32_t>();
   std::vector<size_t> index(shape.size(), 0);
   size_t target = 0;

@@ -248,7 +248,7 @@ Status PortableModel::check_state(State* state, PortableState** portable) const 
 
 Result<LoadedGraph*> PortableModel::graph_for(GraphForm form, EventSink* events) {
   if (form == GraphForm::kPlain) return plain_.get();
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   std::unique_ptr<LoadedGraph>& graph = form == GraphForm::kProfiled ? profiled_ : exposed_;
   if (graph == nullptr) {
     const uint64_t start = now_ns();
