@@ -154,10 +154,9 @@ TEST_F(ConcurrencyTest, ModelsAreLoadedAndLetGo) {
   in_threads([&](int thread) {
     for (int round = 0; round < 2; ++round) {
       const Result<std::unique_ptr<Model>> model =
-          thread % 2 == 0
-              ? engine_->load(folder.path(), LoadOptions{.threads = 1})
-              : engine_->load_source({ModelKind::kPackage, &files, "add"},
-                                     LoadOptions{.threads = 1});
+          thread % 2 == 0 ? engine_->load(folder.path(), LoadOptions{.threads = 1})
+                          : engine_->load_source({ModelKind::kPackage, &files, "add"},
+                                                 LoadOptions{.threads = 1});
       ASSERT_TRUE(model.ok()) << model.status().to_string();
       add(**model, thread, round);
     }
