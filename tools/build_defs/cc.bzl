@@ -3,7 +3,11 @@
 load("@rules_cc//cc:defs.bzl", _cc_binary = "cc_binary", _cc_library = "cc_library", _cc_test = "cc_test")
 
 def workspace_copts():
-    """The one place where the language level and the warnings are set; for the macros beside this file."""
+    """The one place where the language level and the warnings are set; for the macros beside this file.
+
+    Returns:
+      compiler flags.
+    """
     copts = ["-std=c++20", "-Wall", "-Wextra"]
     if native.repository_name() != "@":
         # What another compiler warns about must not break the build of a repository that depends on this one.
