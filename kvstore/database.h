@@ -9,8 +9,8 @@
 //
 //   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<Database> database,
 //                                    Database::open("index.db", {}));
-//   COREML_DELEGATE_ASSIGN_OR_RETURN(auto entries,
-//                                    Store<std::string, Entry>::open(*database, "entries", {}));
+//   using Entries = Store<std::string, Entry>;
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(Entries entries, Entries::open(*database, "entries", {}));
 //   COREML_DELEGATE_RETURN_IF_ERROR(database->atomically([&]() -> Status {
 //     COREML_DELEGATE_RETURN_IF_ERROR(entries.put("a", first));
 //     return entries.put("b", second);  // Both are put or, after a failure, neither.

@@ -3,8 +3,8 @@
 
 // A persistent map from Key to Value, types with a Codec (kvstore/codec.h).
 //
-//   COREML_DELEGATE_ASSIGN_OR_RETURN(auto store,
-//                                    Store<std::string, int64_t>::open(*database, "hits", {}));
+//   using Hits = Store<std::string, int64_t>;
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(Hits store, Hits::open(*database, "hits", {}));
 //   COREML_DELEGATE_RETURN_IF_ERROR(store.put("a", 1));
 //   // nullopt: the store has no such key.
 //   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::optional<int64_t> hits, store.get("a"));

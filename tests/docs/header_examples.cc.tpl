@@ -1,5 +1,7 @@
 // The context of each header's first example (header_examples.py): what it refers to without making it itself. Each has a namespace.
 
+#include <executorch/runtime/backend/backend_options_map.h>
+
 #include <cstdio>
 #include <functional>
 #include <map>
