@@ -6,9 +6,7 @@
 extern "C" const char* __tsan_default_suppressions() {
   return "race:libopenvino\n"
          "race:libtbb\n"
-         "called_from_lib:libopenvino.so\n"
-         "called_from_lib:libtbb.so\n"
+         "mutex:libopenvino\n"
          "deadlock:libopenvino\n"
-         "thread:libtbb\n"
-         "mutex:libopenvino\n";
+         "thread:libtbb\n";
 }
