@@ -6,8 +6,8 @@ namespace coreml_delegate {
 
 Result<std::unique_ptr<AtomicFile>> AtomicFile::create(FileSystem& files, const std::string& path) {
   std::string staging = path + ".coreml-part";
-  if (files.info(staging).ok()) RETURN_IF_ERROR(files.remove_file(staging));
-  ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, files.create(staging));
+  if (files.info(staging).ok()) COREML_DELEGATE_RETURN_IF_ERROR(files.remove_file(staging));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<WritableFile> file, files.create(staging));
   return std::unique_ptr<AtomicFile>(
       new AtomicFile(files, path, std::move(staging), std::move(file)));
 }
@@ -24,9 +24,9 @@ AtomicFile::~AtomicFile() {
 }
 
 Status AtomicFile::finish(Durability durability) {
-  if (durability == Durability::kSynced) RETURN_IF_ERROR(file_->sync());
-  RETURN_IF_ERROR(file_->close());
-  RETURN_IF_ERROR(files_.rename(staging_, path_));
+  if (durability == Durability::kSynced) COREML_DELEGATE_RETURN_IF_ERROR(file_->sync());
+  COREML_DELEGATE_RETURN_IF_ERROR(file_->close());
+  COREML_DELEGATE_RETURN_IF_ERROR(files_.rename(staging_, path_));
   is_finished_ = true;
   return {};
 }

@@ -4,9 +4,9 @@
 // A file that appears under its name when it is whole, or not at all. write_file() of base/file.h
 // writes a new file in place; this one may replace a file that others read meanwhile.
 //
-//   ASSIGN_OR_RETURN(const auto file, AtomicFile::create(files, path));
-//   RETURN_IF_ERROR(file->append(header));
-//   RETURN_IF_ERROR(file->append(content));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const auto file, AtomicFile::create(files, path));
+//   COREML_DELEGATE_RETURN_IF_ERROR(file->append(header));
+//   COREML_DELEGATE_RETURN_IF_ERROR(file->append(content));
 //   return file->finish();
 //
 // Thread rule: one thread at a time.

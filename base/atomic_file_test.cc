@@ -48,8 +48,8 @@ TEST_F(AtomicFileTest, AnyFailureLeavesWhatWasThere) {
         FileOperation::kRename}) {
     files_.fail_operation(step, resource_exhausted("no space left"));
     const auto write = [&]() -> Status {
-      ASSIGN_OR_RETURN(const auto file, AtomicFile::create(files_, "/d/y"));
-      RETURN_IF_ERROR(file->append(as_bytes("new")));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const auto file, AtomicFile::create(files_, "/d/y"));
+      COREML_DELEGATE_RETURN_IF_ERROR(file->append(as_bytes("new")));
       return file->finish(Durability::kSynced);
     };
     EXPECT_EQ(write().code(), StatusCode::kResourceExhausted);

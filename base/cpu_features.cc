@@ -55,9 +55,8 @@ constexpr Named kNames[] = {
 // have that code of ours uses.
 constexpr CpuFeatures kSse41Level = {CpuFeature::kSsse3, CpuFeature::kSse41};
 constexpr CpuFeatures kAvxLevel = kSse41Level | CpuFeatures{CpuFeature::kSse42, CpuFeature::kAvx};
-constexpr CpuFeatures kAvx2Level =
-    kAvxLevel |
-    CpuFeatures{CpuFeature::kAvx2, CpuFeature::kF16c, CpuFeature::kFma, CpuFeature::kSha};
+constexpr CpuFeatures kAvx2Level = kAvxLevel | CpuFeatures{CpuFeature::kAvx2, CpuFeature::kF16c,
+                                                           CpuFeature::kFma, CpuFeature::kSha};
 constexpr CpuFeatures kAvx2VnniLevel = kAvx2Level | CpuFeatures{CpuFeature::kAvxVnni};
 constexpr CpuFeatures kAvx2Vnni2Level =
     kAvx2VnniLevel | CpuFeatures{CpuFeature::kAvxVnniInt8, CpuFeature::kAvxNeConvert};

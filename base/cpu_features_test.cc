@@ -163,12 +163,9 @@ TEST(CpuFeatures, AreThoseThatTheCompilersRuntimeFinds) {
 TEST(CpuFeatures, HaveWhatTheKernelLists) {
   using enum CpuFeature;
   const std::pair<CpuFeature, const char*> kernels_names[] = {
-      {kSha, "sha_ni"},
-      {kF16c, "f16c"},
-      {kAvxVnni, "avx_vnni"},
-      {kAvx512Fp16, "avx512_fp16"},
-      {kAmxTile, "amx_tile"},
-      {kAmxInt8, "amx_int8"},
+      {kSha, "sha_ni"},       {kF16c, "f16c"},
+      {kAvxVnni, "avx_vnni"}, {kAvx512Fp16, "avx512_fp16"},
+      {kAmxTile, "amx_tile"}, {kAmxInt8, "amx_int8"},
       {kAmxBf16, "amx_bf16"},
   };
   std::ifstream file("/proc/cpuinfo");

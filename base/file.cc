@@ -248,7 +248,7 @@ Status remove_entries(DIR* directory, const std::string& path) {
     Directory stream(::fdopendir(child.get()));
     if (stream == nullptr) return failure(errno, "read the folder", below);
     child.release();
-    RETURN_IF_ERROR(remove_entries(stream.get(), below));
+    COREML_DELEGATE_RETURN_IF_ERROR(remove_entries(stream.get(), below));
     if (::unlinkat(descriptor, name.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) {
       return failure(errno, "remove the folder", below);
     }
@@ -374,7 +374,7 @@ class PosixFileSystem final : public FileSystem {
     Directory directory(::fdopendir(descriptor.get()));
     if (directory == nullptr) return failure(errno, "read the folder", path);
     descriptor.release();
-    RETURN_IF_ERROR(remove_entries(directory.get(), path));
+    COREML_DELEGATE_RETURN_IF_ERROR(remove_entries(directory.get(), path));
     if (::rmdir(path.c_str()) != 0 && errno != ENOENT) {
       return failure(errno, "remove the folder", path);
     }
@@ -475,9 +475,9 @@ void release_pages(const Bytes& bytes) {
 
 Status write_file(FileSystem& files, const std::string& path, ByteSpan content,
                   Durability durability) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
-  RETURN_IF_ERROR(file->append(content));
-  if (durability == Durability::kSynced) RETURN_IF_ERROR(file->sync());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
+  COREML_DELEGATE_RETURN_IF_ERROR(file->append(content));
+  if (durability == Durability::kSynced) COREML_DELEGATE_RETURN_IF_ERROR(file->sync());
   return file->close();
 }
 

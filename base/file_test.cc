@@ -45,9 +45,10 @@ class FileSystemTest : public testing::TestWithParam<Kind> {
   std::string at(const std::string& name) const { return join_path(root_, name); }
 
   Status write(const std::string& path, std::string_view text) {
-    ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files_->create(path));
-    RETURN_IF_ERROR(file->append(as_bytes(text)));
-    RETURN_IF_ERROR(file->sync());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
+                                     files_->create(path));
+    COREML_DELEGATE_RETURN_IF_ERROR(file->append(as_bytes(text)));
+    COREML_DELEGATE_RETURN_IF_ERROR(file->sync());
     return file->close();
   }
   std::string read(const std::string& path) {

@@ -136,7 +136,7 @@ class [[nodiscard]] Result {
 #define COREML_DELEGATE_CONCAT(a, b) COREML_DELEGATE_CONCAT_INNER(a, b)
 
 // Returns from the enclosing function when `expression`, a Status, is a failure.
-#define RETURN_IF_ERROR(expression)                                    \
+#define COREML_DELEGATE_RETURN_IF_ERROR(expression)                    \
   do {                                                                 \
     if (::coreml_delegate::Status status_of_expression = (expression); \
         !status_of_expression.ok()) {                                  \
@@ -146,11 +146,12 @@ class [[nodiscard]] Result {
 
 // Evaluates `expression`, a Result; returns its Status on failure, else assigns or declares
 // `target` with the value.
-#define ASSIGN_OR_RETURN(target, expression) \
-  ASSIGN_OR_RETURN_INNER(COREML_DELEGATE_CONCAT(result_of_line_, __LINE__), target, expression)
-#define ASSIGN_OR_RETURN_INNER(result, target, expression) \
-  auto result = (expression);                              \
-  if (!result.ok()) return result.status();                \
+#define COREML_DELEGATE_ASSIGN_OR_RETURN(target, expression)                                \
+  COREML_DELEGATE_ASSIGN_OR_RETURN_INNER(COREML_DELEGATE_CONCAT(result_of_line_, __LINE__), \
+                                         target, expression)
+#define COREML_DELEGATE_ASSIGN_OR_RETURN_INNER(result, target, expression) \
+  auto result = (expression);                                              \
+  if (!result.ok()) return result.status();                                \
   target = *std::move(result)
 
 }  // namespace coreml_delegate

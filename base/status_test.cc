@@ -85,13 +85,13 @@ Result<std::unique_ptr<int>> half(int number) {
 }
 
 Result<int> quarter(int number) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<int> first, half(number));
-  ASSIGN_OR_RETURN(const std::unique_ptr<int> second, half(*first));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<int> first, half(number));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<int> second, half(*first));
   return *second;
 }
 
 Status check_quarter(int number) {
-  RETURN_IF_ERROR(quarter(number).status());
+  COREML_DELEGATE_RETURN_IF_ERROR(quarter(number).status());
   return {};
 }
 

@@ -27,6 +27,23 @@ inline std::vector<int64_t> contiguous_strides(std::span<const int64_t> shape) {
   return strides;
 }
 
+// Of a tensor that is read as one of shape `target`, as broadcasting does it: 0 along the axes that
+// it lacks, and along those that have one element. One stride for each extent of `target`.
+// Precondition: `shape` has at most as many extents as `target`, and they are the last ones of
+// `target` or 1.
+template <typename Shape>
+std::vector<size_t> broadcast_strides(const Shape& shape, const Shape& target) {
+  std::vector<size_t> strides(target.size(), 0);
+  const size_t lead = target.size() - shape.size();
+  size_t stride = 1;
+  for (size_t i = shape.size(); i-- > 0;) {
+    const auto extent = static_cast<size_t>(shape[i]);
+    if (extent != 1) strides[lead + i] = stride;
+    stride *= extent;
+  }
+  return strides;
+}
+
 // Whether elements of these strides lie one after the other. The stride of an extent of 1 means
 // nothing, and none does where there are no elements. False for another number of strides than
 // extents.

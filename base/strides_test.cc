@@ -18,6 +18,14 @@ TEST(StridesTest, OfContiguousTensors) {
   EXPECT_THAT(strides, ElementsAre(7, 1));
 }
 
+TEST(StridesTest, OfWhatIsBroadcast) {
+  EXPECT_THAT(broadcast_strides(Extents{2, 3, 4}, Extents{2, 3, 4}), ElementsAre(12, 4, 1));
+  EXPECT_THAT(broadcast_strides(Extents{3, 1}, Extents{2, 3, 4}), ElementsAre(0, 1, 0));
+  EXPECT_THAT(broadcast_strides(Extents{2, 1, 4}, Extents{2, 3, 4}), ElementsAre(4, 0, 1));
+  EXPECT_THAT(broadcast_strides(Extents{}, Extents{2, 3}), ElementsAre(0, 0));
+  EXPECT_TRUE(broadcast_strides(Extents{}, Extents{}).empty());
+}
+
 TEST(StridesTest, WhatIsContiguous) {
   EXPECT_TRUE(is_contiguous(Extents{}, Extents{}));
   EXPECT_TRUE(is_contiguous(Extents{2, 3}, Extents{3, 1}));

@@ -13,11 +13,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "base/mutex.h"
 
 namespace coreml_delegate {
 
@@ -88,13 +88,13 @@ class FailingFileSystem final : public FileSystem {
   Status next(FileOperation operation, const std::string& path) const;
 
   FileSystem& base_;
-  mutable std::mutex mutex_;
-  mutable uint64_t calls_ = 0;
-  uint64_t failing_call_ = 0;  // 0: none.
-  bool all_after_ = false;
-  Status call_status_;
-  std::vector<Rule> rules_;
-  std::function<void(uint64_t, FileOperation)> hook_;
+  mutable Mutex mutex_;
+  mutable uint64_t calls_ COREML_DELEGATE_GUARDED_BY(mutex_) = 0;
+  uint64_t failing_call_ COREML_DELEGATE_GUARDED_BY(mutex_) = 0;  // 0: none.
+  bool all_after_ COREML_DELEGATE_GUARDED_BY(mutex_) = false;
+  Status call_status_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  std::vector<Rule> rules_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  std::function<void(uint64_t, FileOperation)> hook_ COREML_DELEGATE_GUARDED_BY(mutex_);
 };
 
 }  // namespace coreml_delegate

@@ -35,7 +35,7 @@ class InMemoryFiles::Writer final : public WritableFile {
   Status append(ByteSpan bytes) override {
     if (closed_)
       return failed_precondition("nothing can be appended to a file that was closed", path_);
-    const std::lock_guard lock(files_.mutex_);
+    const MutexLock lock(files_.mutex_);
     Node& node = files_.nodes_[node_];
     auto grown = std::make_shared<std::vector<std::byte>>(*node.content);
     grown->insert(grown->end(), bytes.begin(), bytes.end());
@@ -45,7 +45,7 @@ class InMemoryFiles::Writer final : public WritableFile {
   }
   Status patch(uint64_t offset, ByteSpan bytes) override {
     if (closed_) return failed_precondition("a file that was closed cannot be changed", path_);
-    const std::lock_guard lock(files_.mutex_);
+    const MutexLock lock(files_.mutex_);
     Node& node = files_.nodes_[node_];
     if (offset > node.content->size() || bytes.size() > node.content->size() - offset) {
       return invalid_argument("the patch reaches beyond the bytes that were written", path_);
@@ -60,7 +60,7 @@ class InMemoryFiles::Writer final : public WritableFile {
   }
   Status sync() override {
     if (closed_) return failed_precondition("a file that was closed cannot be synchronised", path_);
-    const std::lock_guard lock(files_.mutex_);
+    const MutexLock lock(files_.mutex_);
     Node& node = files_.nodes_[node_];
     node.synced_bytes = node.content->size();
     return {};
@@ -83,7 +83,7 @@ class InMemoryFiles::Lock final : public FileLock {
   Lock(InMemoryFiles& files, std::shared_ptr<LockState> state, std::string path, LockMode mode)
       : files_(files), state_(std::move(state)), path_(std::move(path)), mode_(mode) {}
   ~Lock() override {
-    const std::lock_guard lock(files_.mutex_);
+    const MutexLock lock(files_.mutex_);
     if (mode_ == LockMode::kExclusive) {
       state_->exclusive = false;
     } else {
@@ -126,7 +126,7 @@ Result<InMemoryFiles::Place> InMemoryFiles::place(const std::string& path) const
   if (parts.empty()) return invalid_argument("the root is not an entry of a folder", path);
   std::string parent;
   for (size_t i = 0; i + 1 < parts.size(); ++i) parent += "/" + parts[i];
-  ASSIGN_OR_RETURN(const NodeId folder, find(parent));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId folder, find(parent));
   if (nodes_.at(folder).kind != FileKind::kDirectory)
     return io_error("the path is not a folder", parent);
   return Place{folder, parts.back()};
@@ -153,7 +153,7 @@ void InMemoryFiles::change(Change change) {
 }
 
 Result<InMemoryFiles::NodeId> InMemoryFiles::add(const std::string& path, FileKind kind) {
-  ASSIGN_OR_RETURN(const Place where, place(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Place where, place(path));
   if (entry(where) != 0) return already_exists("something with this name already exists", path);
   const NodeId id = next_node_++;
   Node& node = nodes_[id];
@@ -165,8 +165,8 @@ Result<InMemoryFiles::NodeId> InMemoryFiles::add(const std::string& path, FileKi
 }
 
 Result<FileInfo> InMemoryFiles::info(const std::string& path) const {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  const MutexLock lock(mutex_);
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   const Node& node = nodes_.at(id);
   return FileInfo{.kind = node.kind,
                   .size = node.content == nullptr ? 0 : node.content->size(),
@@ -174,8 +174,8 @@ Result<FileInfo> InMemoryFiles::info(const std::string& path) const {
 }
 
 Result<std::vector<DirectoryEntry>> InMemoryFiles::list(const std::string& path) const {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  const MutexLock lock(mutex_);
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
   std::vector<DirectoryEntry> entries;
   for (const auto& [name, child] : nodes_.at(id).entries) {
@@ -185,8 +185,8 @@ Result<std::vector<DirectoryEntry>> InMemoryFiles::list(const std::string& path)
 }
 
 Result<Bytes> InMemoryFiles::map(const std::string& path, Links /*links*/) const {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  const MutexLock lock(mutex_);
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   const Node& node = nodes_.at(id);
   if (node.kind == FileKind::kSymbolicLink) {
     return invalid_argument("the path is a symbolic link, and links are not followed here", path);
@@ -196,13 +196,13 @@ Result<Bytes> InMemoryFiles::map(const std::string& path, Links /*links*/) const
 }
 
 Result<std::unique_ptr<WritableFile>> InMemoryFiles::create(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, add(path, FileKind::kFile));
+  const MutexLock lock(mutex_);
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, add(path, FileKind::kFile));
   return std::unique_ptr<WritableFile>(std::make_unique<Writer>(*this, id, path));
 }
 
 Status InMemoryFiles::make_directory(const std::string& path) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return add(path, FileKind::kDirectory).status();
 }
 
@@ -211,7 +211,7 @@ Result<std::string> InMemoryFiles::make_unique_directory(const std::string& pare
   for (;;) {
     std::string path;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       path = join_path(parent, prefix + std::to_string(unique_++));
     }
     const Status made = make_directory(path);
@@ -221,11 +221,11 @@ Result<std::string> InMemoryFiles::make_unique_directory(const std::string& pare
 }
 
 Status InMemoryFiles::rename(const std::string& from, const std::string& to) {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const Place source, place(from));
+  const MutexLock lock(mutex_);
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Place source, place(from));
   const NodeId id = entry(source);
   if (id == 0) return not_found("there is no such file or folder", from);
-  ASSIGN_OR_RETURN(const Place target, place(to));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Place target, place(to));
   const bool is_directory = nodes_.at(id).kind == FileKind::kDirectory;
   if (is_directory && (entry(target) == id || is_at_or_below(target.folder, id))) {
     return io_error("a folder cannot be moved below itself", from);
@@ -243,8 +243,8 @@ Status InMemoryFiles::rename(const std::string& from, const std::string& to) {
 }
 
 Status InMemoryFiles::remove_file(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const Place where, place(path));
+  const MutexLock lock(mutex_);
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Place where, place(path));
   const NodeId id = entry(where);
   if (id == 0) return not_found("there is no such file", path);
   if (nodes_.at(id).kind == FileKind::kDirectory) return io_error("the path is a folder", path);
@@ -261,8 +261,8 @@ void InMemoryFiles::remove_below(NodeId folder) {
 }
 
 Status InMemoryFiles::remove_tree(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const Place where, place(path));
+  const MutexLock lock(mutex_);
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Place where, place(path));
   const NodeId id = entry(where);
   if (id == 0) return {};
   if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
@@ -272,8 +272,8 @@ Status InMemoryFiles::remove_tree(const std::string& path) {
 }
 
 Status InMemoryFiles::sync_directory(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  const MutexLock lock(mutex_);
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   if (nodes_.at(id).kind != FileKind::kDirectory) return io_error("the path is not a folder", path);
   for (Change& change : changes_) {
     // A rename is safe with the folder that it leads to; being atomic, it leaves the other then.
@@ -283,8 +283,8 @@ Status InMemoryFiles::sync_directory(const std::string& path) {
 }
 
 Status InMemoryFiles::sync_file(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  ASSIGN_OR_RETURN(const NodeId id, find(path));
+  const MutexLock lock(mutex_);
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const NodeId id, find(path));
   Node& node = nodes_.at(id);
   if (node.kind != FileKind::kFile) return io_error("the path is not a regular file", path);
   node.synced_bytes = node.content->size();
@@ -293,7 +293,7 @@ Status InMemoryFiles::sync_file(const std::string& path) {
 
 Result<std::unique_ptr<FileLock>> InMemoryFiles::try_lock(const std::string& path, LockMode mode,
                                                           MissingLock missing) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Result<NodeId> id = find(path);
   if (!id.ok()) {
     if (id.status().code() != StatusCode::kNotFound || missing == MissingLock::kRefuse) {
@@ -317,13 +317,13 @@ Result<std::unique_ptr<FileLock>> InMemoryFiles::try_lock(const std::string& pat
 }
 
 Result<SpaceInfo> InMemoryFiles::space(const std::string& path) const {
-  const std::lock_guard lock(mutex_);
-  RETURN_IF_ERROR(find(path).status());
+  const MutexLock lock(mutex_);
+  COREML_DELEGATE_RETURN_IF_ERROR(find(path).status());
   return SpaceInfo{.free_bytes = free_space_, .total_bytes = uint64_t{1} << 50};
 }
 
 void InMemoryFiles::set_free_space(uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   free_space_ = bytes;
 }
 
@@ -337,7 +337,7 @@ void InMemoryFiles::list_below(NodeId folder, const std::string& path,
 }
 
 std::vector<std::string> InMemoryFiles::paths() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<std::string> paths;
   list_below(kRoot, "", paths);
   std::sort(paths.begin(), paths.end());
@@ -346,7 +346,7 @@ std::vector<std::string> InMemoryFiles::paths() const {
 
 void InMemoryFiles::put(const std::string& path, FileKind kind, const std::string& content) {
   const ByteSpan bytes = as_bytes(content);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const Result<Place> where = place(path);
   if (!where.ok()) std::abort();  // A mistake of the test's.
   if (const NodeId there = entry(*where); there != 0) {
@@ -361,12 +361,14 @@ void InMemoryFiles::put(const std::string& path, FileKind kind, const std::strin
 
 bool InMemoryFiles::is_at_or_below(NodeId node, NodeId folder) const {
   if (node == folder) return true;
-  return std::ranges::any_of(nodes_.at(folder).entries,
-                             [&](const auto& entry) { return is_at_or_below(node, entry.second); });
+  for (const auto& [name, child] : nodes_.at(folder).entries) {
+    if (is_at_or_below(node, child)) return true;
+  }
+  return false;
 }
 
 void InMemoryFiles::lose_power(uint64_t seed) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::mt19937_64 random(seed);
   // How much of what was not synced reaches the disk differs from case to case: all, none, some.
   const uint64_t survival_percent = random() % 5 * 25;
@@ -406,7 +408,7 @@ void InMemoryFiles::lose_power(uint64_t seed) {
 }
 
 InMemoryFiles::Losses InMemoryFiles::losses() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return losses_;
 }
 

@@ -22,12 +22,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "base/mutex.h"
 
 namespace coreml_delegate {
 
@@ -103,27 +103,28 @@ class InMemoryFiles final : public FileSystem {
   class Writer;
   class Lock;
 
-  // All need mutex_.
-  Result<NodeId> find(const std::string& path) const;
+  Result<NodeId> find(const std::string& path) const COREML_DELEGATE_REQUIRES(mutex_);
   // Where `path` is or would be; its folder is there.
-  Result<Place> place(const std::string& path) const;
-  NodeId entry(const Place& place) const;  // 0: none.
-  Result<NodeId> add(const std::string& path, FileKind kind);
-  void change(Change change);
-  void remove_below(NodeId folder);
-  void list_below(NodeId folder, const std::string& path, std::vector<std::string>& paths) const;
-  bool is_at_or_below(NodeId node, NodeId folder) const;
+  Result<Place> place(const std::string& path) const COREML_DELEGATE_REQUIRES(mutex_);
+  NodeId entry(const Place& place) const COREML_DELEGATE_REQUIRES(mutex_);  // 0: none.
+  Result<NodeId> add(const std::string& path, FileKind kind) COREML_DELEGATE_REQUIRES(mutex_);
+  void change(Change change) COREML_DELEGATE_REQUIRES(mutex_);
+  void remove_below(NodeId folder) COREML_DELEGATE_REQUIRES(mutex_);
+  void list_below(NodeId folder, const std::string& path, std::vector<std::string>& paths) const
+      COREML_DELEGATE_REQUIRES(mutex_);
+  bool is_at_or_below(NodeId node, NodeId folder) const COREML_DELEGATE_REQUIRES(mutex_);
   static void apply(const Change& change, std::map<NodeId, Node>& nodes);
 
-  mutable std::mutex mutex_;
-  std::map<NodeId, Node> nodes_;  // As a running process sees them; removed ones stay.
+  mutable Mutex mutex_;
+  // As a running process sees them; removed ones stay.
+  std::map<NodeId, Node> nodes_ COREML_DELEGATE_GUARDED_BY(mutex_);
   // The entries of folders when changes_ began.
-  std::map<NodeId, std::map<std::string, NodeId>> safe_entries_;
-  std::vector<Change> changes_;
-  NodeId next_node_ = kRoot + 1;
-  uint64_t unique_ = 0;
-  uint64_t free_space_ = uint64_t{1} << 50;
-  Losses losses_;
+  std::map<NodeId, std::map<std::string, NodeId>> safe_entries_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  std::vector<Change> changes_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  NodeId next_node_ COREML_DELEGATE_GUARDED_BY(mutex_) = kRoot + 1;
+  uint64_t unique_ COREML_DELEGATE_GUARDED_BY(mutex_) = 0;
+  uint64_t free_space_ COREML_DELEGATE_GUARDED_BY(mutex_) = uint64_t{1} << 50;
+  Losses losses_ COREML_DELEGATE_GUARDED_BY(mutex_);
 };
 
 }  // namespace coreml_delegate

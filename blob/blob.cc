@@ -14,7 +14,7 @@ namespace {
 // Every file with the checksum that its bytes have.
 Result<std::vector<FileRecord>> hash_files(const inmemoryfs::InMemoryFileSystem& files) {
   std::vector<FileRecord> records;
-  RETURN_IF_ERROR(files.walk(
+  COREML_DELEGATE_RETURN_IF_ERROR(files.walk(
       "", [&](std::string_view path, const inmemoryfs::Metadata& metadata, const Bytes& content) {
         if (metadata.kind == inmemoryfs::NodeKind::kFile) {
           records.push_back({std::string(path), metadata.size, hash_file(content), {}});
@@ -31,7 +31,7 @@ bool is_directory(const inmemoryfs::InMemoryFileSystem& tree, const char* path) 
 
 Status verify_if_asked(Blob& blob, const OpenOptions& options) {
   if (!options.verify_checksums) return {};
-  ASSIGN_OR_RETURN(blob.content_id, verify_content(blob));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(blob.content_id, verify_content(blob));
   return {};
 }
 
@@ -80,17 +80,18 @@ Result<const Function*> Blob::function(const std::string& name) const {
 }
 
 Result<Blob> open_coreml_blob(const Bytes& bytes, const OpenOptions& options) {
-  ASSIGN_OR_RETURN(auto content, read_coreml_blob(bytes, options.named_data));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(auto content, read_coreml_blob(bytes, options.named_data));
   if (!std::holds_alternative<Blob>(content)) {
     return corrupt_data("there is a reference where a whole blob must be");
   }
   Blob blob = std::get<Blob>(std::move(content));
-  RETURN_IF_ERROR(verify_if_asked(blob, options));
+  COREML_DELEGATE_RETURN_IF_ERROR(verify_if_asked(blob, options));
   return blob;
 }
 
 Result<Blob> open_flattened_directory(const Bytes& bytes, const OpenOptions& options) {
-  ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree, read_flattened_directory(bytes));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree,
+                                   read_flattened_directory(bytes));
   const bool has_package = is_directory(tree, stock_model_name(Kind::kPackage));
   const bool has_compiled = is_directory(tree, stock_model_name(Kind::kCompiled));
   if (has_package == has_compiled) {
@@ -103,7 +104,7 @@ Result<Blob> open_flattened_directory(const Bytes& bytes, const OpenOptions& opt
   blob.format = Format::kFlattenedDirectory;
   blob.kind = has_package ? Kind::kPackage : Kind::kCompiled;
   blob.for_stock_runtime = true;
-  ASSIGN_OR_RETURN(blob.files, tree.subtree(stock_model_name(blob.kind)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(blob.files, tree.subtree(stock_model_name(blob.kind)));
   if (blob.files.file_count() == 0) {
     return corrupt_data("the model folder has no files", stock_model_name(blob.kind));
   }
@@ -112,19 +113,20 @@ Result<Blob> open_flattened_directory(const Bytes& bytes, const OpenOptions& opt
     return metadata.status().annotate_as(StatusCode::kCorruptData,
                                          "the flattened directory has no metadata.json");
   }
-  ASSIGN_OR_RETURN(blob.functions, parse_stock_metadata(metadata->span()));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(blob.functions, parse_stock_metadata(metadata->span()));
   if (Result<Bytes> debug_info = tree.read(kStockDebugInfo); debug_info.ok()) {
     blob.debug_map = *std::move(debug_info);
   }
-  RETURN_IF_ERROR(verify_if_asked(blob, options));
+  COREML_DELEGATE_RETURN_IF_ERROR(verify_if_asked(blob, options));
   return blob;
 }
 
 Result<DelegateCall> open_delegate_call(const Bytes& processed, const OpenOptions& options) {
   if (has_coreml_blob_identifier(processed.span())) {
-    ASSIGN_OR_RETURN(auto content, read_coreml_blob(processed, options.named_data));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(auto content, read_coreml_blob(processed, options.named_data));
     if (const auto* reference = std::get_if<BlobReference>(&content)) {
-      ASSIGN_OR_RETURN(const Bytes bytes, follow(reference->named_data_key, options));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes bytes,
+                                       follow(reference->named_data_key, options));
       Result<Blob> blob = open_coreml_blob(bytes, options);
       if (!blob.ok()) {
         return blob.status().annotate("cannot open the blob that the reference names",
@@ -133,12 +135,13 @@ Result<DelegateCall> open_delegate_call(const Bytes& processed, const OpenOption
       return call_of(*std::move(blob), reference->function_name, reference->named_data_key);
     }
     DelegateCall call{std::get<Blob>(std::move(content)), {}};
-    RETURN_IF_ERROR(verify_if_asked(call.blob, options));
+    COREML_DELEGATE_RETURN_IF_ERROR(verify_if_asked(call.blob, options));
     return call;
   }
   if (is_stock_reference(processed.span())) {
-    ASSIGN_OR_RETURN(const StockReference reference, parse_stock_reference(processed.span()));
-    ASSIGN_OR_RETURN(const Bytes bytes, follow(reference.key, options));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const StockReference reference,
+                                     parse_stock_reference(processed.span()));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes bytes, follow(reference.key, options));
     Result<Blob> blob = has_coreml_blob_identifier(bytes.span())
                             ? open_coreml_blob(bytes, options)
                             : open_flattened_directory(bytes, options);
@@ -152,19 +155,19 @@ Result<DelegateCall> open_delegate_call(const Bytes& processed, const OpenOption
     }
     return call_of(*std::move(blob), reference.function_name, reference.key);
   }
-  ASSIGN_OR_RETURN(Blob blob, open_flattened_directory(processed, options));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(Blob blob, open_flattened_directory(processed, options));
   return DelegateCall{std::move(blob), {}};
 }
 
 Result<Sha256Digest> compute_content_id(const Blob& blob) {
-  ASSIGN_OR_RETURN(const std::vector<FileRecord> files, hash_files(blob.files));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<FileRecord> files, hash_files(blob.files));
   return content_identity(blob.kind, blob.specification_version, files, blob.functions);
 }
 
 Result<Sha256Digest> verify_content(const Blob& blob) {
   if (blob.format != Format::kCoreMLBlob) return compute_content_id(blob);
   for (const FileRecord& record : blob.file_records) {
-    ASSIGN_OR_RETURN(const Bytes content, blob.files.read(record.path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes content, blob.files.read(record.path));
     const Sha256Digest found = hash_file(content);
     if (found == record.checksum) continue;
     return corrupt_data("the file's content has the SHA-256 " + to_hex(found) +

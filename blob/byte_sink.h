@@ -27,7 +27,7 @@ Status for_each_piece(const Bytes& content, Use use) {
   constexpr size_t kPiece = size_t{4} << 20;
   for (size_t at = 0; at < content.size(); at += kPiece) {
     const Bytes piece = content.subspan(at, std::min(kPiece, content.size() - at));
-    RETURN_IF_ERROR(use(piece.span()));
+    COREML_DELEGATE_RETURN_IF_ERROR(use(piece.span()));
     if (content.size() > kPiece) release_pages(piece);
   }
   return {};
@@ -43,7 +43,7 @@ class ByteSink {
     static constexpr std::array<std::byte, 4096> kZeros{};
     while (count > 0) {
       const size_t part = static_cast<size_t>(std::min<uint64_t>(count, kZeros.size()));
-      RETURN_IF_ERROR(append(ByteSpan(kZeros).first(part)));
+      COREML_DELEGATE_RETURN_IF_ERROR(append(ByteSpan(kZeros).first(part)));
       count -= part;
     }
     return {};

@@ -39,8 +39,9 @@ class NameDecoder {
   // The same for a text that is only shown: it must be UTF-8, and its length is limited as a name's
   // is.
   Result<std::string> decode_note(const flatbuffers::String* text, const char* what) {
-    ASSIGN_OR_RETURN(std::string note, decode(text));
-    if (!note.empty()) RETURN_IF_ERROR(check_name(note, what, StatusCode::kCorruptData));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(std::string note, decode(text));
+    if (!note.empty())
+      COREML_DELEGATE_RETURN_IF_ERROR(check_name(note, what, StatusCode::kCorruptData));
     return note;
   }
 
@@ -150,19 +151,20 @@ class BlobReader {
       : bytes_(bytes), table_(table), source_(source), named_data_(named_data) {}
 
   Result<Blob> read(IdentityCheck identity) {
-    RETURN_IF_ERROR(check_version(source_.major_version(), source_.minor_version()));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        check_version(source_.major_version(), source_.minor_version()));
     const int kind = static_cast<int>(source_.kind());
     if (kind > static_cast<int>(schema::Kind::Compiled)) {
       return unknown_value("the kind", kind, source_.minor_version(), {});
     }
     blob_.kind = source_.kind() == schema::Kind::Compiled ? Kind::kCompiled : Kind::kPackage;
     blob_.specification_version = source_.specification_version();
-    ASSIGN_OR_RETURN(blob_.content_id,
-                     read_digest(source_.content_id(), "the content identifier", {}));
-    RETURN_IF_ERROR(find_payload());
-    RETURN_IF_ERROR(read_files());
-    RETURN_IF_ERROR(read_functions());
-    RETURN_IF_ERROR(read_notes());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(
+        blob_.content_id, read_digest(source_.content_id(), "the content identifier", {}));
+    COREML_DELEGATE_RETURN_IF_ERROR(find_payload());
+    COREML_DELEGATE_RETURN_IF_ERROR(read_files());
+    COREML_DELEGATE_RETURN_IF_ERROR(read_functions());
+    COREML_DELEGATE_RETURN_IF_ERROR(read_notes());
     if (identity == IdentityCheck::kCompare) {
       const Sha256Digest stated = content_identity(blob_.kind, blob_.specification_version,
                                                    blob_.file_records, blob_.functions);
@@ -173,7 +175,7 @@ class BlobReader {
       }
     }
     if (const uint64_t stock_bytes = source_.stock_bytes(); stock_bytes > 0) {
-      RETURN_IF_ERROR(check_stock_form(bytes_, stock_bytes, blob_));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_stock_form(bytes_, stock_bytes, blob_));
       blob_.for_stock_runtime = true;
     }
     return std::move(blob_);
@@ -226,8 +228,8 @@ class BlobReader {
   }
 
   Result<Bytes> named_content(const schema::File& file, const FileRecord& record) {
-    RETURN_IF_ERROR(check_name(record.named_data_key, "the named-data key of " + record.path,
-                               StatusCode::kCorruptData));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_name(
+        record.named_data_key, "the named-data key of " + record.path, StatusCode::kCorruptData));
     if (!named_data_) {
       return not_found("the bytes of the file are in the program's named data under '" +
                            record.named_data_key + "', but no named data was given",
@@ -257,19 +259,20 @@ class BlobReader {
     std::vector<Range> ranges;
     for (const schema::File* file : files) {
       FileRecord& record = blob_.file_records.emplace_back();
-      ASSIGN_OR_RETURN(record.path, names_.decode(file->path()));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(record.path, names_.decode(file->path()));
       record.size = file->size();
       if (Status path = inmemoryfs::check_path(record.path); !path.ok()) {
         return path.annotate_as(StatusCode::kCorruptData, "the path of a file is not allowed");
       }
-      ASSIGN_OR_RETURN(record.checksum,
-                       read_digest(file->checksum(), "the file's checksum", record.path));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(
+          record.checksum, read_digest(file->checksum(), "the file's checksum", record.path));
       Bytes content;
       if (file->named_data_key() != nullptr) {
-        ASSIGN_OR_RETURN(record.named_data_key, names_.decode(file->named_data_key()));
-        ASSIGN_OR_RETURN(content, named_content(*file, record));
+        COREML_DELEGATE_ASSIGN_OR_RETURN(record.named_data_key,
+                                         names_.decode(file->named_data_key()));
+        COREML_DELEGATE_ASSIGN_OR_RETURN(content, named_content(*file, record));
       } else {
-        ASSIGN_OR_RETURN(content, inline_content(*file, record.path));
+        COREML_DELEGATE_ASSIGN_OR_RETURN(content, inline_content(*file, record.path));
         // The records were reserved, so their addresses stay.
         if (file->size() > 0) ranges.push_back({file->offset(), file->size(), &record.path});
       }
@@ -278,7 +281,7 @@ class BlobReader {
                                  "the paths of two files exclude each other", record.path);
       }
     }
-    RETURN_IF_ERROR(check_overlap(std::move(ranges)));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_overlap(std::move(ranges)));
     std::sort(blob_.file_records.begin(), blob_.file_records.end(),
               [](const FileRecord& a, const FileRecord& b) { return a.path < b.path; });
     return {};
@@ -286,7 +289,7 @@ class BlobReader {
 
   Result<TensorSpec> read_tensor(const schema::Tensor& source, const std::string& function) {
     TensorSpec tensor;
-    ASSIGN_OR_RETURN(tensor.name, names_.decode(source.name()));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(tensor.name, names_.decode(source.name()));
     const int dtype = static_cast<int>(source.dtype());
     if (dtype > static_cast<int>(DataType::kFloat64)) {
       return unknown_value("the dtype", dtype, source_.minor_version(),
@@ -327,7 +330,7 @@ class BlobReader {
                       const std::string& function, std::vector<TensorSpec>& tensors) {
     if (source == nullptr) return {};
     for (const schema::Tensor* tensor : *source) {
-      ASSIGN_OR_RETURN(tensors.emplace_back(), read_tensor(*tensor, function));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(tensors.emplace_back(), read_tensor(*tensor, function));
     }
     return {};
   }
@@ -335,15 +338,19 @@ class BlobReader {
   Status read_functions() {
     for (const schema::Function* source : *source_.functions()) {
       Function& function = blob_.functions.emplace_back();
-      ASSIGN_OR_RETURN(function.name, names_.decode(source->name()));
-      ASSIGN_OR_RETURN(function.method, names_.decode(source->method()));
-      RETURN_IF_ERROR(read_tensors(source->inputs(), function.name, function.inputs));
-      RETURN_IF_ERROR(read_tensors(source->outputs(), function.name, function.outputs));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(function.name, names_.decode(source->name()));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(function.method, names_.decode(source->method()));
+      COREML_DELEGATE_RETURN_IF_ERROR(
+          read_tensors(source->inputs(), function.name, function.inputs));
+      COREML_DELEGATE_RETURN_IF_ERROR(
+          read_tensors(source->outputs(), function.name, function.outputs));
       if (source->states() == nullptr) continue;
       for (const schema::State* state : *source->states()) {
         State& target = function.states.emplace_back();
-        ASSIGN_OR_RETURN(target.tensor, read_tensor(*state->tensor(), function.name));
-        ASSIGN_OR_RETURN(target.initial_value_path, names_.decode(state->initial_value_path()));
+        COREML_DELEGATE_ASSIGN_OR_RETURN(target.tensor,
+                                         read_tensor(*state->tensor(), function.name));
+        COREML_DELEGATE_ASSIGN_OR_RETURN(target.initial_value_path,
+                                         names_.decode(state->initial_value_path()));
       }
     }
     return check_functions(blob_.functions, blob_.files, StatusCode::kCorruptData);
@@ -352,21 +359,25 @@ class BlobReader {
   // What was asked for, who wrote it, the debug map: none of it takes part in the identity.
   Status read_notes() {
     if (const schema::Request* request = source_.request(); request != nullptr) {
-      ASSIGN_OR_RETURN(blob_.compute_units,
-                       names_.decode_note(request->compute_units(), "the compute units"));
-      ASSIGN_OR_RETURN(blob_.compute_precision,
-                       names_.decode_note(request->compute_precision(), "the compute precision"));
-      ASSIGN_OR_RETURN(blob_.deployment_target,
-                       names_.decode_note(request->deployment_target(), "the deployment target"));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(
+          blob_.compute_units, names_.decode_note(request->compute_units(), "the compute units"));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(
+          blob_.compute_precision,
+          names_.decode_note(request->compute_precision(), "the compute precision"));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(
+          blob_.deployment_target,
+          names_.decode_note(request->deployment_target(), "the deployment target"));
     }
     if (const schema::Producer* producer = source_.producer(); producer != nullptr) {
-      ASSIGN_OR_RETURN(blob_.producer, names_.decode_note(producer->name(), "the producer"));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(blob_.producer,
+                                       names_.decode_note(producer->name(), "the producer"));
       if (producer->versions() != nullptr) {
         for (const schema::Version* version : *producer->versions()) {
           auto& [component, number] = blob_.producer_versions.emplace_back();
-          ASSIGN_OR_RETURN(component,
-                           names_.decode_note(version->component(), "a producer's component"));
-          ASSIGN_OR_RETURN(number, names_.decode_note(version->version(), "a producer's version"));
+          COREML_DELEGATE_ASSIGN_OR_RETURN(
+              component, names_.decode_note(version->component(), "a producer's component"));
+          COREML_DELEGATE_ASSIGN_OR_RETURN(
+              number, names_.decode_note(version->version(), "a producer's version"));
         }
       }
     }
@@ -389,19 +400,19 @@ class BlobReader {
 
 Result<BlobReference> read_reference(const Bytes& bytes, const Table& table,
                                      const schema::Reference& source) {
-  RETURN_IF_ERROR(check_version(source.major_version(), source.minor_version()));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_version(source.major_version(), source.minor_version()));
   if (table.bytes.size() != bytes.size()) {
     return corrupt_data("a reference has " + std::to_string(bytes.size() - table.bytes.size()) +
                         " bytes behind it");
   }
   NameDecoder names;
   BlobReference reference;
-  ASSIGN_OR_RETURN(reference.named_data_key, names.decode(source.named_data_key()));
-  ASSIGN_OR_RETURN(reference.function_name, names.decode(source.function_name()));
-  RETURN_IF_ERROR(check_name(reference.named_data_key, "the named-data key of a reference",
-                             StatusCode::kCorruptData));
-  RETURN_IF_ERROR(check_name(reference.function_name, "the function name of a reference",
-                             StatusCode::kCorruptData));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(reference.named_data_key, names.decode(source.named_data_key()));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(reference.function_name, names.decode(source.function_name()));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_name(
+      reference.named_data_key, "the named-data key of a reference", StatusCode::kCorruptData));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_name(
+      reference.function_name, "the function name of a reference", StatusCode::kCorruptData));
   return reference;
 }
 
@@ -418,16 +429,17 @@ Result<std::variant<Blob, BlobReference>> read_coreml_blob(const Bytes& bytes,
   if (!has_coreml_blob_identifier(bytes.span())) {
     return corrupt_data("the file identifier CMLB is missing");
   }
-  ASSIGN_OR_RETURN(const Table table, read_table(bytes));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Table table, read_table(bytes));
   switch (table.root->content_type()) {
     case schema::Content::Blob: {
       BlobReader reader(bytes, table, *table.root->content_as_Blob(), named_data);
-      ASSIGN_OR_RETURN(Blob blob, reader.read(identity));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(Blob blob, reader.read(identity));
       return std::variant<Blob, BlobReference>(std::move(blob));
     }
     case schema::Content::Reference: {
-      ASSIGN_OR_RETURN(BlobReference reference,
-                       read_reference(bytes, table, *table.root->content_as_Reference()));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(
+          BlobReference reference,
+          read_reference(bytes, table, *table.root->content_as_Reference()));
       return std::variant<Blob, BlobReference>(std::move(reference));
     }
     case schema::Content::NONE:

@@ -102,13 +102,13 @@ Status check_notes(const BlobDescription& description) {
   const auto check = [](const std::string& text, const char* what) {
     return text.empty() ? Status() : check_name(text, what, StatusCode::kInvalidArgument);
   };
-  RETURN_IF_ERROR(check(description.compute_units, "the compute units"));
-  RETURN_IF_ERROR(check(description.compute_precision, "the compute precision"));
-  RETURN_IF_ERROR(check(description.deployment_target, "the deployment target"));
-  RETURN_IF_ERROR(check(description.producer, "the producer"));
+  COREML_DELEGATE_RETURN_IF_ERROR(check(description.compute_units, "the compute units"));
+  COREML_DELEGATE_RETURN_IF_ERROR(check(description.compute_precision, "the compute precision"));
+  COREML_DELEGATE_RETURN_IF_ERROR(check(description.deployment_target, "the deployment target"));
+  COREML_DELEGATE_RETURN_IF_ERROR(check(description.producer, "the producer"));
   for (const auto& [component, number] : description.producer_versions) {
-    RETURN_IF_ERROR(check(component, "a producer's component"));
-    RETURN_IF_ERROR(check(number, "a producer's version"));
+    COREML_DELEGATE_RETURN_IF_ERROR(check(component, "a producer's component"));
+    COREML_DELEGATE_RETURN_IF_ERROR(check(number, "a producer's version"));
   }
   return {};
 }
@@ -122,24 +122,26 @@ Result<CoreMLBlobWriter> CoreMLBlobWriter::create(
     return invalid_argument("the alignment " + std::to_string(description.alignment) +
                             " is not a power of two of at most 65536");
   }
-  RETURN_IF_ERROR(check_functions(description.functions, files, StatusCode::kInvalidArgument));
-  RETURN_IF_ERROR(check_notes(description));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      check_functions(description.functions, files, StatusCode::kInvalidArgument));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_notes(description));
   CoreMLBlobWriter writer;
   writer.alignment_ = description.alignment;
   if (description.for_stock_runtime) {
-    RETURN_IF_ERROR(check_stock_can_carry(description.functions, StatusCode::kInvalidArgument));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        check_stock_can_carry(description.functions, StatusCode::kInvalidArgument));
     if (!named_data_keys.empty()) {
       return invalid_argument("the stock runtime cannot read files that lie in named data",
                               named_data_keys.begin()->first);
     }
   }
-  RETURN_IF_ERROR(writer.add_files(files, named_data_keys, description.alignment));
+  COREML_DELEGATE_RETURN_IF_ERROR(writer.add_files(files, named_data_keys, description.alignment));
   writer.content_id_ = content_identity(description.kind, description.specification_version,
                                         writer.records_, description.functions);
-  RETURN_IF_ERROR(writer.build_table(description));
+  COREML_DELEGATE_RETURN_IF_ERROR(writer.build_table(description));
   writer.payload_start_ = align_up(writer.table_.size(), description.alignment);
   if (description.for_stock_runtime) {
-    RETURN_IF_ERROR(writer.add_stock_form(description, files));
+    COREML_DELEGATE_RETURN_IF_ERROR(writer.add_stock_form(description, files));
   }
   return writer;
 }
@@ -148,7 +150,7 @@ Status CoreMLBlobWriter::add_files(const inmemoryfs::InMemoryFileSystem& files,
                                    const std::map<std::string, std::string>& named_data_keys,
                                    uint32_t alignment) {
   std::vector<std::pair<std::string, Bytes>> sorted;
-  RETURN_IF_ERROR(files.walk(
+  COREML_DELEGATE_RETURN_IF_ERROR(files.walk(
       "", [&](std::string_view path, const inmemoryfs::Metadata& metadata, const Bytes& content) {
         if (metadata.kind == inmemoryfs::NodeKind::kFile) sorted.emplace_back(path, content);
         return Status();
@@ -167,7 +169,7 @@ Status CoreMLBlobWriter::add_files(const inmemoryfs::InMemoryFileSystem& files,
     record.checksum = hash_file(content);
     uint64_t offset = 0;
     if (const auto key = named_data_keys.find(path); key != named_data_keys.end()) {
-      RETURN_IF_ERROR(
+      COREML_DELEGATE_RETURN_IF_ERROR(
           check_name(key->second, "the named-data key of " + path, StatusCode::kInvalidArgument));
       record.named_data_key = key->second;
       ++named;
@@ -264,7 +266,7 @@ Status CoreMLBlobWriter::add_stock_form(const BlobDescription& description,
   // size of the table does not depend on the numbers in it as long as none is the default, so a
   // table with any size for the form is as large as the last one.
   stock_form_ = "?";
-  RETURN_IF_ERROR(build_table(description));
+  COREML_DELEGATE_RETURN_IF_ERROR(build_table(description));
   const size_t table_size = table_.size();
   payload_start_ = align_up(table_size, alignment_);
   std::map<std::string, uint64_t> offsets;
@@ -273,8 +275,8 @@ Status CoreMLBlobWriter::add_stock_form(const BlobDescription& description,
   layout.file_offset = [&](const std::string& path) { return payload_start_ + offsets.at(path); };
   layout.debug_map_offset = debug_map_offset_;
   layout.end = payload_start_ + stock_start();
-  ASSIGN_OR_RETURN(stock_form_, encode_stock_form(blob, files, layout));
-  RETURN_IF_ERROR(build_table(description));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(stock_form_, encode_stock_form(blob, files, layout));
+  COREML_DELEGATE_RETURN_IF_ERROR(build_table(description));
   if (table_.size() != table_size || debug_map_offset_ != layout.debug_map_offset) {
     return internal_error("the table's size depends on the numbers in it");
   }
@@ -282,24 +284,24 @@ Status CoreMLBlobWriter::add_stock_form(const BlobDescription& description,
 }
 
 Status CoreMLBlobWriter::write(ByteSink& sink) const {
-  RETURN_IF_ERROR(sink.append(table_));
-  RETURN_IF_ERROR(sink.append_zeros(payload_start_ - table_.size()));
+  COREML_DELEGATE_RETURN_IF_ERROR(sink.append(table_));
+  COREML_DELEGATE_RETURN_IF_ERROR(sink.append_zeros(payload_start_ - table_.size()));
   uint64_t end = 0;
   for (const InlineFile& file : inline_files_) {
-    RETURN_IF_ERROR(sink.append_zeros(file.offset - end));
-    RETURN_IF_ERROR(sink.append_file(file.content));
+    COREML_DELEGATE_RETURN_IF_ERROR(sink.append_zeros(file.offset - end));
+    COREML_DELEGATE_RETURN_IF_ERROR(sink.append_file(file.content));
     end = file.offset + file.content.size();
   }
   if (stock_form_.empty()) return {};
-  RETURN_IF_ERROR(sink.append_zeros(stock_start() - end));
+  COREML_DELEGATE_RETURN_IF_ERROR(sink.append_zeros(stock_start() - end));
   return sink.append(as_bytes(stock_form_));
 }
 
 Result<std::vector<std::byte>> encode_reference(const std::string& named_data_key,
                                                 const std::string& function_name) {
-  RETURN_IF_ERROR(check_name(named_data_key, "the named-data key of a reference",
-                             StatusCode::kInvalidArgument));
-  RETURN_IF_ERROR(
+  COREML_DELEGATE_RETURN_IF_ERROR(check_name(named_data_key, "the named-data key of a reference",
+                                             StatusCode::kInvalidArgument));
+  COREML_DELEGATE_RETURN_IF_ERROR(
       check_name(function_name, "the function name of a reference", StatusCode::kInvalidArgument));
   FlatBufferBuilder builder;
   const auto key = builder.CreateString(named_data_key);

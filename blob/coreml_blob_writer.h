@@ -4,9 +4,10 @@
 // The writer of our own format. The same content gives the same bytes. Files are read twice (to
 // hash, to write) and never copied: beside the caller's bytes there is only the table.
 //
-//   ASSIGN_OR_RETURN(CoreMLBlobWriter writer, CoreMLBlobWriter::create(description, tree));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const CoreMLBlobWriter writer,
+//                                    CoreMLBlobWriter::create(description, tree));
 //   FileSink sink(*file);
-//   RETURN_IF_ERROR(writer.write(sink));    // writer.size() bytes
+//   COREML_DELEGATE_RETURN_IF_ERROR(writer.write(sink));  // Writes writer.size() bytes.
 
 #include <cstdint>
 #include <map>

@@ -105,8 +105,9 @@ class IndexReader {
       return corrupt_data(std::string(kIndexName) + " has more than 100000 nodes");
     }
     nodes_.resize(nodes->size());
-    for (size_t i = 0; i < nodes_.size(); ++i) RETURN_IF_ERROR(read_node((*nodes)[i], i));
-    RETURN_IF_ERROR(check_overlap());
+    for (size_t i = 0; i < nodes_.size(); ++i)
+      COREML_DELEGATE_RETURN_IF_ERROR(read_node((*nodes)[i], i));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_overlap());
     if (!nodes_.back().is_directory) {
       return corrupt_data("the root is a file, not a directory", node_name(nodes_.size() - 1));
     }
@@ -118,13 +119,13 @@ class IndexReader {
     const std::string artifact = node_name(number);
     if (!source.is_object()) return corrupt_data("the value is not a JSON object", artifact);
     Node& node = nodes_[number];
-    ASSIGN_OR_RETURN(const uint64_t kind, number_member(source, "kind", artifact));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const uint64_t kind, number_member(source, "kind", artifact));
     if (kind != kFileKind && kind != kDirectoryKind) {
       return corrupt_data(
           "the node's kind is " + std::to_string(kind) + ", which is neither 0 nor 1", artifact);
     }
     node.is_directory = kind == kDirectoryKind;
-    RETURN_IF_ERROR(read_region(source, node, artifact));
+    COREML_DELEGATE_RETURN_IF_ERROR(read_region(source, node, artifact));
     return read_children(source, number, artifact);
   }
 
@@ -133,8 +134,8 @@ class IndexReader {
     if (region == nullptr) return {};
     if (!region->is_object())
       return corrupt_data("the node's dataRegion is not a JSON object", artifact);
-    ASSIGN_OR_RETURN(node.offset, number_member(*region, "offset", artifact));
-    ASSIGN_OR_RETURN(node.size, number_member(*region, "size", artifact));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(node.offset, number_member(*region, "offset", artifact));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(node.size, number_member(*region, "size", artifact));
     if (node.is_directory && node.size > 0) {
       return corrupt_data("the node is a directory, but has data", artifact);
     }
@@ -235,9 +236,11 @@ class IndexReader {
 
 Result<InMemoryFileSystem> read_flattened_directory(const Bytes& bytes, FlattenedIndex* index,
                                                     uint64_t index_from) {
-  ASSIGN_OR_RETURN(const Index found, find_index(as_text(bytes.span()), index_from));
-  ASSIGN_OR_RETURN(const json parsed, parse_json(found.text, kIndexName));
-  ASSIGN_OR_RETURN(InMemoryFileSystem tree, IndexReader(bytes, found.start).read(parsed));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Index found,
+                                   find_index(as_text(bytes.span()), index_from));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const json parsed, parse_json(found.text, kIndexName));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(InMemoryFileSystem tree,
+                                   IndexReader(bytes, found.start).read(parsed));
   if (index != nullptr) {
     // The last of a list of objects, as the reader has found.
     const json* name = find_member(find_member(parsed, "nodes")->back(), "name");
@@ -260,14 +263,14 @@ Result<std::string> encode_flattened_index(const InMemoryFileSystem& tree,
   const std::function<Result<json>(const std::string&)> add_entries =
       [&](const std::string& path) -> Result<json> {
     json children = json::object();
-    ASSIGN_OR_RETURN(const std::vector<std::string> names, tree.list(path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<std::string> names, tree.list(path));
     for (const std::string& name : names) {
       const std::string below = path.empty() ? name : path + "/" + name;
-      ASSIGN_OR_RETURN(const inmemoryfs::Metadata metadata, tree.metadata(below));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const inmemoryfs::Metadata metadata, tree.metadata(below));
       uint64_t offset = 0;
       json grandchildren = json::object();
       if (metadata.kind == inmemoryfs::NodeKind::kDirectory) {
-        ASSIGN_OR_RETURN(grandchildren, add_entries(below));
+        COREML_DELEGATE_ASSIGN_OR_RETURN(grandchildren, add_entries(below));
       } else if (metadata.size > 0) {
         offset = place(below, metadata.size);
       }
@@ -283,7 +286,7 @@ Result<std::string> encode_flattened_index(const InMemoryFileSystem& tree,
 
   std::string index;
   try {
-    ASSIGN_OR_RETURN(json children, add_entries(""));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(json children, add_entries(""));
     nodes.push_back({{"name", root_name},
                      {"kind", kDirectoryKind},
                      {"dataRegion", {{"offset", 0}, {"size", 0}}},
@@ -311,9 +314,9 @@ Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemory
     placed.emplace_back(offset, path);
     return offset;
   };
-  ASSIGN_OR_RETURN(writer.index_, encode_flattened_index(tree, root_name, place));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(writer.index_, encode_flattened_index(tree, root_name, place));
   for (const auto& [offset, path] : placed) {
-    ASSIGN_OR_RETURN(Bytes content, tree.read(path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(Bytes content, tree.read(path));
     writer.regions_.push_back({offset, std::move(content)});
   }
   return writer;
@@ -322,8 +325,8 @@ Result<FlattenedDirectoryWriter> FlattenedDirectoryWriter::create(const InMemory
 Status FlattenedDirectoryWriter::write(ByteSink& sink) const {
   uint64_t end = 0;
   for (const Region& region : regions_) {
-    RETURN_IF_ERROR(sink.append_zeros(region.offset - end));
-    RETURN_IF_ERROR(sink.append_file(region.content));
+    COREML_DELEGATE_RETURN_IF_ERROR(sink.append_zeros(region.offset - end));
+    COREML_DELEGATE_RETURN_IF_ERROR(sink.append_file(region.content));
     end = region.offset + region.content.size();
   }
   return sink.append(as_bytes(index_));

@@ -25,7 +25,7 @@ class TensorChecker {
   }
 
   Status check(const TensorSpec& tensor) const {
-    RETURN_IF_ERROR(check_name(
+    COREML_DELEGATE_RETURN_IF_ERROR(check_name(
         tensor.name, std::string("the name of an ") + role_ + " of function " + function_, code_));
     if (data_type_size(tensor.dtype) == 0) {
       return broken(tensor,
@@ -61,7 +61,7 @@ class TensorChecker {
 
 Status check_state(const State& state, const inmemoryfs::InMemoryFileSystem& files,
                    const TensorChecker& checker) {
-  RETURN_IF_ERROR(checker.check(state.tensor));
+  COREML_DELEGATE_RETURN_IF_ERROR(checker.check(state.tensor));
   if (!state.tensor.is_static() || !state.tensor.enumerated_shapes.empty()) {
     return checker.broken(state.tensor, "a state must have a fixed shape");
   }
@@ -86,9 +86,10 @@ Status check_state(const State& state, const inmemoryfs::InMemoryFileSystem& fil
 
 Status check_function(const Function& function, const inmemoryfs::InMemoryFileSystem& files,
                       StatusCode code) {
-  RETURN_IF_ERROR(check_name(function.name, "the name of a function", code));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_name(function.name, "the name of a function", code));
   if (!function.method.empty()) {
-    RETURN_IF_ERROR(check_name(function.method, "the method of function " + function.name, code));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        check_name(function.method, "the method of function " + function.name, code));
   }
   if (function.inputs.size() > kMaxTensors || function.outputs.size() > kMaxTensors ||
       function.states.size() > kMaxTensors) {
@@ -100,20 +101,20 @@ Status check_function(const Function& function, const inmemoryfs::InMemoryFileSy
   const TensorChecker states(function.name, "state", code);
   std::set<std::string_view> in_names;
   for (const TensorSpec& tensor : function.inputs) {
-    RETURN_IF_ERROR(inputs.check(tensor));
+    COREML_DELEGATE_RETURN_IF_ERROR(inputs.check(tensor));
     if (!in_names.insert(tensor.name).second) {
       return inputs.broken(tensor, "the name occurs twice");
     }
   }
   for (const State& state : function.states) {
-    RETURN_IF_ERROR(check_state(state, files, states));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_state(state, files, states));
     if (!in_names.insert(state.tensor.name).second) {
       return states.broken(state.tensor, "the name occurs twice, or is also that of an input");
     }
   }
   std::set<std::string_view> out_names;
   for (const TensorSpec& tensor : function.outputs) {
-    RETURN_IF_ERROR(outputs.check(tensor));
+    COREML_DELEGATE_RETURN_IF_ERROR(outputs.check(tensor));
     if (!out_names.insert(tensor.name).second) {
       return outputs.broken(tensor, "the name occurs twice");
     }
@@ -143,7 +144,7 @@ Status check_functions(const std::vector<Function>& functions,
     return Status(code, "the blob has more than 10000 functions");
   std::set<std::string_view> names;
   for (const Function& function : functions) {
-    RETURN_IF_ERROR(check_function(function, files, code));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_function(function, files, code));
     if (!names.insert(function.name).second) {
       return Status(code, "two functions have this name", "function " + function.name);
     }

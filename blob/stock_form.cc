@@ -57,7 +57,7 @@ struct Entry {
 
 Result<std::map<std::string, Entry>> entries_of(const InMemoryFileSystem& tree) {
   std::map<std::string, Entry> entries;
-  RETURN_IF_ERROR(tree.walk(
+  COREML_DELEGATE_RETURN_IF_ERROR(tree.walk(
       "", [&](std::string_view path, const inmemoryfs::Metadata& metadata, const Bytes& content) {
         const std::byte* data = content.size() > 0 ? content.data() : nullptr;
         entries.emplace(path, Entry{metadata.kind, data, content.size()});
@@ -67,8 +67,8 @@ Result<std::map<std::string, Entry>> entries_of(const InMemoryFileSystem& tree) 
 }
 
 Status compare_files(const InMemoryFileSystem& ours, const InMemoryFileSystem& theirs) {
-  ASSIGN_OR_RETURN(const auto in_blob, entries_of(ours));
-  ASSIGN_OR_RETURN(const auto in_index, entries_of(theirs));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const auto in_blob, entries_of(ours));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const auto in_index, entries_of(theirs));
   for (const auto& [path, entry] : in_blob) {
     const auto found = in_index.find(path);
     if (found == in_index.end()) return corrupt_data("the file is not in the stock index", path);
@@ -91,7 +91,8 @@ std::vector<std::string> tensor_names(const std::vector<TensorSpec>& tensors) {
 
 Status compare_functions(const Blob& blob, ByteSpan metadata) {
   std::string identifier;
-  ASSIGN_OR_RETURN(const std::vector<Function> theirs, parse_stock_metadata(metadata, &identifier));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<Function> theirs,
+                                   parse_stock_metadata(metadata, &identifier));
   if (identifier != identifier_of(blob)) {
     return corrupt_data(
         "the identifier '" + identifier.substr(0, 100) + "' is not '" + identifier_of(blob) + "'",
@@ -123,28 +124,28 @@ Status compare_functions(const Blob& blob, ByteSpan metadata) {
 
 Status compare(const Bytes& bytes, uint64_t size, const Blob& blob) {
   FlattenedIndex index;
-  ASSIGN_OR_RETURN(const InMemoryFileSystem tree,
-                   read_flattened_directory(bytes, &index, bytes.size() - size));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const InMemoryFileSystem tree,
+                                   read_flattened_directory(bytes, &index, bytes.size() - size));
   if (Status name = inmemoryfs::check_path(index.root_name);
       !name.ok() || index.root_name.find('/') != std::string::npos) {
     return corrupt_data("the root's name cannot be the name of a folder");
   }
   const std::string model = stock_model_name(blob.kind);
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, tree.list(""));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<std::string> names, tree.list(""));
   for (const std::string& name : names) {
     const bool expected = name == model || name == kStockMetadata ||
                           (name == kStockDebugInfo && blob.debug_map.size() > 0);
     if (!expected) return corrupt_data("the blob has no such file or folder", name);
   }
-  ASSIGN_OR_RETURN(const InMemoryFileSystem theirs, tree.subtree(model));
-  RETURN_IF_ERROR(compare_files(blob.files, theirs));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const InMemoryFileSystem theirs, tree.subtree(model));
+  COREML_DELEGATE_RETURN_IF_ERROR(compare_files(blob.files, theirs));
   if (blob.debug_map.size() > 0) {
-    ASSIGN_OR_RETURN(const Bytes debug_info, tree.read(kStockDebugInfo));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes debug_info, tree.read(kStockDebugInfo));
     if (as_text(debug_info.span()) != as_text(blob.debug_map.span())) {
       return corrupt_data("the file is not the blob's debug map", kStockDebugInfo);
     }
   }
-  ASSIGN_OR_RETURN(const Bytes metadata, tree.read(kStockMetadata));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes metadata, tree.read(kStockMetadata));
   return compare_functions(blob, metadata.span());
 }
 
@@ -165,12 +166,13 @@ Status check_stock_can_carry(const std::vector<Function>& functions, StatusCode 
 
 Result<std::string> encode_stock_form(const Blob& blob, const InMemoryFileSystem& files,
                                       const StockLayout& layout) {
-  ASSIGN_OR_RETURN(const std::string form, encode_metadata(blob));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string form, encode_metadata(blob));
   const std::string model = std::string(stock_model_name(blob.kind)) + "/";
   InMemoryFileSystem tree;
-  RETURN_IF_ERROR(tree.add_file(kStockMetadata, Bytes(as_bytes(form))));
-  if (blob.debug_map.size() > 0) RETURN_IF_ERROR(tree.add_file(kStockDebugInfo, blob.debug_map));
-  RETURN_IF_ERROR(files.walk(
+  COREML_DELEGATE_RETURN_IF_ERROR(tree.add_file(kStockMetadata, Bytes(as_bytes(form))));
+  if (blob.debug_map.size() > 0)
+    COREML_DELEGATE_RETURN_IF_ERROR(tree.add_file(kStockDebugInfo, blob.debug_map));
+  COREML_DELEGATE_RETURN_IF_ERROR(files.walk(
       "", [&](std::string_view path, const inmemoryfs::Metadata& metadata, const Bytes& content) {
         return metadata.kind == inmemoryfs::NodeKind::kFile
                    ? tree.add_file(model + std::string(path), content)
@@ -181,12 +183,13 @@ Result<std::string> encode_stock_form(const Blob& blob, const InMemoryFileSystem
     if (path == kStockDebugInfo) return layout.debug_map_offset;
     return layout.file_offset(path.substr(model.size()));
   };
-  ASSIGN_OR_RETURN(const std::string index, encode_flattened_index(tree, kRootName, place));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string index,
+                                   encode_flattened_index(tree, kRootName, place));
   return form + index;
 }
 
 Status check_stock_form(const Bytes& bytes, uint64_t size, const Blob& blob) {
-  RETURN_IF_ERROR(check_stock_can_carry(blob.functions, StatusCode::kCorruptData));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_stock_can_carry(blob.functions, StatusCode::kCorruptData));
   const Status same = compare(bytes, size, blob);
   if (same.ok()) return {};
   return same.annotate_as(

@@ -30,7 +30,8 @@ Result<std::vector<TensorSpec>> name_list(const json& object, const char* name,
       return corrupt_data(std::string(name) + " has an element that is not a string", artifact);
     }
     const auto& text = element.get_ref<const std::string&>();
-    RETURN_IF_ERROR(check_name(text, std::string("a name in ") + name, StatusCode::kCorruptData));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        check_name(text, std::string("a name in ") + name, StatusCode::kCorruptData));
     if (!seen.insert(text).second) {
       return corrupt_data(std::string(name) + " has the name '" + text + "' twice", artifact);
     }
@@ -47,8 +48,8 @@ Result<Function> read_function(const json& object, const std::string& name) {
   Function function;
   function.name = name;
   function.method = name;
-  ASSIGN_OR_RETURN(function.inputs, name_list(object, "inputNames", artifact));
-  ASSIGN_OR_RETURN(function.outputs, name_list(object, "outputNames", artifact));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(function.inputs, name_list(object, "inputNames", artifact));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(function.outputs, name_list(object, "outputNames", artifact));
   return function;
 }
 
@@ -59,15 +60,16 @@ Result<std::string> name_member(const json& object, const char* member_name) {
     return corrupt_data(std::string(kReferenceName) + " has no " + member_name);
   }
   const auto& text = member->get_ref<const std::string&>();
-  RETURN_IF_ERROR(check_name(text, std::string("the ") + member_name + " of the reference",
-                             StatusCode::kCorruptData));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_name(
+      text, std::string("the ") + member_name + " of the reference", StatusCode::kCorruptData));
   return text;
 }
 
 }  // namespace
 
 Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata, std::string* identifier) {
-  ASSIGN_OR_RETURN(const json parsed, parse_json(as_text(metadata), kStockMetadata));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const json parsed,
+                                   parse_json(as_text(metadata), kStockMetadata));
   if (!parsed.is_object()) return corrupt_data("the value is not a JSON object", kStockMetadata);
   if (identifier != nullptr) {
     const json* member = find_member(parsed, "identifier");
@@ -76,7 +78,7 @@ Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata, std::strin
   std::vector<Function> functions;
   const json* methods = find_member(parsed, "methods");
   if (methods == nullptr) {
-    ASSIGN_OR_RETURN(functions.emplace_back(), read_function(parsed, ""));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(functions.emplace_back(), read_function(parsed, ""));
     return functions;
   }
   if (!methods->is_object() || methods->empty()) {
@@ -87,9 +89,9 @@ Result<std::vector<Function>> parse_stock_metadata(ByteSpan metadata, std::strin
     return corrupt_data("the file has more than 10000 methods", kStockMetadata);
   }
   for (const auto& [name, value] : methods->get_ref<const json::object_t&>()) {
-    RETURN_IF_ERROR(
+    COREML_DELEGATE_RETURN_IF_ERROR(
         check_name(name, "the name of a method in metadata.json", StatusCode::kCorruptData));
-    ASSIGN_OR_RETURN(functions.emplace_back(), read_function(value, name));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(functions.emplace_back(), read_function(value, name));
   }
   return functions;
 }
@@ -100,7 +102,7 @@ Result<StockReference> parse_stock_reference(ByteSpan bytes) {
   std::string_view text = as_text(bytes).substr(kReferenceMagic.size());
   // As a flattened directory, it may be followed by NULs.
   while (!text.empty() && text.back() == '\0') text.remove_suffix(1);
-  ASSIGN_OR_RETURN(const json parsed, parse_json(text, kReferenceName));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const json parsed, parse_json(text, kReferenceName));
   if (!parsed.is_object()) return corrupt_data("the reference is not a JSON object");
   const json* version = find_member(parsed, "version");
   if (version == nullptr || !version->is_number_unsigned()) {
@@ -112,8 +114,8 @@ Result<StockReference> parse_stock_reference(ByteSpan bytes) {
                       ", and this runtime reads version 1; upgrade the Core ML delegate");
   }
   StockReference reference;
-  ASSIGN_OR_RETURN(reference.key, name_member(parsed, "key"));
-  ASSIGN_OR_RETURN(reference.function_name, name_member(parsed, "functionName"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(reference.key, name_member(parsed, "key"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(reference.function_name, name_member(parsed, "functionName"));
   return reference;
 }
 

@@ -14,19 +14,19 @@ constexpr char kStagingPrefix[] = ".coreml-staging-";
 
 Status read_entries(const FileSystem& files, const std::string& folder, const std::string& path,
                     SymbolicLinks links, InMemoryFileSystem& tree) {
-  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, files.list(folder));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, files.list(folder));
   for (const DirectoryEntry& entry : entries) {
     const std::string on_disk = join_path(folder, entry.name);
     const std::string in_tree = join_path(path, entry.name);
     switch (entry.kind) {
       case FileKind::kFile: {
-        ASSIGN_OR_RETURN(Bytes content, files.map(on_disk, Links::kRefuse));
-        RETURN_IF_ERROR(tree.add_file(in_tree, std::move(content)));
+        COREML_DELEGATE_ASSIGN_OR_RETURN(Bytes content, files.map(on_disk, Links::kRefuse));
+        COREML_DELEGATE_RETURN_IF_ERROR(tree.add_file(in_tree, std::move(content)));
         break;
       }
       case FileKind::kDirectory:
-        RETURN_IF_ERROR(tree.add_directory(in_tree));
-        RETURN_IF_ERROR(read_entries(files, on_disk, in_tree, links, tree));
+        COREML_DELEGATE_RETURN_IF_ERROR(tree.add_directory(in_tree));
+        COREML_DELEGATE_RETURN_IF_ERROR(read_entries(files, on_disk, in_tree, links, tree));
         break;
       case FileKind::kSymbolicLink:
         if (links == SymbolicLinks::kSkip) break;
@@ -44,26 +44,26 @@ Status read_entries(const FileSystem& files, const std::string& folder, const st
 // Writes the tree into the folder `staging`, which is there and empty, and syncs all of it.
 Status fill(FileSystem& files, const InMemoryFileSystem& tree, const std::string& staging) {
   std::vector<std::string> folders{staging};
-  RETURN_IF_ERROR(
+  COREML_DELEGATE_RETURN_IF_ERROR(
       tree.walk("", [&](std::string_view path, const Metadata& metadata, const Bytes& content) {
         std::string on_disk = join_path(staging, std::string(path));
         if (metadata.kind == NodeKind::kFile) {
           return write_file(files, on_disk, content.span(), Durability::kSynced);
         }
-        RETURN_IF_ERROR(files.make_directory(on_disk));
+        COREML_DELEGATE_RETURN_IF_ERROR(files.make_directory(on_disk));
         folders.push_back(std::move(on_disk));
         return Status();
       }));
   // Folders below before those above: an entry is durable before what leads to it.
   for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder) {
-    RETURN_IF_ERROR(files.sync_directory(*folder));
+    COREML_DELEGATE_RETURN_IF_ERROR(files.sync_directory(*folder));
   }
   return {};
 }
 
 Status publish(FileSystem& files, const std::string& staging, const std::string& path,
                const std::string& parent) {
-  RETURN_IF_ERROR(files.rename(staging, path));
+  COREML_DELEGATE_RETURN_IF_ERROR(files.rename(staging, path));
   Status synced = files.sync_directory(parent);
   if (synced.ok()) return {};
   // Back to the staging name before it is removed, so that nobody sees a folder with parts missing.
@@ -76,7 +76,7 @@ Status publish(FileSystem& files, const std::string& staging, const std::string&
 
 Result<InMemoryFileSystem> read_folder(const FileSystem& files, const std::string& path,
                                        SymbolicLinks links) {
-  ASSIGN_OR_RETURN(const FileInfo info, files.info(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const FileInfo info, files.info(path));
   if (info.kind == FileKind::kFile || info.kind == FileKind::kOther) {
     return invalid_argument("the path is not a folder", path);
   }
@@ -88,7 +88,7 @@ Result<InMemoryFileSystem> read_folder(const FileSystem& files, const std::strin
 
 Status write_temporary_folder(FileSystem& files, const InMemoryFileSystem& tree,
                               const std::string& path) {
-  RETURN_IF_ERROR(files.make_directory(path));
+  COREML_DELEGATE_RETURN_IF_ERROR(files.make_directory(path));
   return tree.walk(
       "", [&](std::string_view name, const Metadata& metadata, const Bytes& content) -> Status {
         const std::string on_disk = join_path(path, std::string(name));

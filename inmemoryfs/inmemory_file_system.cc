@@ -102,8 +102,8 @@ struct InMemoryFileSystem::Node {
       const size_t before = path.size();
       if (before > 0) path += '/';
       path += name;
-      RETURN_IF_ERROR(visit(path, node->metadata(), node->content));
-      RETURN_IF_ERROR(node->walk(path, visit));
+      COREML_DELEGATE_RETURN_IF_ERROR(visit(path, node->metadata(), node->content));
+      COREML_DELEGATE_RETURN_IF_ERROR(node->walk(path, visit));
       path.resize(before);
     }
     return {};
@@ -146,7 +146,7 @@ InMemoryFileSystem& InMemoryFileSystem::operator=(InMemoryFileSystem&& other) no
 }
 
 Result<const InMemoryFileSystem::Node*> InMemoryFileSystem::look_up(std::string_view path) const {
-  if (!path.empty()) RETURN_IF_ERROR(check_path(path));
+  if (!path.empty()) COREML_DELEGATE_RETURN_IF_ERROR(check_path(path));
   const Node* node = std::as_const(*root_).find(path);
   if (node == nullptr) return not_found("there is no such file or directory", printable(path));
   return node;
@@ -155,18 +155,18 @@ Result<const InMemoryFileSystem::Node*> InMemoryFileSystem::look_up(std::string_
 bool InMemoryFileSystem::exists(std::string_view path) const { return look_up(path).ok(); }
 
 Result<Metadata> InMemoryFileSystem::metadata(std::string_view path) const {
-  ASSIGN_OR_RETURN(const Node* node, look_up(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Node* node, look_up(path));
   return node->metadata();
 }
 
 Result<Bytes> InMemoryFileSystem::read(std::string_view path) const {
-  ASSIGN_OR_RETURN(const Node* node, look_up(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Node* node, look_up(path));
   if (node->is_directory()) return invalid_argument("the path is a directory", printable(path));
   return node->content;
 }
 
 Result<std::vector<std::string>> InMemoryFileSystem::list(std::string_view path) const {
-  ASSIGN_OR_RETURN(const Node* node, look_up(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Node* node, look_up(path));
   if (!node->is_directory()) return invalid_argument("the path is a file", printable(path));
   std::vector<std::string> names;
   names.reserve(node->children.size());
@@ -175,14 +175,14 @@ Result<std::vector<std::string>> InMemoryFileSystem::list(std::string_view path)
 }
 
 Status InMemoryFileSystem::walk(std::string_view path, const Visitor& visit) const {
-  ASSIGN_OR_RETURN(const Node* node, look_up(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Node* node, look_up(path));
   if (!node->is_directory()) return invalid_argument("the path is a file", printable(path));
   std::string current(path);
   return node->walk(current, visit);
 }
 
 Status InMemoryFileSystem::add_file(std::string_view path, Bytes content) {
-  RETURN_IF_ERROR(check_path(path));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_path(path));
   auto node = std::make_unique<Node>();
   node->kind = NodeKind::kFile;
   node->content = std::move(content);
@@ -190,7 +190,7 @@ Status InMemoryFileSystem::add_file(std::string_view path, Bytes content) {
 }
 
 Status InMemoryFileSystem::add_directory(std::string_view path) {
-  RETURN_IF_ERROR(check_path(path));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_path(path));
   if (const Node* node = root_->find(path); node != nullptr && node->is_directory()) return {};
   return root_->insert(path, std::make_unique<Node>());
 }
@@ -206,16 +206,16 @@ std::unique_ptr<InMemoryFileSystem::Node> InMemoryFileSystem::detach(std::string
 }
 
 Status InMemoryFileSystem::remove(std::string_view path) {
-  RETURN_IF_ERROR(check_path(path));
-  RETURN_IF_ERROR(look_up(path).status());
+  COREML_DELEGATE_RETURN_IF_ERROR(check_path(path));
+  COREML_DELEGATE_RETURN_IF_ERROR(look_up(path).status());
   detach(path);
   return {};
 }
 
 Status InMemoryFileSystem::rename(std::string_view from, std::string_view to) {
-  RETURN_IF_ERROR(check_path(from));
-  RETURN_IF_ERROR(check_path(to));
-  ASSIGN_OR_RETURN(const Node* node, look_up(from));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_path(from));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_path(to));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Node* node, look_up(from));
   if (root_->find(to) != nullptr) {
     return already_exists("a file or directory with this name already exists", printable(to));
   }
@@ -225,7 +225,7 @@ Status InMemoryFileSystem::rename(std::string_view from, std::string_view to) {
   const size_t slash = to.rfind('/');
   const std::string_view above =
       slash == std::string_view::npos ? std::string_view() : to.substr(0, slash);
-  ASSIGN_OR_RETURN(const Node* parent, look_up(above));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Node* parent, look_up(above));
   if (!parent->is_directory()) return invalid_argument("the path is a file", printable(above));
   if (depth_of(to) + node->height() > kMaxPathDepth) {
     return invalid_argument("a path below it would have more than 64 components", printable(to));
@@ -234,7 +234,7 @@ Status InMemoryFileSystem::rename(std::string_view from, std::string_view to) {
 }
 
 Result<InMemoryFileSystem> InMemoryFileSystem::subtree(std::string_view path) const {
-  ASSIGN_OR_RETURN(const Node* node, look_up(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Node* node, look_up(path));
   if (!node->is_directory()) return invalid_argument("the path is a file", printable(path));
   InMemoryFileSystem result;
   result.root_ = node->copy();

@@ -7,7 +7,7 @@
 //
 //   InMemoryFileSystem tree;
 //   // Makes the directories, too.
-//   RETURN_IF_ERROR(tree.add_file("Data/com.apple.CoreML/model.mlmodel", bytes));
+//   COREML_DELEGATE_RETURN_IF_ERROR(tree.add_file("Data/com.apple.CoreML/model.mlmodel", bytes));
 //   // A not_found names the path.
 //   Result<Bytes> spec = tree.read("Data/com.apple.CoreML/model.mlmodel");
 //

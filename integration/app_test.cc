@@ -11,7 +11,8 @@
 #include "sine_data.h"
 
 int main() {
-  auto loader = std::make_unique<executorch::extension::BufferDataLoader>(sine_data_data(), sine_data_size());
+  auto loader =
+      std::make_unique<executorch::extension::BufferDataLoader>(sine_data_data(), sine_data_size());
   executorch::extension::Module module(std::move(loader));
   const auto input = executorch::extension::make_tensor_ptr({2, 3}, std::vector<float>(6));
   const auto outputs = module.forward(input);

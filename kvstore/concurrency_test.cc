@@ -22,7 +22,7 @@ using Counters = Store<std::string, int64_t>;
 
 Status increment(Database& database, Counters& counters) {
   return database.atomically([&]() -> Status {
-    ASSIGN_OR_RETURN(const std::optional<int64_t> value, counters.get("n"));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::optional<int64_t> value, counters.get("n"));
     return counters.put("n", value.value_or(0) + 1);
   });
 }

@@ -44,9 +44,9 @@ Status Connection::prepare(const std::string& sql, Statement& statement) {
 
 Result<int64_t> Connection::query_integer(const std::string& sql) {
   Statement statement;
-  RETURN_IF_ERROR(prepare(sql, statement));
+  COREML_DELEGATE_RETURN_IF_ERROR(prepare(sql, statement));
   Execution execution(*this, statement);
-  ASSIGN_OR_RETURN(const bool has_row, execution.step());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const bool has_row, execution.step());
   if (!has_row) return internal_error("\"" + sql + "\" returned no row", path_);
   return execution.integer(0);
 }

@@ -7,12 +7,12 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "base/file.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "kvstore/codec.h"
 
@@ -45,27 +45,28 @@ class Connection {
   ~Connection() { sqlite3_close_v2(handle_); }
 
   // Held by every use of the connection; by a transaction for its whole life.
-  std::recursive_mutex& mutex() { return mutex_; }
+  RecursiveMutex& mutex() COREML_DELEGATE_RETURNS_MUTEX(mutex_) { return mutex_; }
   sqlite3* handle() const { return handle_; }
   const std::string& path() const { return path_; }
 
   // Runs one or more statements that give nothing.
-  Status execute(const char* sql);
+  Status execute(const char* sql) COREML_DELEGATE_REQUIRES(mutex_);
   // Prepares `sql` into `statement` unless that has been done.
-  Status prepare(const std::string& sql, Statement& statement);
+  Status prepare(const std::string& sql, Statement& statement) COREML_DELEGATE_REQUIRES(mutex_);
   // The first column of the first row.
-  Result<int64_t> query_integer(const std::string& sql);
+  Result<int64_t> query_integer(const std::string& sql) COREML_DELEGATE_REQUIRES(mutex_);
 
   // A failure with SQLite's code and words.
   Status failure(int code, std::string_view doing) const;
 
   // Levels of transactions that are open.
-  int transaction_depth = 0;
-  // Keeps other processes from replacing the file; null in memory.
+  int transaction_depth COREML_DELEGATE_GUARDED_BY(mutex_) = 0;
+  // Keeps other processes from replacing the file; null in memory. Set while the database is
+  // opened.
   std::unique_ptr<FileLock> file_lock;
 
  private:
-  std::recursive_mutex mutex_;
+  RecursiveMutex mutex_;
   sqlite3* const handle_;
   const std::string path_;
 };
@@ -74,6 +75,7 @@ class Connection {
 class Execution {
  public:
   Execution(Connection& connection, const Statement& statement)
+      COREML_DELEGATE_REQUIRES(connection.mutex())
       : connection_(connection), handle_(statement.get()) {}
   Execution(const Execution&) = delete;
   Execution& operator=(const Execution&) = delete;

@@ -89,17 +89,19 @@ Status set_aside(const std::string& path) {
 
 Status Database::set_up(const DatabaseOptions& options) {
   Connection& connection = *connection_;
+  const MutexLock lock(connection.mutex());
   sqlite3* const handle = connection.handle();
   sqlite3_busy_timeout(handle, static_cast<int>(options.busy_timeout.count()));
   // The file may be damaged or made to do harm.
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-  RETURN_IF_ERROR(connection.execute(
+  COREML_DELEGATE_RETURN_IF_ERROR(connection.execute(
       "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY"));
   // In this order: whoever makes the tables sets the id with them, so that where there are tables
   // the id is there too. The other way round another process could do both in between.
-  ASSIGN_OR_RETURN(const int64_t tables,
-                   connection.query_integer("SELECT count(*) FROM sqlite_schema"));
-  ASSIGN_OR_RETURN(const int64_t application, connection.query_integer("PRAGMA application_id"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const int64_t tables,
+                                   connection.query_integer("SELECT count(*) FROM sqlite_schema"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const int64_t application,
+                                   connection.query_integer("PRAGMA application_id"));
   const bool is_new = application == 0 && tables == 0;
   if (!is_new && application != kApplicationId) {
     return failed_precondition("the file is a database of another program", path());
@@ -108,7 +110,7 @@ Status Database::set_up(const DatabaseOptions& options) {
     return failed_precondition(
         "the database is empty and was opened read-only; open it for writing once", path());
   }
-  if (options.check_when_opening) RETURN_IF_ERROR(check());
+  if (options.check_when_opening) COREML_DELEGATE_RETURN_IF_ERROR(check());
   if (!options.read_only) {
     // Two processes that open a new file at once: SQLite reports one as busy without waiting.
     const Clock::time_point end = Clock::now() + options.busy_timeout;
@@ -118,14 +120,13 @@ Status Database::set_up(const DatabaseOptions& options) {
       if (status.code() != StatusCode::kFailedPrecondition || Clock::now() >= end) return status;
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
-    RETURN_IF_ERROR(connection.execute(options.durability == Durability::kFull
-                                           ? "PRAGMA synchronous = FULL"
-                                           : "PRAGMA synchronous = NORMAL"));
+    COREML_DELEGATE_RETURN_IF_ERROR(connection.execute("PRAGMA synchronous = NORMAL"));
     // The log shrinks again after a large transaction.
-    RETURN_IF_ERROR(connection.execute("PRAGMA journal_size_limit = 4194304"));
+    COREML_DELEGATE_RETURN_IF_ERROR(connection.execute("PRAGMA journal_size_limit = 4194304"));
   }
 
-  ASSIGN_OR_RETURN(int64_t version, connection.query_integer("PRAGMA user_version"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(int64_t version,
+                                   connection.query_integer("PRAGMA user_version"));
   if (application == kApplicationId && version == options.schema_version) return {};
   if (version > options.schema_version) {
     return Status(StatusCode::kVersionTooNew,
@@ -141,12 +142,14 @@ Status Database::set_up(const DatabaseOptions& options) {
                                path());
   }
   return atomically([&]() -> Status {
+    connection.mutex().is_held();
     // Again, now that nobody else can write: another process may have done it.
-    ASSIGN_OR_RETURN(const int64_t owner, connection.query_integer("PRAGMA application_id"));
-    ASSIGN_OR_RETURN(version, connection.query_integer("PRAGMA user_version"));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const int64_t owner,
+                                     connection.query_integer("PRAGMA application_id"));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(version, connection.query_integer("PRAGMA user_version"));
     if (owner == 0) {
-      RETURN_IF_ERROR(make_catalog(connection));
-      RETURN_IF_ERROR(connection.execute(
+      COREML_DELEGATE_RETURN_IF_ERROR(make_catalog(connection));
+      COREML_DELEGATE_RETURN_IF_ERROR(connection.execute(
           ("PRAGMA application_id = " + std::to_string(kApplicationId)).c_str()));
     } else if (version < options.schema_version) {
       if (options.migrate == nullptr) {
@@ -169,18 +172,19 @@ Status Database::set_up(const DatabaseOptions& options) {
 Result<std::unique_ptr<Database>> Database::open_once(const std::string& path,
                                                       const DatabaseOptions& options) {
   if (!options.read_only) {
-    ASSIGN_OR_RETURN(const std::shared_ptr<Connection> connection,
-                     connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(
+        const std::shared_ptr<Connection> connection,
+        connect(path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, path));
     std::unique_ptr<Database> database(new Database(connection));
-    RETURN_IF_ERROR(database->set_up(options));
+    COREML_DELEGATE_RETURN_IF_ERROR(database->set_up(options));
     return database;
   }
-  RETURN_IF_ERROR(real_file_system().info(path).status());
+  COREML_DELEGATE_RETURN_IF_ERROR(real_file_system().info(path).status());
   const auto open_named = [&](const std::string& name) -> Result<std::unique_ptr<Database>> {
-    ASSIGN_OR_RETURN(const std::shared_ptr<Connection> connection,
-                     connect(name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::shared_ptr<Connection> connection,
+                                     connect(name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, path));
     std::unique_ptr<Database> database(new Database(connection));
-    RETURN_IF_ERROR(database->set_up(options));
+    COREML_DELEGATE_RETURN_IF_ERROR(database->set_up(options));
     return database;
   };
   Result<std::unique_ptr<Database>> database = open_named("file:" + percent_encoded(path));
@@ -199,8 +203,8 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path,
     return invalid_argument("schema_version must be at least 1", path);
   }
   if (options.read_only) return open_once(path, options);
-  ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
-                   lock_file(path, LockMode::kShared, options.busy_timeout));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
+                                   lock_file(path, LockMode::kShared, options.busy_timeout));
   Result<std::unique_ptr<Database>> database = open_once(path, options);
   if (!database.ok() && database.status().code() == StatusCode::kCorruptData &&
       options.if_damaged != IfDamaged::kFail && lock != nullptr) {
@@ -217,7 +221,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path,
     // Another process may have replaced it meanwhile.
     database = open_once(path, options);
     if (!database.ok() && database.status().code() == StatusCode::kCorruptData) {
-      RETURN_IF_ERROR(set_aside(path));
+      COREML_DELEGATE_RETURN_IF_ERROR(set_aside(path));
       DatabaseOptions fresh = options;
       fresh.if_damaged = IfDamaged::kFail;
       database = open_once(path, fresh);
@@ -232,45 +236,47 @@ Result<std::unique_ptr<Database>> Database::open(const std::string& path,
                           damage.to_string().c_str(), path.c_str(), static_cast<long long>(rows));
     }
     exclusive->reset();
-    ASSIGN_OR_RETURN(lock, lock_file(path, LockMode::kShared, options.busy_timeout));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(lock,
+                                     lock_file(path, LockMode::kShared, options.busy_timeout));
   }
   if (database.ok()) (*database)->connection_->file_lock = std::move(lock);
   return database;
 }
 
 Result<std::unique_ptr<Database>> Database::open_in_memory(const DatabaseOptions& options) {
-  ASSIGN_OR_RETURN(
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
       const std::shared_ptr<Connection> connection,
       connect(":memory:", SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_MEMORY,
               ":memory:"));
   std::unique_ptr<Database> database(new Database(connection));
-  RETURN_IF_ERROR(database->set_up(options));
+  COREML_DELEGATE_RETURN_IF_ERROR(database->set_up(options));
   return database;
 }
 
 Result<Transaction> Database::begin() {
   std::unique_lock lock(connection_->mutex());
+  connection_->mutex().is_held();
   const int depth = connection_->transaction_depth;
-  RETURN_IF_ERROR(connection_->execute(
+  COREML_DELEGATE_RETURN_IF_ERROR(connection_->execute(
       depth == 0 ? "BEGIN IMMEDIATE" : ("SAVEPOINT level_" + std::to_string(depth)).c_str()));
   ++connection_->transaction_depth;
   return Transaction(connection_, std::move(lock), depth);
 }
 
 Status Database::atomically(const std::function<Status()>& body) {
-  ASSIGN_OR_RETURN(Transaction transaction, begin());
-  RETURN_IF_ERROR(body());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(Transaction transaction, begin());
+  COREML_DELEGATE_RETURN_IF_ERROR(body());
   return transaction.commit();
 }
 
 Status Database::check() {
-  const std::lock_guard lock(connection_->mutex());
+  const MutexLock lock(connection_->mutex());
   Statement statement;
-  RETURN_IF_ERROR(connection_->prepare("PRAGMA integrity_check(5)", statement));
+  COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare("PRAGMA integrity_check(5)", statement));
   Execution execution(*connection_, statement);
   std::string faults;
   for (;;) {
-    ASSIGN_OR_RETURN(const bool has_row, execution.step());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const bool has_row, execution.step());
     if (!has_row) break;
     const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement.get(), 0));
     if (text != nullptr && std::string(text) != "ok") {
@@ -282,8 +288,9 @@ Status Database::check() {
 }
 
 Result<std::vector<std::string>> Database::store_names() {
-  const std::lock_guard lock(connection_->mutex());
-  ASSIGN_OR_RETURN(const std::vector<StoreSchema> schemas, read_catalog(*connection_));
+  const MutexLock lock(connection_->mutex());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<StoreSchema> schemas,
+                                   read_catalog(*connection_));
   std::vector<std::string> names;
   for (const StoreSchema& schema : schemas) names.push_back(schema.name);
   return names;
@@ -291,8 +298,9 @@ Result<std::vector<std::string>> Database::store_names() {
 
 Status Database::drop_store(const std::string& name) {
   return atomically([&]() -> Status {
-    ASSIGN_OR_RETURN(const std::string table, find_table(*connection_, name));
-    RETURN_IF_ERROR(
+    connection_->mutex().is_held();
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string table, find_table(*connection_, name));
+    COREML_DELEGATE_RETURN_IF_ERROR(
         connection_->execute(("DELETE FROM kv_catalog WHERE number = " + table.substr(3)).c_str()));
     return connection_->execute(("DROP TABLE " + table).c_str());
   });
@@ -301,7 +309,7 @@ Status Database::drop_store(const std::string& name) {
 const std::string& Database::path() const { return connection_->path(); }
 
 Transaction::Transaction(std::shared_ptr<Connection> connection,
-                         std::unique_lock<std::recursive_mutex> lock, int depth)
+                         std::unique_lock<RecursiveMutex> lock, int depth)
     : connection_(std::move(connection)), lock_(std::move(lock)), depth_(depth) {}
 
 Transaction::Transaction(Transaction&& other) noexcept
@@ -311,6 +319,7 @@ Transaction::Transaction(Transaction&& other) noexcept
 
 Transaction::~Transaction() {
   if (connection_ == nullptr) return;
+  connection_->mutex().is_held();
   connection_->transaction_depth = depth_;
   // SQLite may have rolled back by itself, after a full disk for one: then there is nothing to do.
   if (sqlite3_get_autocommit(connection_->handle()) == 0) {
@@ -325,11 +334,12 @@ Transaction::~Transaction() {
 
 Status Transaction::commit() {
   if (connection_ == nullptr) return failed_precondition("the transaction has already ended");
+  connection_->mutex().is_held();
   if (sqlite3_get_autocommit(connection_->handle()) != 0) {
     return io_error("the transaction was undone, because an operation in it failed earlier",
                     connection_->path());
   }
-  RETURN_IF_ERROR(connection_->execute(
+  COREML_DELEGATE_RETURN_IF_ERROR(connection_->execute(
       depth_ == 0 ? "COMMIT" : ("RELEASE level_" + std::to_string(depth_)).c_str()));
   connection_->transaction_depth = depth_;
   // The lock goes before what it locks.

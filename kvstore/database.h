@@ -3,11 +3,17 @@
 
 // A file of key-value stores (kvstore/store.h), over SQLite.
 //
-//   ASSIGN_OR_RETURN(std::unique_ptr<Database> database, Database::open("index.db", {}));
-//   ASSIGN_OR_RETURN(auto entries, Store<std::string, Entry>::open(*database, "entries", {}));
-//   RETURN_IF_ERROR(database->atomically([&]() -> Status {
-//     RETURN_IF_ERROR(entries.put("a", first));
-//     return entries.put("b", second);                 // Both or, after a failure, neither.
+// This library is a deliverable of its own: //kvstore is public, stands on //base and SQLite alone,
+// and is meant for programs that use nothing else of this repository. The index of compiled models
+// (runtime/assets) is one of its users.
+//
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<Database> database,
+//                                    Database::open("index.db", {}));
+//   using Entries = Store<std::string, Entry>;
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(Entries entries, Entries::open(*database, "entries", {}));
+//   COREML_DELEGATE_RETURN_IF_ERROR(database->atomically([&]() -> Status {
+//     COREML_DELEGATE_RETURN_IF_ERROR(entries.put("a", first));
+//     return entries.put("b", second);  // Both are put or, after a failure, neither.
 //   }));
 //
 // Thread rule: a Database and its stores may be used from several threads at once; their calls take
@@ -19,8 +25,8 @@
 // busy_timeout, then fails with failed_precondition and has changed nothing. Not for network file
 // systems: the write-ahead log needs shared memory.
 //
-// What survives: a commit survives the death of the process; with Durability::kFull also the loss
-// of power. With kNormal the last commits may then be missing, whole, and the file is intact.
+// What survives: a commit survives the death of the process. After a loss of power the last commits
+// may be missing, each of them as a whole, and the file is intact.
 //
 // Errors: corrupt_data for a damaged file, failed_precondition for a busy one or one of another
 // program, version_too_new for a newer schema, resource_exhausted for a full disk, io_error.
@@ -29,18 +35,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/status.h"
 
 namespace coreml_delegate::kvstore {
 
 class Connection;
 class Database;
-
-enum class Durability { kNormal, kFull };
 
 enum class IfDamaged {
   kFail,        // corrupt_data: the caller decides.
@@ -53,7 +57,6 @@ struct DatabaseOptions {
   // The file must be there and nothing is written, not even a lock file.
   bool read_only = false;
   std::chrono::milliseconds busy_timeout{5000};
-  Durability durability = Durability::kNormal;
   IfDamaged if_damaged = IfDamaged::kFail;
   // Runs PRAGMA quick_check when opening: damage is found now instead of when it is met. Costs a
   // read of the file.
@@ -77,11 +80,11 @@ class Transaction {
 
  private:
   friend class Database;
-  Transaction(std::shared_ptr<Connection> connection, std::unique_lock<std::recursive_mutex> lock,
+  Transaction(std::shared_ptr<Connection> connection, std::unique_lock<RecursiveMutex> lock,
               int depth);
 
   std::shared_ptr<Connection> connection_;  // Null when it has ended.
-  std::unique_lock<std::recursive_mutex> lock_;
+  std::unique_lock<RecursiveMutex> lock_;
   int depth_ = 0;
 };
 

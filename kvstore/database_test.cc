@@ -37,7 +37,7 @@ class DatabaseTest : public testing::Test {
       ASSERT_TRUE(database
                       ->atomically([&]() -> Status {
                         for (int64_t i = 0; i < 2000; ++i) {
-                          RETURN_IF_ERROR(store.put(i, std::string(100, 'a')));
+                          COREML_DELEGATE_RETURN_IF_ERROR(store.put(i, std::string(100, 'a')));
                         }
                         return {};
                       })
@@ -74,7 +74,7 @@ TEST_F(DatabaseTest, BatchIsAtomic) {
   auto database = open();
   auto store = *Numbers::open(*database, "s", {});
   const Status failed = database->atomically([&]() -> Status {
-    RETURN_IF_ERROR(store.put(1, 1));
+    COREML_DELEGATE_RETURN_IF_ERROR(store.put(1, 1));
     return cancelled("enough");
   });
   EXPECT_EQ(failed.code(), StatusCode::kCancelled);
@@ -88,10 +88,10 @@ TEST_F(DatabaseTest, NestedTransactions) {
   auto store = *Numbers::open(*database, "s", {});
   ASSERT_TRUE(database
                   ->atomically([&]() -> Status {
-                    RETURN_IF_ERROR(store.put(1, 1));
+                    COREML_DELEGATE_RETURN_IF_ERROR(store.put(1, 1));
                     EXPECT_FALSE(database
                                      ->atomically([&]() -> Status {
-                                       RETURN_IF_ERROR(store.put(2, 2));
+                                       COREML_DELEGATE_RETURN_IF_ERROR(store.put(2, 2));
                                        return cancelled("inner");
                                      })
                                      .ok());
@@ -159,9 +159,9 @@ TEST_F(DatabaseTest, MigratesOnceAndInOneTransaction) {
   options.migrate = [&](Database& database, int32_t from) -> Status {
     ++runs;
     EXPECT_EQ(from, 1);
-    ASSIGN_OR_RETURN(auto store, Numbers::open(database, "new", {}));
-    RETURN_IF_ERROR(store.put(1, 100));
-    RETURN_IF_ERROR(database.drop_store("old"));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(auto store, Numbers::open(database, "new", {}));
+    COREML_DELEGATE_RETURN_IF_ERROR(store.put(1, 100));
+    COREML_DELEGATE_RETURN_IF_ERROR(database.drop_store("old"));
     return runs == 1 ? cancelled("first try") : Status();
   };
   EXPECT_EQ(open_status(options).code(), StatusCode::kCancelled);

@@ -24,35 +24,39 @@ std::string describe(const StoreSchema& schema) {
 
 Result<StoreSchema> schema_of_row(const Execution& row) {
   StoreSchema schema;
-  ASSIGN_OR_RETURN(const Cell name, row.cell(1, CellType::kString));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Cell name, row.cell(1, CellType::kString));
   schema.name = name.bytes;
   schema.key_type = static_cast<CellType>(row.integer(2));
-  ASSIGN_OR_RETURN(const Cell key_codec, row.cell(3, CellType::kString));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Cell key_codec, row.cell(3, CellType::kString));
   schema.key_codec = key_codec.bytes;
   schema.value_type = static_cast<CellType>(row.integer(4));
-  ASSIGN_OR_RETURN(const Cell value_codec, row.cell(5, CellType::kString));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Cell value_codec, row.cell(5, CellType::kString));
   schema.value_codec = value_codec.bytes;
   schema.options.track_access = (row.integer(6) & kTracksAccess) != 0;
   schema.options.track_size = (row.integer(6) & kTracksSize) != 0;
   return schema;
 }
 
-Status make_table(Connection& connection, const StoreSchema& schema) {
+Status make_table(Connection& connection, const StoreSchema& schema)
+    COREML_DELEGATE_REQUIRES(connection.mutex()) {
   Statement insert;
-  RETURN_IF_ERROR(connection.prepare(
+  COREML_DELEGATE_RETURN_IF_ERROR(connection.prepare(
       "INSERT INTO kv_catalog(name, key_type, key_codec, value_type, value_codec, tracks) "
       "VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
       insert));
   {
     Execution execution(connection, insert);
-    RETURN_IF_ERROR(execution.bind(1, CellType::kString, {0, schema.name}));
-    RETURN_IF_ERROR(execution.bind_integer(2, static_cast<int64_t>(schema.key_type)));
-    RETURN_IF_ERROR(execution.bind(3, CellType::kString, {0, schema.key_codec}));
-    RETURN_IF_ERROR(execution.bind_integer(4, static_cast<int64_t>(schema.value_type)));
-    RETURN_IF_ERROR(execution.bind(5, CellType::kString, {0, schema.value_codec}));
-    RETURN_IF_ERROR(execution.bind_integer(6, (schema.options.track_access ? kTracksAccess : 0) |
-                                                  (schema.options.track_size ? kTracksSize : 0)));
-    RETURN_IF_ERROR(execution.step().status());
+    COREML_DELEGATE_RETURN_IF_ERROR(execution.bind(1, CellType::kString, {0, schema.name}));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        execution.bind_integer(2, static_cast<int64_t>(schema.key_type)));
+    COREML_DELEGATE_RETURN_IF_ERROR(execution.bind(3, CellType::kString, {0, schema.key_codec}));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        execution.bind_integer(4, static_cast<int64_t>(schema.value_type)));
+    COREML_DELEGATE_RETURN_IF_ERROR(execution.bind(5, CellType::kString, {0, schema.value_codec}));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        execution.bind_integer(6, (schema.options.track_access ? kTracksAccess : 0) |
+                                      (schema.options.track_size ? kTracksSize : 0)));
+    COREML_DELEGATE_RETURN_IF_ERROR(execution.step().status());
   }
   const std::string table = "kv_" + std::to_string(sqlite3_last_insert_rowid(connection.handle()));
   const bool integer_key = is_integer_cell(schema.key_type);
@@ -81,14 +85,14 @@ Status make_catalog(Connection& connection) {
 
 Result<std::vector<StoreSchema>> read_catalog(Connection& connection) {
   Statement select;
-  RETURN_IF_ERROR(connection.prepare(
+  COREML_DELEGATE_RETURN_IF_ERROR(connection.prepare(
       std::string("SELECT ") + kCatalogColumns + " FROM kv_catalog ORDER BY name", select));
   Execution execution(connection, select);
   std::vector<StoreSchema> schemas;
   for (;;) {
-    ASSIGN_OR_RETURN(const bool has_row, execution.step());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const bool has_row, execution.step());
     if (!has_row) return schemas;
-    ASSIGN_OR_RETURN(StoreSchema schema, schema_of_row(execution));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(StoreSchema schema, schema_of_row(execution));
     schemas.push_back(std::move(schema));
   }
 }
@@ -96,14 +100,14 @@ Result<std::vector<StoreSchema>> read_catalog(Connection& connection) {
 Result<std::string> find_table(Connection& connection, const std::string& name,
                                StoreSchema* schema) {
   Statement select;
-  RETURN_IF_ERROR(connection.prepare(
+  COREML_DELEGATE_RETURN_IF_ERROR(connection.prepare(
       std::string("SELECT ") + kCatalogColumns + " FROM kv_catalog WHERE name = ?1", select));
   Execution execution(connection, select);
-  RETURN_IF_ERROR(execution.bind(1, CellType::kString, {0, name}));
-  ASSIGN_OR_RETURN(const bool has_row, execution.step());
+  COREML_DELEGATE_RETURN_IF_ERROR(execution.bind(1, CellType::kString, {0, name}));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const bool has_row, execution.step());
   if (!has_row) return not_found("the database has no store with this name", name);
   if (schema != nullptr) {
-    ASSIGN_OR_RETURN(*schema, schema_of_row(execution));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(*schema, schema_of_row(execution));
   }
   return "kv_" + std::to_string(execution.integer(0));
 }
@@ -113,12 +117,13 @@ RawStore::RawStore(std::shared_ptr<Connection> connection, StoreSchema schema, s
 
 Result<std::unique_ptr<RawStore>> RawStore::open(Database& database, StoreSchema schema) {
   const std::shared_ptr<Connection> connection = database.connection_;
-  const std::lock_guard lock(connection->mutex());
+  const MutexLock lock(connection->mutex());
   StoreSchema there;
   Result<std::string> table = find_table(*connection, schema.name, &there);
   if (!table.ok() && table.status().code() == StatusCode::kNotFound &&
       sqlite3_db_readonly(connection->handle(), "main") == 0) {
-    RETURN_IF_ERROR(database.atomically([&]() -> Status {
+    COREML_DELEGATE_RETURN_IF_ERROR(database.atomically([&]() -> Status {
+      connection->mutex().is_held();
       // Another process may have been faster.
       if (find_table(*connection, schema.name).ok()) return {};
       return make_table(*connection, schema);
@@ -205,111 +210,119 @@ Status RawStore::need(bool tracked, const char* option) const {
 
 Status RawStore::put(const Cell& key, const Cell& value, std::optional<int64_t> size) {
   if (size && *size < 0) return invalid_argument("a size cannot be negative", schema_.name);
-  if (size) RETURN_IF_ERROR(need(schema_.options.track_size, "track_size"));
-  const std::lock_guard lock(mutex());
+  if (size) COREML_DELEGATE_RETURN_IF_ERROR(need(schema_.options.track_size, "track_size"));
+  const MutexLock lock(mutex());
   Statement& statement = statements_[kPut];
-  if (!statement.is_prepared()) RETURN_IF_ERROR(connection_->prepare(sql(kPut), statement));
+  if (!statement.is_prepared())
+    COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(kPut), statement));
   Execution execution(*connection_, statement);
-  RETURN_IF_ERROR(execution.bind(1, schema_.key_type, key));
-  RETURN_IF_ERROR(execution.bind(2, schema_.value_type, value));
+  COREML_DELEGATE_RETURN_IF_ERROR(execution.bind(1, schema_.key_type, key));
+  COREML_DELEGATE_RETURN_IF_ERROR(execution.bind(2, schema_.value_type, value));
   if (schema_.options.track_size) {
     const auto own = [](CellType type, const Cell& cell) {
       return is_integer_cell(type) ? int64_t{sizeof(int64_t)}
                                    : static_cast<int64_t>(cell.bytes.size());
     };
-    RETURN_IF_ERROR(execution.bind_integer(
+    COREML_DELEGATE_RETURN_IF_ERROR(execution.bind_integer(
         3, size ? *size : own(schema_.key_type, key) + own(schema_.value_type, value)));
   }
   return execution.step().status();
 }
 
 Result<bool> RawStore::get(const Cell& key, const std::function<Status(const Cell&)>& visit) {
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   Statement& statement = statements_[kGet];
-  if (!statement.is_prepared()) RETURN_IF_ERROR(connection_->prepare(sql(kGet), statement));
+  if (!statement.is_prepared())
+    COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(kGet), statement));
   Execution execution(*connection_, statement);
-  RETURN_IF_ERROR(execution.bind(1, schema_.key_type, key));
-  ASSIGN_OR_RETURN(const bool is_there, execution.step());
+  COREML_DELEGATE_RETURN_IF_ERROR(execution.bind(1, schema_.key_type, key));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const bool is_there, execution.step());
   if (!is_there) return false;
-  ASSIGN_OR_RETURN(const Cell value, execution.cell(0, schema_.value_type));
-  RETURN_IF_ERROR(visit(value));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Cell value, execution.cell(0, schema_.value_type));
+  COREML_DELEGATE_RETURN_IF_ERROR(visit(value));
   return true;
 }
 
 Result<bool> RawStore::exists(const Cell& key) {
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   Statement& statement = statements_[kExists];
-  if (!statement.is_prepared()) RETURN_IF_ERROR(connection_->prepare(sql(kExists), statement));
+  if (!statement.is_prepared())
+    COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(kExists), statement));
   Execution execution(*connection_, statement);
-  RETURN_IF_ERROR(execution.bind(1, schema_.key_type, key));
+  COREML_DELEGATE_RETURN_IF_ERROR(execution.bind(1, schema_.key_type, key));
   return execution.step();
 }
 
 Result<bool> RawStore::change(Prepared which, const Cell& key) {
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   Statement& statement = statements_[which];
-  if (!statement.is_prepared()) RETURN_IF_ERROR(connection_->prepare(sql(which), statement));
+  if (!statement.is_prepared())
+    COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(which), statement));
   Execution execution(*connection_, statement);
-  RETURN_IF_ERROR(execution.bind(1, schema_.key_type, key));
-  RETURN_IF_ERROR(execution.step().status());
+  COREML_DELEGATE_RETURN_IF_ERROR(execution.bind(1, schema_.key_type, key));
+  COREML_DELEGATE_RETURN_IF_ERROR(execution.step().status());
   return sqlite3_changes(connection_->handle()) > 0;
 }
 
 Result<bool> RawStore::erase(const Cell& key) { return change(kErase, key); }
 
 Result<bool> RawStore::touch(const Cell& key) {
-  RETURN_IF_ERROR(need(schema_.options.track_access, "track_access"));
+  COREML_DELEGATE_RETURN_IF_ERROR(need(schema_.options.track_access, "track_access"));
   return change(kTouch, key);
 }
 
 Status RawStore::clear() {
-  const std::lock_guard lock(mutex());
-  RETURN_IF_ERROR(connection_->prepare(sql(kClear), statements_[kClear]));
+  const MutexLock lock(mutex());
+  COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(kClear), statements_[kClear]));
   Execution execution(*connection_, statements_[kClear]);
   return execution.step().status();
 }
 
 Result<int64_t> RawStore::number(Prepared which) {
-  const std::lock_guard lock(mutex());
-  RETURN_IF_ERROR(connection_->prepare(sql(which), statements_[which]));
+  const MutexLock lock(mutex());
+  COREML_DELEGATE_RETURN_IF_ERROR(connection_->prepare(sql(which), statements_[which]));
   Execution execution(*connection_, statements_[which]);
-  RETURN_IF_ERROR(execution.step().status());
+  COREML_DELEGATE_RETURN_IF_ERROR(execution.step().status());
   return execution.integer(0);
 }
 
 Result<int64_t> RawStore::count() { return number(kCount); }
 
 Result<int64_t> RawStore::total_size() {
-  RETURN_IF_ERROR(need(schema_.options.track_size, "track_size"));
+  COREML_DELEGATE_RETURN_IF_ERROR(need(schema_.options.track_size, "track_size"));
   return number(kSum);
 }
 
 Result<int64_t> RawStore::last_access() {
-  RETURN_IF_ERROR(need(schema_.options.track_access, "track_access"));
+  COREML_DELEGATE_RETURN_IF_ERROR(need(schema_.options.track_access, "track_access"));
   return number(kLast);
 }
 
 Status RawStore::read_page(Order order, bool descending, const RawPosition& position,
                            RawPage& page) {
-  if (order == Order::kAccess) RETURN_IF_ERROR(need(schema_.options.track_access, "track_access"));
-  if (order == Order::kSize) RETURN_IF_ERROR(need(schema_.options.track_size, "track_size"));
+  if (order == Order::kAccess)
+    COREML_DELEGATE_RETURN_IF_ERROR(need(schema_.options.track_access, "track_access"));
+  if (order == Order::kSize)
+    COREML_DELEGATE_RETURN_IF_ERROR(need(schema_.options.track_size, "track_size"));
   page.rows.clear();
   page.bytes.clear();
   page.has_more = false;
   page.rows.reserve(kPageRows);
-  const std::lock_guard lock(mutex());
+  const MutexLock lock(mutex());
   Statement& statement = scans_[(static_cast<size_t>(order) * 2 + (descending ? 1 : 0)) * 3 +
                                 static_cast<size_t>(position.bound)];
   if (!statement.is_prepared()) {
-    RETURN_IF_ERROR(connection_->prepare(scan_sql(order, descending, position.bound), statement));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        connection_->prepare(scan_sql(order, descending, position.bound), statement));
   }
   Execution execution(*connection_, statement);
   if (order == Order::kAccess) {
-    RETURN_IF_ERROR(execution.bind_integer(1, position.number));
-    RETURN_IF_ERROR(execution.bind_integer(2, position.last_number));
+    COREML_DELEGATE_RETURN_IF_ERROR(execution.bind_integer(1, position.number));
+    COREML_DELEGATE_RETURN_IF_ERROR(execution.bind_integer(2, position.last_number));
   } else if (position.bound != RawPosition::Bound::kNone) {
-    if (order == Order::kSize) RETURN_IF_ERROR(execution.bind_integer(1, position.number));
-    RETURN_IF_ERROR(execution.bind(2, schema_.key_type, position.key));
+    if (order == Order::kSize)
+      COREML_DELEGATE_RETURN_IF_ERROR(execution.bind_integer(1, position.number));
+    COREML_DELEGATE_RETURN_IF_ERROR(execution.bind(2, schema_.key_type, position.key));
   }
   // SQLite itself, for this loop is what a scan costs.
   sqlite3_stmt* const handle = statement.get();

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/status.h"
 #include "kvstore/codec.h"
 #include "kvstore/connection.h"
@@ -97,14 +98,14 @@ class RawStore {
   // The rows that follow `position`: some of them, until the end when has_more is false.
   Status read_page(Order order, bool descending, const RawPosition& position, RawPage& page);
 
-  std::recursive_mutex& mutex() { return connection_->mutex(); }
-  const StoreSchema& schema() const { return schema_; }
-
  private:
   enum Prepared { kPut, kGet, kExists, kErase, kTouch, kClear, kCount, kSum, kLast, kScan };
   static constexpr size_t kScans = 3 * 2 * 3;  // Orders, directions, bounds.
 
   RawStore(std::shared_ptr<Connection> connection, StoreSchema schema, std::string table);
+  RecursiveMutex& mutex() const COREML_DELEGATE_RETURNS_MUTEX(connection_->mutex()) {
+    return connection_->mutex();
+  }
   std::string sql(Prepared which) const;
   std::string scan_sql(Order order, bool descending, RawPosition::Bound bound) const;
   // Runs a statement that takes a key; whether it changed a row.
@@ -115,16 +116,18 @@ class RawStore {
   const std::shared_ptr<Connection> connection_;
   const StoreSchema schema_;
   const std::string table_;
-  std::array<Statement, kScan> statements_;
-  std::array<Statement, kScans> scans_;
+  std::array<Statement, kScan> statements_ COREML_DELEGATE_GUARDED_BY(connection_->mutex());
+  std::array<Statement, kScans> scans_ COREML_DELEGATE_GUARDED_BY(connection_->mutex());
 };
 
 // Makes the catalog; nothing when it is there.
-Status make_catalog(Connection& connection);
-Result<std::vector<StoreSchema>> read_catalog(Connection& connection);
+Status make_catalog(Connection& connection) COREML_DELEGATE_REQUIRES(connection.mutex());
+Result<std::vector<StoreSchema>> read_catalog(Connection& connection)
+    COREML_DELEGATE_REQUIRES(connection.mutex());
 // The table of a store. not_found when there is none of that name.
 Result<std::string> find_table(Connection& connection, const std::string& name,
-                               StoreSchema* schema = nullptr);
+                               StoreSchema* schema = nullptr)
+    COREML_DELEGATE_REQUIRES(connection.mutex());
 
 }  // namespace coreml_delegate::kvstore
 

@@ -14,12 +14,13 @@ namespace {
 // Copies the rows that are not in `target` in an order until the end or the first damage; whether
 // it was the end.
 Result<bool> copy_rows(Connection& source, const std::string& table, const StoreSchema& schema,
-                       const std::string& order, RawStore& target, int64_t& rows) {
+                       const std::string& order, RawStore& target, int64_t& rows)
+    COREML_DELEGATE_REQUIRES(source.mutex()) {
   Statement select;
-  RETURN_IF_ERROR(source.prepare("SELECT key, value, " +
-                                     std::string(schema.options.track_size ? "size" : "0") +
-                                     " FROM " + table + " ORDER BY " + order,
-                                 select));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      source.prepare("SELECT key, value, " + std::string(schema.options.track_size ? "size" : "0") +
+                         " FROM " + table + " ORDER BY " + order,
+                     select));
   Execution execution(source, select);
   for (;;) {
     const Result<bool> has_row = execution.step();
@@ -30,9 +31,9 @@ Result<bool> copy_rows(Connection& source, const std::string& table, const Store
     const int64_t size = execution.integer(2);
     if (!key.ok() || !value.ok() || size < 0) continue;
     // What an earlier pass has copied.
-    ASSIGN_OR_RETURN(const bool known, target.exists(*key));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const bool known, target.exists(*key));
     if (known) continue;
-    RETURN_IF_ERROR(
+    COREML_DELEGATE_RETURN_IF_ERROR(
         target.put(*key, *value, schema.options.track_size ? std::optional(size) : std::nullopt));
     ++rows;
   }
@@ -48,14 +49,18 @@ Result<int64_t> salvage(const std::string& damaged, Database& database) {
     return resource_exhausted("there is not enough memory to open a database", damaged);
   Connection source(handle, damaged);
   if (code != SQLITE_OK) return source.failure(code, "open the database");
+  const MutexLock lock(source.mutex());
   sqlite3_db_config(handle, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-  RETURN_IF_ERROR(source.execute("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"));
-  ASSIGN_OR_RETURN(const std::vector<StoreSchema> schemas, read_catalog(source));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      source.execute("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<StoreSchema> schemas, read_catalog(source));
   int64_t rows = 0;
-  RETURN_IF_ERROR(database.atomically([&]() -> Status {
+  COREML_DELEGATE_RETURN_IF_ERROR(database.atomically([&]() -> Status {
+    source.mutex().is_held();
     for (const StoreSchema& schema : schemas) {
-      ASSIGN_OR_RETURN(const std::string table, find_table(source, schema.name));
-      ASSIGN_OR_RETURN(const std::unique_ptr<RawStore> target, RawStore::open(database, schema));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string table, find_table(source, schema.name));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<RawStore> target,
+                                       RawStore::open(database, schema));
       // By access first, so that its order is kept. An index may lack rows that the table has, and
       // behind a damaged page there are more: hence by key from both ends. A store whose table is
       // gone has nothing to take over; the others may.

@@ -3,10 +3,12 @@
 
 // A persistent map from Key to Value, types with a Codec (kvstore/codec.h).
 //
-//   ASSIGN_OR_RETURN(auto store, Store<std::string, int64_t>::open(*database, "hits", {}));
-//   RETURN_IF_ERROR(store.put("a", 1));
-//   ASSIGN_OR_RETURN(const std::optional<int64_t> hits, store.get("a"));  // nullopt: not there.
-//   RETURN_IF_ERROR(store.scan({.order = Order::kKey}, [&](const auto& row) {
+//   using Hits = Store<std::string, int64_t>;
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(Hits store, Hits::open(*database, "hits", {}));
+//   COREML_DELEGATE_RETURN_IF_ERROR(store.put("a", 1));
+//   // nullopt: the store has no such key.
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::optional<int64_t> hits, store.get("a"));
+//   COREML_DELEGATE_RETURN_IF_ERROR(store.scan({.order = Order::kKey}, [&](const auto& row) {
 //     use(row.key, row.value);
 //     return true;  // false ends the scan.
 //   }));
@@ -51,13 +53,14 @@ class Store {
   // Makes the store when it is not there.
   static Result<Store> open(Database& database, const std::string& name,
                             const StoreOptions& options) {
-    ASSIGN_OR_RETURN(std::unique_ptr<RawStore> raw,
-                     RawStore::open(database, {.name = name,
-                                               .key_type = KeyCodec::kType,
-                                               .key_codec = std::string(KeyCodec::kName),
-                                               .value_type = ValueCodec::kType,
-                                               .value_codec = std::string(ValueCodec::kName),
-                                               .options = options}));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(
+        std::unique_ptr<RawStore> raw,
+        RawStore::open(database, {.name = name,
+                                  .key_type = KeyCodec::kType,
+                                  .key_codec = std::string(KeyCodec::kName),
+                                  .value_type = ValueCodec::kType,
+                                  .value_codec = std::string(ValueCodec::kName),
+                                  .options = options}));
     return Store(std::move(raw));
   }
 
@@ -72,12 +75,13 @@ class Store {
   Result<std::optional<Value>> get(const Key& key) {
     std::string scratch;
     std::optional<Value> value;
-    RETURN_IF_ERROR(raw_->get(KeyCodec::encode(key, scratch),
-                              [&](const Cell& cell) -> Status {
-                                ASSIGN_OR_RETURN(value, ValueCodec::decode(cell));
-                                return {};
-                              })
-                        .status());
+    COREML_DELEGATE_RETURN_IF_ERROR(raw_->get(KeyCodec::encode(key, scratch),
+                                              [&](const Cell& cell) -> Status {
+                                                COREML_DELEGATE_ASSIGN_OR_RETURN(
+                                                    value, ValueCodec::decode(cell));
+                                                return {};
+                                              })
+                                        .status());
     return value;
   }
   Result<bool> exists(const Key& key) {
@@ -101,17 +105,16 @@ class Store {
   Result<int64_t> total_size() { return raw_->total_size(); }
 
   // Visits rows in order until `visit`, a function of const Row&, returns false. The row is good
-  // until it returns. It may use the
-  // database and change the store: rows are read in pages and none is visited twice by key or by
-  // access (one put or touched meanwhile counts as new and is not visited again when ascending by
-  // access); one erased before its page was read is not visited. Of a row whose size changes
-  // meanwhile, a scan by size may see both or neither.
+  // until it returns. It may use the database and change the store: rows are read in pages and none
+  // is visited twice by key or by access (one put or touched meanwhile counts as new and is not
+  // visited again when ascending by access); one erased before its page was read is not visited. Of
+  // a row whose size changes meanwhile, a scan by size may see both or neither.
   template <typename Visit>
   Status scan(const ScanOptions<Key>& options, Visit visit) {
     RawPosition position;
     std::string key_scratch;
     if (options.order == Order::kAccess) {
-      ASSIGN_OR_RETURN(position.last_number, raw_->last_access());
+      COREML_DELEGATE_ASSIGN_OR_RETURN(position.last_number, raw_->last_access());
       position.number = options.descending ? INT64_MAX : 0;
     } else if (options.order == Order::kKey && options.from) {
       position.bound = RawPosition::Bound::kFrom;
@@ -122,10 +125,11 @@ class Store {
     RawPage page;
     Row<Key, Value> row;
     do {
-      RETURN_IF_ERROR(raw_->read_page(options.order, options.descending, position, page));
+      COREML_DELEGATE_RETURN_IF_ERROR(
+          raw_->read_page(options.order, options.descending, position, page));
       for (const RawPage::Row& raw : page.rows) {
-        RETURN_IF_ERROR(decode_into<KeyCodec>(page.key(raw), row.key));
-        RETURN_IF_ERROR(decode_into<ValueCodec>(page.value(raw), row.value));
+        COREML_DELEGATE_RETURN_IF_ERROR(decode_into<KeyCodec>(page.key(raw), row.key));
+        COREML_DELEGATE_RETURN_IF_ERROR(decode_into<ValueCodec>(page.value(raw), row.value));
         row.accessed = raw.accessed;
         row.size = raw.size;
         if (!visit(std::as_const(row))) return {};
@@ -150,7 +154,7 @@ class Store {
     if constexpr (requires { TheCodec::decode_into(cell, value); }) {
       return TheCodec::decode_into(cell, value);
     } else {
-      ASSIGN_OR_RETURN(value, TheCodec::decode(cell));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(value, TheCodec::decode(cell));
       return {};
     }
   }

@@ -288,7 +288,8 @@ TEST_F(StoreTest, ScanCrossesPagesAndStopsWhenTold) {
                       std::snprintf(key, sizeof(key), "%05d", i);
                       expected.push_back(key);
                       // Some pages end by their bytes.
-                      RETURN_IF_ERROR(s.put(key, std::string(i % 100 == 0 ? 1'100'000 : 10, 'x')));
+                      COREML_DELEGATE_RETURN_IF_ERROR(
+                          s.put(key, std::string(i % 100 == 0 ? 1'100'000 : 10, 'x')));
                     }
                     return {};
                   })

@@ -92,7 +92,7 @@ void show_stats(AssetStore& store, bool as_json) {
 }
 
 Status show_list(AssetStore& store, bool as_json) {
-  ASSIGN_OR_RETURN(const std::vector<assets::EntryInfo> infos, store.list());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<assets::EntryInfo> infos, store.list());
   json list = json::array();
   if (!as_json) {
     std::printf("%-14s %10s  %-19s  %-6s  %-14s %s\n", "NAME", "SIZE", "LAST USED (UTC)", "IN USE",
@@ -130,7 +130,7 @@ void show_removed(const assets::Removed& removed, bool as_json) {
 }
 
 Status show_verified(AssetStore& store, bool as_json) {
-  ASSIGN_OR_RETURN(const assets::Verified verified, store.verify());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const assets::Verified verified, store.verify());
   std::vector<std::string> damaged;
   for (const Status& status : verified.damaged) damaged.push_back(status.to_string());
   if (as_json) {
@@ -155,7 +155,8 @@ Status run(const std::vector<std::string>& words, bool as_json) {
   // Looking must not evict: whoever uses the folder has a budget of its own.
   options.budget_bytes = UINT64_MAX;
   options.free_floor_bytes = 0;
-  ASSIGN_OR_RETURN(const std::unique_ptr<AssetStore> store, AssetStore::open(options));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<AssetStore> store,
+                                   AssetStore::open(options));
   if (command == "stats") {
     show_stats(*store, as_json);
     return {};
@@ -170,8 +171,9 @@ Status run(const std::vector<std::string>& words, bool as_json) {
       return invalid_argument("shrink takes a number of bytes", words[2]);
     }
   }
-  ASSIGN_OR_RETURN(const assets::Removed removed,
-                   command == "evict" ? store->evict(words[2]) : store->evict_to(bytes));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const assets::Removed removed, command == "evict"
+                                                                      ? store->evict(words[2])
+                                                                      : store->evict_to(bytes));
   show_removed(removed, as_json);
   return {};
 }

@@ -251,7 +251,8 @@ void compare(const std::string& folder, int rounds) {
         put,
         [&] {
           require(database->atomically([&]() -> Status {
-            for (const auto& [key, value] : shuffled) RETURN_IF_ERROR(store->put(key, value));
+            for (const auto& [key, value] : shuffled)
+              COREML_DELEGATE_RETURN_IF_ERROR(store->put(key, value));
             return {};
           }));
         },
@@ -335,10 +336,10 @@ void measure_hits(const std::string& folder, int rounds) {
   const auto compile = [&](const std::string& content) -> Status {
     for (const auto& [name, size] :
          {std::pair("graph.ov", kGraphBytes), std::pair("description.json", size_t{2000})}) {
-      ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
-                       files.create(join_path(content, name)));
-      RETURN_IF_ERROR(file->append(as_bytes(std::string(size, 'x'))));
-      RETURN_IF_ERROR(file->close());
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file,
+                                       files.create(join_path(content, name)));
+      COREML_DELEGATE_RETURN_IF_ERROR(file->append(as_bytes(std::string(size, 'x'))));
+      COREML_DELEGATE_RETURN_IF_ERROR(file->close());
     }
     return {};
   };

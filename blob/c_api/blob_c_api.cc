@@ -51,8 +51,8 @@ Result<FlattenedDirectoryWriter> plan(const std::filesystem::path& path) {
   std::string name = normal.filename().string();
   if (name.empty()) name = normal.parent_path().filename().string();
   if (name.empty() || name == "." || name == "..") name = "root";
-  ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree,
-                   inmemoryfs::read_folder(real_file_system(), path.string()));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree,
+                                   inmemoryfs::read_folder(real_file_system(), path.string()));
   return FlattenedDirectoryWriter::create(tree, name);
 }
 
@@ -60,7 +60,8 @@ Status write_tree(const Bytes& bytes, const std::string& path) {
   // What our own reader refuses is not written: the tables of a blob for both runtimes may
   // disagree.
   if (has_coreml_blob_identifier(bytes.span())) {
-    ASSIGN_OR_RETURN(const auto content, read_coreml_blob(bytes, /*named_data=*/nullptr));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const auto content,
+                                     read_coreml_blob(bytes, /*named_data=*/nullptr));
     const auto* blob = std::get_if<Blob>(&content);
     if (blob == nullptr || !blob->for_stock_runtime) {
       return unsupported(
@@ -69,8 +70,8 @@ Status write_tree(const Bytes& bytes, const std::string& path) {
     }
   }
   FlattenedIndex index;
-  ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree,
-                   read_flattened_directory(bytes, &index));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree,
+                                   read_flattened_directory(bytes, &index));
   const std::string& name = index.root_name;
   Status allowed = inmemoryfs::check_path(name);
   if (allowed.ok() && name.find('/') != std::string::npos) {
@@ -80,7 +81,7 @@ Status write_tree(const Bytes& bytes, const std::string& path) {
     return allowed.annotate_as(StatusCode::kCorruptData, "the root's name is not allowed");
   }
   // Not made: the stock module wants it there too.
-  ASSIGN_OR_RETURN(const FileInfo info, real_file_system().info(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const FileInfo info, real_file_system().info(path));
   if (info.kind == FileKind::kFile) return invalid_argument("is not a folder", path);
   return inmemoryfs::write_folder(real_file_system(), tree, join_path(path, name));
 }
@@ -97,7 +98,7 @@ void coreml_blob_free(char* text) { std::free(text); }
 
 char* coreml_blob_plan_flat(const char* path, coreml_blob_plan** plan, uint64_t* size) {
   return blob::answer([&]() -> Status {
-    ASSIGN_OR_RETURN(blob::FlattenedDirectoryWriter writer, blob::plan(path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(blob::FlattenedDirectoryWriter writer, blob::plan(path));
     *size = writer.size();
     *plan = new coreml_blob_plan{std::move(writer)};
     return {};
@@ -116,10 +117,9 @@ void coreml_blob_free_plan(coreml_blob_plan* plan) { delete plan; }
 char* coreml_blob_unflatten(const char* data, uint64_t size, const char* path) {
   return blob::answer([&] {
     // The caller keeps them alive and unchanged.
-    return blob::write_tree(
-        coreml_delegate::Bytes(
-            coreml_delegate::as_bytes(std::string_view(data, static_cast<size_t>(size)))),
-        path);
+    return blob::write_tree(coreml_delegate::Bytes(coreml_delegate::as_bytes(
+                                std::string_view(data, static_cast<size_t>(size)))),
+                            path);
   });
 }
 

@@ -89,8 +89,8 @@ IndexEntry index_entry(const std::string& name, const Manifest& manifest) {
 Result<std::unique_ptr<AssetIndex>> AssetIndex::over(
     Result<std::unique_ptr<kvstore::Database>> database, bool is_in_memory) {
   if (!database.ok()) return database.status();
-  ASSIGN_OR_RETURN(Store store,
-                   Store::open(**database, kStoreName, {.track_access = true, .track_size = true}));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
+      Store store, Store::open(**database, kStoreName, {.track_access = true, .track_size = true}));
   return std::unique_ptr<AssetIndex>(
       new AssetIndex(*std::move(database), std::move(store), is_in_memory));
 }
@@ -118,7 +118,7 @@ Status AssetIndex::put(const IndexEntry& entry) {
 
 Status AssetIndex::touch(const std::string& name) {
   return database_->atomically([&]() -> Status {
-    ASSIGN_OR_RETURN(std::optional<IndexEntry> entry, store_.get(name));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(std::optional<IndexEntry> entry, store_.get(name));
     if (!entry) return {};
     entry->last_used_ms = now_ms();
     return put(*entry);
@@ -129,15 +129,16 @@ Status AssetIndex::erase(const std::string& name) { return store_.erase(name).st
 
 Result<std::vector<IndexEntry>> AssetIndex::list() {
   std::vector<IndexEntry> entries;
-  RETURN_IF_ERROR(store_.scan({.order = kvstore::Order::kAccess}, [&](const auto& row) {
-    entries.push_back(row.value);
-    return true;
-  }));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      store_.scan({.order = kvstore::Order::kAccess}, [&](const auto& row) {
+        entries.push_back(row.value);
+        return true;
+      }));
   return entries;
 }
 
 Result<uint64_t> AssetIndex::total_bytes() {
-  ASSIGN_OR_RETURN(const int64_t total, store_.total_size());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const int64_t total, store_.total_size());
   return static_cast<uint64_t>(total);
 }
 
@@ -147,7 +148,7 @@ Status AssetIndex::reconcile(
   const std::set<std::string> there(names.begin(), names.end());
   std::set<std::string> known;
   std::vector<std::string> gone;
-  RETURN_IF_ERROR(store_.scan({}, [&](const auto& row) {
+  COREML_DELEGATE_RETURN_IF_ERROR(store_.scan({}, [&](const auto& row) {
     // A row that says it is another entry's is none.
     if (there.contains(row.key) && row.value.name == row.key) {
       known.insert(row.key);
@@ -168,8 +169,8 @@ Status AssetIndex::reconcile(
     return a.created_ms < b.created_ms;
   });
   return database_->atomically([&]() -> Status {
-    for (const std::string& name : gone) RETURN_IF_ERROR(erase(name));
-    for (const IndexEntry& entry : added) RETURN_IF_ERROR(put(entry));
+    for (const std::string& name : gone) COREML_DELEGATE_RETURN_IF_ERROR(erase(name));
+    for (const IndexEntry& entry : added) COREML_DELEGATE_RETURN_IF_ERROR(put(entry));
     return {};
   });
 }

@@ -44,7 +44,7 @@ bool is_text(const AssetKey& key) {
 
 Result<Manifest> AssetStore::read_manifest(const std::string& entry_folder) const {
   const std::string path = join_path(entry_folder, kManifestFile);
-  ASSIGN_OR_RETURN(const Bytes bytes, files_.map(path, Links::kRefuse));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes bytes, files_.map(path, Links::kRefuse));
   Result<Manifest> manifest = parse_manifest(as_text(bytes.span()));
   if (!manifest.ok()) return manifest.status().annotate("read a manifest", path);
   return manifest;
@@ -56,7 +56,7 @@ Status AssetStore::check_content(const std::string& name, const Manifest& manife
   if (options_.verification == Verification::kFull) depth = VerifyDepth::kFull;
   if (options_.verification == Verification::kSampled) depth = VerifyDepth::kSample;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (distrusted_.contains(manifest.nonce)) {
       return corrupt_data("an engine reported the entry as damaged", folder);
     }
@@ -64,9 +64,9 @@ Status AssetStore::check_content(const std::string& name, const Manifest& manife
       depth = VerifyDepth::kFull;
     }
   }
-  RETURN_IF_ERROR(verify_folder(files_, folder, manifest, depth));
+  COREML_DELEGATE_RETURN_IF_ERROR(verify_folder(files_, folder, manifest, depth));
   if (depth == VerifyDepth::kFull) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     verified_.insert(manifest.nonce);
   }
   return {};
@@ -131,7 +131,7 @@ std::string AssetStore::miss_reason(const AssetKey& key) {
 
 void AssetStore::log_once(const std::string& topic, const std::string& text) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!logged_.insert(topic).second) return;
   }
   COREML_DELEGATE_LOG(kWarning, "store of compiled models %s: %s (said once)",
@@ -151,7 +151,7 @@ Result<Acquired> AssetStore::acquire(const AssetKey& key, const Compile& compile
   const Clock::time_point start = Clock::now();
   const std::string name = key.name();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     current_[value_of(key.attributes, kEngineAttribute)] =
         value_of(key.attributes, kFingerprintAttribute);
   }
@@ -235,8 +235,8 @@ Result<Acquired> AssetStore::compile_and_publish(const AssetKey& key, const std:
   const std::string staging = join_path(layout_.staging, name);
   const std::string content = join_path(staging, kContentFolder);
   const auto prepare = [&]() -> Status {
-    RETURN_IF_ERROR(files_.remove_tree(staging));
-    RETURN_IF_ERROR(files_.make_directory(staging));
+    COREML_DELEGATE_RETURN_IF_ERROR(files_.remove_tree(staging));
+    COREML_DELEGATE_RETURN_IF_ERROR(files_.make_directory(staging));
     return files_.make_directory(content);
   };
   if (const Status prepared = prepare(); !prepared.ok()) {
@@ -296,7 +296,7 @@ Result<Acquired> AssetStore::compile_and_publish(const AssetKey& key, const std:
   acquired.lease = *std::move(lease);
   {
     // This process has just written and hashed it.
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     verified_.insert(acquired.lease->nonce());
   }
   const Result<Manifest> manifest = read_manifest(layout_.entry(name));
@@ -310,18 +310,18 @@ Result<Acquired> AssetStore::compile_and_publish(const AssetKey& key, const std:
 Result<std::shared_ptr<Lease>> AssetStore::seal(const AssetKey& key, const std::string& folder,
                                                 Source source, uint64_t& bytes) {
   Manifest manifest{.key = key, .nonce = make_nonce(), .created_ms = now_ms(), .files = {}};
-  ASSIGN_OR_RETURN(manifest.files,
-                   measure_folder(files_, join_path(folder, kContentFolder), /*sync=*/true));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
+      manifest.files, measure_folder(files_, join_path(folder, kContentFolder), /*sync=*/true));
   if (manifest.files.empty()) {
     return invalid_argument("the engine compiled the model into no files", folder);
   }
   // Before anybody can see the entry, so that nobody takes it away in between.
-  ASSIGN_OR_RETURN(
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
       std::unique_ptr<FileLock> lock,
       files_.try_lock(join_path(folder, kLeaseFile), LockMode::kShared, MissingLock::kCreate));
-  RETURN_IF_ERROR(write_file(files_, join_path(folder, kManifestFile), as_bytes(to_text(manifest)),
-                             Durability::kSynced));
-  RETURN_IF_ERROR(files_.sync_directory(folder));
+  COREML_DELEGATE_RETURN_IF_ERROR(write_file(files_, join_path(folder, kManifestFile),
+                                             as_bytes(to_text(manifest)), Durability::kSynced));
+  COREML_DELEGATE_RETURN_IF_ERROR(files_.sync_directory(folder));
   bytes = manifest.total_bytes();
   const std::string name = key.name();
   return std::make_shared<Lease>(files_, layout_.entry(name), name, manifest.nonce, source,
@@ -329,7 +329,7 @@ Result<std::shared_ptr<Lease>> AssetStore::seal(const AssetKey& key, const std::
 }
 
 Status AssetStore::publish(const std::string& staging, const std::string& name) {
-  RETURN_IF_ERROR(files_.rename(staging, layout_.entry(name)));
+  COREML_DELEGATE_RETURN_IF_ERROR(files_.rename(staging, layout_.entry(name)));
   const Status synced = files_.sync_directory(layout_.entries);
   // Readers may have it already, and it is whole; after a loss of power it may be gone.
   if (!synced.ok()) log_once("sync", synced.to_string());
@@ -370,14 +370,15 @@ Status AssetStore::report_damaged(std::shared_ptr<Lease> lease, const Status& wh
   lease = nullptr;
   ++damaged_;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     distrusted_.insert(nonce);
     verified_.erase(nonce);
   }
   COREML_DELEGATE_LOG(kWarning, "compiled model %.12s is reported as damaged: %s", name.c_str(),
                       why.to_string().c_str());
   if (mode_ != Mode::kReadWrite) return failed_precondition("the store is read-only", name);
-  ASSIGN_OR_RETURN(const KeyLock lock, KeyLock::acquire(files_, layout_.lock(name)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const KeyLock lock,
+                                   KeyLock::acquire(files_, layout_.lock(name)));
   const Result<Manifest> manifest = read_manifest(layout_.entry(name));
   // Somebody has replaced it already.
   if (manifest.ok() && manifest->nonce != nonce) return {};

@@ -3,10 +3,11 @@
 
 // Compiled models kept on disk, by what they depend on: content-addressed, crash-safe, bounded.
 //
-//   ASSIGN_OR_RETURN(std::unique_ptr<AssetStore> store, AssetStore::open({.folder = cache_dir}));
-//   ASSIGN_OR_RETURN(Acquired got, store->acquire(key, [&](const std::string& folder) {
-//     return compile(model, folder);  // Only on a miss.
-//   }));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<AssetStore> store,
+//                                    AssetStore::open({.folder = cache_dir}));
+//   const auto compile_into = [&](const std::string& folder) { return compile(model, folder); };
+//   // Compiles on a miss only.
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const Acquired got, store->acquire(key, compile_into));
 //   // As long as the lease is held nothing removes the folder.
 //   if (got.lease != nullptr) load(got.lease->folder());
 //   if (got.lease == nullptr) load_without_a_store(model);
@@ -32,12 +33,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "runtime/assets/asset_index.h"
 #include "runtime/assets/asset_key.h"
@@ -205,11 +206,13 @@ class AssetStore {
   std::string mode_reason_;
   std::unique_ptr<AssetIndex> index_;
 
-  std::mutex mutex_;                            // Guards what follows.
-  std::set<std::string> verified_;              // Nonces of entries this process has verified.
-  std::set<std::string> distrusted_;            // Nonces of entries reported as damaged.
-  std::map<std::string, std::string> current_;  // Engine -> fingerprint that this process uses.
-  std::set<std::string> logged_;
+  Mutex mutex_;
+  // Nonces of entries that this process has verified, and of those reported as damaged.
+  std::set<std::string> verified_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  std::set<std::string> distrusted_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  // The fingerprint of each engine that this process uses.
+  std::map<std::string, std::string> current_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  std::set<std::string> logged_ COREML_DELEGATE_GUARDED_BY(mutex_);
   std::atomic<uint64_t> hits_ = 0;
   std::atomic<uint64_t> misses_ = 0;
   std::atomic<uint64_t> compilations_ = 0;

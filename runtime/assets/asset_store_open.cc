@@ -27,7 +27,7 @@ Status make_path(FileSystem& files, const std::string& path) {
   if (made.code() != StatusCode::kNotFound) return made;
   const size_t slash = path.find_last_of('/');
   if (slash == std::string::npos || slash == 0) return made;
-  RETURN_IF_ERROR(make_path(files, path.substr(0, slash)));
+  COREML_DELEGATE_RETURN_IF_ERROR(make_path(files, path.substr(0, slash)));
   const Status again = files.make_directory(path);
   return again.code() == StatusCode::kAlreadyExists ? Status() : again;
 }
@@ -66,17 +66,17 @@ void AssetStore::turn(Mode mode, const std::string& why) {
 
 Status AssetStore::make_folders() {
   const bool is_new = !files_.info(layout_.locks).ok();
-  RETURN_IF_ERROR(make_path(files_, layout_.root));
+  COREML_DELEGATE_RETURN_IF_ERROR(make_path(files_, layout_.root));
   for (const std::string* folder : {&layout_.entries, &layout_.staging, &layout_.trash,
                                     &layout_.private_folders, &layout_.locks}) {
     const Status made = files_.make_directory(*folder);
     if (!made.ok() && made.code() != StatusCode::kAlreadyExists) return made;
-    ASSIGN_OR_RETURN(const FileInfo info, files_.info(*folder));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const FileInfo info, files_.info(*folder));
     if (info.kind != FileKind::kDirectory) return io_error("is not a folder", *folder);
   }
   if (!is_new) return {};
   // So that the first entry does not hang below folders that a loss of power undoes.
-  RETURN_IF_ERROR(files_.sync_directory(layout_.root));
+  COREML_DELEGATE_RETURN_IF_ERROR(files_.sync_directory(layout_.root));
   return files_.sync_directory(options_.folder);
 }
 
@@ -189,7 +189,7 @@ std::vector<std::string> AssetStore::entry_names() const {
 
 Status AssetStore::reconcile() {
   std::vector<std::string> damaged;
-  RETURN_IF_ERROR(
+  COREML_DELEGATE_RETURN_IF_ERROR(
       index_->reconcile(entry_names(), [&](const std::string& name) -> Result<IndexEntry> {
         Result<Manifest> manifest = read_manifest(layout_.entry(name));
         if (manifest.ok() && !is_of(*manifest, name)) {

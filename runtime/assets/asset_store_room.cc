@@ -35,14 +35,15 @@ Status AssetStore::remove_locked(const std::string& name) {
   if (!moved.ok()) return {};
   // First the move, then the removal: else a loss of power could bring back half an entry. One
   // whose move cannot be synced is removed by a later sweep.
-  RETURN_IF_ERROR(files_.sync_directory(layout_.trash));
-  RETURN_IF_ERROR(files_.sync_directory(layout_.entries));
+  COREML_DELEGATE_RETURN_IF_ERROR(files_.sync_directory(layout_.trash));
+  COREML_DELEGATE_RETURN_IF_ERROR(files_.sync_directory(layout_.entries));
   (void)files_.remove_tree(trash);
   return {};
 }
 
 Status AssetStore::remove_entry(const std::string& name) {
-  ASSIGN_OR_RETURN(const KeyLock lock, KeyLock::acquire(files_, layout_.lock(name)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const KeyLock lock,
+                                   KeyLock::acquire(files_, layout_.lock(name)));
   return remove_locked(name);
 }
 
@@ -51,20 +52,22 @@ Result<Removed> AssetStore::make_room(const Limits& limits, const std::string& k
   if (mode_ != Mode::kReadWrite) return removed;
   if (fits(limits)) return removed;
   // What others have added or removed without telling this index.
-  RETURN_IF_ERROR(reconcile());
+  COREML_DELEGATE_RETURN_IF_ERROR(reconcile());
   if (fits(limits)) return removed;
-  ASSIGN_OR_RETURN(std::vector<IndexEntry> entries, index_->list());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::vector<IndexEntry> entries, index_->list());
+  std::map<std::string, std::string> used_here;
   {
-    // What an engine of this process would not find again goes first.
-    const std::lock_guard lock(mutex_);
-    std::stable_partition(entries.begin(), entries.end(), [&](const IndexEntry& entry) {
-      const auto engine = entry.attributes.find(kEngineAttribute);
-      const auto fingerprint = entry.attributes.find(kFingerprintAttribute);
-      if (engine == entry.attributes.end() || fingerprint == entry.attributes.end()) return false;
-      const auto current = current_.find(engine->second);
-      return current != current_.end() && current->second != fingerprint->second;
-    });
+    const MutexLock lock(mutex_);
+    used_here = current_;
   }
+  // What an engine of this process would not find again goes first.
+  std::stable_partition(entries.begin(), entries.end(), [&](const IndexEntry& entry) {
+    const auto engine = entry.attributes.find(kEngineAttribute);
+    const auto fingerprint = entry.attributes.find(kFingerprintAttribute);
+    if (engine == entry.attributes.end() || fingerprint == entry.attributes.end()) return false;
+    const auto used = used_here.find(engine->second);
+    return used != used_here.end() && used->second != fingerprint->second;
+  });
   for (const IndexEntry& entry : entries) {
     if (fits(limits)) break;
     if (entry.name == keep) continue;
@@ -109,8 +112,8 @@ StoreStats AssetStore::stats() {
 }
 
 Result<std::vector<EntryInfo>> AssetStore::list() {
-  RETURN_IF_ERROR(reconcile());
-  ASSIGN_OR_RETURN(std::vector<IndexEntry> entries, index_->list());
+  COREML_DELEGATE_RETURN_IF_ERROR(reconcile());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::vector<IndexEntry> entries, index_->list());
   std::vector<EntryInfo> infos;
   for (IndexEntry& entry : entries) {
     const Result<std::unique_ptr<FileLock>> lease =
@@ -136,8 +139,8 @@ Result<Removed> AssetStore::evict(const std::string& name) {
   if (mode_ != Mode::kReadWrite) {
     return failed_precondition("nothing can be removed: " + mode_reason_, options_.folder);
   }
-  RETURN_IF_ERROR(reconcile());
-  ASSIGN_OR_RETURN(const std::vector<IndexEntry> entries, index_->list());
+  COREML_DELEGATE_RETURN_IF_ERROR(reconcile());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<IndexEntry> entries, index_->list());
   const IndexEntry* chosen = nullptr;
   for (const IndexEntry& entry : entries) {
     if (name.empty() || !entry.name.starts_with(name)) continue;
@@ -147,7 +150,7 @@ Result<Removed> AssetStore::evict(const std::string& name) {
     chosen = &entry;
   }
   if (chosen == nullptr) return not_found("the store has no entry of this name", name);
-  RETURN_IF_ERROR(remove_entry(chosen->name));
+  COREML_DELEGATE_RETURN_IF_ERROR(remove_entry(chosen->name));
   ++evictions_;
   return Removed{.entries = 1, .bytes = chosen->bytes, .in_use = 0};
 }
@@ -156,7 +159,7 @@ Result<Verified> AssetStore::verify() {
   if (mode_ != Mode::kReadWrite && mode_ != Mode::kReadOnly) {
     return failed_precondition("there is nothing to verify: " + mode_reason_, options_.folder);
   }
-  RETURN_IF_ERROR(reconcile());
+  COREML_DELEGATE_RETURN_IF_ERROR(reconcile());
   Verified verified;
   for (const std::string& name : entry_names()) {
     const std::string folder = layout_.entry(name);

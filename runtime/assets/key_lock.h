@@ -16,8 +16,9 @@ class KeyLock {
  public:
   // failed_precondition while somebody else has it.
   static Result<KeyLock> acquire(FileSystem& files, const std::string& path) {
-    ASSIGN_OR_RETURN(std::unique_ptr<FileLock> lock,
-                     files.try_lock(path, LockMode::kExclusive, MissingLock::kCreate));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(
+        std::unique_ptr<FileLock> lock,
+        files.try_lock(path, LockMode::kExclusive, MissingLock::kCreate));
     return KeyLock(std::move(lock));
   }
   KeyLock(KeyLock&&) = default;

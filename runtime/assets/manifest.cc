@@ -98,19 +98,19 @@ uint64_t chunk_checksum(const Bytes& bytes, uint64_t chunk) {
 Status measure(FileSystem& files, const std::string& folder, const std::string& prefix, bool sync,
                int depth, std::vector<ManifestFile>& found) {
   if (depth > kMaxDepth) return invalid_argument("folders are nested too deeply", folder);
-  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, files.list(folder));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, files.list(folder));
   for (const DirectoryEntry& entry : entries) {
     const std::string path = join_path(folder, entry.name);
     const std::string relative = prefix.empty() ? entry.name : prefix + "/" + entry.name;
     if (entry.kind == FileKind::kDirectory) {
-      RETURN_IF_ERROR(measure(files, path, relative, sync, depth + 1, found));
+      COREML_DELEGATE_RETURN_IF_ERROR(measure(files, path, relative, sync, depth + 1, found));
       continue;
     }
     if (entry.kind != FileKind::kFile) {
       return invalid_argument("a compiled model holds files and folders only", path);
     }
-    if (sync) RETURN_IF_ERROR(files.sync_file(path));
-    ASSIGN_OR_RETURN(const Bytes bytes, files.map(path, Links::kRefuse));
+    if (sync) COREML_DELEGATE_RETURN_IF_ERROR(files.sync_file(path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes bytes, files.map(path, Links::kRefuse));
     ManifestFile file{.path = relative, .size = bytes.size(), .chunks = {}};
     for (uint64_t i = 0; i < chunk_count(file.size); ++i) {
       file.chunks.push_back(chunk_checksum(bytes, i));
@@ -187,7 +187,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   const auto list = json.find("files");
   if (list == json.end() || !list->is_array()) return broken("it lists the files");
   for (const nlohmann::json& item : *list) {
-    ASSIGN_OR_RETURN(ManifestFile file, parse_file(item, manifest.is_current));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(ManifestFile file, parse_file(item, manifest.is_current));
     manifest.files.push_back(std::move(file));
   }
   return manifest;
@@ -196,7 +196,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
 Result<std::vector<ManifestFile>> measure_folder(FileSystem& files, const std::string& folder,
                                                  bool sync) {
   std::vector<ManifestFile> found;
-  RETURN_IF_ERROR(measure(files, folder, "", sync, 0, found));
+  COREML_DELEGATE_RETURN_IF_ERROR(measure(files, folder, "", sync, 0, found));
   return found;
 }
 
@@ -220,7 +220,7 @@ Status verify_folder(const FileSystem& files, const std::string& folder, const M
   for (const ManifestFile& file : manifest.files) {
     if (file.size == 0) continue;
     const std::string path = join_path(folder, file.path);
-    ASSIGN_OR_RETURN(const Bytes bytes, files.map(path, Links::kRefuse));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes bytes, files.map(path, Links::kRefuse));
     if (bytes.size() != file.size) return corrupt_data("a file changed its size", path);
     for (uint64_t i = 0; i < file.chunks.size(); ++i) {
       const bool is_end = i == 0 || i + 1 == file.chunks.size();

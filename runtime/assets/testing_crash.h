@@ -65,20 +65,23 @@ inline Status random_operation(AssetStore& store, FileSystem& files, std::mt1993
 // removed, never handed out.
 inline Status check_after_crash(const AssetStoreOptions& options, uint64_t& damaged) {
   FileSystem& files = *options.files;
-  ASSIGN_OR_RETURN(const std::unique_ptr<AssetStore> store, AssetStore::open(options));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<AssetStore> store,
+                                   AssetStore::open(options));
   const std::string root = join_path(options.folder, "coreml-delegate-1");
   for (const char* folder : {"staging", "trash", "private", "locks"}) {
-    ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> left, files.list(join_path(root, folder)));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> left,
+                                     files.list(join_path(root, folder)));
     for (const DirectoryEntry& entry : left) {
       if (entry.name != "sweep") {
         return internal_error("left over after a sweep", join_path(folder, entry.name));
       }
     }
   }
-  ASSIGN_OR_RETURN(const Verified verified, store->verify());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Verified verified, store->verify());
   damaged += verified.damaged.size();
   // Nothing takes space that is not counted.
-  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> there, files.list(join_path(root, "entries")));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> there,
+                                   files.list(join_path(root, "entries")));
   const StoreStats stats = store->stats();
   if (stats.mode != "read-write") return internal_error("is " + stats.mode, stats.mode_reason);
   if (stats.entries != there.size() || stats.bytes != there.size() * (kCrashBytes + 7)) {
@@ -88,12 +91,13 @@ inline Status check_after_crash(const AssetStoreOptions& options, uint64_t& dama
   }
   if (stats.bytes > options.budget_bytes) return internal_error("the budget does not hold");
   for (int model = 0; model < kCrashModels; ++model) {
-    ASSIGN_OR_RETURN(const Acquired acquired,
-                     store->acquire(test_key(model), [&](const std::string& folder) {
-                       return compile_test_model(files, folder, model, kCrashBytes);
-                     }));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(
+        const Acquired acquired, store->acquire(test_key(model), [&](const std::string& folder) {
+          return compile_test_model(files, folder, model, kCrashBytes);
+        }));
     if (acquired.lease == nullptr) return internal_error("no lease: " + acquired.why);
-    RETURN_IF_ERROR(check_test_model(files, acquired.lease->folder(), model, kCrashBytes));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        check_test_model(files, acquired.lease->folder(), model, kCrashBytes));
   }
   return {};
 }

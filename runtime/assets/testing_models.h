@@ -31,14 +31,15 @@ inline std::string test_weights(int model, size_t bytes) {
 inline Status compile_test_model(FileSystem& files, const std::string& folder, int model,
                                  size_t bytes) {
   const auto write = [&](const std::string& path, const std::string& text) -> Status {
-    ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
     // In two pieces, so that a file can be torn.
-    RETURN_IF_ERROR(file->append(as_bytes(text.substr(0, text.size() / 2))));
-    RETURN_IF_ERROR(file->append(as_bytes(text.substr(text.size() / 2))));
+    COREML_DELEGATE_RETURN_IF_ERROR(file->append(as_bytes(text.substr(0, text.size() / 2))));
+    COREML_DELEGATE_RETURN_IF_ERROR(file->append(as_bytes(text.substr(text.size() / 2))));
     return file->close();
   };
-  RETURN_IF_ERROR(write(join_path(folder, "weights.bin"), test_weights(model, bytes)));
-  RETURN_IF_ERROR(files.make_directory(join_path(folder, "sub")));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      write(join_path(folder, "weights.bin"), test_weights(model, bytes)));
+  COREML_DELEGATE_RETURN_IF_ERROR(files.make_directory(join_path(folder, "sub")));
   return write(join_path(folder, "sub/model.txt"), "model " + std::to_string(model));
 }
 
@@ -46,11 +47,12 @@ inline Status compile_test_model(FileSystem& files, const std::string& folder, i
 inline Status check_test_model(const FileSystem& files, const std::string& folder, int model,
                                size_t bytes) {
   const auto check = [&](const std::string& path, const std::string& expected) -> Status {
-    ASSIGN_OR_RETURN(const Bytes content, files.map(path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes content, files.map(path));
     if (as_text(content.span()) != expected) return corrupt_data("has another content", path);
     return {};
   };
-  RETURN_IF_ERROR(check(join_path(folder, "weights.bin"), test_weights(model, bytes)));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      check(join_path(folder, "weights.bin"), test_weights(model, bytes)));
   return check(join_path(folder, "sub/model.txt"), "model " + std::to_string(model));
 }
 

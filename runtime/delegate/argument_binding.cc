@@ -50,10 +50,10 @@ Status ArgumentBinding::bind(executorch::runtime::Span<EValue*> args) {
   }
   finish_can_fail_ = converts_inputs_ = converts_outputs_ = false;
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    RETURN_IF_ERROR(check(plan_.inputs[i], args[i], inputs_[i]));
-    RETURN_IF_ERROR(check_shape(plan_.inputs[i], inputs_[i]));
+    COREML_DELEGATE_RETURN_IF_ERROR(check(plan_.inputs[i], args[i], inputs_[i]));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_shape(plan_.inputs[i], inputs_[i]));
   }
-  RETURN_IF_ERROR(check_combination());
+  COREML_DELEGATE_RETURN_IF_ERROR(check_combination());
   for (Argument& output : outputs_) output.was_resized = false;
   Status status;
   for (size_t i = 0; i < outputs_.size() && status.ok(); ++i) {
@@ -240,8 +240,8 @@ Status ArgumentBinding::open_output(const ArgumentPlan& plan, Argument& argument
 }
 
 Status ArgumentBinding::prepare_output(const ArgumentPlan& plan, Argument& argument) {
-  RETURN_IF_ERROR(open_output(plan, argument));
-  if (!plan.is_dynamic) RETURN_IF_ERROR(check_shape(plan, argument));
+  COREML_DELEGATE_RETURN_IF_ERROR(open_output(plan, argument));
+  if (!plan.is_dynamic) COREML_DELEGATE_RETURN_IF_ERROR(check_shape(plan, argument));
   const auto shape = std::span(argument.shape).first(argument.rank);
   const auto strides = std::span(argument.strides).first(argument.rank);
   const bool contiguous = is_contiguous(shape, strides);
@@ -278,7 +278,7 @@ Status ArgumentBinding::prepare_output(const ArgumentPlan& plan, Argument& argum
 
 Status ArgumentBinding::finish() {
   for (size_t i = 0; i < outputs_.size(); ++i) {
-    RETURN_IF_ERROR(finish_output(plan_.outputs[i], outputs_[i]));
+    COREML_DELEGATE_RETURN_IF_ERROR(finish_output(plan_.outputs[i], outputs_[i]));
   }
   return Status();
 }

@@ -3,10 +3,13 @@
 
 // Brings the tensors of a delegate call to the model and its results back.
 //
-//   RETURN_IF_ERROR(binding.bind(args));                       // checks everything, converts
-//   inputs Status status = model.execute(binding.inputs(), binding.outputs(), options); if
-//   (status.ok()) status = binding.finish();                // converts outputs, sets dynamic
-//   shapes else binding.abandon();
+//   COREML_DELEGATE_RETURN_IF_ERROR(binding.bind(args));  // Checks everything, converts inputs.
+//   Status status = model.execute(binding.inputs(), binding.outputs(), options);
+//   if (status.ok()) {
+//     status = binding.finish();  // Converts outputs, sets dynamic shapes.
+//   } else {
+//     binding.abandon();
+//   }
 //
 // A tensor whose dtype and layout the model takes is passed as it is, in any dim order the engine
 // can address; others go through buffers that are kept from call to call. Nothing is allocated in a

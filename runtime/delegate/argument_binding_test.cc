@@ -58,7 +58,7 @@ class Bound {
 
   // What an instance does.
   Status call(Arguments args, engine::State* state = nullptr) {
-    RETURN_IF_ERROR(binding_->bind(args.span()));
+    COREML_DELEGATE_RETURN_IF_ERROR(binding_->bind(args.span()));
     const Status status =
         model_->execute(binding_->inputs(), binding_->outputs(), {.state = state});
     if (!status.ok()) {

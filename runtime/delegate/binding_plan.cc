@@ -85,9 +85,10 @@ bool is_scalar_for(size_t tensor_rank, const TensorSpec& model) {
 Result<BindingPlan> make_binding_plan(const blob::Function& function,
                                       const engine::FunctionDescription& description) {
   BindingPlan plan;
-  ASSIGN_OR_RETURN(plan.inputs, match(function.inputs, description.inputs, "input", 0));
-  ASSIGN_OR_RETURN(plan.outputs,
-                   match(function.outputs, description.outputs, "output", plan.inputs.size()));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(plan.inputs,
+                                   match(function.inputs, description.inputs, "input", 0));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
+      plan.outputs, match(function.outputs, description.outputs, "output", plan.inputs.size()));
   return plan;
 }
 
@@ -118,7 +119,8 @@ Result<std::vector<engine::InitialStateValue>> initial_state_values(
                           state.tensor.name);
     }
     if (state.initial_value_path.empty()) continue;
-    ASSIGN_OR_RETURN(const Bytes content, blob.files.read(state.initial_value_path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes content,
+                                     blob.files.read(state.initial_value_path));
     std::vector<int64_t> shape;
     size_t count = 1;
     for (const Dimension& dimension : found->shape) {
@@ -148,9 +150,9 @@ Result<std::vector<engine::InitialStateValue>> initial_state_values(
     std::copy(content.span().begin(), content.span().end(), aligned.data());
     std::vector<int64_t> strides(shape.size());
     contiguous_strides(shape, strides);
-    RETURN_IF_ERROR(convert_tensor(shape, {state.tensor.dtype, aligned.data(), strides},
-                                   {found->dtype, converted->data(), strides},
-                                   "initial value of state " + state.tensor.name));
+    COREML_DELEGATE_RETURN_IF_ERROR(convert_tensor(
+        shape, {state.tensor.dtype, aligned.data(), strides},
+        {found->dtype, converted->data(), strides}, "initial value of state " + state.tensor.name));
     values.push_back(
         {state.tensor.name, Bytes(ByteSpan(converted->data(), converted_size), converted)});
   }

@@ -22,7 +22,7 @@ EtResult<T> with_stores(const std::string& folder, Use use) {
     // "default" is one as well.
     DelegateOptions options = process_backend().defaults();
     if (!folder.empty()) options.cache_dir = folder;
-    ASSIGN_OR_RETURN(const std::string path, cache_folder(options));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string path, cache_folder(options));
     if (path.empty()) {
       return not_found("no folder was given, and the option cache_dir is not set", "cache_dir");
     }
@@ -31,8 +31,8 @@ EtResult<T> with_stores(const std::string& folder, Use use) {
       const Result<FileInfo> info = real_file_system().info(assets::Layout(path).root);
       if (!info.ok()) return info.status().annotate("the folder has never been a cache", path);
     }
-    ASSIGN_OR_RETURN(const std::vector<assets::AssetStore*> stores,
-                     process_stored_models().stores(path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<assets::AssetStore*> stores,
+                                     process_stored_models().stores(path));
     return use(stores);
   };
   return at_the_edge("use the cache", [&]() -> EtResult<T> {
@@ -84,7 +84,7 @@ EtResult<CacheStats> cache_stats(const std::string& folder) {
 EtResult<std::vector<CacheEntry>> cache_list(const std::string& folder) {
   using Entries = std::vector<CacheEntry>;
   return with_store<Entries>(folder, [](assets::AssetStore& store) -> Result<Entries> {
-    ASSIGN_OR_RETURN(const std::vector<assets::EntryInfo> infos, store.list());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<assets::EntryInfo> infos, store.list());
     Entries entries;
     for (const auto& [entry, is_in_use] : infos) {
       entries.push_back({.name = entry.name,
@@ -103,21 +103,21 @@ EtResult<CacheRemoved> cache_purge(const std::string& folder) { return cache_evi
 
 EtResult<CacheRemoved> cache_evict_to(const std::string& folder, uint64_t bytes) {
   return with_store<CacheRemoved>(folder, [&](assets::AssetStore& store) -> Result<CacheRemoved> {
-    ASSIGN_OR_RETURN(const assets::Removed removed, store.evict_to(bytes));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const assets::Removed removed, store.evict_to(bytes));
     return to_public(removed);
   });
 }
 
 EtResult<CacheRemoved> cache_evict(const std::string& folder, const std::string& name) {
   return with_store<CacheRemoved>(folder, [&](assets::AssetStore& store) -> Result<CacheRemoved> {
-    ASSIGN_OR_RETURN(const assets::Removed removed, store.evict(name));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const assets::Removed removed, store.evict(name));
     return to_public(removed);
   });
 }
 
 EtResult<CacheVerified> cache_verify(const std::string& folder) {
   return with_store<CacheVerified>(folder, [](assets::AssetStore& store) -> Result<CacheVerified> {
-    ASSIGN_OR_RETURN(const assets::Verified verified, store.verify());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const assets::Verified verified, store.verify());
     CacheVerified result{.entries = verified.entries, .bytes = verified.bytes, .damaged = {}};
     for (const Status& status : verified.damaged) result.damaged.push_back(status.to_string());
     return result;

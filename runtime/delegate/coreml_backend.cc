@@ -36,16 +36,18 @@ bool CoreMLBackend::is_available() const {
 Result<std::unique_ptr<DelegateInstance>> CoreMLBackend::create(
     BackendInitContext& context, FreeableBuffer* processed,
     ArrayRef<CompileSpec> compile_specs) const {
-  ASSIGN_OR_RETURN(const DelegateOptions at_load, parse_load_options(context.runtime_specs()));
-  ASSIGN_OR_RETURN(const DelegateOptions in_program, parse_compile_specs(compile_specs));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const DelegateOptions at_load,
+                                   parse_load_options(context.runtime_specs()));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const DelegateOptions in_program,
+                                   parse_compile_specs(compile_specs));
   const DelegateOptions options = at_load.or_else(defaults()).or_else(in_program);
 
-  ASSIGN_OR_RETURN(const Bytes bytes, take_buffer(processed));
-  ASSIGN_OR_RETURN(
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes bytes, take_buffer(processed));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
       const blob::DelegateCall call,
-      blob::open_delegate_call(
-          bytes, {.verify_checksums = false,
-                  .named_data = make_named_data_lookup(context.get_named_data_map(), named_data_)}));
+      blob::open_delegate_call(bytes, {.verify_checksums = false,
+                                       .named_data = make_named_data_lookup(
+                                           context.get_named_data_map(), named_data_)}));
   const char* method_name = context.get_method_name();
   return DelegateInstance::create(
       call, method_name ? method_name : "", options, *provider_, context.event_tracer(),
@@ -64,7 +66,7 @@ executorch::runtime::Result<DelegateHandle*> CoreMLBackend::init(
                                                method_name ? method_name : ""));
     }
     const std::shared_ptr<DelegateInstance> shared = *std::move(instance);
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     instances_[shared.get()] = shared;
     return static_cast<DelegateHandle*>(shared.get());
   });
@@ -82,7 +84,7 @@ Error CoreMLBackend::execute(BackendExecutionContext& context, DelegateHandle* h
 
 void CoreMLBackend::destroy(DelegateHandle* handle) const {
   const auto take = [&] {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto found = instances_.find(handle);
     if (found == instances_.end()) return std::shared_ptr<DelegateInstance>();
     std::shared_ptr<DelegateInstance> last = std::move(found->second);
@@ -99,7 +101,7 @@ Error CoreMLBackend::set_option(BackendOptionContext& context, const Span<Backen
   return at_the_edge("set options", [&] {
     std::optional<std::string> to_reset;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       Result<OptionUpdate> update = parse_option_update(defaults_, options);
       if (!update.ok()) return report(update.status().annotate("set_option() changed nothing"));
       if (update->options.engine) {
@@ -117,7 +119,7 @@ Error CoreMLBackend::set_option(BackendOptionContext& context, const Span<Backen
 Error CoreMLBackend::get_option(BackendOptionContext& context, Span<BackendOption>& options) {
   (void)context;
   return at_the_edge("read options", [&] {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (BackendOption& option : options) {
       const Status status = read_option(defaults_, option);
       if (!status.ok()) return report(status);
@@ -127,14 +129,14 @@ Error CoreMLBackend::get_option(BackendOptionContext& context, Span<BackendOptio
 }
 
 DelegateOptions CoreMLBackend::defaults() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return defaults_;
 }
 
 Status CoreMLBackend::reset_states(const std::string& method_name) const {
   std::vector<std::shared_ptr<DelegateInstance>> chosen;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [handle, instance] : instances_) {
       if (method_name.empty() || instance->method_name() == method_name) chosen.push_back(instance);
     }
@@ -143,7 +145,7 @@ Status CoreMLBackend::reset_states(const std::string& method_name) const {
     return not_found("no loaded method of this name has a Core ML delegate call", method_name);
   }
   for (const std::shared_ptr<DelegateInstance>& instance : chosen) {
-    RETURN_IF_ERROR(instance->reset_states());
+    COREML_DELEGATE_RETURN_IF_ERROR(instance->reset_states());
   }
   return Status();
 }

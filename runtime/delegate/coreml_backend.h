@@ -11,9 +11,9 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "base/mutex.h"
 #include "runtime/delegate/compiled_model_provider.h"
 #include "runtime/delegate/delegate_instance.h"
 #include "runtime/delegate/options.h"
@@ -72,10 +72,11 @@ class CoreMLBackend final : public executorch::runtime::BackendInterface {
   const std::unique_ptr<CompiledModelProvider> provider_;
   mutable SharedStates shared_states_;
   const std::shared_ptr<LoadedNamedData> named_data_ = std::make_shared<LoadedNamedData>();
-  mutable std::mutex mutex_;  // Guards what follows.
-  DelegateOptions defaults_;
+  mutable Mutex mutex_;
+  DelegateOptions defaults_ COREML_DELEGATE_GUARDED_BY(mutex_);
   // By handle. Shared with a reset under way, so that destroy() may overlap it.
-  mutable std::map<const void*, std::shared_ptr<DelegateInstance>> instances_;
+  mutable std::map<const void*, std::shared_ptr<DelegateInstance>> instances_
+      COREML_DELEGATE_GUARDED_BY(mutex_);
 };
 
 }  // namespace coreml_delegate

@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/logging.h"
-#include "runtime/delegate/event_bridge.h"
 #include "runtime/delegate/warm_up.h"
 
 namespace coreml_delegate {
@@ -51,6 +50,15 @@ std::string memory_of(const void* program) {
              : "load " + std::to_string(loads.fetch_add(1, std::memory_order_relaxed));
 }
 
+// Tells of a part of an execution that began at `start` and ends now.
+void report(const char* what, uint64_t start, EventBridge& events) {
+  events.on_timing({.kind = engine::EventKind::kOperation,
+                    .name = what,
+                    .type = {},
+                    .start_ns = start,
+                    .end_ns = now_ns()});
+}
+
 }  // namespace
 
 DelegateInstance::DelegateInstance(std::string method_name, std::string name,
@@ -66,19 +74,21 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
     const blob::DelegateCall& call, const std::string& method_name, const DelegateOptions& options,
     CompiledModelProvider& provider, executorch::runtime::EventTracer* tracer,
     const StateSharing& sharing) {
-  ASSIGN_OR_RETURN(const blob::Function* const function, select_function(call, method_name));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const blob::Function* const function,
+                                   select_function(call, method_name));
   const std::string name = "function " + (function->name.empty() ? "(default)" : function->name) +
                            " of method " + method_name;
-  ASSIGN_OR_RETURN(const DelegateOptions asked_by_blob, blob_options(call.blob));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const DelegateOptions asked_by_blob, blob_options(call.blob));
   const DelegateOptions merged = options.or_else(asked_by_blob);
-  ASSIGN_OR_RETURN(engine::Engine* const engine, engine::find_engine(merged.engine.value_or("")));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(engine::Engine* const engine,
+                                   engine::find_engine(merged.engine.value_or("")));
 
   EventBridge events(tracer);
-  ASSIGN_OR_RETURN(std::string cache_dir, cache_folder(merged));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::string cache_dir, cache_folder(merged));
   engine::LoadOptions load = engine_options(merged);
   load.function_name = function->name;
   load.events = events.sink();
-  ASSIGN_OR_RETURN(
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
       std::shared_ptr<engine::Model> model,
       provider.load({
           .blob = &call.blob,
@@ -130,7 +140,7 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
 
 Status DelegateInstance::execute(executorch::runtime::Span<executorch::runtime::EValue*> args,
                                  executorch::runtime::EventTracer* tracer) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const Status status = execute_locked(args, tracer);
   if (status.ok()) return status;
   return status.annotate("the execution failed", name_);
@@ -140,23 +150,20 @@ Status DelegateInstance::execute_locked(
     executorch::runtime::Span<executorch::runtime::EValue*> args,
     executorch::runtime::EventTracer* tracer) {
   EventBridge events(tracer);
-  const auto measure = [&](const char* what, uint64_t start) {
-    events.on_timing({.kind = engine::EventKind::kOperation,
-                      .name = what,
-                      .type = {},
-                      .start_ns = start,
-                      .end_ns = now_ns()});
-  };
-  uint64_t start = tracer ? now_ns() : 0;
-  RETURN_IF_ERROR(binding_.bind(args));
-  if (tracer && binding_.converts_inputs()) measure("convert inputs", start);
+  const uint64_t start = tracer ? now_ns() : 0;
+  COREML_DELEGATE_RETURN_IF_ERROR(binding_.bind(args));
+  if (tracer && binding_.converts_inputs()) report("convert inputs", start, events);
+  if (!states_) return run(nullptr, tracer, events);
+  const MutexLock lock(states_->mutex);
+  return run(&states_->state, tracer, events);
+}
 
-  std::unique_lock<std::mutex> states_lock;
-  if (states_) states_lock = std::unique_lock(states_->mutex);
+Status DelegateInstance::run(std::unique_ptr<engine::State>* state,
+                             executorch::runtime::EventTracer* tracer, EventBridge& events) {
   // What may still fail after the model has updated its states must be able to take that back.
   std::unique_ptr<engine::State> before;
-  if (states_ && binding_.finish_can_fail()) {
-    Result<std::unique_ptr<engine::State>> copy = states_->state->copy();
+  if (state && binding_.finish_can_fail()) {
+    Result<std::unique_ptr<engine::State>> copy = (*state)->copy();
     if (!copy.ok()) {
       binding_.abandon();
       return copy.status().annotate("the states could not be kept safe before the execution");
@@ -165,25 +172,25 @@ Status DelegateInstance::execute_locked(
   }
   const Status executed =
       model_->execute(binding_.inputs(), binding_.outputs(),
-                      {.state = states_ ? states_->state.get() : nullptr, .events = events.sink()});
+                      {.state = state ? state->get() : nullptr, .events = events.sink()});
   if (!executed.ok()) {
     binding_.abandon();
     return executed;
   }
-  if (tracer) start = now_ns();
+  const uint64_t start = tracer ? now_ns() : 0;
   const Status finished = binding_.finish();
   if (!finished.ok()) {
-    if (before) states_->state = std::move(before);
+    if (before) *state = std::move(before);
     return finished;
   }
-  if (tracer && binding_.converts_outputs()) measure("convert outputs", start);
+  if (tracer && binding_.converts_outputs()) report("convert outputs", start, events);
   return Status();
 }
 
 Status DelegateInstance::reset_states() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (!states_) return Status();
-  const std::lock_guard states_lock(states_->mutex);
+  const MutexLock states_lock(states_->mutex);
   const Status status = states_->state->reset();
   return status.ok() ? status : status.annotate("the states could not be reset", name_);
 }

@@ -8,13 +8,14 @@
 #include <executorch/runtime/core/span.h>
 
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "base/mutex.h"
 #include "base/status.h"
 #include "blob/blob.h"
 #include "runtime/delegate/argument_binding.h"
 #include "runtime/delegate/compiled_model_provider.h"
+#include "runtime/delegate/event_bridge.h"
 #include "runtime/delegate/options.h"
 #include "runtime/delegate/shared_states.h"
 #include "runtime/engine/engine.h"
@@ -61,14 +62,18 @@ class DelegateInstance {
                    std::shared_ptr<StateHolder> states, BindingPlan plan);
 
   Status execute_locked(executorch::runtime::Span<executorch::runtime::EValue*> args,
-                        executorch::runtime::EventTracer* tracer);
+                        executorch::runtime::EventTracer* tracer) COREML_DELEGATE_REQUIRES(mutex_);
+  // What execute_locked() does once the arguments are bound. `state`: the function's, null where
+  // it has none; replaced where an execution must be taken back.
+  Status run(std::unique_ptr<engine::State>* state, executorch::runtime::EventTracer* tracer,
+             EventBridge& events) COREML_DELEGATE_REQUIRES(mutex_);
 
   const std::string method_name_;
   const std::string name_;  // "function main of method forward", for messages.
   const std::shared_ptr<engine::Model> model_;
-  std::mutex mutex_;
+  Mutex mutex_;
   const std::shared_ptr<StateHolder> states_;  // Null where there are none. Locked after mutex_.
-  ArgumentBinding binding_;
+  ArgumentBinding binding_ COREML_DELEGATE_GUARDED_BY(mutex_);
 };
 
 }  // namespace coreml_delegate

@@ -87,8 +87,10 @@ TEST_F(DelegateInstanceTest, StatesLastFromCallToCallAndAreEachInstancesOwn) {
 
 // A prefill and a decode function of one model.
 constexpr char kTwoCounters[] =
-    "function prefill\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s x\n"
-    "function decode\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s x\n";
+    "function prefill\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate "
+    "s x\n"
+    "function decode\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate "
+    "s x\n";
 
 TEST_F(DelegateInstanceTest, FunctionsOfOneModelInOneProgramShareTheirStates) {
   const auto function = [](const std::string& name) {
@@ -102,8 +104,8 @@ TEST_F(DelegateInstanceTest, FunctionsOfOneModelInOneProgramShareTheirStates) {
   SharedStates shared;
   const int program = 0, other_program = 0;
   const auto load = [&](const std::string& name, const int* where) {
-    return *DelegateInstance::create(call(kTwoCounters, functions, name), name, options_,
-                                     provider_, nullptr, {.states = &shared, .program = where});
+    return *DelegateInstance::create(call(kTwoCounters, functions, name), name, options_, provider_,
+                                     nullptr, {.states = &shared, .program = where});
   };
   auto x = TestTensor::of<float>(ScalarType::Float, {2}, {1, 10});
   TestTensor y(ScalarType::Float, {2});
@@ -134,8 +136,10 @@ TEST_F(DelegateInstanceTest, FunctionsOfOneModelInOneProgramShareTheirStates) {
 
 TEST_F(DelegateInstanceTest, FunctionsOfOneModelWithStatesThatDifferAreRefused) {
   const std::string program =
-      "function prefill\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = accumulate s x\n"
-      "function decode\ninput x float32 [3]\nstate s float32 [3]\noutput y float32 [3] = accumulate s x\n";
+      "function prefill\ninput x float32 [2]\nstate s float32 [2]\noutput y float32 [2] = "
+      "accumulate s x\n"
+      "function decode\ninput x float32 [3]\nstate s float32 [3]\noutput y float32 [3] = "
+      "accumulate s x\n";
   const auto function = [](const std::string& name, int64_t count) {
     return blob::Function{.name = name,
                           .method = name,

@@ -5,8 +5,8 @@
 // built without them, and a C frame cannot be unwound. Inside, failures are Status values, but
 // memory may run out anywhere.
 //
-//   Error CoreMLBackend::execute(...) const {
-//     return at_the_edge("execute the method", [&] { return ...; });
+//   Error Backend::destroy(Handle* handle) const {
+//     return at_the_edge("destroy the method", [&] { return let_go(handle); });
 //   }
 //
 // Thread rule: functions that may be called from several threads at once.

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "base/logging.h"
 #include "base/clock.h"
+#include "base/logging.h"
 #include "base/strides.h"
 #include "runtime/delegate/tensor_conversion.h"
 #include "runtime/delegate/tensor_types.h"

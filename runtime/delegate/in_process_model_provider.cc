@@ -20,7 +20,7 @@ std::string describe(const ModelRequest& request) {
 Result<std::vector<InProcessModelProvider::Region>> InProcessModelProvider::regions_of(
     const blob::Blob& blob) {
   std::vector<Region> regions;
-  RETURN_IF_ERROR(blob.files.walk(
+  COREML_DELEGATE_RETURN_IF_ERROR(blob.files.walk(
       "", [&](std::string_view path, const inmemoryfs::Metadata& metadata, const Bytes& content) {
         if (metadata.kind == inmemoryfs::NodeKind::kFile) {
           regions.push_back({std::string(path), content.data(), content.size(), content.owner()});
@@ -70,14 +70,14 @@ class InProcessModelProvider::Loading {
   Loading& operator=(const Loading&) = delete;
   ~Loading() {
     {
-      const std::lock_guard lock(provider_.mutex_);
+      const MutexLock lock(provider_.mutex_);
       entry_->is_loading = false;
       if (entry_->model.expired()) provider_.entries_.remove(entry_);
     }
     provider_.loaded_.notify_all();
   }
   void succeed(const std::shared_ptr<engine::Model>& model) {
-    const std::lock_guard lock(provider_.mutex_);
+    const MutexLock lock(provider_.mutex_);
     entry_->model = model;
   }
 
@@ -94,22 +94,22 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
       .name = describe(request),
       .memory = request.memory,
   };
-  ASSIGN_OR_RETURN(const engine::CompileRequest planned,
-                   request.engine->plan(source, request.options));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const engine::CompileRequest planned,
+                                   request.engine->plan(source, request.options));
   auto entry = std::make_shared<Entry>();
   entry->key = {request.engine, planned.text, planned.load_text, request.blob->kind};
-  ASSIGN_OR_RETURN(entry->regions, regions_of(*request.blob));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(entry->regions, regions_of(*request.blob));
   std::optional<Sha256Digest> verified_content;
   if (request.share_across_programs) {
-    ASSIGN_OR_RETURN(verified_content, blob::verify_content(*request.blob));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(verified_content, blob::verify_content(*request.blob));
     entry->verified_content = verified_content;
   }
   {
-    std::unique_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     while (const std::shared_ptr<Entry> existing = find_locked(*entry)) {
       if (existing->is_loading) {
         // Its loader's failure need not be ours: then the entry is gone and this thread loads.
-        loaded_.wait(lock);
+        loaded_.wait(mutex_);
         continue;
       }
       if (std::shared_ptr<engine::Model> model = existing->model.lock()) return model;
@@ -129,7 +129,7 @@ Result<std::shared_ptr<engine::Model>> InProcessModelProvider::load(const ModelR
 }
 
 size_t InProcessModelProvider::live_models() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return static_cast<size_t>(
       std::count_if(entries_.begin(), entries_.end(), [](const std::shared_ptr<Entry>& entry) {
         return entry->is_loading || !entry->model.expired();

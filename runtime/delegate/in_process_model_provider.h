@@ -16,14 +16,13 @@
 //     loaded first must then outlive the last user: it does when the program came from a file
 //     (FileDataLoader, MmapDataLoader), for what those load is owned by whoever uses it.
 
-#include <condition_variable>
 #include <list>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/sha256.h"
 #include "runtime/delegate/compiled_model_provider.h"
 #include "runtime/delegate/stored_models.h"
@@ -68,13 +67,13 @@ class InProcessModelProvider : public CompiledModelProvider {
   // The end of an entry's loading, whichever way it ends.
   class Loading;
 
-  // An entry that may serve, loading ones included; drops those nobody uses. Needs mutex_.
-  std::shared_ptr<Entry> find_locked(const Entry& wanted);
+  // An entry that may serve, loading ones included; drops those nobody uses.
+  std::shared_ptr<Entry> find_locked(const Entry& wanted) COREML_DELEGATE_REQUIRES(mutex_);
 
   StoredModels stored_models_;
-  mutable std::mutex mutex_;
-  std::condition_variable loaded_;
-  std::list<std::shared_ptr<Entry>> entries_;
+  mutable Mutex mutex_;
+  ConditionVariable loaded_;
+  std::list<std::shared_ptr<Entry>> entries_ COREML_DELEGATE_GUARDED_BY(mutex_);
 };
 
 }  // namespace coreml_delegate

@@ -187,20 +187,20 @@ Result<bool> apply(std::type_identity_t<Rows<Options>> rows, const BackendOption
       }
       target = *value;
     } else if constexpr (std::is_same_v<T, std::string>) {
-      ASSIGN_OR_RETURN(std::string text, string_value(given));
-      if (row->is_path) RETURN_IF_ERROR(path_is_whole(text, key));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(std::string text, string_value(given));
+      if (row->is_path) COREML_DELEGATE_RETURN_IF_ERROR(path_is_whole(text, key));
       const bool is_a_value = row->is_path && empty == EmptyString::kRefused;
       target.reset();
       if (!text.empty() || is_a_value) target = std::move(text);
     } else {
-      ASSIGN_OR_RETURN(const std::string text, string_value(given));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string text, string_value(given));
       target.reset();
       if (text.empty() && empty == EmptyString::kClears) return {};
-      ASSIGN_OR_RETURN(target, parse_name<T>(text, key));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(target, parse_name<T>(text, key));
     }
     return {};
   };
-  RETURN_IF_ERROR(std::visit(set, row->member));
+  COREML_DELEGATE_RETURN_IF_ERROR(std::visit(set, row->member));
   return true;
 }
 

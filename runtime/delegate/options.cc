@@ -70,7 +70,8 @@ DelegateOptions DelegateOptions::or_else(const DelegateOptions& fallback) const 
 Result<DelegateOptions> parse_load_options(executorch::runtime::Span<const BackendOption> options) {
   DelegateOptions parsed;
   for (const BackendOption& option : options) {
-    ASSIGN_OR_RETURN(const bool known, apply(option, EmptyString::kRefused, parsed));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const bool known,
+                                     apply(option, EmptyString::kRefused, parsed));
     if (!known) return option_table::unknown_option(key_of(option), known_names());
   }
   return parsed;
@@ -88,10 +89,11 @@ Result<OptionUpdate> parse_option_update(const DelegateOptions& current,
       if (!std::holds_alternative<option_table::StringValue>(option.value)) {
         return option_table::wrong_type(option, "true or the name of a method");
       }
-      ASSIGN_OR_RETURN(update.reset_states, option_table::string_value(option));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(update.reset_states, option_table::string_value(option));
       continue;
     }
-    ASSIGN_OR_RETURN(const bool known, apply(option, EmptyString::kClears, update.options));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const bool known,
+                                     apply(option, EmptyString::kClears, update.options));
     if (!known) {
       return option_table::unknown_option(key_of(option), known_names() + ", reset_states");
     }
@@ -114,7 +116,7 @@ Result<DelegateOptions> parse_compile_specs(
       return corrupt_data("the compile spec has no value", spec.key);
     }
     const std::string_view name(static_cast<const char*>(spec.value.buffer), spec.value.nbytes);
-    ASSIGN_OR_RETURN(options.compute_units, parse_compute_units(name));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(options.compute_units, parse_compute_units(name));
   }
   return options;
 }

@@ -22,7 +22,7 @@ Result<Bytes> take_buffer(FreeableBuffer* buffer) {
 }
 
 Bytes LoadedNamedData::find(const NamedDataMap* map, const std::string& key) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = loaded_.find({map, key});
   if (found == loaded_.end()) return Bytes();
   std::shared_ptr<const void> owner = found->second.owner.lock();
@@ -31,7 +31,7 @@ Bytes LoadedNamedData::find(const NamedDataMap* map, const std::string& key) {
 }
 
 void LoadedNamedData::add(const NamedDataMap* map, const std::string& key, const Bytes& bytes) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::erase_if(loaded_, [](const auto& entry) { return entry.second.owner.expired(); });
   loaded_[{map, key}] = {bytes.span(), bytes.owner()};
 }

@@ -13,11 +13,11 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 
 #include "base/bytes.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "blob/blob.h"
 
@@ -43,8 +43,8 @@ class LoadedNamedData {
     ByteSpan span;
     std::weak_ptr<const void> owner;
   };
-  std::mutex mutex_;
-  std::map<std::pair<const void*, std::string>, Loaded> loaded_;
+  Mutex mutex_;
+  std::map<std::pair<const void*, std::string>, Loaded> loaded_ COREML_DELEGATE_GUARDED_BY(mutex_);
 };
 
 // Null for a null map, which is what a program without named data has. A key is loaded once per

@@ -29,27 +29,28 @@ StateHolder::StateHolder(std::unique_ptr<engine::State> made, std::string by,
 Result<std::shared_ptr<StateHolder>> StateHolder::make(
     std::string made_by, std::shared_ptr<engine::Model> model,
     const std::vector<engine::InitialStateValue>& initial) {
-  ASSIGN_OR_RETURN(std::unique_ptr<engine::State> state, model->make_state(initial));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<engine::State> state,
+                                   model->make_state(initial));
   std::vector<TensorSpec> specs = by_name(model->description().states);
-  return std::shared_ptr<StateHolder>(new StateHolder(std::move(state), std::move(made_by),
-                                                      std::move(specs), std::move(model)));
+  return std::shared_ptr<StateHolder>(
+      new StateHolder(std::move(state), std::move(made_by), std::move(specs), std::move(model)));
 }
 
 Result<std::shared_ptr<StateHolder>> SharedStates::find_or_make(
     const Key& key, const std::vector<TensorSpec>& specs,
     const std::function<Result<std::shared_ptr<StateHolder>>()>& make) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::erase_if(holders_, [](const auto& entry) { return entry.second.expired(); });
   const auto found = holders_.find(key);
   if (found == holders_.end()) {
-    ASSIGN_OR_RETURN(std::shared_ptr<StateHolder> made, make());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(std::shared_ptr<StateHolder> made, make());
     holders_.emplace(key, made);
     return made;
   }
   // Between the sweep and here its last user may have let it go.
   const std::shared_ptr<StateHolder> holder = found->second.lock();
   if (!holder) {
-    ASSIGN_OR_RETURN(std::shared_ptr<StateHolder> made, make());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(std::shared_ptr<StateHolder> made, make());
     found->second = made;
     return made;
   }

@@ -7,11 +7,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/sha256.h"
 #include "base/status.h"
 #include "base/tensor_type.h"
@@ -22,11 +22,11 @@ namespace coreml_delegate {
 // One set of states. Executions and resets hold the mutex, so that those of the functions that
 // share it happen one after the other.
 struct StateHolder {
-  std::mutex mutex;
+  Mutex mutex;
   // Never null. An execution that must be taken back replaces it.
-  std::unique_ptr<engine::State> state;
-  const std::string made_by;                // "function prefill of method prefill", for messages.
-  const std::vector<TensorSpec> specs;      // Sorted by name.
+  std::unique_ptr<engine::State> state COREML_DELEGATE_GUARDED_BY(mutex);
+  const std::string made_by;            // "function prefill of method prefill", for messages.
+  const std::vector<TensorSpec> specs;  // Sorted by name.
   const std::shared_ptr<engine::Model> maker;  // Lives as long as what it made.
 
   // As engine::Model::make_state() of `model`, which has states.
@@ -57,8 +57,8 @@ class SharedStates {
       const std::function<Result<std::shared_ptr<StateHolder>>()>& make);
 
  private:
-  std::mutex mutex_;
-  std::map<Key, std::weak_ptr<StateHolder>> holders_;
+  Mutex mutex_;
+  std::map<Key, std::weak_ptr<StateHolder>> holders_ COREML_DELEGATE_GUARDED_BY(mutex_);
 };
 
 }  // namespace coreml_delegate

@@ -3,9 +3,9 @@
 #include <executorch/runtime/platform/log.h>
 
 #include <cinttypes>
-#include <mutex>
 #include <set>
 
+#include "base/mutex.h"
 #include "runtime/delegate/edge.h"
 #include "runtime/delegate/options.h"
 #include "runtime/delegate/registration.h"
@@ -19,6 +19,8 @@ namespace backends {
 namespace coreml {
 namespace {
 
+using ::coreml_delegate::Mutex;
+using ::coreml_delegate::MutexLock;
 using ::coreml_delegate::process_backend;
 using ::executorch::runtime::ArrayRef;
 using ::executorch::runtime::BackendExecutionContext;
@@ -37,8 +39,8 @@ constexpr char kBackendName[] = "CoreMLBackend";
 
 // The delegates that an app made itself, one of which it may have registered.
 struct Delegates {
-  std::mutex mutex;
-  std::set<const BackendInterface*> all;
+  Mutex mutex;
+  std::set<const BackendInterface*> all COREML_DELEGATE_GUARDED_BY(mutex);
 };
 
 // Never destroyed: an app's delegate may be a static object.
@@ -56,7 +58,7 @@ CoreMLBackendDelegate::CoreMLBackendDelegate() noexcept {
         // Its failure is logged.
         (void)::coreml_delegate::engine::register_platform_engine();
         Delegates& instance = delegates();
-        const std::lock_guard lock(instance.mutex);
+        const MutexLock lock(instance.mutex);
         instance.all.insert(this);
         return true;
       },
@@ -65,7 +67,7 @@ CoreMLBackendDelegate::CoreMLBackendDelegate() noexcept {
 
 CoreMLBackendDelegate::~CoreMLBackendDelegate() {
   Delegates& instance = delegates();
-  const std::lock_guard lock(instance.mutex);
+  const MutexLock lock(instance.mutex);
   instance.all.erase(this);
 }
 
@@ -108,7 +110,7 @@ CoreMLBackendDelegate* CoreMLBackendDelegate::get_registered_delegate() noexcept
           return face;
         }
         Delegates& instance = delegates();
-        const std::lock_guard lock(instance.mutex);
+        const MutexLock lock(instance.mutex);
         return instance.all.contains(registered) ? static_cast<CoreMLBackendDelegate*>(registered)
                                                  : nullptr;
       },

@@ -58,7 +58,7 @@ struct LeasedModel {
 }  // namespace
 
 Result<assets::AssetStore*> StoredModels::store(const assets::AssetStoreOptions& options) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::unique_ptr<assets::AssetStore>& store =
       stores_[{options.folder, options.budget_bytes, options.verification}];
   if (store == nullptr) {
@@ -72,7 +72,7 @@ Result<assets::AssetStore*> StoredModels::store(const assets::AssetStoreOptions&
 Result<std::vector<assets::AssetStore*>> StoredModels::stores(const std::string& folder) {
   std::vector<assets::AssetStore*> found;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     for (const auto& [key, store] : stores_) {
       if (std::get<0>(key) == folder && store != nullptr) found.push_back(store.get());
     }
@@ -82,7 +82,7 @@ Result<std::vector<assets::AssetStore*>> StoredModels::stores(const std::string&
     options.folder = folder;
     // Whoever uses the folder has a budget of its own.
     options.budget_bytes = UINT64_MAX;
-    ASSIGN_OR_RETURN(assets::AssetStore* const opened, store(options));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(assets::AssetStore* const opened, store(options));
     found.push_back(opened);
   }
   return found;
@@ -101,7 +101,7 @@ Result<std::shared_ptr<engine::Model>> StoredModels::load(
   options.folder = request.cache_dir;
   if (request.cache_budget_bytes != 0) options.budget_bytes = request.cache_budget_bytes;
   options.verification = request.cache_verification;
-  ASSIGN_OR_RETURN(assets::AssetStore* const opened, store(options));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(assets::AssetStore* const opened, store(options));
   return load_stored(*opened, request, source, planned, content);
 }
 
@@ -110,7 +110,7 @@ Result<std::shared_ptr<engine::Model>> StoredModels::load_stored(
     const engine::CompileRequest& planned, std::optional<Sha256Digest> content) {
   const Clock::time_point start = Clock::now();
   if (!content && request.blob->content_id == Sha256Digest{}) {
-    ASSIGN_OR_RETURN(content, blob::verify_content(*request.blob));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(content, blob::verify_content(*request.blob));
   }
   // Without a hash there is a claim, which is enough to look up and not to publish.
   const assets::AssetKey key{.content = content.value_or(request.blob->content_id),
@@ -118,7 +118,7 @@ Result<std::shared_ptr<engine::Model>> StoredModels::load_stored(
                              .attributes = planned.attributes};
   const auto compile = [&](const std::string& folder) -> Status {
     if (!content) {
-      ASSIGN_OR_RETURN(content, blob::verify_content(*request.blob));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(content, blob::verify_content(*request.blob));
     }
     if (*content != key.content) {
       return corrupt_data("the blob's identifier is not that of its content", source.name);
@@ -131,7 +131,7 @@ Result<std::shared_ptr<engine::Model>> StoredModels::load_stored(
   };
   // Twice: an entry that the engine finds damaged is compiled again.
   for (int attempt = 0; attempt < 2; ++attempt) {
-    ASSIGN_OR_RETURN(assets::Acquired acquired, store.acquire(key, compile));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(assets::Acquired acquired, store.acquire(key, compile));
     if (acquired.lease == nullptr) break;
     Result<std::unique_ptr<engine::Model>> model =
         request.engine->load(acquired.lease->folder(), planned, controls_of(request));

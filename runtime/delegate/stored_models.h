@@ -13,12 +13,12 @@
 
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/sha256.h"
 #include "base/status.h"
 #include "runtime/assets/asset_store.h"
@@ -53,8 +53,8 @@ class StoredModels {
                                                      const engine::CompileRequest& planned,
                                                      std::optional<Sha256Digest> content);
 
-  std::mutex mutex_;
-  std::map<Key, std::unique_ptr<assets::AssetStore>> stores_;
+  Mutex mutex_;
+  std::map<Key, std::unique_ptr<assets::AssetStore>> stores_ COREML_DELEGATE_GUARDED_BY(mutex_);
 };
 
 }  // namespace coreml_delegate

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
-#include <mutex>
 
+#include "base/mutex.h"
 #include "runtime/delegate/tensor_types.h"
 
 namespace coreml_delegate::testing {
@@ -36,10 +36,10 @@ TestTensor::TestTensor(executorch::aten::ScalarType type, std::vector<int32_t> s
 }
 
 engine::FakeEngine& registered_fake_engine(const std::string& name) {
-  static std::mutex mutex;
+  static Mutex mutex;
   static std::map<std::string, engine::FakeEngine*> engines;
   executorch::runtime::runtime_init();
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   engine::FakeEngine*& known = engines[name];
   if (known == nullptr) {
     auto made = std::make_unique<engine::FakeEngine>(engine::FakeEngineOptions{.name = name});

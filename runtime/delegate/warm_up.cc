@@ -51,16 +51,18 @@ Status warm_up(engine::Model& model, std::span<const engine::InitialStateValue> 
   const engine::FunctionDescription& description = model.description();
   std::unique_ptr<engine::State> state;
   if (!description.states.empty()) {
-    ASSIGN_OR_RETURN(state, model.make_state(initial));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(state, model.make_state(initial));
   }
   uint64_t bytes_left = kMaxBytes;
   std::vector<Tensor> tensors;
   for (const TensorSpec& spec : description.inputs) {
-    ASSIGN_OR_RETURN(Tensor tensor, make_tensor(spec, /*largest=*/false, &bytes_left));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(Tensor tensor,
+                                     make_tensor(spec, /*largest=*/false, &bytes_left));
     tensors.push_back(std::move(tensor));
   }
   for (const TensorSpec& spec : description.outputs) {
-    ASSIGN_OR_RETURN(Tensor tensor, make_tensor(spec, /*largest=*/true, &bytes_left));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(Tensor tensor,
+                                     make_tensor(spec, /*largest=*/true, &bytes_left));
     tensors.push_back(std::move(tensor));
   }
   std::vector<engine::ConstTensorView> inputs;

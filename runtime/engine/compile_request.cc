@@ -171,7 +171,8 @@ Status parse_options(std::string_view text, LoadOptions& options) {
     if (equals == std::string_view::npos) {
       return invalid_argument("an option is written as name=value", std::string(word));
     }
-    RETURN_IF_ERROR(set_option(word.substr(0, equals), word.substr(equals + 1), options));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        set_option(word.substr(0, equals), word.substr(equals + 1), options));
   }
   return {};
 }
@@ -184,10 +185,10 @@ Result<CompileRequest> make_request(const Engine& engine, const OptionsThatMatte
   CompileRequest request;
   request.attributes = origin_of(engine);
   request.attributes.emplace(kFunction, options.function_name);
-  RETURN_IF_ERROR(write_options(matter.when_compiled, options, request.attributes));
+  COREML_DELEGATE_RETURN_IF_ERROR(write_options(matter.when_compiled, options, request.attributes));
   request.text = to_text(request.attributes);
   Fields loaded;
-  RETURN_IF_ERROR(write_options(matter.when_loaded, options, loaded));
+  COREML_DELEGATE_RETURN_IF_ERROR(write_options(matter.when_loaded, options, loaded));
   request.load_text = to_text(loaded);
   return request;
 }
@@ -207,8 +208,8 @@ Result<LoadOptions> read_request(const Engine& engine, const CompileRequest& req
                                std::string(engine.name()));
   }
   LoadOptions options;
-  RETURN_IF_ERROR(read_options(*compiled, options));
-  RETURN_IF_ERROR(read_options(*loaded, options));
+  COREML_DELEGATE_RETURN_IF_ERROR(read_options(*compiled, options));
+  COREML_DELEGATE_RETURN_IF_ERROR(read_options(*loaded, options));
   return options;
 }
 

@@ -9,7 +9,7 @@
 //         engine, {.when_compiled = {"numeric_mode"}, .when_loaded = {"threads"}}, options);
 //   }
 //   Status compile(const Engine& engine, const CompileRequest& request) {
-//     ASSIGN_OR_RETURN(const LoadOptions options, read_request(engine, request));
+//     COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, read_request(engine, request));
 //     return compile_for(options);
 //   }
 //

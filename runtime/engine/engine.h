@@ -5,10 +5,11 @@
 // portable engine elsewhere, a fake in tests. An engine compiles a model, loads one of its
 // functions and executes it with buffers that the caller owns.
 //
-//   Engine* engine = find_engine("portable").value();
-//   ASSIGN_OR_RETURN(const std::unique_ptr<Model> model, engine->load_source(source, {}));
-//   ASSIGN_OR_RETURN(const std::unique_ptr<State> state, model->make_state());
-//   RETURN_IF_ERROR(model->execute(inputs, outputs, {.state = state.get()}));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(Engine* const engine, find_engine("portable"));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<Model> model,
+//                                    engine->load_source(source, LoadOptions{}));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<State> state, model->make_state());
+//   COREML_DELEGATE_RETURN_IF_ERROR(model->execute(inputs, outputs, {.state = state.get()}));
 //
 // What a user asks for (LoadOptions) becomes a CompileRequest through plan(): only the engine knows
 // which options its compiled form depends on. Whoever keeps, sends or compares compiled models

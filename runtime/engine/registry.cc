@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <mutex>
 #include <utility>
 
+#include "base/mutex.h"
 #include "runtime/engine/engine.h"
 
 namespace coreml_delegate::engine {
@@ -14,8 +14,8 @@ struct Registered {
 };
 
 struct Registry {
-  std::mutex mutex;
-  std::vector<Registered> engines;
+  Mutex mutex;
+  std::vector<Registered> engines COREML_DELEGATE_GUARDED_BY(mutex);
 };
 
 // Never destroyed: engines may be used by static destructors of others.
@@ -24,14 +24,15 @@ Registry& registry() {
   return *instance;
 }
 
-Engine* find_locked(const Registry& registry, std::string_view name) {
+Engine* find_locked(const Registry& registry, std::string_view name)
+    COREML_DELEGATE_REQUIRES(registry.mutex) {
   for (const Registered& registered : registry.engines) {
     if (registered.engine->name() == name) return registered.engine.get();
   }
   return nullptr;
 }
 
-Engine* find_default_locked(const Registry& registry) {
+Engine* find_default_locked(const Registry& registry) COREML_DELEGATE_REQUIRES(registry.mutex) {
   const Registered* best = nullptr;
   for (const Registered& registered : registry.engines) {
     if (registered.rank == DefaultRank::kNever) continue;
@@ -44,7 +45,7 @@ Engine* find_default_locked(const Registry& registry) {
 
 Status register_engine(std::unique_ptr<Engine> engine, DefaultRank rank) {
   Registry& instance = registry();
-  const std::lock_guard<std::mutex> lock(instance.mutex);
+  const MutexLock lock(instance.mutex);
   if (find_locked(instance, engine->name()) != nullptr) {
     return already_exists("an engine of this name is registered", std::string(engine->name()));
   }
@@ -56,7 +57,7 @@ Result<Engine*> find_engine(std::string_view name) {
   Registry& instance = registry();
   std::string names;
   {
-    const std::lock_guard<std::mutex> lock(instance.mutex);
+    const MutexLock lock(instance.mutex);
     Engine* const engine =
         name.empty() ? find_default_locked(instance) : find_locked(instance, name);
     if (engine != nullptr) return engine;
@@ -73,7 +74,7 @@ Result<Engine*> find_engine(std::string_view name) {
 
 std::vector<std::string> engine_names() {
   Registry& instance = registry();
-  const std::lock_guard<std::mutex> lock(instance.mutex);
+  const MutexLock lock(instance.mutex);
   std::vector<std::string> names;
   for (const Registered& registered : instance.engines) {
     names.emplace_back(registered.engine->name());

@@ -142,7 +142,7 @@ DataType data_type_of(const char* name) {
 Result<LoadOptions> load_options(const coreml_engine_options& given) {
   LoadOptions options;
   options.function_name = string_or_empty(given.function_name);
-  RETURN_IF_ERROR(parse_options(string_or_empty(given.engine_options), options));
+  COREML_DELEGATE_RETURN_IF_ERROR(parse_options(string_or_empty(given.engine_options), options));
   return options;
 }
 
@@ -224,18 +224,19 @@ struct coreml_engine_record {
 namespace {
 
 Status give_model(Result<std::unique_ptr<Model>> loaded, coreml_engine_model** model) {
-  ASSIGN_OR_RETURN(std::unique_ptr<Model> result, std::move(loaded));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<Model> result, std::move(loaded));
   auto description = std::make_shared<const FunctionDescription>(result->description());
   *model = new coreml_engine_model{std::move(result), std::move(description)};
   return {};
 }
 
 Status load(const char* path, const coreml_engine_options& given, coreml_engine_model** model) {
-  ASSIGN_OR_RETURN(Engine* const engine, find_engine(string_or_empty(given.engine)));
-  ASSIGN_OR_RETURN(const LoadOptions options, load_options(given));
-  ASSIGN_OR_RETURN(const HelperProcess helper, helper_process(given));
-  ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem files,
-                   inmemoryfs::read_folder(real_file_system(), path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(Engine* const engine,
+                                   find_engine(string_or_empty(given.engine)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, load_options(given));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const HelperProcess helper, helper_process(given));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem files,
+                                   inmemoryfs::read_folder(real_file_system(), path));
   const ModelSource source{ModelKind::kPackage, &files, path};
   return give_model(helper.program.empty()
                         ? engine->load_source(source, options)
@@ -244,11 +245,12 @@ Status load(const char* path, const coreml_engine_options& given, coreml_engine_
 }
 
 Status compile(const char* path, const char* folder, const coreml_engine_options& given) {
-  ASSIGN_OR_RETURN(Engine* const engine, find_engine(string_or_empty(given.engine)));
-  ASSIGN_OR_RETURN(const LoadOptions options, load_options(given));
-  ASSIGN_OR_RETURN(const HelperProcess helper, helper_process(given));
-  ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem files,
-                   inmemoryfs::read_folder(real_file_system(), path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(Engine* const engine,
+                                   find_engine(string_or_empty(given.engine)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, load_options(given));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const HelperProcess helper, helper_process(given));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem files,
+                                   inmemoryfs::read_folder(real_file_system(), path));
   const ModelSource source{ModelKind::kPackage, &files, path};
   return helper.program.empty() ? engine->compile(source, folder, options)
                                 : compile_in_helper(helper, *engine, source, folder, options);
@@ -256,8 +258,9 @@ Status compile(const char* path, const char* folder, const coreml_engine_options
 
 Status load_compiled(const char* folder, const coreml_engine_options& given,
                      coreml_engine_model** model) {
-  ASSIGN_OR_RETURN(Engine* const engine, find_engine(string_or_empty(given.engine)));
-  ASSIGN_OR_RETURN(const LoadOptions options, load_options(given));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(Engine* const engine,
+                                   find_engine(string_or_empty(given.engine)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, load_options(given));
   return give_model(engine->load(folder, options), model);
 }
 
@@ -324,7 +327,8 @@ char* coreml_engine_names(char** names) {
 
 char* coreml_engine_fingerprint(const char* engine, char** fingerprint) {
   return answer([&]() -> Status {
-    ASSIGN_OR_RETURN(const Engine* const found, find_engine(string_or_empty(engine)));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Engine* const found,
+                                     find_engine(string_or_empty(engine)));
     *fingerprint = new_text(found->fingerprint());
     return *fingerprint != nullptr ? Status() : resource_exhausted("no memory for a text");
   });
@@ -332,11 +336,12 @@ char* coreml_engine_fingerprint(const char* engine, char** fingerprint) {
 
 char* coreml_engine_describe(const char* path, const char* engine, char** description) {
   return answer([&]() -> Status {
-    ASSIGN_OR_RETURN(const Engine* const found, find_engine(string_or_empty(engine)));
-    ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem files,
-                     inmemoryfs::read_folder(real_file_system(), path));
-    ASSIGN_OR_RETURN(const std::vector<FunctionDescription> functions,
-                     found->describe({ModelKind::kPackage, &files, path}));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Engine* const found,
+                                     find_engine(string_or_empty(engine)));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem files,
+                                     inmemoryfs::read_folder(real_file_system(), path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<FunctionDescription> functions,
+                                     found->describe({ModelKind::kPackage, &files, path}));
     Json list = Json::array();
     for (const FunctionDescription& function : functions) {
       list.push_back(description_to_json(function));
@@ -378,7 +383,7 @@ char* coreml_engine_make_state(coreml_engine_model* model, int32_t count, const 
       values.push_back({names[i], Bytes(ByteSpan(static_cast<const std::byte*>(tensors[i].data),
                                                  static_cast<size_t>(tensors[i].size)))});
     }
-    ASSIGN_OR_RETURN(std::unique_ptr<State> made, model->model->make_state(values));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<State> made, model->model->make_state(values));
     *state = new coreml_engine_state{model->description, std::move(made)};
     return {};
   });
@@ -402,7 +407,7 @@ char* coreml_engine_reset_state(coreml_engine_state* state) {
 
 char* coreml_engine_copy_state(const coreml_engine_state* state, coreml_engine_state** copy) {
   return answer([&]() -> Status {
-    ASSIGN_OR_RETURN(std::unique_ptr<State> made, state->state->copy());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<State> made, state->state->copy());
     *copy = new coreml_engine_state{state->description, std::move(made)};
     return {};
   });

@@ -132,17 +132,20 @@ Status parse_classifier(const mil::Block& block, ValueParser& values,
   Classifier classifier;
   classifier.label = found->outputs[0].name;
   classifier.probabilities = found->outputs[1].name;
-  ASSIGN_OR_RETURN(const mil::Binding* const probabilities, argument(*found, "probabilities"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const mil::Binding* const probabilities,
+                                   argument(*found, "probabilities"));
   if (probabilities->value != nullptr) {
     return unsupported("classify takes a constant for probabilities", classifier.label);
   }
-  ASSIGN_OR_RETURN(ValueType type, type_of(block, *function, probabilities->name.value_or("")));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(ValueType type,
+                                   type_of(block, *function, probabilities->name.value_or("")));
   if (type.kind != ValueType::Kind::kTensor || !is_float(type.element)) {
     return corrupt_data("the probabilities are no floating-point tensor", type.to_string());
   }
-  ASSIGN_OR_RETURN(const mil::Binding* const classes, argument(*found, "classes"));
-  ASSIGN_OR_RETURN(const ConstantPtr constant, constant_argument(block, values, *classes));
-  RETURN_IF_ERROR(read_classes(*constant, &classifier));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const mil::Binding* const classes, argument(*found, "classes"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const ConstantPtr constant,
+                                   constant_argument(block, values, *classes));
+  COREML_DELEGATE_RETURN_IF_ERROR(read_classes(*constant, &classifier));
   if (type.is_static() && static_cast<uint64_t>(type.element_count()) != classifier.size()) {
     return corrupt_data(
         "there are " + std::to_string(classifier.size()) + " classes for " + type.to_string(),
@@ -152,7 +155,7 @@ Status parse_classifier(const mil::Block& block, ValueParser& values,
   if (const auto output = outputs->find(classifier.probabilities); output != outputs->end()) {
     output->second = type;
   }
-  RETURN_IF_ERROR(take_out(classifier, type, &function->body));
+  COREML_DELEGATE_RETURN_IF_ERROR(take_out(classifier, type, &function->body));
   function->classifier = std::move(classifier);
   return {};
 }

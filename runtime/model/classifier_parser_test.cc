@@ -77,7 +77,8 @@ proto::Model classifier(const std::vector<std::string>& names,
 }
 
 Result<Function> read(const proto::Model& model, bool with_body = true) {
-  ASSIGN_OR_RETURN(const Package package, Package::open(testing::package_of(model)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Package package,
+                                   Package::open(testing::package_of(model)));
   return with_body ? package.function("") : package.function_signature("");
 }
 void expect_failure(const proto::Model& model, StatusCode code, const std::string& text) {

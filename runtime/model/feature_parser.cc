@@ -95,7 +95,7 @@ Result<std::vector<int64_t>> parse_shape(const std::vector<int64_t>& shape) {
 Status parse_declared_shape(const mil::ArrayFeatureType& array, TensorSpec* spec) {
   if (array.enumerated_shapes != nullptr) {
     for (const auto& shape : array.enumerated_shapes->shapes) {
-      ASSIGN_OR_RETURN(std::vector<int64_t> extents, parse_shape(shape.shape));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(std::vector<int64_t> extents, parse_shape(shape.shape));
       if (!spec->enumerated_shapes.empty() && extents.size() != spec->enumerated_shapes[0].size()) {
         return corrupt_data("enumerated shapes have different ranks");
       }
@@ -123,7 +123,7 @@ Status parse_declared_shape(const mil::ArrayFeatureType& array, TensorSpec* spec
     }
     return {};
   }
-  ASSIGN_OR_RETURN(const std::vector<int64_t> extents, parse_shape(array.shape));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<int64_t> extents, parse_shape(array.shape));
   for (const int64_t extent : extents) spec->shape.push_back({extent, extent});
   return {};
 }
@@ -219,8 +219,8 @@ Result<Feature> parse_image(const mil::FeatureDescription& description, Role rol
                                       image.image_size_range->height_range,
                                       image.image_size_range->width_range};
   }
-  RETURN_IF_ERROR(parse_declared_shape(array, &feature.tensor));
-  RETURN_IF_ERROR(reconcile_shape(type, role, &feature.tensor));
+  COREML_DELEGATE_RETURN_IF_ERROR(parse_declared_shape(array, &feature.tensor));
+  COREML_DELEGATE_RETURN_IF_ERROR(reconcile_shape(type, role, &feature.tensor));
   return feature;
 }
 
@@ -260,8 +260,8 @@ Result<Feature> parse_feature(const mil::FeatureDescription& description, Role r
                        std::to_string(static_cast<int32_t>(array->data_type)) +
                        " cannot stand for the program's " + type.to_string());
   }
-  RETURN_IF_ERROR(parse_declared_shape(*array, &feature.tensor));
-  RETURN_IF_ERROR(reconcile_shape(type, role, &feature.tensor));
+  COREML_DELEGATE_RETURN_IF_ERROR(parse_declared_shape(*array, &feature.tensor));
+  COREML_DELEGATE_RETURN_IF_ERROR(reconcile_shape(type, role, &feature.tensor));
   if (role == Role::kState && !type.is_static()) {
     return corrupt_data("the state has the dynamic type " + type.to_string());
   }
@@ -283,7 +283,7 @@ Result<Feature> parse_probabilities(const mil::FeatureDescription& description,
   Feature feature;
   feature.tensor.name = description.name;
   feature.tensor.dtype = data_type_of(type.element);
-  RETURN_IF_ERROR(reconcile_shape(type, Role::kOutput, &feature.tensor));
+  COREML_DELEGATE_RETURN_IF_ERROR(reconcile_shape(type, Role::kOutput, &feature.tensor));
   return feature;
 }
 
@@ -343,11 +343,11 @@ Status parse_features(const FunctionFeatures& features,
     const auto found = outputs.find(name);
     return found == outputs.end() ? nullptr : &found->second;
   };
-  RETURN_IF_ERROR(
+  COREML_DELEGATE_RETURN_IF_ERROR(
       parse_role(*features.inputs, Role::kInput, find_input, {}, &function->input_features));
-  RETURN_IF_ERROR(parse_role(*features.outputs, Role::kOutput, find_output, function->classifier,
-                             &function->output_features));
-  RETURN_IF_ERROR(
+  COREML_DELEGATE_RETURN_IF_ERROR(parse_role(*features.outputs, Role::kOutput, find_output,
+                                             function->classifier, &function->output_features));
+  COREML_DELEGATE_RETURN_IF_ERROR(
       parse_role(*features.states, Role::kState, find_input, {}, &function->state_features));
   // Names are unique on both sides and each described one is in the program, so counting finds what
   // is not described.

@@ -16,7 +16,8 @@ namespace {
 using ::testing::HasSubstr;
 
 Result<Function> read_signature(const proto::Model& model) {
-  ASSIGN_OR_RETURN(const Package package, Package::open(testing::package_of(model)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Package package,
+                                   Package::open(testing::package_of(model)));
   return package.function_signature("");
 }
 void expect_failure(const proto::Model& model, StatusCode code, const std::string& text) {

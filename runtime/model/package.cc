@@ -141,8 +141,8 @@ Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const
     return specification.status().annotate_as(
         StatusCode::kCorruptData, "the root model that the manifest names is not there", *path);
   }
-  ASSIGN_OR_RETURN(impl->folder, files.subtree(path->substr(0, path->rfind('/'))));
-  RETURN_IF_ERROR(impl->read(specification->span()));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(impl->folder, files.subtree(path->substr(0, path->rfind('/'))));
+  COREML_DELEGATE_RETURN_IF_ERROR(impl->read(specification->span()));
 
   Package package;
   const mil::ModelDescription& description = impl->model.description;
@@ -199,19 +199,19 @@ Result<Function> Package::read_function(const std::string& requested, bool with_
     Function function;
     function.name = name;
     function.opset = message.opset;
-    ASSIGN_OR_RETURN(function.inputs, parse_named_types(message.inputs));
-    ASSIGN_OR_RETURN(const mil::Block* block, find_specialization(message));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(function.inputs, parse_named_types(message.inputs));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const mil::Block* block, find_specialization(message));
     // Constants borrow the messages, so they share the package's ownership.
     ValueParser values(impl_->folder, impl_);
     if (with_body) {
       BlockParser blocks(values, impl_->limits);
-      ASSIGN_OR_RETURN(function.body, blocks.parse_body(*block, function.inputs));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(function.body, blocks.parse_body(*block, function.inputs));
     } else {
       function.body.outputs.assign(block->outputs.begin(), block->outputs.end());
     }
-    ASSIGN_OR_RETURN(auto outputs, output_types(function.inputs, *block));
-    RETURN_IF_ERROR(parse_classifier(*block, values, &outputs, &function));
-    RETURN_IF_ERROR(parse_features(impl_->features_of(name), outputs, &function));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(auto outputs, output_types(function.inputs, *block));
+    COREML_DELEGATE_RETURN_IF_ERROR(parse_classifier(*block, values, &outputs, &function));
+    COREML_DELEGATE_RETURN_IF_ERROR(parse_features(impl_->features_of(name), outputs, &function));
     function.stored_bytes = impl_->specification_bytes + values.weight_bytes();
     return function;
   };

@@ -16,7 +16,7 @@ Result<Package> open(const proto::Model& model) {
   return Package::open(testing::package_of(model));
 }
 Result<Function> read_function(const proto::Model& model, const std::string& name = "") {
-  ASSIGN_OR_RETURN(const Package package, open(model));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Package package, open(model));
   return package.function(name);
 }
 

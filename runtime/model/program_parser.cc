@@ -53,7 +53,7 @@ Result<std::unordered_map<std::string, ValueType>> output_types(
 
 Result<Block> BlockParser::parse_body(const mil::Block& block,
                                       const std::vector<NamedType>& inputs) {
-  for (const NamedType& input : inputs) RETURN_IF_ERROR(define(input.name));
+  for (const NamedType& input : inputs) COREML_DELEGATE_RETURN_IF_ERROR(define(input.name));
   return parse_block(block, 0);
 }
 
@@ -71,8 +71,9 @@ Result<Block> BlockParser::parse_block(const mil::Block& block, int depth) {
   }
   const size_t outer = scope_.size();
   Block result;
-  ASSIGN_OR_RETURN(result.inputs, parse_named_types(block.inputs));
-  for (const mil::NamedValueType& input : block.inputs) RETURN_IF_ERROR(define(input.name));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(result.inputs, parse_named_types(block.inputs));
+  for (const mil::NamedValueType& input : block.inputs)
+    COREML_DELEGATE_RETURN_IF_ERROR(define(input.name));
 
   operations_ += block.operations.size();
   if (operations_ > limits_.max_operations) {
@@ -119,12 +120,12 @@ Result<Operation> BlockParser::parse_operation(const mil::Operation& operation, 
   }
   // Before the outputs are defined: a block cannot use the result of the operation it belongs to.
   for (const mil::Block& block : operation.blocks) {
-    ASSIGN_OR_RETURN(Block parsed, parse_block(block, depth + 1));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(Block parsed, parse_block(block, depth + 1));
     result.blocks.push_back(std::move(parsed));
   }
-  ASSIGN_OR_RETURN(result.outputs, parse_named_types(operation.outputs));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(result.outputs, parse_named_types(operation.outputs));
   for (const mil::NamedValueType& output : operation.outputs) {
-    RETURN_IF_ERROR(define(output.name));
+    COREML_DELEGATE_RETURN_IF_ERROR(define(output.name));
   }
   return result;
 }
@@ -139,7 +140,7 @@ Result<Argument> BlockParser::parse_binding(const mil::Binding& binding) {
     return result;
   }
   if (binding.value != nullptr) {
-    ASSIGN_OR_RETURN(result.value, values_.parse(*binding.value));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(result.value, values_.parse(*binding.value));
     return result;
   }
   return corrupt_data("an argument is neither a name nor a value");

@@ -50,7 +50,7 @@ Result<ValueType> parse_tensor_type(const mil::TensorType& type) {
   }
   uint64_t elements = 1;
   for (const mil::Dimension& dimension : type.dimensions) {
-    ASSIGN_OR_RETURN(const int64_t extent, parse_dimension(dimension));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const int64_t extent, parse_dimension(dimension));
     result.shape.push_back(extent);
     // The product of the non-zero extents must fit, so that no partial product overflows either.
     if (extent > 0 && (__builtin_mul_overflow(elements, static_cast<uint64_t>(extent), &elements) ||
@@ -67,13 +67,13 @@ Result<ValueType> parse_type(const mil::ValueType& type, int depth) {
   }
   ValueType result;
   const auto add_member = [&](const mil::ValueType& member_type) -> Status {
-    ASSIGN_OR_RETURN(ValueType member, parse_type(member_type, depth + 1));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(ValueType member, parse_type(member_type, depth + 1));
     result.members.push_back(std::move(member));
     return {};
   };
   if (type.tensor_type != nullptr) return parse_tensor_type(*type.tensor_type);
   if (type.state_type != nullptr) {
-    ASSIGN_OR_RETURN(result, parse_type(type.state_type->wrapped_type, depth + 1));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(result, parse_type(type.state_type->wrapped_type, depth + 1));
     if (result.kind != ValueType::Kind::kTensor) {
       return corrupt_data("a state wraps " + result.to_string() + " instead of a tensor");
     }
@@ -82,19 +82,20 @@ Result<ValueType> parse_type(const mil::ValueType& type, int depth) {
   }
   if (type.list_type != nullptr) {
     result.kind = ValueType::Kind::kList;
-    RETURN_IF_ERROR(add_member(type.list_type->type));
-    ASSIGN_OR_RETURN(result.list_length, parse_dimension(type.list_type->length));
+    COREML_DELEGATE_RETURN_IF_ERROR(add_member(type.list_type->type));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(result.list_length, parse_dimension(type.list_type->length));
     return result;
   }
   if (type.tuple_type != nullptr) {
     result.kind = ValueType::Kind::kTuple;
-    for (const mil::ValueType& member : type.tuple_type->types) RETURN_IF_ERROR(add_member(member));
+    for (const mil::ValueType& member : type.tuple_type->types)
+      COREML_DELEGATE_RETURN_IF_ERROR(add_member(member));
     return result;
   }
   if (type.dictionary_type != nullptr) {
     result.kind = ValueType::Kind::kDictionary;
-    RETURN_IF_ERROR(add_member(type.dictionary_type->key_type));
-    RETURN_IF_ERROR(add_member(type.dictionary_type->value_type));
+    COREML_DELEGATE_RETURN_IF_ERROR(add_member(type.dictionary_type->key_type));
+    COREML_DELEGATE_RETURN_IF_ERROR(add_member(type.dictionary_type->value_type));
     return result;
   }
   return corrupt_data("a value has no type");
@@ -232,7 +233,7 @@ Status fill(const std::vector<T>& values, const std::shared_ptr<const void>& own
   if (!splat && values.size() != static_cast<uint64_t>(count)) {
     return wrong_count(values.size(), type);
   }
-  if (splat) RETURN_IF_ERROR(count_splat(size, type, splat_bytes));
+  if (splat) COREML_DELEGATE_RETURN_IF_ERROR(count_splat(size, type, splat_bytes));
   // std::vector<bool> has no array of its elements.
   if constexpr (!std::is_same_v<T, bool>) {
     if (!splat && same_layout<T>(type.element)) {
@@ -275,7 +276,7 @@ Status fill_bytes(const std::vector<std::byte>& values, const std::shared_ptr<co
     return corrupt_data("a constant has " + std::to_string(values.size()) + " bytes, its type " +
                         type.to_string() + " takes " + std::to_string(size));
   }
-  RETURN_IF_ERROR(count_splat(size, type, splat_bytes));
+  COREML_DELEGATE_RETURN_IF_ERROR(count_splat(size, type, splat_bytes));
   std::byte* data;
   constant->data = allocate(size, &data);
   if (size == 0) return {};
@@ -340,7 +341,7 @@ ElementType element_type_from_proto(mil::DataType type) {
 Result<ValueType> parse_type(const mil::ValueType& type) { return parse_type(type, 0); }
 
 Result<ConstantPtr> ValueParser::parse(const mil::Value& value) {
-  ASSIGN_OR_RETURN(Constant constant, parse_value(value, 0));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(Constant constant, parse_value(value, 0));
   return ConstantPtr(std::make_shared<const Constant>(std::move(constant)));
 }
 
@@ -349,7 +350,7 @@ Result<Constant> ValueParser::parse_value(const mil::Value& value, int depth) {
     return corrupt_data("a constant is nested deeper than " + std::to_string(kMaxTypeDepth));
   }
   Constant constant;
-  ASSIGN_OR_RETURN(constant.type, parse_type(value.type, depth));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(constant.type, parse_type(value.type, depth));
   const ValueType& type = constant.type;
 
   if (value.blob_file_value != nullptr) {
@@ -357,13 +358,13 @@ Result<Constant> ValueParser::parse_value(const mil::Value& value, int depth) {
         type.element == ElementType::kString) {
       return corrupt_data("a constant of " + type.to_string() + " is kept in a weight file");
     }
-    ASSIGN_OR_RETURN(constant.data, read_blob(*value.blob_file_value, type));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(constant.data, read_blob(*value.blob_file_value, type));
     return constant;
   }
 
   const mil::ImmediateValue& immediate = mil::or_default(value.immediate_value);
   const auto add_item = [&](const mil::Value& item, const ValueType& expected) -> Status {
-    ASSIGN_OR_RETURN(Constant parsed, parse_value(item, depth + 1));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(Constant parsed, parse_value(item, depth + 1));
     if (!same_type(parsed.type, expected)) {
       return corrupt_data("an item of a constant is " + parsed.type.to_string() + " instead of " +
                           expected.to_string());
@@ -378,7 +379,7 @@ Result<Constant> ValueParser::parse_value(const mil::Value& value, int depth) {
       if (!type.is_static()) {
         return corrupt_data("a constant has the dynamic type " + type.to_string());
       }
-      RETURN_IF_ERROR(parse_tensor(mil::or_default(immediate.tensor), &constant));
+      COREML_DELEGATE_RETURN_IF_ERROR(parse_tensor(mil::or_default(immediate.tensor), &constant));
       return constant;
     case ValueType::Kind::kList: {
       const std::vector<mil::Value>& values = mil::or_default(immediate.list).values;
@@ -386,21 +387,22 @@ Result<Constant> ValueParser::parse_value(const mil::Value& value, int depth) {
           static_cast<uint64_t>(type.list_length) != values.size()) {
         return wrong_count(values.size(), type);
       }
-      for (const mil::Value& item : values) RETURN_IF_ERROR(add_item(item, type.members[0]));
+      for (const mil::Value& item : values)
+        COREML_DELEGATE_RETURN_IF_ERROR(add_item(item, type.members[0]));
       return constant;
     }
     case ValueType::Kind::kTuple: {
       const std::vector<mil::Value>& values = mil::or_default(immediate.tuple).values;
       if (values.size() != type.members.size()) return wrong_count(values.size(), type);
       for (size_t i = 0; i < values.size(); ++i) {
-        RETURN_IF_ERROR(add_item(values[i], type.members[i]));
+        COREML_DELEGATE_RETURN_IF_ERROR(add_item(values[i], type.members[i]));
       }
       return constant;
     }
     case ValueType::Kind::kDictionary:
       for (const mil::KeyValuePair& pair : mil::or_default(immediate.dictionary).values) {
-        RETURN_IF_ERROR(add_item(pair.key, type.members[0]));
-        RETURN_IF_ERROR(add_item(pair.value, type.members[1]));
+        COREML_DELEGATE_RETURN_IF_ERROR(add_item(pair.key, type.members[0]));
+        COREML_DELEGATE_RETURN_IF_ERROR(add_item(pair.value, type.members[1]));
       }
       return constant;
   }

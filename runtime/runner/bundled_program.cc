@@ -62,7 +62,7 @@ Result<std::vector<BundledValue>> read_values(
   for (const schema::Value* value : *values) {
     const std::string name = what + " " + std::to_string(read.size());
     if (const auto* const tensor = value->value_as_TensorData()) {
-      ASSIGN_OR_RETURN(BundledTensor elements, read_tensor(*tensor, name));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(BundledTensor elements, read_tensor(*tensor, name));
       read.emplace_back(std::move(elements));
     } else if (const auto* const integer = value->value_as_Integer()) {
       read.emplace_back(integer->value());
@@ -147,8 +147,10 @@ Result<BundledProgram> read_bundled_program(const Bytes& file, const std::string
                      path);
   }
   const schema::TestCase* const test = cases->Get(static_cast<uint32_t>(index));
-  ASSIGN_OR_RETURN(read.inputs, read_values(test->inputs(), "input of the bundle,"));
-  ASSIGN_OR_RETURN(read.outputs, read_values(test->expected_outputs(), "expected output"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(read.inputs,
+                                   read_values(test->inputs(), "input of the bundle,"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(read.outputs,
+                                   read_values(test->expected_outputs(), "expected output"));
   return read;
 }
 
@@ -167,7 +169,7 @@ Status check_outputs(const std::vector<EValue>& outputs, const std::vector<Bundl
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
     const std::string what = "output " + std::to_string(i);
-    ASSIGN_OR_RETURN(const Elements actual, copy_elements(outputs[i], i));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Elements actual, copy_elements(outputs[i], i));
     const Elements wanted = elements_of(expected[i]);
     if (actual.dtype != wanted.dtype || actual.shape != wanted.shape) {
       return failed_precondition(

@@ -37,8 +37,8 @@ bool is_bundled_program(ByteSpan file);
 
 // Test case `index` of `method`, or where the file has no cases of that method but cases of one
 // other, of that. `path` is for messages. corrupt_data for what is no bundled program or has parts
-// that do not fit together, version_too_new, not_found for a case that is not there, unsupported for
-// a value that the runner cannot give.
+// that do not fit together, version_too_new, not_found for a case that is not there, unsupported
+// for a value that the runner cannot give.
 Result<BundledProgram> read_bundled_program(const Bytes& file, const std::string& path,
                                             const std::string& method, size_t index);
 

@@ -84,7 +84,7 @@ Result<int64_t> parse_integer(const std::string& text, const std::string& option
 
 Status set_integer(const std::string& text, const std::string& option, int64_t low, int64_t high,
                    int64_t& target) {
-  ASSIGN_OR_RETURN(target, parse_integer(text, option, low, high));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(target, parse_integer(text, option, low, high));
   return {};
 }
 
@@ -94,7 +94,7 @@ Status set_delegate_option(const OptionRow<DelegateOptions>& row, const std::str
   std::variant<bool, int, std::string>& target = line.delegate[std::string(row.name)];
   target = value;
   if (!option_table::is_number(row)) return {};
-  ASSIGN_OR_RETURN(const int64_t number, parse_integer(value, flag, 0, row.most));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const int64_t number, parse_integer(value, flag, 0, row.most));
   target = static_cast<int>(number);
   return {};
 }
@@ -107,8 +107,8 @@ Status add_input(const std::string& text, CommandLine& line) {
       std::all_of(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(equals),
                   [](char c) { return c >= '0' && c <= '9'; });
   if (has_index) {
-    ASSIGN_OR_RETURN(const int64_t index,
-                     parse_integer(text.substr(0, equals), "--input", 0, 1'000'000));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(
+        const int64_t index, parse_integer(text.substr(0, equals), "--input", 0, 1'000'000));
     input.index = static_cast<size_t>(index);
     input.value = text.substr(equals + 1);
   } else {
@@ -163,7 +163,8 @@ constexpr std::array kOptions = {
     Option{"--input", add_input},
     Option{"--seed",
            [](const std::string& value, CommandLine& line) -> Status {
-             ASSIGN_OR_RETURN(const int64_t seed, parse_integer(value, "--seed", 0, kLarge));
+             COREML_DELEGATE_ASSIGN_OR_RETURN(const int64_t seed,
+                                              parse_integer(value, "--seed", 0, kLarge));
              line.seed = static_cast<uint64_t>(seed);
              return {};
            }},
@@ -318,12 +319,13 @@ Result<CommandLine> parse_command_line(const Words& arguments) {
     }
     const std::string value =
         equals == std::string::npos ? arguments[++i] : word.substr(equals + 1);
-    RETURN_IF_ERROR(row != kLoadOptions.end() ? set_delegate_option(*row, name, value, line)
-                                              : option->set(value, line));
+    COREML_DELEGATE_RETURN_IF_ERROR(row != kLoadOptions.end()
+                                        ? set_delegate_option(*row, name, value, line)
+                                        : option->set(value, line));
   }
   if (line.wants_help) return line;
   if (!line.kit.empty()) {
-    RETURN_IF_ERROR(check_kit_alone(line));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_kit_alone(line));
     return line;
   }
   if (!line.answer.empty()) return refuse("only a kit has an answer: give --kit", "--answer");

@@ -49,7 +49,8 @@ struct CommandLine {
   std::string debug_buffer;  // Empty: no intermediate values.
   // Of debug_buffer: only the method's outputs.
   bool dumps_outputs_only = false;
-  // For ExecuTorch's other runners, which say by a switch what they write, under names of their own.
+  // For ExecuTorch's other runners, which say by a switch what they write, under names of their
+  // own.
   bool dumps_outputs = false;
   bool dumps_values = false;
   bool profiles = false;
@@ -64,10 +65,10 @@ struct CommandLine {
   bool is_verbose = false;
 };
 
-// `arguments` without the program's name. Options are --name VALUE or --name=VALUE, with one dash or
-// two and `-` or `_` between words. Those of ExecuTorch's executor_runner, of its example_runner and
-// of the runner for the stock delegate are understood under their names.
-// invalid_argument says which one is wrong.
+// `arguments` without the program's name. Options are --name VALUE or --name=VALUE, with one dash
+// or two and `-` or `_` between words. Those of ExecuTorch's executor_runner, of its example_runner
+// and of the runner for the stock delegate are understood under their names. invalid_argument says
+// which one is wrong.
 Result<CommandLine> parse_command_line(const std::vector<std::string>& arguments);
 
 // What --help prints.

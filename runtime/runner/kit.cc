@@ -88,7 +88,7 @@ Result<Kit> open_kit(FileSystem& files, const std::string& folder) {
                       std::to_string(kVersion) + ": take the coreml_runner of whoever made it",
                   folder);
   }
-  RETURN_IF_ERROR(check_files(kit));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_files(kit));
   return kit;
 }
 
@@ -142,22 +142,24 @@ std::optional<Elements> buffer_for(const Json& outputs, const TensorSpec& spec) 
 // One function of a delegate's package whose outputs are values within it.
 Result<Json> compute_values(const Kit& kit, const Json& delegate, const Json& probe,
                             engine::Engine& engine, const engine::LoadOptions& options) {
-  ASSIGN_OR_RETURN(InMemoryFileSystem package,
-                   kit.tree.subtree(string_member(delegate, "package")));
-  ASSIGN_OR_RETURN(Bytes specification, kit.tree.read(string_member(probe, "specification")));
-  RETURN_IF_ERROR(package.remove(kSpecification));
-  RETURN_IF_ERROR(package.add_file(kSpecification, std::move(specification)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(InMemoryFileSystem package,
+                                   kit.tree.subtree(string_member(delegate, "package")));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(Bytes specification,
+                                   kit.tree.read(string_member(probe, "specification")));
+  COREML_DELEGATE_RETURN_IF_ERROR(package.remove(kSpecification));
+  COREML_DELEGATE_RETURN_IF_ERROR(package.add_file(kSpecification, std::move(specification)));
   const engine::ModelSource source{engine::ModelKind::kPackage, &package,
                                    string_member(probe, "specification")};
-  ASSIGN_OR_RETURN(const std::unique_ptr<engine::Model> model, engine.load_source(source, options));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<engine::Model> model,
+                                   engine.load_source(source, options));
   const FunctionDescription& description = model->description();
 
   std::vector<Elements> given;
   const Json* const inputs = find_member(delegate, "inputs");
   for (const TensorSpec& spec : description.inputs) {
     const std::string path = inputs == nullptr ? "" : string_member(*inputs, spec.name.c_str());
-    ASSIGN_OR_RETURN(const Bytes file, kit.tree.read(path));
-    ASSIGN_OR_RETURN(const NpyArray array, parse_npy(file.span(), path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes file, kit.tree.read(path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const NpyArray array, parse_npy(file.span(), path));
     given.push_back({array.dtype, array.shape, {array.elements.begin(), array.elements.end()}});
   }
   const Json* const expected = list(probe, "outputs");
@@ -184,9 +186,10 @@ Result<Json> compute_values(const Kit& kit, const Json& delegate, const Json& pr
   }
   std::unique_ptr<engine::State> state;
   if (!description.states.empty()) {
-    ASSIGN_OR_RETURN(state, model->make_state());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(state, model->make_state());
   }
-  RETURN_IF_ERROR(model->execute(input_views, output_views, {.state = state.get()}));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      model->execute(input_views, output_views, {.state = state.get()}));
   Json values = Json::array();
   for (size_t i = 0; i < made.size(); ++i) {
     values.push_back(to_json(description.outputs[i].name, made[i]));
@@ -228,7 +231,7 @@ Json options_of(const CommandLine& line) {
 }  // namespace
 
 Result<std::string> answer_kit(const CommandLine& line, FileSystem& files) {
-  ASSIGN_OR_RETURN(const Kit kit, open_kit(files, line.kit));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Kit kit, open_kit(files, line.kit));
   const Json* const inputs = list(kit.manifest, "inputs");
   if (inputs == nullptr) return not_whole("kit.json has no list of inputs", kit);
 
@@ -245,14 +248,16 @@ Result<std::string> answer_kit(const CommandLine& line, FileSystem& files) {
   // Before anything is computed.
   std::unique_ptr<AtomicFile> file;
   if (!line.answer.empty()) {
-    ASSIGN_OR_RETURN(file, create_output(files, line.answer, files_of(kit)));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(file, create_output(files, line.answer, files_of(kit)));
   }
   std::vector<Elements> outputs;
-  ASSIGN_OR_RETURN(const RunReport report, run(program, files, &outputs));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const RunReport report, run(program, files, &outputs));
 
-  ASSIGN_OR_RETURN(const auto given, delegate_options(line));
-  ASSIGN_OR_RETURN(const DelegateOptions options, parse_load_options({given.data(), given.size()}));
-  ASSIGN_OR_RETURN(engine::Engine* const engine, engine::find_engine(options.engine.value_or("")));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const auto given, delegate_options(line));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const DelegateOptions options,
+                                   parse_load_options({given.data(), given.size()}));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(engine::Engine* const engine,
+                                   engine::find_engine(options.engine.value_or("")));
   Json named = Json::array();
   for (size_t i = 0; i < outputs.size(); ++i) {
     named.push_back(to_json(std::to_string(i), outputs[i]));
@@ -271,8 +276,9 @@ Result<std::string> answer_kit(const CommandLine& line, FileSystem& files) {
   // Names may be in any encoding.
   const std::string text = answer.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
   if (file == nullptr) return text;
-  RETURN_IF_ERROR(file->append(as_bytes(text)).annotate("the answer could not be written"));
-  RETURN_IF_ERROR(file->finish().annotate("the answer could not be written"));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      file->append(as_bytes(text)).annotate("the answer could not be written"));
+  COREML_DELEGATE_RETURN_IF_ERROR(file->finish().annotate("the answer could not be written"));
   return "the answer is in " + line.answer + "\n";
 }
 

@@ -24,7 +24,8 @@ Result<std::string> run(const runner::CommandLine& line) {
   const std::string& artifact = line.kit.empty() ? line.model : line.kit;
   try {
     if (!line.kit.empty()) return runner::answer_kit(line, real_file_system());
-    ASSIGN_OR_RETURN(const runner::RunReport report, runner::run(line, real_file_system()));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const runner::RunReport report,
+                                     runner::run(line, real_file_system()));
     return line.as_json ? runner::to_json(report) : runner::to_text(report);
   } catch (const std::bad_alloc&) {
     // A program may declare tensors of any size.

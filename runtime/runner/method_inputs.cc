@@ -119,11 +119,12 @@ Result<MethodInputs> MethodInputs::create(const MethodMeta& method, const Comman
     if (*tag == Tag::Tensor) {
       const auto info = method.input_tensor_meta(i);
       if (!info.ok()) return corrupt_data("the program does not say what tensor this is", what);
-      RETURN_IF_ERROR(inputs.add_tensor(*info, what, given[i], from_bundle, line, files));
+      COREML_DELEGATE_RETURN_IF_ERROR(
+          inputs.add_tensor(*info, what, given[i], from_bundle, line, files));
     } else if (from_bundle != nullptr) {
-      RETURN_IF_ERROR(inputs.add_bundled_scalar(*tag, what, *from_bundle));
+      COREML_DELEGATE_RETURN_IF_ERROR(inputs.add_bundled_scalar(*tag, what, *from_bundle));
     } else {
-      RETURN_IF_ERROR(inputs.add_scalar(*tag, what, given[i]));
+      COREML_DELEGATE_RETURN_IF_ERROR(inputs.add_scalar(*tag, what, given[i]));
     }
     if (given[i] == nullptr && from_bundle == nullptr) ++inputs.made_up_;
   }
@@ -149,7 +150,7 @@ Status MethodInputs::add_tensor(const TensorInfo& info, const std::string& what,
     file = *std::move(mapped);
     source = file.span();
     if (ends_in(given->value, ".npy")) {
-      ASSIGN_OR_RETURN(const NpyArray array, parse_npy(source, given->value));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const NpyArray array, parse_npy(source, given->value));
       if (array.dtype != dtype || array.shape.size() != shape.size()) {
         return invalid_argument(
             what + " is " + expected + ", the file has " + type_text(array.dtype, array.shape),
@@ -207,8 +208,8 @@ Status MethodInputs::add_bundled_scalar(Tag tag, const std::string& what,
     descriptions_.emplace_back(description);
     return {};
   };
-  if (const int64_t* const number = std::get_if<int64_t>(&bundled)) {
-    if (tag == Tag::Int) return add(*number, "int");
+  if (const int64_t* const integer = std::get_if<int64_t>(&bundled)) {
+    if (tag == Tag::Int) return add(*integer, "int");
   } else if (const double* const number = std::get_if<double>(&bundled)) {
     if (tag == Tag::Double) return add(*number, "double");
   } else if (const bool* const truth = std::get_if<bool>(&bundled)) {

@@ -33,7 +33,7 @@ Status check_output(const std::string& path, const std::vector<std::string>& rea
 
 Result<std::unique_ptr<AtomicFile>> create_output(FileSystem& files, const std::string& path,
                                                   const std::vector<std::string>& read) {
-  RETURN_IF_ERROR(check_output(path, read));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_output(path, read));
   std::error_code error;
   std::string target = path;
   if (std::filesystem::is_symlink(std::filesystem::symlink_status(path, error))) {

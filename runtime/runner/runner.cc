@@ -90,10 +90,10 @@ std::vector<std::string> files_read(const CommandLine& line) {
 // Replaces the file in one go.
 Status write_file(FileSystem& files, const std::string& path, const CommandLine& line,
                   std::initializer_list<ByteSpan> parts) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file,
-                   create_output(files, path, files_read(line)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<AtomicFile> file,
+                                   create_output(files, path, files_read(line)));
   const auto write = [&]() -> Status {
-    for (const ByteSpan part : parts) RETURN_IF_ERROR(file->append(part));
+    for (const ByteSpan part : parts) COREML_DELEGATE_RETURN_IF_ERROR(file->append(part));
     return file->finish();
   };
   return write().annotate("a result could not be written", path);
@@ -113,7 +113,7 @@ Result<OutputFacts> take_output(const EValue& value, size_t index, const Command
   const std::vector<int64_t> shape(tensor.sizes().begin(), tensor.sizes().end());
   const std::string header = line.writes_raw ? "" : make_npy_header(dtype, shape);
   const ByteSpan elements(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes());
-  RETURN_IF_ERROR(write_file(files, path, line, {as_bytes(header), elements}));
+  COREML_DELEGATE_RETURN_IF_ERROR(write_file(files, path, line, {as_bytes(header), elements}));
   facts.file = path;
   return facts;
 }
@@ -124,8 +124,8 @@ Status write_trace(Tracer& tracer, const CommandLine& line, FileSystem& files, R
   if (dump.buf == nullptr || dump.size == 0) {
     return failed_precondition("ExecuTorch has recorded nothing", line.etdump);
   }
-  RETURN_IF_ERROR(write_file(files, line.etdump, line,
-                             {ByteSpan(static_cast<const std::byte*>(dump.buf), dump.size)}));
+  COREML_DELEGATE_RETURN_IF_ERROR(write_file(
+      files, line.etdump, line, {ByteSpan(static_cast<const std::byte*>(dump.buf), dump.size)}));
   report.etdump_bytes = dump.size;
   return {};
 }
@@ -166,31 +166,34 @@ Result<RunReport> run(const CommandLine& given, FileSystem& files, std::vector<E
     const Result<Bytes> file = files.map(line.model);
     if (!file.ok()) return file.status().annotate("the program cannot be read");
     if (is_bundled_program(file->span())) {
-      ASSIGN_OR_RETURN(bundle, read_bundled_program(*file, line.model, line.method,
-                                                    static_cast<size_t>(line.test_case)));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(bundle,
+                                       read_bundled_program(*file, line.model, line.method,
+                                                            static_cast<size_t>(line.test_case)));
       line.method = bundle->method;
     } else if (line.verifies_outputs) {
       return invalid_argument("only a bundled program says what is expected: give a .bpte",
                               line.model);
     }
-    RETURN_IF_ERROR(check_program(bundle ? bundle->program.span() : file->span(), line.model));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        check_program(bundle ? bundle->program.span() : file->span(), line.model));
   }
-  if (line.purges_cache) RETURN_IF_ERROR(purge_cache(line));
+  if (line.purges_cache) COREML_DELEGATE_RETURN_IF_ERROR(purge_cache(line));
   if (!line.data.empty()) {
     const Result<FileInfo> info = files.info(line.data);
     if (!info.ok()) return info.status().annotate("the weights cannot be read");
   }
 
   // Before anything is computed.
-  if (!line.etdump.empty()) RETURN_IF_ERROR(check_output(line.etdump, files_read(line)));
+  if (!line.etdump.empty())
+    COREML_DELEGATE_RETURN_IF_ERROR(check_output(line.etdump, files_read(line)));
 
   std::unique_ptr<ValueFile> values;
   std::unique_ptr<Tracer> owned_tracer;
   if (!line.etdump.empty()) owned_tracer = std::make_unique<Tracer>();
   Tracer* const tracer = owned_tracer.get();
   if (!line.debug_buffer.empty()) {
-    ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file,
-                     create_output(files, line.debug_buffer, files_read(line)));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<AtomicFile> file,
+                                     create_output(files, line.debug_buffer, files_read(line)));
     values = std::make_unique<ValueFile>(std::move(file));
     tracer->set_data_sink(values.get());
     tracer->set_event_tracer_debug_level(
@@ -200,7 +203,7 @@ Result<RunReport> run(const CommandLine& given, FileSystem& files, std::vector<E
   }
 
   RunReport report;
-  ASSIGN_OR_RETURN(auto options, delegate_options(line));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(auto options, delegate_options(line));
   LoadBackendOptionsMap map;
   if (map.set_options("CoreMLBackend", {options.data(), options.size()}) != Error::Ok) {
     return internal_error("ExecuTorch refused the options");
@@ -225,9 +228,10 @@ Result<RunReport> run(const CommandLine& given, FileSystem& files, std::vector<E
 
   const auto meta = module.method_meta(line.method);
   if (!meta.ok()) return failed(meta.error(), "the method cannot be described", line.model);
-  ASSIGN_OR_RETURN(const MethodInputs inputs,
-                   MethodInputs::create(*meta, line, files,
-                                        bundle ? bundle->inputs : std::vector<BundledValue>()));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
+      const MethodInputs inputs,
+      MethodInputs::create(*meta, line, files,
+                           bundle ? bundle->inputs : std::vector<BundledValue>()));
   report.inputs = inputs.descriptions();
   report.made_up_inputs = inputs.made_up();
 
@@ -247,16 +251,16 @@ Result<RunReport> run(const CommandLine& given, FileSystem& files, std::vector<E
     outputs = std::move(*result);
   }
   if (line.verifies_outputs) {
-    RETURN_IF_ERROR(check_outputs(outputs, bundle->outputs, line.model));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_outputs(outputs, bundle->outputs, line.model));
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
-    ASSIGN_OR_RETURN(OutputFacts facts, take_output(outputs[i], i, line, files));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(OutputFacts facts, take_output(outputs[i], i, line, files));
     report.outputs.push_back(std::move(facts));
     if (kept == nullptr) continue;
-    ASSIGN_OR_RETURN(Elements elements, copy_elements(outputs[i], i));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(Elements elements, copy_elements(outputs[i], i));
     kept->push_back(std::move(elements));
   }
-  if (tracer != nullptr) RETURN_IF_ERROR(write_trace(*tracer, line, files, report));
+  if (tracer != nullptr) COREML_DELEGATE_RETURN_IF_ERROR(write_trace(*tracer, line, files, report));
   if (values) {
     const Status written = values->finish();
     if (!written.ok()) {

@@ -27,7 +27,7 @@ Result<size_t> ValueFile::write(const void* data, size_t size) {
 }
 
 Status ValueFile::finish() {
-  RETURN_IF_ERROR(status_);
+  COREML_DELEGATE_RETURN_IF_ERROR(status_);
   return file_->finish();
 }
 

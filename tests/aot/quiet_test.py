@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -63,3 +64,9 @@ def test_executorch_still_writes_when_its_pool_of_threads_starts() -> None:
 def test_what_others_write_meanwhile_is_not_lost() -> None:
     done = subprocess.run([sys.executable, "-c", OTHERS], capture_output=True, text=True, check=True)
     assert sorted(done.stderr.splitlines()) == sorted(f"line {index}" for index in range(2000))
+
+
+def test_torchao_still_writes_when_it_is_imported() -> None:
+    """Which _quiet_imports is for (tools/workarounds.toml)."""
+    done = subprocess.run([sys.executable, "-c", "import torchao.quantization"], capture_output=True, text=True, check=True)
+    assert re.search(r"Failed to load \S+\.so: |Skipping import of cpp extensions|is an Enum subclass", done.stderr)

@@ -48,6 +48,34 @@ def test_a_slice_of_a_bounded_extent_is_inferred_empty() -> None:
     assert sliced.output(0).partial_shape == ov.PartialShape([0])
 
 
+def test_shuffles_of_channels_are_looked_for_where_an_extent_is_unknown() -> None:
+    """A reshape, transposition and reshape, as torch splits the projections of an attention: the pass asks for an extent that nobody knows."""
+    x = op.parameter(ov.PartialShape([-1, 2, 3, 16]), np.float32)
+    split = op.transpose(op.reshape(x, np.array([1, -1, 3, 16]), False), np.array([0, 2, 1, 3]))
+    with pytest.raises(RuntimeError, match=r"\[ShuffleChannelsFusion\][\s\S]*Cannot get length of dynamic dimension"):
+        _compiled(op.reshape(split, np.array([1, 3, -1, 16]), False), [x])
+
+
+_SLICE_SCATTER = """
+import sys, numpy as np, openvino as ov
+from openvino import opset15 as op
+x, update = op.parameter([8, 4], np.float32), op.parameter([2, 4], np.float32)
+start = op.parameter([1], np.int64)
+begin = start if sys.argv[1] == "unknown" else op.constant(np.array([3]))
+written = op.slice_scatter(x, update, begin, op.add(begin, np.array([2])), np.array([1]), np.array([0]))
+results = [op.result(written), op.result(start)]
+compiled = ov.Core().compile_model(ov.Model(results, [x, update, start], "fault"), "CPU")
+print(list(compiled([np.zeros((8, 4), np.float32), np.ones((2, 4), np.float32), np.array([3])])[0][:, 0]) == [0, 0, 0, 1, 1, 0, 0, 0])
+"""
+
+
+@pytest.mark.parametrize("start", ["known", "unknown"])
+def test_slice_scatter_writes_elsewhere_than_where_only_a_run_knows(start: str) -> None:
+    """Or crashes, as it reads memory that is not its own: in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", _SLICE_SCATTER, start], capture_output=True, text=True, check=False)
+    assert (done.returncode == 0 and done.stdout == "True\n") == (start == "known"), done.stderr
+
+
 def test_the_mean_of_nothing_is_zero() -> None:
     x = op.parameter(ov.PartialShape([-1]), np.float32)
     assert _compiled(op.reduce_mean(x, np.array([0]), False), [x])(np.zeros(0, np.float32))[0] == 0.0
@@ -141,3 +169,12 @@ def test_a_limit_for_onednn_is_none_for_the_nodes(limit: str | None) -> None:
         environ["ONEDNN_MAX_CPU_ISA"] = limit
     done = subprocess.run([sys.executable, "-c", _TOP_K], env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) is (limit is None), done.stderr
+
+
+def test_a_stream_keeps_a_record_of_each_thread_that_executed_on_it() -> None:
+    """Which LeakSanitizer reports when the process ends, unless it is told not to."""
+    program = pathlib.Path("third-party/openvino/stream_leak").resolve()
+    done = subprocess.run([program], capture_output=True, text=True, check=False)
+    assert done.returncode == 23, done.stderr
+    assert "ERROR: LeakSanitizer: detected memory leaks" in done.stderr
+    assert "ov::threading::CPUStreamsExecutor" in done.stderr

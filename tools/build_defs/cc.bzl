@@ -3,11 +3,18 @@
 load("@rules_cc//cc:defs.bzl", _cc_binary = "cc_binary", _cc_library = "cc_library", _cc_test = "cc_test")
 
 def workspace_copts():
-    """The one place where the language level and the warnings are set; for the macros beside this file."""
-    copts = ["-std=c++20", "-Wall", "-Wextra"]
+    """The one place where the language level and the warnings are set; for the macros beside this file.
 
-    # What another compiler warns about must not break the build of a repository that depends on this one.
-    return copts + (["-Werror"] if native.repository_name() == "@" else [])
+    Returns:
+      compiler flags.
+    """
+    copts = ["-std=c++20", "-Wall", "-Wextra"]
+    if native.repository_name() != "@":
+        # What another compiler warns about must not break the build of a repository that depends on this one.
+        return copts
+
+    # Clang, the compiler of this workspace: base/mutex.h has what the second goes by.
+    return copts + ["-Wshadow", "-Wthread-safety", "-Werror"]
 
 _GOOGLETEST_MAIN = Label("//third-party/googletest:main")
 

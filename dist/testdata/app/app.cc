@@ -15,7 +15,8 @@ int main(int, char** arguments) {
   executorch::extension::Module module(arguments[1]);
   const auto outputs = module.forward(executorch::extension::from_blob(ones.data(), {2, 8}));
   if (!outputs.ok()) {
-    std::fprintf(stderr, "forward() failed with error 0x%x\n", static_cast<unsigned>(outputs.error()));
+    std::fprintf(stderr, "forward() failed with error 0x%x\n",
+                 static_cast<unsigned>(outputs.error()));
     return 1;
   }
   const auto& output = outputs->at(0).toTensor();

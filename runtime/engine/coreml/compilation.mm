@@ -3,12 +3,11 @@
 #import <CoreML/CoreML.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 #include <utility>
 
 #include "base/logging.h"
+#include "base/mutex.h"
 #include "base/private_folder.h"
 #include "runtime/engine/coreml/guard.h"
 
@@ -22,11 +21,11 @@ constexpr std::chrono::milliseconds kPoll{10};
 // Shared by the caller that waits and the handler that Core ML calls, whichever ends last.
 struct Compilation {
   std::shared_ptr<const PrivateFolder> staged;
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool abandoned = false;
+  Mutex mutex;
+  ConditionVariable changed;
+  bool abandoned COREML_DELEGATE_GUARDED_BY(mutex) = false;
   // The compiled model's path, once there.
-  std::optional<Result<std::string>> result;
+  std::optional<Result<std::string>> result COREML_DELEGATE_GUARDED_BY(mutex);
 };
 
 void remove_folder(const std::string& path) {
@@ -44,7 +43,7 @@ Result<std::string> compiled_path(NSURL* url, NSError* error, const std::string&
 }
 
 void finish(const std::shared_ptr<Compilation>& compilation, Result<std::string> result) {
-  const std::lock_guard<std::mutex> lock(compilation->mutex);
+  const MutexLock lock(compilation->mutex);
   if (compilation->abandoned) {
     if (result.ok()) remove_folder(*result);
     return;
@@ -62,9 +61,9 @@ Status check_cancelled(const CompilationLimits& limits, const std::string& packa
 Result<std::string> wait(const std::shared_ptr<Compilation>& compilation,
                          const std::string& package, const CompilationLimits& limits) {
   const auto deadline = std::chrono::steady_clock::now() + limits.timeout;
-  std::unique_lock<std::mutex> lock(compilation->mutex);
+  const MutexLock lock(compilation->mutex);
   while (!compilation->result.has_value()) {
-    compilation->changed.wait_for(lock, kPoll);
+    compilation->changed.wait_for(compilation->mutex, kPoll);
     if (compilation->result.has_value()) break;
     Status ended = check_cancelled(limits, package);
     if (ended.ok() && limits.timeout.count() > 0 && std::chrono::steady_clock::now() >= deadline) {
@@ -105,11 +104,11 @@ Status start(const std::shared_ptr<Compilation>& compilation, const std::string&
 
 Status compile_package(std::shared_ptr<const PrivateFolder> staged, const std::string& package,
                        const std::string& destination, const CompilationLimits& limits) {
-  RETURN_IF_ERROR(check_cancelled(limits, package));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(limits, package));
   const auto compilation = std::make_shared<Compilation>();
   compilation->staged = std::move(staged);
-  RETURN_IF_ERROR(start(compilation, package));
-  ASSIGN_OR_RETURN(const std::string compiled, wait(compilation, package, limits));
+  COREML_DELEGATE_RETURN_IF_ERROR(start(compilation, package));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string compiled, wait(compilation, package, limits));
   Status status = check_cancelled(limits, package);
   if (status.ok()) {
     status = guarded("move the compiled model", destination, [&]() -> Status {

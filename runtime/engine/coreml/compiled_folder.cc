@@ -21,14 +21,14 @@ using Sizes = std::map<std::string, uint64_t>;
 
 Status measure_files(const FileSystem& files, const std::string& folder, const std::string& below,
                      Sizes& sizes) {
-  ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, files.list(folder));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, files.list(folder));
   for (const DirectoryEntry& entry : entries) {
     const std::string path = join_path(folder, entry.name);
     const std::string name = below.empty() ? entry.name : below + "/" + entry.name;
     if (entry.kind == FileKind::kDirectory) {
-      RETURN_IF_ERROR(measure_files(files, path, name, sizes));
+      COREML_DELEGATE_RETURN_IF_ERROR(measure_files(files, path, name, sizes));
     } else if (entry.kind == FileKind::kFile) {
-      ASSIGN_OR_RETURN(const FileInfo info, files.info(path));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const FileInfo info, files.info(path));
       sizes[name] = info.size;
     } else {
       return corrupt_data("a compiled model holds files and folders only", path);
@@ -46,7 +46,7 @@ std::string compiled_model_path(const std::string& folder) {
 Status write_description(FileSystem& files, const std::string& folder,
                          const CompiledFunction& function) {
   Sizes sizes;
-  RETURN_IF_ERROR(measure_files(files, compiled_model_path(folder), "", sizes));
+  COREML_DELEGATE_RETURN_IF_ERROR(measure_files(files, compiled_model_path(folder), "", sizes));
   const Json json = {{"engine", kEngine},
                      {"format", kFormat},
                      {"request", function.request},

@@ -34,7 +34,8 @@ Status check_cancelled(const CancellationToken* token, const std::string& name) 
 // Core ML takes models as folders: one that is in memory is written to a folder of its own, which
 // goes with its last owner.
 Result<std::shared_ptr<const PrivateFolder>> make_folder() {
-  ASSIGN_OR_RETURN(PrivateFolder folder, PrivateFolder::make("coreml_delegate_model"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(PrivateFolder folder,
+                                   PrivateFolder::make("coreml_delegate_model"));
   return std::make_shared<const PrivateFolder>(std::move(folder));
 }
 
@@ -42,7 +43,7 @@ Result<std::shared_ptr<const PrivateFolder>> make_folder() {
 Status check_types(const FunctionDescription& function) {
   for (const auto* specs : {&function.inputs, &function.outputs, &function.states}) {
     for (const TensorSpec& spec : *specs) {
-      RETURN_IF_ERROR(multi_array_type(spec.dtype, spec.to_string()).status());
+      COREML_DELEGATE_RETURN_IF_ERROR(multi_array_type(spec.dtype, spec.to_string()).status());
     }
   }
   return {};
@@ -51,10 +52,10 @@ Status check_types(const FunctionDescription& function) {
 // The function of a package that was asked for. Core ML gets a package that this project's own
 // reader has found to be well formed, weights included: packages come from anywhere.
 Result<CompiledFunction> select_function(const model::Package& package, const std::string& name) {
-  ASSIGN_OR_RETURN(const model::Function function, package.function(name));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const model::Function function, package.function(name));
   CompiledFunction selected;
   selected.description = model::describe(function);
-  RETURN_IF_ERROR(check_types(selected.description));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_types(selected.description));
   // Models with one function are loaded without a name: those of before macOS 15 and iOS 18 take
   // none.
   if (package.function_names().size() > 1) selected.function_to_select = function.name;
@@ -119,10 +120,11 @@ class CoreMLEngine : public Engine {
                  const CompileRequest& request, const Controls& controls) override {
     const StageTimer timer(controls.events, EventKind::kCompile);
     const auto compile = [&]() -> Status {
-      ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
-      ASSIGN_OR_RETURN(CompiledFunction function, compile_source(source, folder, options));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(CompiledFunction function,
+                                       compile_source(source, folder, options));
       function.request = request.text;
-      RETURN_IF_ERROR(write_description(real_file_system(), folder, function));
+      COREML_DELEGATE_RETURN_IF_ERROR(write_description(real_file_system(), folder, function));
       timer.succeed(function.description.name);
       return {};
     };
@@ -143,12 +145,13 @@ class CoreMLEngine : public Engine {
                                              const Controls& controls) override {
     const StageTimer timer(controls.events, EventKind::kLoad);
     const auto load = [&]() -> Result<std::unique_ptr<Model>> {
-      ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
       // The folder lives as long as the model: Core ML may read weights from it later.
-      ASSIGN_OR_RETURN(const std::shared_ptr<const PrivateFolder> folder, make_folder());
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const std::shared_ptr<const PrivateFolder> folder,
+                                       make_folder());
       const StageTimer compile_timer(options.events, EventKind::kCompile);
-      ASSIGN_OR_RETURN(const CompiledFunction function,
-                       compile_source(source, folder->path(), options));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const CompiledFunction function,
+                                       compile_source(source, folder->path(), options));
       compile_timer.succeed(function.description.name);
       return open_model(folder->path(), function, options, folder);
     };
@@ -160,7 +163,7 @@ class CoreMLEngine : public Engine {
 
  private:
   Result<LoadOptions> options_of(const CompileRequest& request, const Controls& controls) const {
-    ASSIGN_OR_RETURN(LoadOptions options, read_request(*this, request));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(LoadOptions options, read_request(*this, request));
     options.cancellation = controls.cancellation;
     options.events = controls.events;
     return options;
@@ -170,15 +173,19 @@ class CoreMLEngine : public Engine {
     if (source.files == nullptr) return invalid_argument("the model has no files", source.name);
     std::vector<FunctionDescription> descriptions;
     if (source.kind == ModelKind::kCompiled) {
-      ASSIGN_OR_RETURN(const std::shared_ptr<const PrivateFolder> staged, make_folder());
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const std::shared_ptr<const PrivateFolder> staged,
+                                       make_folder());
       const std::string path = join_path(staged->path(), "model.mlmodelc");
-      RETURN_IF_ERROR(inmemoryfs::write_temporary_folder(real_file_system(), *source.files, path));
-      ASSIGN_OR_RETURN(descriptions.emplace_back(), describe_compiled(path, {}));
+      COREML_DELEGATE_RETURN_IF_ERROR(
+          inmemoryfs::write_temporary_folder(real_file_system(), *source.files, path));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(descriptions.emplace_back(), describe_compiled(path, {}));
       return descriptions;
     }
-    ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const model::Package package,
+                                     model::Package::open(*source.files));
     for (const std::string& name : package.function_names()) {
-      ASSIGN_OR_RETURN(const model::Function function, package.function_signature(name));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const model::Function function,
+                                       package.function_signature(name));
       descriptions.push_back(model::describe(function));
     }
     return descriptions;
@@ -189,8 +196,8 @@ class CoreMLEngine : public Engine {
   // asked for.
   Result<FunctionDescription> describe_compiled(const std::string& path,
                                                 const LoadOptions& options) const {
-    ASSIGN_OR_RETURN(const ObjCPtr<MLModel> model,
-                     load_model(path, options, options.function_name));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const ObjCPtr<MLModel> model,
+                                     load_model(path, options, options.function_name));
     return guarded("describe the model", path, [&] {
       return coreml::describe(model.get().modelDescription,
                               options.function_name.empty() ? "main" : options.function_name);
@@ -201,34 +208,38 @@ class CoreMLEngine : public Engine {
   Result<CompiledFunction> compile_source(const ModelSource& source, const std::string& folder,
                                           const LoadOptions& options) const {
     if (source.files == nullptr) return invalid_argument("the model has no files", source.name);
-    RETURN_IF_ERROR(check_cancelled(options.cancellation, source.name));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(options.cancellation, source.name));
     CompiledFunction function;
     if (source.kind == ModelKind::kCompiled) {
-      RETURN_IF_ERROR(
+      COREML_DELEGATE_RETURN_IF_ERROR(
           inmemoryfs::write_folder(real_file_system(), *source.files, compiled_model_path(folder)));
-      ASSIGN_OR_RETURN(function.description,
-                       describe_compiled(compiled_model_path(folder), options));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(function.description,
+                                       describe_compiled(compiled_model_path(folder), options));
       function.function_to_select = options.function_name;
     } else {
-      ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
-      ASSIGN_OR_RETURN(function, select_function(package, options.function_name));
-      ASSIGN_OR_RETURN(std::shared_ptr<const PrivateFolder> staged, make_folder());
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const model::Package package,
+                                       model::Package::open(*source.files));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(function, select_function(package, options.function_name));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(std::shared_ptr<const PrivateFolder> staged, make_folder());
       const std::string path = join_path(staged->path(), "model.mlpackage");
-      RETURN_IF_ERROR(inmemoryfs::write_temporary_folder(real_file_system(), *source.files, path));
-      RETURN_IF_ERROR(compile_package(std::move(staged), path, compiled_model_path(folder),
-                                      {options.cancellation, options_.compile_timeout}));
+      COREML_DELEGATE_RETURN_IF_ERROR(
+          inmemoryfs::write_temporary_folder(real_file_system(), *source.files, path));
+      COREML_DELEGATE_RETURN_IF_ERROR(
+          compile_package(std::move(staged), path, compiled_model_path(folder),
+                          {options.cancellation, options_.compile_timeout}));
     }
-    RETURN_IF_ERROR(check_cancelled(options.cancellation, source.name));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(options.cancellation, source.name));
     return function;
   }
 
   Result<std::unique_ptr<Model>> load_folder(const std::string& folder,
                                              const CompileRequest& request,
                                              const Controls& controls) const {
-    ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
-    RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
-    ASSIGN_OR_RETURN(const CompiledFunction function, read_description(real_file_system(), folder));
-    RETURN_IF_ERROR(
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const CompiledFunction function,
+                                     read_description(real_file_system(), folder));
+    COREML_DELEGATE_RETURN_IF_ERROR(
         check_compiled_for(function.request, function.description.name, request, folder));
     return open_model(folder, function, options, nullptr);
   }
@@ -237,12 +248,13 @@ class CoreMLEngine : public Engine {
                                             const CompiledFunction& function,
                                             const LoadOptions& options,
                                             std::shared_ptr<const PrivateFolder> owner) const {
-    ASSIGN_OR_RETURN(ObjCPtr<MLModel> model,
-                     load_model(compiled_model_path(folder), options, function.function_to_select));
-    RETURN_IF_ERROR(guarded("describe the model", folder, [&] {
+    COREML_DELEGATE_ASSIGN_OR_RETURN(
+        ObjCPtr<MLModel> model,
+        load_model(compiled_model_path(folder), options, function.function_to_select));
+    COREML_DELEGATE_RETURN_IF_ERROR(guarded("describe the model", folder, [&] {
       return check_description(model.get().modelDescription, function.description);
     }));
-    RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
+    COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
     return std::unique_ptr<Model>(
         new CoreMLModel(std::move(model), function.description, std::move(owner)));
   }

@@ -179,9 +179,9 @@ TEST_F(CoreMLFaultsTest, EstimatesCanBeCancelledAndHaveATimeout) {
   const inmemoryfs::InMemoryFileSystem package = read_test_model("scalar");
   ASSERT_TRUE(engine_->compile({ModelKind::kPackage, &package, "scalar"}, folder.path(), {}).ok());
   core_ml::fail_next(Stage::kComputePlan, Fault::kHang);
-  EXPECT_TRUE(fails_with(
-      estimate_operations(folder.path(), {}, std::chrono::milliseconds(50)).status(),
-      StatusCode::kResourceExhausted, "50 ms"));
+  EXPECT_TRUE(
+      fails_with(estimate_operations(folder.path(), {}, std::chrono::milliseconds(50)).status(),
+                 StatusCode::kResourceExhausted, "50 ms"));
   core_ml::reset_faults();
   core_ml::fail_next(Stage::kComputePlan, Fault::kHang);
   CancellationToken token;

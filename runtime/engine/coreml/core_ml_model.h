@@ -17,10 +17,10 @@
 #import <CoreML/CoreML.h>
 
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/private_folder.h"
 #include "base/status.h"
 #include "runtime/engine/coreml/core_ml_engine.h"
@@ -70,7 +70,7 @@ class CoreMLModel : public Model {
   // The extents of each output that has fixed ones.
   std::vector<std::vector<int64_t>> fixed_outputs_;
   bool all_outputs_fixed_ = true;
-  std::mutex mutex_;  // Of predictions.
+  Mutex mutex_;  // Held by each prediction.
 };
 
 }  // namespace coreml_delegate::engine::coreml

@@ -57,8 +57,8 @@ Result<std::unique_ptr<State>> CoreMLModel::make_state(std::span<const InitialSt
   if (description_.states.empty()) {
     return failed_precondition("the function has no states", description_.name);
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<CoreMLState> state,
-                   CoreMLState::create(model_.get(), description_.states, initial));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<CoreMLState> state,
+                                   CoreMLState::create(model_.get(), description_.states, initial));
   return std::unique_ptr<State>(std::move(state));
 }
 
@@ -159,8 +159,9 @@ Result<MLDictionaryFeatureProvider*> CoreMLModel::bind_inputs(
   NSMutableDictionary* const values = [NSMutableDictionary dictionaryWithCapacity:inputs.size()];
   for (size_t i = 0; i < inputs.size(); ++i) {
     const std::string& name = description_.inputs[i].name;
-    ASSIGN_OR_RETURN(MLMultiArray* const array, borrow(inputs[i].dtype, inputs[i].shape,
-                                                       inputs[i].strides, inputs[i].data, name));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(
+        MLMultiArray* const array,
+        borrow(inputs[i].dtype, inputs[i].shape, inputs[i].strides, inputs[i].data, name));
     [values setObject:[MLFeatureValue featureValueWithMultiArray:array] forKey:to_ns(name)];
   }
   NSError* error = nil;
@@ -175,9 +176,9 @@ Result<std::vector<MLMultiArray*>> CoreMLModel::bind_outputs(
   std::vector<MLMultiArray*> backings;
   if (!all_outputs_fixed_ || !backings_available()) return backings;
   for (size_t i = 0; i < outputs.size(); ++i) {
-    ASSIGN_OR_RETURN(backings.emplace_back(),
-                     borrow(outputs[i].dtype, fixed_outputs_[i], outputs[i].strides,
-                            outputs[i].data, description_.outputs[i].name));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(backings.emplace_back(),
+                                     borrow(outputs[i].dtype, fixed_outputs_[i], outputs[i].strides,
+                                            outputs[i].data, description_.outputs[i].name));
   }
   return backings;
 }
@@ -228,7 +229,7 @@ Status CoreMLModel::take_results(id<MLFeatureProvider> result,
     Status checked = check_capacity(i, extents, &outputs[i]);
     if (capacity.ok()) capacity = std::move(checked);
   }
-  RETURN_IF_ERROR(capacity);
+  COREML_DELEGATE_RETURN_IF_ERROR(capacity);
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (!backings.empty() && arrays[i] == backings[i]) continue;
     const std::vector<int64_t> extents = from_numbers(arrays[i].shape);
@@ -245,22 +246,27 @@ Status CoreMLModel::take_results(id<MLFeatureProvider> result,
 
 Status CoreMLModel::run(std::span<const ConstTensorView> inputs, std::span<TensorView> outputs,
                         CoreMLState* state) {
-  ASSIGN_OR_RETURN(MLDictionaryFeatureProvider* const bound, bind_inputs(inputs));
-  ASSIGN_OR_RETURN(const std::vector<MLMultiArray*> backings, bind_outputs(outputs));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(MLDictionaryFeatureProvider* const bound, bind_inputs(inputs));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<MLMultiArray*> backings,
+                                   bind_outputs(outputs));
   if (state == nullptr) {
-    ASSIGN_OR_RETURN(const id<MLFeatureProvider> result, predict(bound, backings, nil));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const id<MLFeatureProvider> result,
+                                     predict(bound, backings, nil));
     return take_results(result, backings, outputs);
   }
-  ASSIGN_OR_RETURN(NSObject* const prepared, state->prepare(model_.get(), description_.states));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(NSObject* const prepared,
+                                   state->prepare(model_.get(), description_.states));
   if (all_outputs_fixed_) {
-    ASSIGN_OR_RETURN(const id<MLFeatureProvider> result, predict(bound, backings, prepared));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const id<MLFeatureProvider> result,
+                                     predict(bound, backings, prepared));
     return take_results(result, backings, outputs);
   }
-  ASSIGN_OR_RETURN(const CoreMLState::Snapshot before, state->snapshot());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const CoreMLState::Snapshot before, state->snapshot());
   // Core ML may leave by an exception: it is turned into a failure here already, so that the state
   // is put back.
   const Status status = guarded("execute the function", description_.name, [&]() -> Status {
-    ASSIGN_OR_RETURN(const id<MLFeatureProvider> result, predict(bound, backings, prepared));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const id<MLFeatureProvider> result,
+                                     predict(bound, backings, prepared));
     return take_results(result, backings, outputs);
   });
   if (status.ok()) return {};
@@ -275,8 +281,8 @@ Status CoreMLModel::run(std::span<const ConstTensorView> inputs, std::span<Tenso
 Status CoreMLModel::execute(std::span<const ConstTensorView> inputs, std::span<TensorView> outputs,
                             const ExecuteOptions& options) {
   const StageTimer timer(options.events, EventKind::kExecute);
-  RETURN_IF_ERROR(check_inputs(inputs));
-  RETURN_IF_ERROR(check_outputs(outputs));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_inputs(inputs));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_outputs(outputs));
   CoreMLState* state = nullptr;
   if (!description_.states.empty()) {
     if (options.state == nullptr) {
@@ -297,9 +303,9 @@ Status CoreMLModel::execute(std::span<const ConstTensorView> inputs, std::span<T
       return free.annotate("execute the function", description_.name);
     }
   }
-  RETURN_IF_ERROR(check_known_capacities(outputs));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_known_capacities(outputs));
 
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   Status status = guarded("execute the function", description_.name,
                           [&] { return run(inputs, outputs, state); });
   // What was refused before Core ML ran has another code.
@@ -319,8 +325,8 @@ Status CoreMLModel::execute_batch(std::span<const BatchEntry> entries) {
   }
   for (size_t i = 0; i < entries.size(); ++i) {
     const auto check = [&]() -> Status {
-      RETURN_IF_ERROR(check_inputs(entries[i].inputs));
-      RETURN_IF_ERROR(check_outputs(entries[i].outputs));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_inputs(entries[i].inputs));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_outputs(entries[i].outputs));
       return check_known_capacities(entries[i].outputs);
     };
     if (const Status status = check(); !status.ok()) {
@@ -328,11 +334,12 @@ Status CoreMLModel::execute_batch(std::span<const BatchEntry> entries) {
                              description_.name);
     }
   }
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   return guarded("execute a batch", description_.name, [&]() -> Status {
     NSMutableArray* const providers = [NSMutableArray arrayWithCapacity:entries.size()];
     for (const BatchEntry& entry : entries) {
-      ASSIGN_OR_RETURN(MLDictionaryFeatureProvider* const provider, bind_inputs(entry.inputs));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(MLDictionaryFeatureProvider* const provider,
+                                       bind_inputs(entry.inputs));
       [providers addObject:provider];
     }
     MLArrayBatchProvider* const batch =
@@ -348,8 +355,8 @@ Status CoreMLModel::execute_batch(std::span<const BatchEntry> entries) {
                             description_.name);
     }
     for (size_t i = 0; i < entries.size(); ++i) {
-      RETURN_IF_ERROR(take_results([results featuresAtIndex : static_cast<NSInteger>(i)], {},
-                                   entries[i].outputs));
+      COREML_DELEGATE_RETURN_IF_ERROR(take_results(
+          [results featuresAtIndex : static_cast<NSInteger>(i)], {}, entries[i].outputs));
     }
     return {};
   });

@@ -67,16 +67,18 @@ Result<std::unique_ptr<CoreMLState>> CoreMLState::create(
   std::unique_ptr<CoreMLState> state(new CoreMLState);
   for (TensorSpec& spec : specs) state->values_.push_back({std::move(spec), 0, nullptr});
   for (const InitialStateValue& given : initial) {
-    ASSIGN_OR_RETURN(const Value* const found, state->find(given.name, given.value.size()));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Value* const found,
+                                     state->find(given.name, given.value.size()));
     const auto index = static_cast<size_t>(found - state->values_.data());
     state->values_[index].initial = std::make_shared<const std::vector<std::byte>>(
         given.value.data(), given.value.data() + given.value.size());
   }
   const Status made = guarded("make a state", "", [&]() -> Status {
-    ASSIGN_OR_RETURN(NSObject* const created, new_state(model));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(NSObject* const created, new_state(model));
     state->holders_.push_back({ObjCPtr<MLModel>::retain(model), ObjCPtr<NSObject>::adopt(created)});
     for (const Value& value : state->values_) {
-      if (value.initial != nullptr) RETURN_IF_ERROR(state->write_value(value, *value.initial));
+      if (value.initial != nullptr)
+        COREML_DELEGATE_RETURN_IF_ERROR(state->write_value(value, *value.initial));
     }
     return {};
   });
@@ -121,9 +123,10 @@ Status CoreMLState::write_value(const Value& value, ByteSpan source) {
 Status CoreMLState::reset_values() {
   for (const Value& value : values_) {
     if (value.initial != nullptr) {
-      RETURN_IF_ERROR(write_value(value, *value.initial));
+      COREML_DELEGATE_RETURN_IF_ERROR(write_value(value, *value.initial));
     } else {
-      RETURN_IF_ERROR(write_value(value, std::vector<std::byte>(byte_size(value.spec))));
+      COREML_DELEGATE_RETURN_IF_ERROR(
+          write_value(value, std::vector<std::byte>(byte_size(value.spec))));
     }
   }
   return {};
@@ -131,36 +134,36 @@ Status CoreMLState::reset_values() {
 
 Status CoreMLState::reset() {
   const Use use(*this);
-  RETURN_IF_ERROR(use.status());
+  COREML_DELEGATE_RETURN_IF_ERROR(use.status());
   return guarded("reset a state", "", [&] { return reset_values(); });
 }
 
 Status CoreMLState::read(std::string_view name, std::span<std::byte> destination) const {
-  ASSIGN_OR_RETURN(const Value* const value, find(name, destination.size()));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Value* const value, find(name, destination.size()));
   const Use use(*this);
-  RETURN_IF_ERROR(use.status());
+  COREML_DELEGATE_RETURN_IF_ERROR(use.status());
   return guarded("read a state", std::string(name),
                  [&] { return read_value(*value, destination); });
 }
 
 Status CoreMLState::write(std::string_view name, ByteSpan source) {
-  ASSIGN_OR_RETURN(const Value* const value, find(name, source.size()));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Value* const value, find(name, source.size()));
   const Use use(*this);
-  RETURN_IF_ERROR(use.status());
+  COREML_DELEGATE_RETURN_IF_ERROR(use.status());
   return guarded("write a state", std::string(name), [&] { return write_value(*value, source); });
 }
 
 Result<std::unique_ptr<State>> CoreMLState::copy() const {
   const Use use(*this);
-  RETURN_IF_ERROR(use.status());
+  COREML_DELEGATE_RETURN_IF_ERROR(use.status());
   std::unique_ptr<CoreMLState> result(new CoreMLState);
   const Status copied = guarded("copy a state", "", [&]() -> Status {
     for (const Holder& holder : holders_) {
-      ASSIGN_OR_RETURN(NSObject* const created, new_state(holder.model.get()));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(NSObject* const created, new_state(holder.model.get()));
       result->holders_.push_back({holder.model, ObjCPtr<NSObject>::adopt(created)});
     }
     result->values_ = values_;
-    ASSIGN_OR_RETURN(const Snapshot present, snapshot());
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const Snapshot present, snapshot());
     return result->restore(present);
   });
   if (!copied.ok()) return copied;
@@ -181,7 +184,7 @@ Result<NSObject*> CoreMLState::prepare(MLModel* model, const std::vector<TensorS
   const auto same = [&](const Holder& holder) { return holder.model.get() == model; };
   auto holder = std::find_if(holders_.begin(), holders_.end(), same);
   if (holder == holders_.end()) {
-    ASSIGN_OR_RETURN(NSObject* const created, new_state(model));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(NSObject* const created, new_state(model));
     holders_.push_back({ObjCPtr<MLModel>::retain(model), ObjCPtr<NSObject>::adopt(created)});
     holder = holders_.end() - 1;
   }
@@ -189,7 +192,7 @@ Result<NSObject*> CoreMLState::prepare(MLModel* model, const std::vector<TensorS
   for (Value* const value : needed) {
     if (value->holder == index) continue;
     std::vector<std::byte> bytes(byte_size(value->spec));
-    RETURN_IF_ERROR(read_value(*value, bytes));
+    COREML_DELEGATE_RETURN_IF_ERROR(read_value(*value, bytes));
     const size_t before = std::exchange(value->holder, index);
     if (Status written = write_value(*value, bytes); !written.ok()) {
       value->holder = before;
@@ -204,7 +207,7 @@ Result<CoreMLState::Snapshot> CoreMLState::snapshot() const {
   for (const Value& value : values_) {
     std::vector<std::byte>& bytes = snapshot[value.spec.name];
     bytes.resize(byte_size(value.spec));
-    RETURN_IF_ERROR(read_value(value, bytes));
+    COREML_DELEGATE_RETURN_IF_ERROR(read_value(value, bytes));
   }
   return snapshot;
 }
@@ -212,7 +215,7 @@ Result<CoreMLState::Snapshot> CoreMLState::snapshot() const {
 Status CoreMLState::restore(const Snapshot& snapshot) {
   for (const Value& value : values_) {
     const auto found = snapshot.find(value.spec.name);
-    if (found != snapshot.end()) RETURN_IF_ERROR(write_value(value, found->second));
+    if (found != snapshot.end()) COREML_DELEGATE_RETURN_IF_ERROR(write_value(value, found->second));
   }
   return {};
 }

@@ -3,12 +3,11 @@
 #import <CoreML/CoreML.h>
 
 #include <chrono>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include "base/file.h"
+#include "base/mutex.h"
 #include "runtime/engine/compile_request.h"
 #include "runtime/engine/coreml/compiled_folder.h"
 #include "runtime/engine/coreml/configuration.h"
@@ -35,9 +34,9 @@ constexpr std::chrono::milliseconds kPoll{10};
 
 // Shared with the completion handler, which may come after its caller has left.
 struct Pending {
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::optional<Result<Estimates>> result;
+  Mutex mutex;
+  ConditionVariable changed;
+  std::optional<Result<Estimates>> result COREML_DELEGATE_GUARDED_BY(mutex);
 };
 
 Result<Estimates> read_plan(MLComputePlan* plan, NSError* error, const std::string& function,
@@ -75,9 +74,9 @@ Result<Estimates> read_plan(MLComputePlan* plan, NSError* error, const std::stri
 Result<Estimates> wait(Pending& pending, const std::string& folder,
                        const CancellationToken* cancellation, std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
-  std::unique_lock<std::mutex> lock(pending.mutex);
+  const MutexLock lock(pending.mutex);
   while (!pending.result.has_value()) {
-    pending.changed.wait_for(lock, kPoll);
+    pending.changed.wait_for(pending.mutex, kPoll);
     if (pending.result.has_value()) break;
     if (cancellation != nullptr && cancellation->is_cancelled())
       return cancelled("the caller cancelled the plan", folder);
@@ -96,13 +95,15 @@ Result<std::vector<OperationEstimate>> estimate_operations(const std::string& fo
                                                            const LoadOptions& options,
                                                            std::chrono::milliseconds timeout) {
   const std::unique_ptr<Engine> engine = make_core_ml_engine();
-  ASSIGN_OR_RETURN(const CompiledFunction function, read_description(real_file_system(), folder));
-  ASSIGN_OR_RETURN(const CompileRequest request, engine->plan({}, options));
-  RETURN_IF_ERROR(check_compiled_for(function.request, function.description.name, request, folder));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const CompiledFunction function,
+                                   read_description(real_file_system(), folder));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const CompileRequest request, engine->plan({}, options));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      check_compiled_for(function.request, function.description.name, request, folder));
   const std::string name = function.description.name;
   if (@available(macOS 14.4, iOS 17.4, tvOS 17.4, watchOS 10.4, *)) {
     const auto pending = std::make_shared<Pending>();
-    RETURN_IF_ERROR(guarded("plan the model", folder, [&]() -> Status {
+    COREML_DELEGATE_RETURN_IF_ERROR(guarded("plan the model", folder, [&]() -> Status {
       // Copies of this scope's own: a block keeps only a reference to what a lambda refers to.
       const std::shared_ptr<Pending> shared = pending;
       const std::string path = folder, planned = name;
@@ -112,7 +113,7 @@ Result<std::vector<OperationEstimate>> estimate_operations(const std::string& fo
                        Result<Estimates> result = guarded("plan the model", path, [&] {
                          return read_plan(plan, error, planned, path);
                        });
-                       const std::lock_guard<std::mutex> lock(shared->mutex);
+                       const MutexLock lock(shared->mutex);
                        shared->result = std::move(result);
                        shared->changed.notify_all();
                      }];

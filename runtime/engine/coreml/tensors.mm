@@ -59,7 +59,7 @@ Result<TensorSpec> spec_of(MLFeatureDescription* feature) {
 Result<std::vector<TensorSpec>> specs_of(NSDictionary* features) {
   std::vector<TensorSpec> specs;
   for (NSString* name in features) {
-    ASSIGN_OR_RETURN(specs.emplace_back(), spec_of([features objectForKey:name]));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(specs.emplace_back(), spec_of([features objectForKey:name]));
   }
   std::sort(specs.begin(), specs.end(),
             [](const TensorSpec& a, const TensorSpec& b) { return a.name < b.name; });
@@ -151,7 +151,8 @@ std::vector<int64_t> from_numbers(NSArray* numbers) {
 Result<MLMultiArray*> borrow(DataType type, std::span<const int64_t> shape,
                              std::span<const int64_t> strides, const void* data,
                              const std::string& name) {
-  ASSIGN_OR_RETURN(const MLMultiArrayDataType array_type, multi_array_type(type, name));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const MLMultiArrayDataType array_type,
+                                   multi_array_type(type, name));
   const std::vector<int64_t> contiguous = contiguous_strides(shape);
   // A tensor without elements may have no memory, a multi-array must have some.
   static char nothing[8];
@@ -172,16 +173,17 @@ Result<MLMultiArray*> borrow(DataType type, std::span<const int64_t> shape,
 Result<FunctionDescription> describe(MLModelDescription* description, const std::string& function) {
   FunctionDescription result;
   result.name = function;
-  ASSIGN_OR_RETURN(result.inputs, specs_of(description.inputDescriptionsByName));
-  ASSIGN_OR_RETURN(result.outputs, specs_of(description.outputDescriptionsByName));
-  ASSIGN_OR_RETURN(result.states, specs_of(state_descriptions(description)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(result.inputs, specs_of(description.inputDescriptionsByName));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(result.outputs, specs_of(description.outputDescriptionsByName));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(result.states, specs_of(state_descriptions(description)));
   return result;
 }
 
 Status check_description(MLModelDescription* description, const FunctionDescription& expected) {
-  ASSIGN_OR_RETURN(const FunctionDescription found, describe(description, expected.name));
-  RETURN_IF_ERROR(check_features("input", found.inputs, expected.inputs));
-  RETURN_IF_ERROR(check_features("output", found.outputs, expected.outputs));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const FunctionDescription found,
+                                   describe(description, expected.name));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_features("input", found.inputs, expected.inputs));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_features("output", found.outputs, expected.outputs));
   return check_features("state", found.states, expected.states);
 }
 

@@ -2,8 +2,7 @@
 #define COREML_DELEGATE_RUNTIME_ENGINE_CTS_ENGINE_CTS_H_
 
 // The conformance suite: what every engine must do, written once against engine.h. An engine's test
-// instantiates the two suites (link
-// //runtime/engine/cts):
+// instantiates the two suites (link //runtime/engine/cts):
 //
 //   EngineUnderTest portable() { return {.name = "portable", .engine = make_portable_engine()}; }
 //   INSTANTIATE_TEST_SUITE_P(Portable, EngineTest, ::testing::Values(&portable));

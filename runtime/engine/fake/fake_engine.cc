@@ -16,7 +16,7 @@ constexpr char kRequestFile[] = "request";
 constexpr char kTreeFolder[] = "model";
 
 Result<std::vector<FakeFunction>> read_program(const inmemoryfs::InMemoryFileSystem& files) {
-  ASSIGN_OR_RETURN(const Bytes text, files.read(kFakeProgramFile));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes text, files.read(kFakeProgramFile));
   return parse_fake_program(as_text(text.span()));
 }
 
@@ -42,22 +42,22 @@ Status check_source(const ModelSource& source, const LoadOptions& options) {
 }  // namespace
 
 void FakeControls::fail_next(FakeStage stage, Status status, int count) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   injections_[static_cast<size_t>(stage)] = {std::move(status), count};
 }
 
 void FakeControls::set_hook(FakeStage stage, std::function<void()> hook) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   hooks_[static_cast<size_t>(stage)] = std::move(hook);
 }
 
 int64_t FakeControls::count(FakeStage stage) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return counts_[static_cast<size_t>(stage)];
 }
 
 LoadOptions FakeControls::last_load_options() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return last_load_options_;
 }
 
@@ -65,7 +65,7 @@ Status FakeControls::enter(FakeStage stage) {
   std::function<void()> hook;
   Status status;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto i = static_cast<size_t>(stage);
     ++counts_[i];
     hook = hooks_[i];
@@ -82,9 +82,10 @@ FakeEngine::FakeEngine(FakeEngineOptions options)
     : options_(std::move(options)), controls_(std::make_shared<FakeControls>()) {}
 
 Result<std::vector<FunctionDescription>> FakeEngine::describe(const ModelSource& source) const {
-  RETURN_IF_ERROR(controls_->enter(FakeStage::kDescribe));
-  RETURN_IF_ERROR(check_source(source, {}));
-  ASSIGN_OR_RETURN(const std::vector<FakeFunction> functions, read_program(*source.files));
+  COREML_DELEGATE_RETURN_IF_ERROR(controls_->enter(FakeStage::kDescribe));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_source(source, {}));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<FakeFunction> functions,
+                                   read_program(*source.files));
   std::vector<FunctionDescription> descriptions;
   for (const FakeFunction& function : functions) {
     descriptions.push_back(describe_fake_function(function));
@@ -100,7 +101,7 @@ Result<CompileRequest> FakeEngine::plan(const ModelSource&, const LoadOptions& o
 
 Result<LoadOptions> FakeEngine::options_of(const CompileRequest& request,
                                            const Controls& controls) const {
-  ASSIGN_OR_RETURN(LoadOptions options, read_request(*this, request));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(LoadOptions options, read_request(*this, request));
   options.cancellation = controls.cancellation;
   options.events = controls.events;
   return options;
@@ -108,18 +109,21 @@ Result<LoadOptions> FakeEngine::options_of(const CompileRequest& request,
 
 Status FakeEngine::compile(const ModelSource& source, const std::string& folder,
                            const CompileRequest& request, const Controls& controls) {
-  RETURN_IF_ERROR(controls_->enter(FakeStage::kCompile));
-  ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
-  RETURN_IF_ERROR(check_source(source, options));
+  COREML_DELEGATE_RETURN_IF_ERROR(controls_->enter(FakeStage::kCompile));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_source(source, options));
   const StageTimer timer(options.events, EventKind::kCompile);
-  ASSIGN_OR_RETURN(std::vector<FakeFunction> functions, read_program(*source.files));
-  ASSIGN_OR_RETURN(const FakeFunction function,
-                   select_function(std::move(functions), options.function_name));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::vector<FakeFunction> functions,
+                                   read_program(*source.files));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const FakeFunction function,
+                                   select_function(std::move(functions), options.function_name));
   FileSystem& files = real_file_system();
-  RETURN_IF_ERROR(inmemoryfs::write_folder(files, *source.files, join_path(folder, kTreeFolder)));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      inmemoryfs::write_folder(files, *source.files, join_path(folder, kTreeFolder)));
   // The function is part of what was compiled, so it is kept beside the request.
-  RETURN_IF_ERROR(write_file(files, join_path(folder, kRequestFile),
-                             as_bytes(request.text + "\n" + function.name), Durability::kNone));
+  COREML_DELEGATE_RETURN_IF_ERROR(write_file(files, join_path(folder, kRequestFile),
+                                             as_bytes(request.text + "\n" + function.name),
+                                             Durability::kNone));
   timer.succeed(function.name);
   return Status();
 }
@@ -127,8 +131,8 @@ Status FakeEngine::compile(const ModelSource& source, const std::string& folder,
 Result<std::unique_ptr<Model>> FakeEngine::load(const std::string& folder,
                                                 const CompileRequest& request,
                                                 const Controls& controls) {
-  RETURN_IF_ERROR(controls_->enter(FakeStage::kLoad));
-  ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
+  COREML_DELEGATE_RETURN_IF_ERROR(controls_->enter(FakeStage::kLoad));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
   if (options.cancellation && options.cancellation->is_cancelled()) {
     return cancelled("stopped as asked", folder);
   }
@@ -142,7 +146,8 @@ Result<std::unique_ptr<Model>> FakeEngine::load(const std::string& folder,
   const size_t newline = text.find('\n');
   if (newline == std::string_view::npos) return corrupt_data("the request is damaged", folder);
   const std::string function(text.substr(newline + 1));
-  RETURN_IF_ERROR(check_compiled_for(text.substr(0, newline), function, request, folder));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      check_compiled_for(text.substr(0, newline), function, request, folder));
   Result<inmemoryfs::InMemoryFileSystem> tree =
       inmemoryfs::read_folder(files, join_path(folder, kTreeFolder));
   if (!tree.ok()) {
@@ -162,9 +167,9 @@ Result<std::unique_ptr<Model>> FakeEngine::load(const std::string& folder,
 Result<std::unique_ptr<Model>> FakeEngine::load_source(const ModelSource& source,
                                                        const CompileRequest& request,
                                                        const Controls& controls) {
-  RETURN_IF_ERROR(controls_->enter(FakeStage::kLoad));
-  ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
-  RETURN_IF_ERROR(check_source(source, options));
+  COREML_DELEGATE_RETURN_IF_ERROR(controls_->enter(FakeStage::kLoad));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_source(source, options));
   return load_tree(*source.files, options);
 }
 
@@ -172,17 +177,17 @@ Result<std::unique_ptr<Model>> FakeEngine::load_tree(const inmemoryfs::InMemoryF
                                                      const LoadOptions& options) {
   const StageTimer timer(options.events, EventKind::kLoad);
   {
-    const std::lock_guard lock(controls_->mutex_);
+    const MutexLock lock(controls_->mutex_);
     controls_->last_load_options_ = options;
   }
-  ASSIGN_OR_RETURN(std::vector<FakeFunction> functions, read_program(files));
-  ASSIGN_OR_RETURN(FakeFunction function,
-                   select_function(std::move(functions), options.function_name));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::vector<FakeFunction> functions, read_program(files));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(FakeFunction function,
+                                   select_function(std::move(functions), options.function_name));
   std::map<std::string, Bytes> weights;
   for (const FakeOutput& output : function.outputs) {
     if (output.operation != FakeOperation::kWeight) continue;
     const std::string& path = output.operands[0];
-    ASSIGN_OR_RETURN(Bytes bytes, files.read(path));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(Bytes bytes, files.read(path));
     size_t expected = data_type_size(output.spec.dtype);
     for (const Dimension& dimension : output.spec.shape)
       expected *= static_cast<size_t>(dimension.min);
@@ -208,27 +213,28 @@ Result<std::unique_ptr<Model>> FakeEngine::load_tree(const inmemoryfs::InMemoryF
 Result<inmemoryfs::InMemoryFileSystem> make_fake_package(
     std::string_view text, const std::vector<std::pair<std::string, ByteSpan>>& files) {
   inmemoryfs::InMemoryFileSystem tree;
-  RETURN_IF_ERROR(tree.add_file(kFakeProgramFile, Bytes(as_bytes(text))));
-  for (const auto& [path, content] : files) RETURN_IF_ERROR(tree.add_file(path, Bytes(content)));
+  COREML_DELEGATE_RETURN_IF_ERROR(tree.add_file(kFakeProgramFile, Bytes(as_bytes(text))));
+  for (const auto& [path, content] : files)
+    COREML_DELEGATE_RETURN_IF_ERROR(tree.add_file(path, Bytes(content)));
   return tree;
 }
 
 void Latch::open() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   open_ = true;
   changed_.notify_all();
 }
 
 void Latch::wait() {
-  std::unique_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   ++waiters_;
   changed_.notify_all();
-  changed_.wait(lock, [&] { return open_; });
+  while (!open_) changed_.wait(mutex_);
 }
 
 void Latch::wait_for_waiters(int count) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return waiters_ >= count; });
+  const MutexLock lock(mutex_);
+  while (waiters_ < count) changed_.wait(mutex_);
 }
 
 }  // namespace coreml_delegate::engine

@@ -5,24 +5,24 @@
 // counts what it was asked for and can be held at any stage. It keeps the seam's promises:
 // everything is checked before anything is written, a failed execution leaves the state as it was.
 //
-//   auto* engine = new FakeEngine({.name = "fake"});
-//   register_engine(std::unique_ptr<Engine>(engine));
-//   engine->fail_next(FakeStage::kExecute, engine_failure("out of luck"));
+//   auto engine = std::make_unique<FakeEngine>(FakeEngineOptions{.name = "fake"});
+//   FakeControls& controls = engine->controls();
+//   COREML_DELEGATE_RETURN_IF_ERROR(register_engine(std::move(engine)));
+//   controls.fail_next(FakeStage::kExecute, engine_failure("out of luck"));
 //
 // Thread rule: everything may be called from several threads at once.
 
 #include <array>
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/status.h"
 #include "inmemoryfs/inmemory_file_system.h"
 #include "runtime/engine/engine.h"
@@ -62,15 +62,15 @@ class FakeControls {
   friend class FakeState;
   Status enter(FakeStage stage);
 
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   struct Injection {
     Status status;
     int remaining = 0;
   };
-  std::array<Injection, kFakeStageCount> injections_;
-  std::array<std::function<void()>, kFakeStageCount> hooks_;
-  std::array<int64_t, kFakeStageCount> counts_{};
-  LoadOptions last_load_options_;
+  std::array<Injection, kFakeStageCount> injections_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  std::array<std::function<void()>, kFakeStageCount> hooks_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  std::array<int64_t, kFakeStageCount> counts_ COREML_DELEGATE_GUARDED_BY(mutex_) = {};
+  LoadOptions last_load_options_ COREML_DELEGATE_GUARDED_BY(mutex_);
   std::atomic<int64_t> live_models_ = 0;
   std::atomic<int64_t> executing_ = 0;
   std::atomic<int64_t> most_concurrent_executions_ = 0;
@@ -132,10 +132,10 @@ class Latch {
   void wait_for_waiters(int count);
 
  private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool open_ = false;
-  int waiters_ = 0;
+  Mutex mutex_;
+  ConditionVariable changed_;
+  bool open_ COREML_DELEGATE_GUARDED_BY(mutex_) = false;
+  int waiters_ COREML_DELEGATE_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace coreml_delegate::engine

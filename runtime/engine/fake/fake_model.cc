@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
-#include <mutex>
 #include <utility>
 
 #include "base/clock.h"
@@ -134,15 +133,15 @@ class FakeState : public State {
         controls_(std::move(controls)) {}
 
   Status reset() override {
-    RETURN_IF_ERROR(controls_->enter(FakeStage::kResetState));
-    RETURN_IF_ERROR(acquire());
+    COREML_DELEGATE_RETURN_IF_ERROR(controls_->enter(FakeStage::kResetState));
+    COREML_DELEGATE_RETURN_IF_ERROR(acquire());
     values_ = initial_;
     release();
     return Status();
   }
 
   Status read(std::string_view name, std::span<std::byte> destination) const override {
-    ASSIGN_OR_RETURN(const std::vector<std::byte>* value, find(name));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<std::byte>* value, find(name));
     if (destination.size() != value->size())
       return wrong_size(name, destination.size(), value->size());
     std::copy(value->begin(), value->end(), destination.begin());
@@ -150,14 +149,14 @@ class FakeState : public State {
   }
 
   Status write(std::string_view name, ByteSpan source) override {
-    ASSIGN_OR_RETURN(const std::vector<std::byte>* value, find(name));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<std::byte>* value, find(name));
     if (source.size() != value->size()) return wrong_size(name, source.size(), value->size());
     values_[std::string(name)].assign(source.begin(), source.end());
     return Status();
   }
 
   Result<std::unique_ptr<State>> copy() const override {
-    RETURN_IF_ERROR(controls_->enter(FakeStage::kCopyState));
+    COREML_DELEGATE_RETURN_IF_ERROR(controls_->enter(FakeStage::kCopyState));
     auto state = std::make_unique<FakeState>(specs_, initial_, controls_);
     state->values_ = values_;
     return std::unique_ptr<State>(std::move(state));
@@ -223,7 +222,7 @@ bool FakeModel::accepts_strides(std::span<const int64_t> shape,
 }
 
 Result<std::unique_ptr<State>> FakeModel::make_state(std::span<const InitialStateValue> initial) {
-  RETURN_IF_ERROR(controls_->enter(FakeStage::kMakeState));
+  COREML_DELEGATE_RETURN_IF_ERROR(controls_->enter(FakeStage::kMakeState));
   if (function_.states.empty()) {
     return failed_precondition("the function has no states", function_.name);
   }
@@ -254,7 +253,7 @@ Status FakeModel::execute(std::span<const ConstTensorView> inputs, std::span<Ten
     }
     ~Concurrency() { --controls.executing_; }
   } concurrency(*controls_);
-  RETURN_IF_ERROR(controls_->enter(FakeStage::kExecute));
+  COREML_DELEGATE_RETURN_IF_ERROR(controls_->enter(FakeStage::kExecute));
 
   if (inputs.size() != function_.inputs.size() || outputs.size() != function_.outputs.size()) {
     return invalid_argument("wrong number of inputs or outputs", function_.name);
@@ -275,7 +274,7 @@ Status FakeModel::execute(std::span<const ConstTensorView> inputs, std::span<Ten
                             function_.name);
   }
   auto* state = static_cast<FakeState*>(options.state);
-  if (state) RETURN_IF_ERROR(state->acquire());
+  if (state) COREML_DELEGATE_RETURN_IF_ERROR(state->acquire());
   struct Release {
     FakeState* state;
     ~Release() {
@@ -386,7 +385,7 @@ Status FakeModel::execute(std::span<const ConstTensorView> inputs, std::span<Ten
       return invalid_argument("the buffer is laid out for another shape", output.spec.name);
     }
   }
-  RETURN_IF_ERROR(controls_->enter(FakeStage::kExecuteEnd));
+  COREML_DELEGATE_RETURN_IF_ERROR(controls_->enter(FakeStage::kExecuteEnd));
 
   if (state) state->values() = std::move(new_state);
   for (size_t i = 0; i < outputs.size(); ++i) {

@@ -123,7 +123,7 @@ Result<std::string> run_helper(const HelperProcess& process, const Engine& engin
   if (!answer.ok()) {
     return answer.status().annotate("the compile helper cannot be understood", process.program);
   }
-  RETURN_IF_ERROR(answer->status);
+  COREML_DELEGATE_RETURN_IF_ERROR(answer->status);
   return answer->function;
 }
 
@@ -139,9 +139,10 @@ Result<Prepared> prepare(const HelperProcess& process, const ModelSource& source
     if (process.timeout_seconds < 0 || process.memory_limit_bytes < 0) {
       return invalid_argument("a limit of the compile helper is negative", process.program);
     }
-    ASSIGN_OR_RETURN(PrivateFolder folder, PrivateFolder::make("coreml-compile-"));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(PrivateFolder folder, PrivateFolder::make("coreml-compile-"));
     std::string package = join_path(folder.path(), "model.mlpackage");
-    RETURN_IF_ERROR(inmemoryfs::write_temporary_folder(real_file_system(), *source.files, package));
+    COREML_DELEGATE_RETURN_IF_ERROR(
+        inmemoryfs::write_temporary_folder(real_file_system(), *source.files, package));
     return Prepared{std::move(folder), std::move(package)};
   };
   Result<Prepared> prepared = prepare();
@@ -154,8 +155,9 @@ Status compile_package(const HelperProcess& process, const Engine& engine,
                        const std::string& folder, const CompileRequest& request,
                        const Controls& controls) {
   const StageTimer timer(controls.events, EventKind::kCompile);
-  ASSIGN_OR_RETURN(const std::string function,
-                   run_helper(process, engine, package, name, folder, request, controls));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
+      const std::string function,
+      run_helper(process, engine, package, name, folder, request, controls));
   timer.succeed(function);
   return {};
 }
@@ -168,7 +170,7 @@ Status compile_in_helper(const HelperProcess& process, Engine& engine, const Mod
   if (source.kind == ModelKind::kCompiled) {
     return engine.compile(source, folder, request, controls);
   }
-  ASSIGN_OR_RETURN(const Prepared prepared, prepare(process, source));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Prepared prepared, prepare(process, source));
   return compile_package(process, engine, prepared.package, source.name, folder, request, controls);
 }
 
@@ -177,9 +179,9 @@ Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& proces
                                                      const CompileRequest& request,
                                                      const Controls& controls) {
   if (source.kind == ModelKind::kCompiled) return engine.load_source(source, request, controls);
-  ASSIGN_OR_RETURN(const Prepared prepared, prepare(process, source));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Prepared prepared, prepare(process, source));
   const std::string folder = join_path(prepared.folder.path(), "compiled");
-  RETURN_IF_ERROR(real_file_system().make_directory(folder));
+  COREML_DELEGATE_RETURN_IF_ERROR(real_file_system().make_directory(folder));
   Status compiled =
       compile_package(process, engine, prepared.package, source.name, folder, request, controls);
   if (!compiled.ok()) {
@@ -194,7 +196,7 @@ Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& proces
 
 Status compile_in_helper(const HelperProcess& process, Engine& engine, const ModelSource& source,
                          const std::string& folder, const LoadOptions& options) {
-  ASSIGN_OR_RETURN(const CompileRequest request, engine.plan(source, options));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const CompileRequest request, engine.plan(source, options));
   return compile_in_helper(process, engine, source, folder, request,
                            {options.cancellation, options.events});
 }
@@ -202,7 +204,7 @@ Status compile_in_helper(const HelperProcess& process, Engine& engine, const Mod
 Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& process, Engine& engine,
                                                      const ModelSource& source,
                                                      const LoadOptions& options) {
-  ASSIGN_OR_RETURN(const CompileRequest request, engine.plan(source, options));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const CompileRequest request, engine.plan(source, options));
   return load_source_in_helper(process, engine, source, request,
                                {options.cancellation, options.events});
 }

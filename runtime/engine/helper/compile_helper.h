@@ -6,7 +6,9 @@
 // (//runtime:coreml_compile_helper), and the caller gets a Status.
 //
 //   const HelperProcess helper{.program = "/opt/app/coreml_compile_helper"};
-//   ASSIGN_OR_RETURN(auto model, load_source_in_helper(helper, *engine, source, options));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(const CompileRequest request, engine->plan(source, options));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(
+//       auto model, load_source_in_helper(helper, *engine, source, request, /*controls=*/{}));
 //
 // It works with every engine that the helper program has too, and whose models need their compiled
 // folder no longer when load() has returned (the portable engine maps it).

@@ -62,10 +62,10 @@ void take_standard_output() {
 }
 
 Result<std::string> compile(const HelperCommand& command) {
-  ASSIGN_OR_RETURN(Engine* const engine, find_engine(command.engine));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(Engine* const engine, find_engine(command.engine));
   FileSystem& files = real_file_system();
-  ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem package,
-                   inmemoryfs::read_folder(files, command.package));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem package,
+                                   inmemoryfs::read_folder(files, command.package));
   const CompileRequest request{
       .text = command.request, .load_text = command.load_request, .attributes = {}};
   const Status compiled =
@@ -75,7 +75,7 @@ Result<std::string> compile(const HelperCommand& command) {
         "the compile helper is of another build than its caller; build both from the same sources",
         command.name);
   }
-  RETURN_IF_ERROR(compiled);
+  COREML_DELEGATE_RETURN_IF_ERROR(compiled);
   Result<std::unique_ptr<Model>> model = engine->load(command.output, request, {});
   if (!model.ok()) return model.status();
   return (*model)->description().name;

@@ -99,18 +99,18 @@ Status write_weights(FileSystem& files, const std::string& path, const std::vect
                      uint64_t* size) {
   *size = 0;
   if (parts.empty()) return {};
-  ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> file, files.create(path));
   constexpr std::byte kPadding[kWeightAlignment] = {};
   for (const Bytes& part : parts) {
-    RETURN_IF_ERROR(file->append(part.span()));
+    COREML_DELEGATE_RETURN_IF_ERROR(file->append(part.span()));
     *size += part.size();
     const uint64_t padding = (kWeightAlignment - *size % kWeightAlignment) % kWeightAlignment;
-    if (padding != 0) RETURN_IF_ERROR(file->append(ByteSpan(kPadding, padding)));
+    if (padding != 0) COREML_DELEGATE_RETURN_IF_ERROR(file->append(ByteSpan(kPadding, padding)));
     *size += padding;
     // Of a mapped file: not all of it at once.
     release_pages(part);
   }
-  RETURN_IF_ERROR(file->sync());
+  COREML_DELEGATE_RETURN_IF_ERROR(file->sync());
   return file->close();
 }
 
@@ -119,21 +119,21 @@ Status write_weights(FileSystem& files, const std::string& path, const std::vect
 Status write_compiled_folder(FileSystem& files, const std::string& folder,
                              const CompiledFolder& content,
                              const std::function<Status(std::ostream&)>& export_graph) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> graph,
-                   files.create(join_path(folder, kGraphFile)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const std::unique_ptr<WritableFile> graph,
+                                   files.create(join_path(folder, kGraphFile)));
   ExportBuffer buffer(*graph);
   std::ostream stream(&buffer);
   const Status exported = export_graph(stream);
   // What the file refused explains what the exporter says.
-  RETURN_IF_ERROR(buffer.finish());
-  RETURN_IF_ERROR(exported);
+  COREML_DELEGATE_RETURN_IF_ERROR(buffer.finish());
+  COREML_DELEGATE_RETURN_IF_ERROR(exported);
   if (!stream.good()) return internal_error("the compiled graph was not written whole", folder);
-  RETURN_IF_ERROR(graph->sync());
-  RETURN_IF_ERROR(graph->close());
+  COREML_DELEGATE_RETURN_IF_ERROR(graph->sync());
+  COREML_DELEGATE_RETURN_IF_ERROR(graph->close());
 
   uint64_t weights_bytes = 0;
-  RETURN_IF_ERROR(write_weights(files, join_path(folder, kWeightsFile), content.weight_parts,
-                                &weights_bytes));
+  COREML_DELEGATE_RETURN_IF_ERROR(
+      write_weights(files, join_path(folder, kWeightsFile), content.weight_parts, &weights_bytes));
 
   const nlohmann::json json = {
       {"format", kFormat},
@@ -144,7 +144,7 @@ Status write_compiled_folder(FileSystem& files, const std::string& folder,
   };
   const std::string text =
       json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  RETURN_IF_ERROR(
+  COREML_DELEGATE_RETURN_IF_ERROR(
       write_file(files, join_path(folder, kDescriptionFile), as_bytes(text), Durability::kSynced));
   return files.sync_directory(folder);
 }

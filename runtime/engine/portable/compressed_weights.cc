@@ -172,15 +172,16 @@ std::optional<Output> picked_rows(const ov::Input<ov::Node>& user, const AffineW
     return weight.scale_shape[0] == 1 ? table : rows_of(table);
   };
   const ov::Shape scale_shape(weight.scale_shape.begin(), weight.scale_shape.end());
-  Output value = convert(
-      rows_of(stored_constant(*weight.data, type, ov::Shape(shape.begin(), shape.end()))),
-      ov::element::f32);
+  Output value =
+      convert(rows_of(stored_constant(*weight.data, type, ov::Shape(shape.begin(), shape.end()))),
+              ov::element::f32);
   if (weight.offset != nullptr) {
-    value = subtract(value, convert(parameter_of(stored_constant(*weight.offset, type, scale_shape)),
-                                    ov::element::f32));
+    value =
+        subtract(value, convert(parameter_of(stored_constant(*weight.offset, type, scale_shape)),
+                                ov::element::f32));
   }
-  return multiply(value, parameter_of(make<ov::op::v0::Constant>(ov::element::f32, scale_shape,
-                                                                 weight.scale)));
+  return multiply(
+      value, parameter_of(make<ov::op::v0::Constant>(ov::element::f32, scale_shape, weight.scale)));
 }
 
 // Gives each user of a compressed weight, which is the value of `node`, the form for it.

@@ -33,8 +33,9 @@ struct AffineWeight {
   model::ConstantPtr data;
   std::vector<int64_t> scale_shape;  // Of the rank of data.
   std::vector<float> scale;
-  model::ConstantPtr stored_scale;  // The same as float16 or float32 elements; null: made of `scale`.
-  model::ConstantPtr offset;                                 // Of scale_shape, null for none.
+  model::ConstantPtr
+      stored_scale;           // The same as float16 or float32 elements; null: made of `scale`.
+  model::ConstantPtr offset;  // Of scale_shape, null for none.
   model::ElementType result = model::ElementType::kFloat32;  // kFloat16 or kFloat32.
 };
 

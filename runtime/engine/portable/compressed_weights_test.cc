@@ -173,8 +173,8 @@ TEST(CompressedWeights, AreDenseWhereScalesLieAlongTheSum) {
 
 // An embedding: rows are expanded after they are picked, to the same bits.
 TEST(CompressedWeights, RowsArePickedBeforeTheyAreExpanded) {
-  for (const auto element : {model::ElementType::kInt8, model::ElementType::kUInt8,
-                             model::ElementType::kInt4}) {
+  for (const auto element :
+       {model::ElementType::kInt8, model::ElementType::kUInt8, model::ElementType::kInt4}) {
     for (const std::vector<int64_t>& scales : {std::vector<int64_t>{kRows, 1}, {1, 1}}) {
       for (const bool offset : {false, true}) {
         const AffineWeight weight = example(element, scales, offset);
@@ -192,14 +192,12 @@ TEST(CompressedWeights, RowsArePickedBeforeTheyAreExpanded) {
         const auto model = picked(*value);
         settle_compressed_weights(model);
         const Execution compressed = run(model);
-        EXPECT_EQ(compressed.results,
-                  run(picked(constant_node(*dequantize(weight)))).results);
+        EXPECT_EQ(compressed.results, run(picked(constant_node(*dequantize(weight)))).results);
         // OpenVINO picks no rows of 4 bits.
         const bool is_byte = element != model::ElementType::kInt4;
         const auto bytes = std::count_if(
-            compressed.constants.begin(), compressed.constants.end(), [](const auto& type) {
-              return type == ov::element::i8 || type == ov::element::u8;
-            });
+            compressed.constants.begin(), compressed.constants.end(),
+            [](const auto& type) { return type == ov::element::i8 || type == ov::element::u8; });
         EXPECT_EQ(bytes > 0, is_byte);
       }
     }

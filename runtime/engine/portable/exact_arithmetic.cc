@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/strides.h"
 #include "openvino/core/attribute_visitor.hpp"
 
 namespace coreml_delegate::engine::portable {
@@ -21,18 +22,6 @@ int32_t power(int32_t base, int32_t exponent) {
     factor *= factor;
   }
   return static_cast<int32_t>(result);
-}
-
-// Strides in elements of `shape` when read in `target`, 0 along what is broadcast.
-std::vector<size_t> broadcast_strides(const ov::Shape& shape, const ov::Shape& target) {
-  std::vector<size_t> strides(target.size(), 0);
-  size_t stride = 1;
-  const size_t lead = target.size() - shape.size();
-  for (size_t i = shape.size(); i-- > 0;) {
-    if (shape[i] != 1) strides[lead + i] = stride;
-    stride *= shape[i];
-  }
-  return strides;
 }
 
 template <typename T>

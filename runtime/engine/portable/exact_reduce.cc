@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "base/strides.h"
 #include "openvino/core/attribute_visitor.hpp"
 #include "openvino/op/reduce_mean.hpp"
 #include "openvino/op/reduce_sum.hpp"
@@ -48,8 +49,8 @@ bool ExactReduce::is_reduced(size_t axis) const {
 
 void ExactReduce::validate_and_infer_types() {
   const ov::element::Type type = get_input_element_type(0);
-  const bool is_taken = type == ov::element::i32 ||
-                        (type == ov::element::f32 && kind() != ReduceKind::kProduct);
+  const bool is_taken =
+      type == ov::element::i32 || (type == ov::element::f32 && kind() != ReduceKind::kProduct);
   NODE_VALIDATION_CHECK(this, is_taken, "ExactReduce takes i32, or f32 but for products");
   const ov::PartialShape& shape = get_input_partial_shape(0);
   NODE_VALIDATION_CHECK(this, shape.rank().is_static(), "ExactReduce needs a known rank");
@@ -81,25 +82,17 @@ bool ExactReduce::evaluate(ov::TensorVector& outputs, const ov::TensorVector& in
   const bool is_float = inputs[0].get_element_type() == ov::element::f32;
   if (!is_float && inputs[0].get_element_type() != ov::element::i32) return false;
   const ov::Shape shape = inputs[0].get_shape();
+  ov::Shape kept = shape;  // One element along each axis that is reduced.
   ov::Shape result;
-  std::vector<size_t> strides(shape.size(), 0);  // Of the result, 0 along what is reduced.
-  size_t stride = 1;
   size_t reduced_count = 1;
-  for (size_t i = shape.size(); i-- > 0;) {
-    if (is_reduced(i)) {
-      reduced_count *= shape[i];
-    } else {
-      strides[i] = stride;
-      stride *= shape[i];
-    }
-  }
   for (size_t i = 0; i < shape.size(); ++i) {
-    if (!is_reduced(i)) {
-      result.push_back(shape[i]);
-    } else if (keep_dims_) {
-      result.push_back(1);
+    if (is_reduced(i)) {
+      kept[i] = 1;
+      reduced_count *= shape[i];
     }
+    if (!is_reduced(i) || keep_dims_) result.push_back(kept[i]);
   }
+  const std::vector<size_t> strides = broadcast_strides(kept, shape);
   outputs[0].set_shape(result);
   if (is_float) {
     std::vector<bool> reduced(shape.size());
@@ -113,7 +106,7 @@ bool ExactReduce::evaluate(ov::TensorVector& outputs, const ov::TensorVector& in
   if (kind == ReduceKind::kProduct) initial = 1;
   if (kind == ReduceKind::kMaximum) initial = std::numeric_limits<int32_t>::min();
   if (kind == ReduceKind::kMinimum) initial = std::numeric_limits<int32_t>::max();
-  std::vector<int64_t> totals(stride, initial);
+  std::vector<int64_t> totals(ov::shape_size(kept), initial);
   const int32_t* values = inputs[0].data<const int32_t>();
   std::vector<size_t> index(shape.size(), 0);
   size_t target = 0;
@@ -170,8 +163,7 @@ bool adds_up_few(const Output& value, const std::vector<int64_t>& axes) {
 }
 
 Output reduce_sum(const Output& value, const std::vector<int64_t>& axes, bool keep_dims) {
-  if (!adds_up_few(value, axes))
-    return make<ExactReduce>(value, ReduceKind::kSum, axes, keep_dims);
+  if (!adds_up_few(value, axes)) return make<ExactReduce>(value, ReduceKind::kSum, axes, keep_dims);
   return make<ov::op::v1::ReduceSum>(value, i64(axes), keep_dims);
 }
 

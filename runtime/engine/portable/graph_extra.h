@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "openvino/core/strides.hpp"
 #include "runtime/engine/portable/graph.h"
 #include "runtime/engine/portable/op_context.h"
 
@@ -44,6 +45,10 @@ struct Window {
 // Reads strides, dilations, pad_type and pad for `spatial_rank` axes; checks signs and counts.
 // pad_type is "valid" where the program leaves it out.
 Window read_window(const OpContext& op, int64_t spatial_rank);
+// A window's strides or dilations as OpenVINO takes them.
+inline ov::Strides as_strides(const std::vector<int64_t>& values) {
+  return ov::Strides(values.begin(), values.end());
+}
 
 }  // namespace coreml_delegate::engine::portable
 

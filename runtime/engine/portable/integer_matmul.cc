@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/strides.h"
+
 namespace coreml_delegate::engine::portable {
 namespace {
 
@@ -20,19 +22,15 @@ void multiply(const uint32_t* a, const uint32_t* b, uint32_t* c, size_t m, size_
   }
 }
 
+// The extents in front of the matrices.
+ov::Shape batch_of(const ov::Shape& shape) { return ov::Shape(shape.begin(), shape.end() - 2); }
+
 // The batch index of an operand for a batch index of the result.
-size_t operand_batch(size_t index, const ov::Shape& result, const ov::Shape& operand) {
-  const size_t batch_rank = result.size() - 2, operand_rank = operand.size() - 2;
-  size_t offset = 0, stride = 1;
-  for (size_t i = 0; i < batch_rank; ++i) {
-    const size_t axis = batch_rank - 1 - i;
-    const size_t position = index % result[axis];
-    index /= result[axis];
-    if (i < operand_rank) {
-      const size_t size = operand[operand_rank - 1 - i];
-      if (size != 1) offset += position * stride;
-      stride *= size;
-    }
+size_t operand_batch(size_t index, const ov::Shape& batch, const std::vector<size_t>& strides) {
+  size_t offset = 0;
+  for (size_t axis = batch.size(); axis-- > 0;) {
+    offset += index % batch[axis] * strides[axis];
+    index /= batch[axis];
   }
   return offset;
 }
@@ -76,25 +74,27 @@ bool IntegerMatMul::visit_attributes(ov::AttributeVisitor&) { return true; }
 bool IntegerMatMul::evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const {
   const ov::Shape a = inputs[0].get_shape(), b = inputs[1].get_shape();
   if (a.size() < 2 || b.size() < 2 || a.back() != b[b.size() - 2]) return false;
-  ov::PartialShape batch(std::vector<ov::Dimension>(a.begin(), a.end() - 2));
-  const ov::PartialShape batch_b(std::vector<ov::Dimension>(b.begin(), b.end() - 2));
-  if (!ov::PartialShape::broadcast_merge_into(batch, batch_b, ov::op::AutoBroadcastType::NUMPY))
+  ov::PartialShape merged(batch_of(a));
+  if (!ov::PartialShape::broadcast_merge_into(merged, batch_of(b),
+                                              ov::op::AutoBroadcastType::NUMPY)) {
     return false;
-  ov::Shape result = batch.to_shape();
+  }
+  const ov::Shape batch = merged.to_shape();
+  ov::Shape result = batch;
   const size_t m = a[a.size() - 2], k = a.back(), n = b.back();
   result.push_back(m);
   result.push_back(n);
   outputs[0].set_shape(result);
-  size_t batches = 1;
-  for (size_t i = 0; i + 2 < result.size(); ++i) batches *= result[i];
+  const std::vector<size_t> strides_a = broadcast_strides(batch_of(a), batch);
+  const std::vector<size_t> strides_b = broadcast_strides(batch_of(b), batch);
   const auto* from_a =
       static_cast<const uint32_t*>(static_cast<const void*>(inputs[0].data<int32_t>()));
   const auto* from_b =
       static_cast<const uint32_t*>(static_cast<const void*>(inputs[1].data<int32_t>()));
   auto* to = static_cast<uint32_t*>(static_cast<void*>(outputs[0].data<int32_t>()));
-  for (size_t i = 0; i < batches; ++i) {
-    multiply(from_a + operand_batch(i, result, a) * m * k,
-             from_b + operand_batch(i, result, b) * k * n, to + i * m * n, m, k, n);
+  for (size_t i = 0; i < ov::shape_size(batch); ++i) {
+    multiply(from_a + operand_batch(i, batch, strides_a) * m * k,
+             from_b + operand_batch(i, batch, strides_b) * k * n, to + i * m * n, m, k, n);
   }
   return true;
 }

@@ -58,7 +58,7 @@ LoadedGraph::LoadedGraph(ov::CompiledModel compiled, std::vector<IntermediatePor
 
 std::unique_ptr<BoundRequest> LoadedGraph::take() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!free_.empty()) {
       std::unique_ptr<BoundRequest> request = std::move(free_.back());
       free_.pop_back();
@@ -81,7 +81,7 @@ void LoadedGraph::execute(ov::InferRequest& request) const {
 }
 
 ProfiledExecution LoadedGraph::execute_profiled(ov::InferRequest& request) {
-  const std::lock_guard<std::mutex> lock(profile_mutex_);
+  const MutexLock lock(profile_mutex_);
   const auto start = std::chrono::steady_clock::now();
   execute(request);
   ProfiledExecution result;
@@ -102,13 +102,13 @@ ProfiledExecution LoadedGraph::execute_profiled(ov::InferRequest& request) {
 }
 
 void LoadedGraph::give_back(std::unique_ptr<BoundRequest> request) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   free_.push_back(std::move(request));
 }
 
 const std::map<std::string, OperationName>& LoadedGraph::executed_operations(
     const std::map<std::string, OperationName, std::less<>>& operations) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   if (executed_ != nullptr) return *executed_;
   auto executed = std::make_unique<std::map<std::string, OperationName>>();
   for (const std::shared_ptr<ov::Node>& node : compiled_.get_runtime_model()->get_ordered_ops()) {

@@ -6,11 +6,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "openvino/runtime/compiled_model.hpp"
 #include "openvino/runtime/infer_request.hpp"
@@ -99,12 +99,15 @@ class LoadedGraph {
   ov::CompiledModel compiled_;
   const bool single_threaded_;
   std::vector<IntermediatePort> intermediates_;
-  std::mutex profile_mutex_;  // Of the next two.
-  uint64_t executions_ = 0;
-  std::vector<uint64_t> nanoseconds_so_far_;  // By node.
-  std::mutex mutex_;                          // Of the rest.
-  std::vector<std::unique_ptr<BoundRequest>> free_;
-  std::unique_ptr<std::map<std::string, OperationName>> executed_;
+  Mutex profile_mutex_;
+  uint64_t executions_ COREML_DELEGATE_GUARDED_BY(profile_mutex_) = 0;
+  // By node.
+  std::vector<uint64_t> nanoseconds_so_far_ COREML_DELEGATE_GUARDED_BY(profile_mutex_);
+  Mutex mutex_;
+  std::vector<std::unique_ptr<BoundRequest>> free_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  // Made once and not changed again.
+  std::unique_ptr<const std::map<std::string, OperationName>> executed_
+      COREML_DELEGATE_GUARDED_BY(mutex_);
 };
 
 }  // namespace coreml_delegate::engine::portable

@@ -44,11 +44,11 @@ bool answer(Question original, const CpuFeatures& needed) {
 
 namespace ov {
 
-#define COREML_DELEGATE_ANSWER(name, ...)                         \
-  __attribute__((visibility("default"))) bool name();             \
-  bool name() {                                                   \
-    static const Question original = find(#name);                 \
-    return answer(original, {__VA_ARGS__});                       \
+#define COREML_DELEGATE_ANSWER(name, ...)             \
+  __attribute__((visibility("default"))) bool name(); \
+  bool name() {                                       \
+    static const Question original = find(#name);     \
+    return answer(original, {__VA_ARGS__});           \
   }
 
 // OpenVINO's lowest level, for which it makes oneDNN's SSE41 kernels.

@@ -90,10 +90,10 @@ TEST(OpenvinoCpu, Normalizes) {
 // Did not compile with SSE4.1 on a processor that has AVX.
 TEST(OpenvinoCpu, FindsTheLargest) {
   const auto x = std::make_shared<ov::op::v0::Parameter>(ov::element::f32, ov::Shape{3, 40});
-  const std::vector<float> result = run(
-      std::make_shared<ov::op::v11::TopK>(
-          x, ov::op::v0::Constant::create(ov::element::i64, {}, {1}), 1, "max", "value"),
-      x);
+  const std::vector<float> result =
+      run(std::make_shared<ov::op::v11::TopK>(
+              x, ov::op::v0::Constant::create(ov::element::i64, {}, {1}), 1, "max", "value"),
+          x);
   ASSERT_EQ(result.size(), 3u);
   for (size_t row = 0; row < 3; ++row) {
     float largest = -2;

@@ -13,9 +13,6 @@
 namespace coreml_delegate::engine::portable {
 namespace {
 
-ov::Strides as_strides(const std::vector<int64_t>& values) {
-  return ov::Strides(values.begin(), values.end());
-}
 ov::CoordinateDiff as_pads(const std::vector<int64_t>& values) {
   return ov::CoordinateDiff(values.begin(), values.end());
 }

@@ -89,9 +89,6 @@ bool resolve_ceil_mode(const OpContext& op, const Output& x, const PoolWindow& p
 ov::Shape as_shape(const std::vector<int64_t>& values) {
   return ov::Shape(values.begin(), values.end());
 }
-ov::Strides as_strides(const std::vector<int64_t>& values) {
-  return ov::Strides(values.begin(), values.end());
-}
 
 std::vector<int64_t> sum(std::vector<int64_t> a, const std::vector<int64_t>& b) {
   for (size_t i = 0; i < a.size(); ++i) a[i] += b[i];

@@ -46,8 +46,9 @@ struct CompiledFunction {
 // `memory`: as ModelSource has it.
 Result<CompiledFunction> compile_function(const model::Package& package, const LoadOptions& options,
                                           const std::string& memory, GraphForm form) {
-  RETURN_IF_ERROR(check_cancelled(options.cancellation, options.function_name));
-  ASSIGN_OR_RETURN(const model::Function function, package.function(options.function_name));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(options.cancellation, options.function_name));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const model::Function function,
+                                   package.function(options.function_name));
   TranslateOptions translate_options;
   translate_options.numeric_mode = options.numeric_mode;
   translate_options.memory = memory;
@@ -57,14 +58,14 @@ Result<CompiledFunction> compile_function(const model::Package& package, const L
       return token->is_cancelled();
     };
   }
-  ASSIGN_OR_RETURN(Translation translation, translate(function, translate_options));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(Translation translation, translate(function, translate_options));
   CompiledFunction result;
-  ASSIGN_OR_RETURN(result.plan, make_plan(function, translation));
-  RETURN_IF_ERROR(check_cancelled(options.cancellation, function.name));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(result.plan, make_plan(function, translation));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(options.cancellation, function.name));
   ov::CompiledModel compiled = core().compile_model(
       translation.model, "CPU",
       compile_properties(options.numeric_mode, options.threads, form != GraphForm::kPlain));
-  RETURN_IF_ERROR(check_cancelled(options.cancellation, function.name));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(options.cancellation, function.name));
   std::vector<IntermediatePort> intermediates;
   for (const PortBinding& port : translation.intermediates) {
     intermediates.push_back({port.name, port.index});
@@ -89,11 +90,13 @@ class PortableEngine : public Engine {
 
   Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const override {
     const auto describe = [&]() -> Result<std::vector<FunctionDescription>> {
-      RETURN_IF_ERROR(check_source(source));
-      ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_source(source));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const model::Package package,
+                                       model::Package::open(*source.files));
       std::vector<FunctionDescription> descriptions;
       for (const std::string& name : package.function_names()) {
-        ASSIGN_OR_RETURN(const model::Function function, package.function_signature(name));
+        COREML_DELEGATE_ASSIGN_OR_RETURN(const model::Function function,
+                                         package.function_signature(name));
         descriptions.push_back(model::describe(function));
       }
       return descriptions;
@@ -116,14 +119,16 @@ class PortableEngine : public Engine {
                  const CompileRequest& request, const Controls& controls) override {
     const StageTimer stage(controls.events, EventKind::kCompile);
     const auto compile = [&]() -> Status {
-      RETURN_IF_ERROR(check_source(source));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_source(source));
       // Of the compiled form alone, whatever the model is loaded with afterwards.
-      ASSIGN_OR_RETURN(
+      COREML_DELEGATE_ASSIGN_OR_RETURN(
           const LoadOptions options,
           options_of({.text = request.text, .load_text = "{}", .attributes = {}}, controls));
-      ASSIGN_OR_RETURN(const model::Package package, model::Package::open(*source.files));
-      ASSIGN_OR_RETURN(CompiledFunction compiled,
-                       compile_function(package, options, source.memory, GraphForm::kPlain));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const model::Package package,
+                                       model::Package::open(*source.files));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(
+          CompiledFunction compiled,
+          compile_function(package, options, source.memory, GraphForm::kPlain));
       CompiledFolder content;
       content.request = request.text;
       content.plan = std::move(compiled.plan);
@@ -138,7 +143,8 @@ class PortableEngine : public Engine {
           return {};
         });
       };
-      RETURN_IF_ERROR(write_compiled_folder(real_file_system(), folder, content, export_graph));
+      COREML_DELEGATE_RETURN_IF_ERROR(
+          write_compiled_folder(real_file_system(), folder, content, export_graph));
       stage.succeed(content.plan.description.name);
       return {};
     };
@@ -150,12 +156,14 @@ class PortableEngine : public Engine {
                                       const Controls& controls) override {
     const StageTimer stage(controls.events, EventKind::kLoad);
     const auto load = [&]() -> Result<std::unique_ptr<Model>> {
-      ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
-      RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
-      ASSIGN_OR_RETURN(CompiledFolder content, read_compiled_folder(real_file_system(), folder));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(CompiledFolder content,
+                                       read_compiled_folder(real_file_system(), folder));
       const std::string function = content.plan.description.name;
-      RETURN_IF_ERROR(check_compiled_for(content.request, function, request, folder));
-      RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
+      COREML_DELEGATE_RETURN_IF_ERROR(
+          check_compiled_for(content.request, function, request, folder));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
       const Bytes bytes = content.graph, weights = content.weights;
       const int32_t threads = options.threads;
       const NumericMode mode = options.numeric_mode;
@@ -173,12 +181,13 @@ class PortableEngine : public Engine {
                                                    std::make_shared<const Bytes>(bytes));
             });
       };
-      ASSIGN_OR_RETURN(std::unique_ptr<LoadedGraph> graph, loader(GraphForm::kPlain));
-      RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<LoadedGraph> graph,
+                                       loader(GraphForm::kPlain));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_cancelled(options.cancellation, folder));
       auto model =
           std::make_unique<PortableModel>(std::move(content.plan), std::move(graph),
                                           std::move(loader), /*offers_intermediate_values=*/false);
-      RETURN_IF_ERROR(model->check_ports());
+      COREML_DELEGATE_RETURN_IF_ERROR(model->check_ports());
       // Kernels have packed copies of the weights; what else is read from the file comes back.
       release_pages(bytes);
       stage.succeed(function);
@@ -193,13 +202,14 @@ class PortableEngine : public Engine {
                                              const Controls& controls) override {
     const StageTimer stage(controls.events, EventKind::kLoad);
     const auto load = [&]() -> Result<std::unique_ptr<Model>> {
-      ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
-      RETURN_IF_ERROR(check_source(source));
-      ASSIGN_OR_RETURN(model::Package opened, model::Package::open(*source.files));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(const LoadOptions options, options_of(request, controls));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_source(source));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(model::Package opened, model::Package::open(*source.files));
       const auto package = std::make_shared<const model::Package>(std::move(opened));
       const StageTimer compile_stage(options.events, EventKind::kCompile);
-      ASSIGN_OR_RETURN(CompiledFunction compiled,
-                       compile_function(*package, options, source.memory, GraphForm::kPlain));
+      COREML_DELEGATE_ASSIGN_OR_RETURN(
+          CompiledFunction compiled,
+          compile_function(*package, options, source.memory, GraphForm::kPlain));
       const std::string function = compiled.plan.description.name;
       compile_stage.succeed(function);
       LoadOptions later = options;
@@ -208,15 +218,16 @@ class PortableEngine : public Engine {
       GraphLoader loader = [package, later, memory = source.memory, name = source.name](
                                GraphForm form) -> Result<std::unique_ptr<LoadedGraph>> {
         return guard("compiling the model", name, [&]() -> Result<std::unique_ptr<LoadedGraph>> {
-          ASSIGN_OR_RETURN(CompiledFunction other, compile_function(*package, later, memory, form));
+          COREML_DELEGATE_ASSIGN_OR_RETURN(CompiledFunction other,
+                                           compile_function(*package, later, memory, form));
           return std::move(other.graph);
         });
       };
       auto model = std::make_unique<PortableModel>(std::move(compiled.plan),
                                                    std::move(compiled.graph), std::move(loader),
                                                    /*offers_intermediate_values=*/true);
-      RETURN_IF_ERROR(model->check_ports());
-      RETURN_IF_ERROR(source.files->walk(
+      COREML_DELEGATE_RETURN_IF_ERROR(model->check_ports());
+      COREML_DELEGATE_RETURN_IF_ERROR(source.files->walk(
           "", [](std::string_view, const inmemoryfs::Metadata&, const Bytes& content) {
             release_pages(content);  // As in load(). Of mapped files only.
             return Status();
@@ -229,7 +240,7 @@ class PortableEngine : public Engine {
 
  private:
   Result<LoadOptions> options_of(const CompileRequest& request, const Controls& controls) const {
-    ASSIGN_OR_RETURN(LoadOptions options, read_request(*this, request));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(LoadOptions options, read_request(*this, request));
     options.cancellation = controls.cancellation;
     options.events = controls.events;
     return options;

@@ -96,19 +96,19 @@ Status PortableModel::check_ports() const {
     return corrupt_data("the compiled graph has no port of this name and type", name);
   };
   for (size_t i = 0; i < plan_.inputs.size(); ++i) {
-    RETURN_IF_ERROR(
+    COREML_DELEGATE_RETURN_IF_ERROR(
         check(inputs, plan_.inputs[i].index, input_types_[i], plan_.description.inputs[i].name));
   }
   for (size_t i = 0; i < plan_.outputs.size(); ++i) {
-    RETURN_IF_ERROR(check(outputs, plan_.outputs[i].index, output_types_[i],
-                          plan_.description.outputs[i].name));
+    COREML_DELEGATE_RETURN_IF_ERROR(check(outputs, plan_.outputs[i].index, output_types_[i],
+                                          plan_.description.outputs[i].name));
   }
   size_t written = 0;
   for (size_t i = 0; i < plan_.states.size(); ++i) {
     const StatePlan& state = plan_.states[i];
     const TensorSpec& spec = plan_.description.states[i];
     const ov::element::Type type = element_type(state.buffer_type);
-    RETURN_IF_ERROR(check(inputs, state.input_index, type, spec.name));
+    COREML_DELEGATE_RETURN_IF_ERROR(check(inputs, state.input_index, type, spec.name));
     if (!spec.is_static() || inputs[state.input_index].get_partial_shape() != ov::PartialShape([&] {
                                ov::Shape shape;
                                for (const Dimension& dimension : spec.shape) {
@@ -120,7 +120,7 @@ Status PortableModel::check_ports() const {
     }
     if (!state.output_index.has_value()) continue;
     ++written;
-    RETURN_IF_ERROR(check(outputs, *state.output_index, type, spec.name));
+    COREML_DELEGATE_RETURN_IF_ERROR(check(outputs, *state.output_index, type, spec.name));
     if (outputs[*state.output_index].get_partial_shape() !=
         inputs[state.input_index].get_partial_shape()) {
       return corrupt_data("the compiled graph writes another shape than the state's", spec.name);
@@ -144,7 +144,8 @@ Result<std::unique_ptr<State>> PortableModel::make_state(
   if (states_.empty()) {
     return failed_precondition("the function has no states", plan_.description.name);
   }
-  ASSIGN_OR_RETURN(std::unique_ptr<PortableState> state, PortableState::create(states_, initial));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<PortableState> state,
+                                   PortableState::create(states_, initial));
   return std::unique_ptr<State>(std::move(state));
 }
 
@@ -247,11 +248,11 @@ Status PortableModel::check_state(State* state, PortableState** portable) const 
 
 Result<LoadedGraph*> PortableModel::graph_for(GraphForm form, EventSink* events) {
   if (form == GraphForm::kPlain) return plain_.get();
-  const std::lock_guard<std::mutex> lock(mutex_);
+  const MutexLock lock(mutex_);
   std::unique_ptr<LoadedGraph>& graph = form == GraphForm::kProfiled ? profiled_ : exposed_;
   if (graph == nullptr) {
     const uint64_t start = now_ns();
-    ASSIGN_OR_RETURN(graph, loader_(form));
+    COREML_DELEGATE_ASSIGN_OR_RETURN(graph, loader_(form));
     events->on_timing({EventKind::kLoad, plan_.description.name, {}, start, now_ns()});
   }
   return graph.get();
@@ -259,10 +260,10 @@ Result<LoadedGraph*> PortableModel::graph_for(GraphForm form, EventSink* events)
 
 Status PortableModel::execute(std::span<const ConstTensorView> inputs,
                               std::span<TensorView> outputs, const ExecuteOptions& options) {
-  RETURN_IF_ERROR(check_inputs(inputs));
-  RETURN_IF_ERROR(check_outputs(outputs));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_inputs(inputs));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_outputs(outputs));
   PortableState* state = nullptr;
-  RETURN_IF_ERROR(check_state(options.state, &state));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_state(options.state, &state));
   std::optional<PortableState::Use> use;
   if (state != nullptr) {
     use.emplace(*state);
@@ -275,7 +276,7 @@ Status PortableModel::execute(std::span<const ConstTensorView> inputs,
     Status checked = check_capacity(i, static_outputs_[i], &outputs[i]);
     if (capacity.ok()) capacity = std::move(checked);
   }
-  RETURN_IF_ERROR(capacity);
+  COREML_DELEGATE_RETURN_IF_ERROR(capacity);
 
   GraphForm form = GraphForm::kPlain;
   if (options.events != nullptr) {

@@ -8,10 +8,10 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/status.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/portable/function_plan.h"
@@ -76,9 +76,9 @@ class PortableModel : public Model {
 
   std::unique_ptr<LoadedGraph> plain_;
   GraphLoader loader_;
-  std::mutex mutex_;  // Of the next two.
-  std::unique_ptr<LoadedGraph> profiled_;
-  std::unique_ptr<LoadedGraph> exposed_;
+  Mutex mutex_;
+  std::unique_ptr<LoadedGraph> profiled_ COREML_DELEGATE_GUARDED_BY(mutex_);
+  std::unique_ptr<LoadedGraph> exposed_ COREML_DELEGATE_GUARDED_BY(mutex_);
 };
 
 }  // namespace coreml_delegate::engine::portable

@@ -147,7 +147,7 @@ Result<std::unique_ptr<PortableState>> PortableState::create(
     state->slots_.push_back(std::move(slot));
   }
   for (const InitialStateValue& value : initial) {
-    RETURN_IF_ERROR(state->write(value.name, value.value.span()));
+    COREML_DELEGATE_RETURN_IF_ERROR(state->write(value.name, value.value.span()));
     for (Slot& slot : state->slots_) {
       if (slot.layout.spec.name != value.name) continue;
       slot.initial.assign(value.value.span().begin(), value.value.span().end());
@@ -158,14 +158,14 @@ Result<std::unique_ptr<PortableState>> PortableState::create(
 
 Status PortableState::reset() {
   const Use use(*this);
-  RETURN_IF_ERROR(use.status());
+  COREML_DELEGATE_RETURN_IF_ERROR(use.status());
   for (Slot& slot : slots_) {
     if (slot.initial.empty()) {
       std::memset(slot.current.get(), 0, slot.layout.buffer_bytes());
     } else {
-      RETURN_IF_ERROR(convert_elements(slot.layout.spec.dtype, slot.initial.data(),
-                                       slot.layout.buffer_type, slot.current.get(),
-                                       slot.layout.element_count()));
+      COREML_DELEGATE_RETURN_IF_ERROR(convert_elements(slot.layout.spec.dtype, slot.initial.data(),
+                                                       slot.layout.buffer_type, slot.current.get(),
+                                                       slot.layout.element_count()));
     }
   }
   return {};
@@ -190,8 +190,8 @@ PortableState::Slot* PortableState::find(const StateLayout& layout) {
 
 Status PortableState::read(std::string_view name, std::span<std::byte> destination) const {
   const Use use(*this);
-  RETURN_IF_ERROR(use.status());
-  ASSIGN_OR_RETURN(const Slot* slot, find(name));
+  COREML_DELEGATE_RETURN_IF_ERROR(use.status());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Slot* slot, find(name));
   const StateLayout& layout = slot->layout;
   if (destination.size() != layout.described_bytes()) {
     return invalid_argument("reading the state takes " + std::to_string(layout.described_bytes()) +
@@ -204,8 +204,8 @@ Status PortableState::read(std::string_view name, std::span<std::byte> destinati
 
 Status PortableState::write(std::string_view name, ByteSpan source) {
   const Use use(*this);
-  RETURN_IF_ERROR(use.status());
-  ASSIGN_OR_RETURN(const Slot* slot, find(name));
+  COREML_DELEGATE_RETURN_IF_ERROR(use.status());
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const Slot* slot, find(name));
   const StateLayout& layout = slot->layout;
   if (source.size() != layout.described_bytes()) {
     return invalid_argument("the state has " + std::to_string(layout.described_bytes()) +
@@ -218,10 +218,10 @@ Status PortableState::write(std::string_view name, ByteSpan source) {
 
 Result<std::unique_ptr<State>> PortableState::copy() const {
   const Use use(*this);
-  RETURN_IF_ERROR(use.status());
+  COREML_DELEGATE_RETURN_IF_ERROR(use.status());
   std::vector<StateLayout> layouts;
   for (const Slot& slot : slots_) layouts.push_back(slot.layout);
-  ASSIGN_OR_RETURN(std::unique_ptr<PortableState> result, create(layouts, {}));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(std::unique_ptr<PortableState> result, create(layouts, {}));
   for (size_t i = 0; i < slots_.size(); ++i) {
     std::memcpy(result->slots_[i].current.get(), slots_[i].current.get(),
                 slots_[i].layout.buffer_bytes());

@@ -138,8 +138,7 @@ void reduce(const float* x, std::vector<Group> groups, bool is_mean, float* resu
     });
     return;
   }
-  const size_t together =
-      std::max<size_t>(1, kFewestElements / std::max<size_t>(1, elements));
+  const size_t together = std::max<size_t>(1, kFewestElements / std::max<size_t>(1, elements));
   parallel_for(static_cast<int64_t>((outer + together - 1) / together), [&](int64_t part) {
     std::vector<double> totals(results);
     const size_t begin = static_cast<size_t>(part) * together;

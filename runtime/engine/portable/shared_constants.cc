@@ -28,10 +28,9 @@ void share_small_constants(const std::shared_ptr<ov::Model>& model) {
       continue;
     std::string bytes(static_cast<const char*>(constant->get_data_ptr()),
                       constant->get_byte_size());
-    const auto [equal, is_new] =
-        first.try_emplace({constant->get_element_type().to_string(), constant->get_shape(),
-                           std::move(bytes)},
-                          node->output(0));
+    const auto [equal, is_new] = first.try_emplace(
+        {constant->get_element_type().to_string(), constant->get_shape(), std::move(bytes)},
+        node->output(0));
     if (!is_new) node->output(0).replace(equal->second);
   }
 }

@@ -57,9 +57,9 @@ TEST(SharedConstantsTest, OfAnotherTypeShapeOrValueStayApart) {
 TEST(SharedConstantsTest, LargeAndMarkedOnesStayApart) {
   const Output marked = constant(ov::element::f32, {1}, 1);
   marked.get_node()->get_rt_info()["mark"] = 1;
-  const auto model = sum_of({constant(ov::element::f32, {128}, 1),
-                             constant(ov::element::f32, {128}, 1), marked,
-                             constant(ov::element::f32, {1}, 1)});
+  const auto model =
+      sum_of({constant(ov::element::f32, {128}, 1), constant(ov::element::f32, {128}, 1), marked,
+              constant(ov::element::f32, {1}, 1)});
   share_small_constants(model);
   EXPECT_EQ(constants(model), 4u);
 }

@@ -1,10 +1,10 @@
 #include "runtime/engine/portable/shared_weights.h"
 
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include "base/file.h"
+#include "base/mutex.h"
 #include "base/sha256.h"
 
 namespace coreml_delegate::engine::portable {
@@ -16,9 +16,10 @@ struct Holder {
 };
 
 struct Registry {
-  std::mutex mutex;
+  Mutex mutex;
   // By memory and digest.
-  std::map<std::pair<std::string, std::string>, std::weak_ptr<const Holder>> holders;
+  std::map<std::pair<std::string, std::string>, std::weak_ptr<const Holder>> holders
+      COREML_DELEGATE_GUARDED_BY(mutex);
 };
 
 Registry& registry() {
@@ -37,7 +38,7 @@ Bytes share_weight(const std::string& memory, const std::string& digest, const B
   bool is_new = false;
   {
     Registry& all = registry();
-    const std::lock_guard<std::mutex> lock(all.mutex);
+    const MutexLock lock(all.mutex);
     std::weak_ptr<const Holder>& known = all.holders[key];
     holder = known.lock();
     if (holder == nullptr || holder->bytes.size() != bytes.size()) {

@@ -147,8 +147,7 @@ bool StoredLinear::evaluate(ov::TensorVector& outputs, const ov::TensorVector& i
                       static_cast<double>(matrix.columns);
   const auto worthwhile = static_cast<int64_t>(std::clamp(work / kWorkOfPart, 1.0, 1e6));
   const int64_t threads = arena_threads();
-  const int64_t parts =
-      threads == 1 ? 1 : std::min({units, worthwhile, threads * kPartsPerThread});
+  const int64_t parts = threads == 1 ? 1 : std::min({units, worthwhile, threads * kPartsPerThread});
   parallel_for(parts, [&](int64_t part) {
     const int64_t begin = units * part / parts * kRowsOfUnit;
     const int64_t end = std::min(matrix.rows, units * (part + 1) / parts * kRowsOfUnit);

@@ -35,7 +35,8 @@ int64_t rows_of(const Output& x) {
 
 bool is_suited(const std::vector<int64_t>& shape) {
   return shape.size() == 2 && shape[0] > 0 && shape[1] > 0 &&
-         shape[1] % kStoredLinearColumns == 0 && shape[0] >= (kFewestElements + shape[1] - 1) / shape[1];
+         shape[1] % kStoredLinearColumns == 0 &&
+         shape[0] >= (kFewestElements + shape[1] - 1) / shape[1];
 }
 
 // The float16 constant that a weight is the widened value of; null for another.

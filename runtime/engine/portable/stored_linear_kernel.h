@@ -46,7 +46,7 @@ struct StoredMatrix {
   const std::byte* data = nullptr;
   // Of integers: [scale_rows, blocks], one for each row or for all, and for each block of columns.
   int64_t scale_rows = 0;
-  int64_t blocks = 0;  // columns / blocks is a multiple of kStoredLinearColumns.
+  int64_t blocks = 0;                // columns / blocks is a multiple of kStoredLinearColumns.
   const std::byte* scale = nullptr;  // float16 or float32.
   bool scale_is_half = false;
   const std::byte* offset = nullptr;  // As the integers; null for zero.

@@ -249,7 +249,8 @@ class Kernel {
           From::read(rows + i * bytes, column, values);
           COREML_DELEGATE_UNROLL
           for (int j = 0; j < kVectors; ++j)
-            sums[i][j % 2] = Vec::fma(values[j], Vec::load(x + column + j * kLanes), sums[i][j % 2]);
+            sums[i][j % 2] =
+                Vec::fma(values[j], Vec::load(x + column + j * kLanes), sums[i][j % 2]);
         }
       }
     } else {

@@ -116,8 +116,7 @@ struct Problem {
 
   double value(int64_t row, int64_t column) const {
     const int64_t i = row * matrix.columns + column;
-    if (matrix.element == StoredElement::kHalf)
-      return half_to_float(get<uint16_t>(data, 2 * i));
+    if (matrix.element == StoredElement::kHalf) return half_to_float(get<uint16_t>(data, 2 * i));
     const int64_t block = column / (matrix.columns / matrix.blocks);
     const int64_t at = (matrix.scale_rows == 1 ? 0 : row) * matrix.blocks + block;
     const float factor = matrix.scale_is_half ? half_to_float(get<uint16_t>(scale, 2 * at))
@@ -187,9 +186,9 @@ TEST(StoredLinearKernelTest, Halves) {
     for (const int64_t columns : {32, 96, 640, 672, 1312}) {
       Problem problem(StoredElement::kHalf, rows, columns, 0, 0, false, false, seed++);
       for (const int64_t count : {1, 2, 3, 6, 7, 12, 13, 29}) {
-        expect_products(problem, count, 1,
-                        std::to_string(rows) + "x" + std::to_string(columns) + " by " +
-                            std::to_string(count));
+        expect_products(
+            problem, count, 1,
+            std::to_string(rows) + "x" + std::to_string(columns) + " by " + std::to_string(count));
       }
     }
   }
@@ -213,8 +212,8 @@ TEST(StoredLinearKernelTest, PartsOfTheMatrix) {
 
 TEST(StoredLinearKernelTest, IntegersWithScales) {
   uint32_t seed = 100;
-  for (const StoredElement element : {StoredElement::kInt8, StoredElement::kUInt8,
-                                      StoredElement::kInt4, StoredElement::kUInt4}) {
+  for (const StoredElement element :
+       {StoredElement::kInt8, StoredElement::kUInt8, StoredElement::kInt4, StoredElement::kUInt4}) {
     for (const bool scale_is_half : {false, true}) {
       for (const bool has_offset : {false, true}) {
         struct Scales {

@@ -13,10 +13,10 @@
 #include <string>
 #include <vector>
 
+#include "base/cpu_features.h"
 #include "openvino/op/convert.hpp"
 #include "openvino/op/matmul.hpp"
 #include "openvino/op/parameter.hpp"
-#include "base/cpu_features.h"
 #include "openvino/openvino.hpp"
 #include "runtime/engine/portable/compressed_weights.h"
 #include "runtime/engine/portable/constant_elements.h"
@@ -196,7 +196,8 @@ TEST(StoredLinearTest, InLowPrecisionCompressedWeightsAreOpenVinos) {
   const auto x = parameter({1, 128});
   const AffineWeight weight = affine(model::ElementType::kInt4, 160, 128, 4, false, 1);
   Output result = product(x, half_weight(128, 128, 1));
-  if (const std::optional<Output> compressed = compress(weight)) result = product(result, *compressed);
+  if (const std::optional<Output> compressed = compress(weight))
+    result = product(result, *compressed);
   const auto model = model_of({result}, {x});
   WeightLayout layout;
   use_stored_weights(model, NumericMode::kLowPrecision, layout);
@@ -238,8 +239,7 @@ TEST(StoredLinearTest, AnExportedGraphFindsItsWeightsInTheirFile) {
   EXPECT_LT(exported.size(), 128u * 128 * 2);
   const auto import = [&] {
     const ov::Tensor tensor(ov::element::u8, ov::Shape{exported.size()}, exported.data());
-    return core().import_model(tensor, "CPU",
-                               compile_properties(NumericMode::kFloat32, 1, false));
+    return core().import_model(tensor, "CPU", compile_properties(NumericMode::kFloat32, 1, false));
   };
   {
     const WeightFileScope scope(file);

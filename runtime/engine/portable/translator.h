@@ -3,8 +3,9 @@
 
 // MIL -> OpenVINO: one function of an ML Program becomes an ov::Model that computes the same.
 //
-//   ASSIGN_OR_RETURN(Translation translation,
-//                    translate(function, {.numeric_mode = NumericMode::kFloat32}));
+//   COREML_DELEGATE_ASSIGN_OR_RETURN(
+//       const Translation translation,
+//       translate(function, {.numeric_mode = NumericMode::kFloat32}));
 //   ov::CompiledModel compiled = core.compile_model(
 //       translation.model, "CPU", ov::hint::inference_precision(ov::element::f32));
 //

@@ -103,8 +103,8 @@ void collect(const std::shared_ptr<ov::Model>& model, std::vector<Use>& uses) {
 }
 
 std::string digest(const Constant& constant) {
-  return to_hex(sha256({static_cast<const std::byte*>(constant.get_data_ptr()),
-                        constant.get_byte_size()}));
+  return to_hex(
+      sha256({static_cast<const std::byte*>(constant.get_data_ptr()), constant.get_byte_size()}));
 }
 
 Output known(const Output& value) {
@@ -119,8 +119,8 @@ Output transposed(const Output& value) {
   std::vector<int64_t> order(rank);
   std::iota(order.begin(), order.end(), 0);
   std::swap(order[rank - 1], order[rank - 2]);
-  return known(make<ov::op::v1::Transpose>(
-      value, make<Constant>(ov::element::i64, ov::Shape{rank}, order)));
+  return known(
+      make<ov::op::v1::Transpose>(value, make<Constant>(ov::element::i64, ov::Shape{rank}, order)));
 }
 
 // The roles of bytes, by their digest and what is packed.

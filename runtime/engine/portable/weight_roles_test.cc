@@ -129,9 +129,8 @@ TEST(WeightRolesTest, AMatrixAndItsTransposed) {
 // The same bytes as a matrix of other extents, turned: what is packed has the same extents.
 TEST(WeightRolesTest, BytesReadAsTwoMatrices) {
   const auto x = std::make_shared<Parameter>(ov::element::f32, ov::Shape{16, 16});
-  expect_results_of_their_own(x,
-                              {make<ov::op::v0::MatMul>(x, weight({16, 32}), false, false),
-                               make<ov::op::v0::MatMul>(x, weight({32, 16}), false, true)});
+  expect_results_of_their_own(x, {make<ov::op::v0::MatMul>(x, weight({16, 32}), false, false),
+                                  make<ov::op::v0::MatMul>(x, weight({32, 16}), false, true)});
 }
 
 TEST(WeightRolesTest, AConvolutionAndATransposedConvolution) {

@@ -16,8 +16,9 @@ namespace {
 // The path of the compiled model, in the folder for temporary files.
 Result<std::string> compile(const std::string &package) {
   // A name of its own, with the ending that compiled models have.
-  ASSIGN_OR_RETURN(const std::string reserved, real_file_system().make_unique_directory(
-                                                   temporary_directory(), "core_ml_compiled"));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
+      const std::string reserved,
+      real_file_system().make_unique_directory(temporary_directory(), "core_ml_compiled"));
   const std::string destination = reserved + ".mlmodelc";
   Status status = compile_package(package, destination);
   const Status removed = real_file_system().remove_tree(reserved);

@@ -23,19 +23,19 @@ std::string function_path(const std::string& folder, size_t index) {
 
 Status compile_into(const std::string& package, const std::string& destination) {
   FileSystem& files = real_file_system();
-  ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree,
-                   inmemoryfs::read_folder(files, package));
-  ASSIGN_OR_RETURN(const model::Package opened, model::Package::open(tree));
-  RETURN_IF_ERROR(files.make_directory(destination));
-  RETURN_IF_ERROR(inmemoryfs::write_folder(files, tree, package_path(destination)));
-  RETURN_IF_ERROR(files.make_directory(join_path(destination, "functions")));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree,
+                                   inmemoryfs::read_folder(files, package));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(const model::Package opened, model::Package::open(tree));
+  COREML_DELEGATE_RETURN_IF_ERROR(files.make_directory(destination));
+  COREML_DELEGATE_RETURN_IF_ERROR(inmemoryfs::write_folder(files, tree, package_path(destination)));
+  COREML_DELEGATE_RETURN_IF_ERROR(files.make_directory(join_path(destination, "functions")));
   const engine::ModelSource source{engine::ModelKind::kPackage, &tree, package};
   for (size_t i = 0; i < opened.function_names().size(); ++i) {
     const std::string folder = function_path(destination, i);
-    RETURN_IF_ERROR(files.make_directory(folder));
+    COREML_DELEGATE_RETURN_IF_ERROR(files.make_directory(folder));
     engine::LoadOptions options;
     options.function_name = opened.function_names()[i];
-    RETURN_IF_ERROR(portable_engine().compile(source, folder, options));
+    COREML_DELEGATE_RETURN_IF_ERROR(portable_engine().compile(source, folder, options));
   }
   return {};
 }
@@ -52,9 +52,10 @@ Status compile_package(const std::string& package, const std::string& destinatio
 }
 
 Result<std::shared_ptr<const CompiledModel>> CompiledModel::open(const std::string& folder) {
-  ASSIGN_OR_RETURN(const inmemoryfs::InMemoryFileSystem tree,
-                   inmemoryfs::read_folder(real_file_system(), package_path(folder)));
-  ASSIGN_OR_RETURN(model::Package package, model::Package::open(tree));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(
+      const inmemoryfs::InMemoryFileSystem tree,
+      inmemoryfs::read_folder(real_file_system(), package_path(folder)));
+  COREML_DELEGATE_ASSIGN_OR_RETURN(model::Package package, model::Package::open(tree));
   return std::shared_ptr<const CompiledModel>(new CompiledModel(folder, std::move(package)));
 }
 

@@ -225,17 +225,16 @@ NSInteger count_operations(MLModelStructureProgramBlock *block) {
       if (injected.fails) {
         kept(nil, injected.error);
       } else {
-        [MLModelStructure
-            loadContentsOfURL:url
-            completionHandler:^(MLModelStructure *structure, NSError *error) {
-              if (structure == nil) {
-                kept(nil, error);
-                return;
-              }
-              kept([[[MLComputePlan alloc] initWithStructure:structure
-                                                    function:function] autorelease],
-                   nil);
-            }];
+        [MLModelStructure loadContentsOfURL:url
+                          completionHandler:^(MLModelStructure *structure, NSError *error) {
+                            if (structure == nil) {
+                              kept(nil, error);
+                              return;
+                            }
+                            kept([[[MLComputePlan alloc] initWithStructure:structure
+                                                                  function:function] autorelease],
+                                 nil);
+                          }];
       }
       Block_release(kept);
       [function release];

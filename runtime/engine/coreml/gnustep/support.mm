@@ -2,9 +2,8 @@
 // conversions.
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 
+#include "base/mutex.h"
 #include "runtime/engine/coreml/gnustep/framework.h"
 
 NSString *const MLModelErrorDomain = @"com.apple.CoreML";
@@ -29,13 +28,14 @@ namespace coreml_delegate::core_ml_gnustep {
 namespace {
 
 struct Fixture {
-  std::mutex mutex;
-  std::condition_variable released;
+  Mutex mutex;
+  ConditionVariable released;
   struct {
     Fault fault = Fault::kError;
     int remaining = 0;
-  } faults[kStageCount];
-  uint64_t generation = 0;  // Grows when what hangs is let go of.
+  } faults[kStageCount] COREML_DELEGATE_GUARDED_BY(mutex);
+  // Grows when what hangs is let go of.
+  uint64_t generation COREML_DELEGATE_GUARDED_BY(mutex) = 0;
 };
 
 Fixture &fixture() {
@@ -51,15 +51,17 @@ std::atomic<bool> ignoring{false};
 }  // namespace
 
 void fail_next(Stage stage, Fault fault, int count) {
-  const std::lock_guard<std::mutex> lock(fixture().mutex);
-  fixture().faults[static_cast<int>(stage)] = {fault, count};
+  Fixture &all = fixture();
+  const MutexLock lock(all.mutex);
+  all.faults[static_cast<int>(stage)] = {fault, count};
 }
 
 void reset_faults() {
-  const std::lock_guard<std::mutex> lock(fixture().mutex);
-  for (auto &fault : fixture().faults) fault = {};
-  ++fixture().generation;
-  fixture().released.notify_all();
+  Fixture &all = fixture();
+  const MutexLock lock(all.mutex);
+  for (auto &fault : all.faults) fault = {};
+  ++all.generation;
+  all.released.notify_all();
 }
 
 int64_t live_objects() { return live; }
@@ -72,14 +74,15 @@ void count_output(bool is_backed) { ++(is_backed ? backed : allocated); }
 Injected enter(Stage stage) {
   Fault fault;
   {
-    std::unique_lock<std::mutex> lock(fixture().mutex);
-    auto &slot = fixture().faults[static_cast<int>(stage)];
+    Fixture &all = fixture();
+    const MutexLock lock(all.mutex);
+    auto &slot = all.faults[static_cast<int>(stage)];
     if (slot.remaining == 0) return {};
     --slot.remaining;
     fault = slot.fault;
     if (fault == Fault::kHang) {
-      const uint64_t generation = fixture().generation;
-      fixture().released.wait(lock, [&] { return fixture().generation != generation; });
+      const uint64_t generation = all.generation;
+      while (all.generation == generation) all.released.wait(all.mutex);
       return {};
     }
   }
