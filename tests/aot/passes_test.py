@@ -197,6 +197,13 @@ ROWS = (
         cast_passes.add_fp16_cast,
         FLOAT16,
     ),
+    Row(
+        "scaled integers",
+        lambda i: mb.real_div(x=mb.sub(x=mb.cast(x=i, dtype="fp32"), y=np.float32(30000)), y=np.float32(255)),
+        (np.int32([0, 3, 29999, 70001, 16000000]),),
+        cast_passes.add_fp16_cast,
+        FLOAT16,
+    ),
     Row("a padding that is a result", two_paddings, (REALS[None],), exact_passes.merge_consecutive_paddings),
     Row(
         "norm of integers",
@@ -321,6 +328,10 @@ def test_a_gelu_of_other_constants_is_none(make: Callable[..., Any]) -> None:
     assert not any(op.op_type == "gelu" for op in program.functions["main"].operations)
 
 
+def _as_float(bools: Any) -> Any:
+    return mb.cast(x=mb.cast(x=bools, dtype="int32"), dtype="fp32")
+
+
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
@@ -328,10 +339,13 @@ def test_a_gelu_of_other_constants_is_none(make: Callable[..., Any]) -> None:
         (lambda x, i: mb.sin(x=mb.mul(x=x, y=np.float32(0.1))), ["fp16"]),
         (lambda x, i: mb.sin(x=mb.mul(x=x, y=mb.cast(x=i, dtype="fp32"))), ["fp16"]),
         (lambda x, i: mb.mul(x=x, y=mb.cos(x=mb.cast(x=i, dtype="fp32"))), ["fp32", "fp16"]),
+        (lambda x, i: mb.mul(x=x, y=mb.mul(x=mb.cast(x=i, dtype="fp32"), y=np.float32(0.5))), ["fp32", "fp16"]),
+        (lambda x, i: mb.mul(x=x, y=mb.mul(x=mb.cast(x=i, dtype="fp32"), y=np.float32(1.5))), ["fp16", "fp16"]),
+        (lambda x, i: mb.mul(x=x, y=mb.mul(x=_as_float(mb.greater(x=i, y=2)), y=np.float32(0.5))), ["fp16", "fp16"]),
     ],
-    ids=["integers", "floats", "both", "floats behind"],
+    ids=["integers", "floats", "both", "floats behind", "scaled down", "scaled up", "scaled bools"],
 )
-def test_angles_that_come_from_integers_alone_are_float32(make: Callable[..., Any], expected: list[str]) -> None:
+def test_what_is_computed_from_integers_is_float32(make: Callable[..., Any], expected: list[str]) -> None:
     row = Row("", make, (REALS, np.int32([1, 2, 3, 4])), "", FLOAT16)
     with coremltools_driver.exclusive():
         program = program_of(row)

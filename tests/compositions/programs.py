@@ -307,6 +307,11 @@ PROGRAMS: dict[str, Program] = {
     "constants_of_many_types": Program(
         ConstantsOfManyTypes(), (normal(3, 4),), outside=frozenset({"dim_order_ops._to_dim_order_copy.default"})
     ),
+    # Each is up to 300 in the end, where float16 has nothing for 70,000.
+    "scaled_integers": Program(
+        lambda i: (i / 255, i * 0.001, (i.float() - 30000.0) / 255.0, (i.unsqueeze(0) / 1000).sqrt()),
+        (torch.tensor([3, 70000, 2049, 65535, 0], dtype=torch.int32),),
+    ),
     "halves_beyond_their_range": Program(
         lambda i: (i.to(torch.float16), torch.special.entr(i.to(torch.float16))), (torch.tensor([3, 70000, 0, 2**31 - 1]),)
     ),

@@ -9,13 +9,12 @@ from coremltools.converters.mil.mil import Operation, Program, Var, types
 from coremltools.converters.mil.mil.passes.defs import optimize_repeat_ops, quantization
 from coremltools.converters.mil.mil.types.symbolic import is_symbolic
 
-from executorch_coreml.compiler import phases, quantization_passes
+from executorch_coreml.compiler import floats_of_integers, quantization_passes
+from executorch_coreml.compiler.known_ranges import INT16, UINT16, known_range
 
 FLOAT16_MAX = float(np.finfo(np.float16).max)
 # coremltools mends values that float16 makes 0 in constants of fewer elements than this.
 _MENDED_ELEMENTS = 400
-_INT16 = (-(2**15), 2**15 - 1)
-_UINT16 = (0, 2**16 - 1)
 
 # dtype -> the dtypes that hold each of its values.
 _WIDER = {
@@ -29,20 +28,6 @@ _WIDER = {
 # source, middle, target: the middle rounds, but nothing that the target tells apart. Past 2**24 int32 loses bits in float32, and is infinite
 # in float16 anyway; a number other than 0 stays one.
 _ALIKE = {("int32", "fp32", "fp16"), ("int32", "fp32", "bool"), ("int32", "fp16", "bool")}
-_RANGES = {"bool": (0, 1), "int8": (-(2**7), 2**7 - 1), "uint8": (0, 2**8 - 1), "int16": _INT16, "uint16": _UINT16}
-# Operations whose results are some of the values of their `x`.
-_SELECTS = (
-    "expand_dims",
-    "gather",
-    "gather_along_axis",
-    "gather_nd",
-    "identity",
-    "reshape",
-    "reverse",
-    "slice_by_index",
-    "squeeze",
-    "transpose",
-)
 
 
 def is_float32_constant(var: Any) -> bool:
@@ -68,21 +53,21 @@ class cast_optimization(optimize_repeat_ops.cast_optimization):
 
 
 class add_fp16_cast(quantization.add_fp16_cast):
-    """float32 becomes float16, but where a constant is beyond float16, or quantizes by a scale below it, and for angles that come from integers
-    (phases.py).
+    """float32 becomes float16, but where a constant is beyond float16, or quantizes by a scale below it, and for what is computed from integers
+    (floats_of_integers.py).
 
     What it looks at takes no memory: coremltools' test for constants beyond float16 makes six times the memory of each.
     """
 
-    _phases: frozenset[Operation] = frozenset()
+    _kept: frozenset[Operation] = frozenset()
 
     def apply(self, prog: Program) -> None:
-        self._phases = phases.of_integers(prog)
+        self._kept = floats_of_integers.kept(prog)
         super().apply(prog)
-        self._phases = frozenset()  # A pass is one object for the whole process.
+        self._kept = frozenset()  # A pass is one object for the whole process.
 
     def is_valid_op(self, op: Operation) -> bool:
-        return op not in self._phases and bool(super().is_valid_op(op))
+        return op not in self._kept and bool(super().is_valid_op(op))
 
     @staticmethod
     def fp16_overflow(op: Operation) -> bool:
@@ -99,21 +84,6 @@ class add_fp16_cast(quantization.add_fp16_cast):
         """As coremltools', which flattens, and so copies, what is too large for it to look at."""
         if np.size(var.val) < _MENDED_ELEMENTS:
             super()._check_underflow_to_zero(new_var, var)
-
-
-def known_range(var: Var | None) -> tuple[int, int] | None:
-    """The least and the largest value that an int32 var can have, where its operation tells."""
-    if var is None or var.op is None:
-        return None
-    op = var.op
-    if var.val is not None:
-        return (int(np.min(var.val)), int(np.max(var.val))) if np.size(var.val) else (0, 0)
-    if op.op_type == "cast":
-        return _RANGES.get(types.builtin_to_string(op.x.dtype))
-    if op.op_type in ("reduce_argmax", "reduce_argmin", "argsort") or (op.op_type == "topk" and var in op.outputs[1:]):
-        extent = op.x.shape[op.axis.val]
-        return None if is_symbolic(extent) else (0, max(int(extent) - 1, 0))
-    return known_range(op.x) if op.op_type in _SELECTS else None
 
 
 def _index_bounds(op: Operation) -> tuple[int, int] | None:
@@ -144,7 +114,7 @@ class add_int16_cast(quantization.add_int16_cast):
             if var.val != "int32" or op.op_type != "topk":
                 return False
             extent = op.x.shape[op.axis.val]
-            return not is_symbolic(extent) and int(extent) - 1 <= _UINT16[1]
+            return not is_symbolic(extent) and int(extent) - 1 <= UINT16[1]
         if not var.is_tensor_or_scalar_of(dtype="int32"):
             return False
         bounds = known_range(var)
@@ -153,7 +123,7 @@ class add_int16_cast(quantization.add_int16_cast):
         if bounds is None:
             return False
         # A cast from uint16 goes back to it, which cancels the two.
-        for name, (least, most) in (("uint16", _UINT16), ("int16", _INT16)):
+        for name, (least, most) in (("uint16", UINT16), ("int16", INT16)):
             if least <= bounds[0] and bounds[1] <= most:
                 self.target_dtype = name
                 return bool(quantization.CastTypeQuantization.should_cast_parameter(self, op, param_name))
