@@ -169,12 +169,3 @@ def test_a_limit_for_onednn_is_none_for_the_nodes(limit: str | None) -> None:
         environ["ONEDNN_MAX_CPU_ISA"] = limit
     done = subprocess.run([sys.executable, "-c", _TOP_K], env=environ, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) is (limit is None), done.stderr
-
-
-def test_a_stream_keeps_a_record_of_each_thread_that_executed_on_it() -> None:
-    """Which LeakSanitizer reports when the process ends, unless it is told not to."""
-    program = pathlib.Path("third-party/openvino/stream_leak").resolve()
-    done = subprocess.run([program], capture_output=True, text=True, check=False)
-    assert done.returncode == 23, done.stderr
-    assert "ERROR: LeakSanitizer: detected memory leaks" in done.stderr
-    assert "ov::threading::CPUStreamsExecutor" in done.stderr
