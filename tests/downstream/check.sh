@@ -127,7 +127,7 @@ here=$("$bazel" info output_base 2>/dev/null)/external
 count=0
 for name in "${compared[@]}"; do
   [[ -d $here/$name && -d $delegate/$name ]] || continue
-  diff -rq --no-dereference "$here/$name" "$delegate/$name" || fail "$name differs between two checkouts"
+  diff -rq --no-dereference "$here/$name/" "$delegate/$name/" || fail "$name differs between two checkouts"
   count=$((count + 1))
 done
 step "$count external repositories are the same bytes as in the delegate's own workspace"
