@@ -69,9 +69,33 @@ def load(name: str, what_it_does: str) -> ctypes.CDLL:
         raise ImportError(f"{name}, which {what_it_does}, {missing(name)}")
     share_openvino(path)
     try:
-        return ctypes.CDLL(str(path))
+        return _load(path, _libraries_in_runfiles())
     except OSError as error:
         raise ImportError(explanation(path, str(error))) from error
+
+
+def _libraries_in_runfiles() -> dict[str, Path]:
+    """Name -> path of the libraries that Bazel puts into the runfiles of a program, below the main repository's; empty elsewhere."""
+    # Without following links: RUNFILES/coreml_delegate/python/executorch_coreml/_libraries.py.
+    runfiles = Path(__file__).absolute().parents[3]
+    return {path.name: path for path in runfiles.glob("*/_solib_*/*/*")} if runfiles.suffix == ".runfiles" else {}
+
+
+def _load(library: Path, others: dict[str, Path]) -> ctypes.CDLL:
+    """Loads a library, after those of `others` that the loader does not find by itself; these are taken out of `others`. OSError of the loader.
+
+    Where this repository is an external one, Bazel 4 writes search paths into its libraries that are right in its output folder and lead out of the
+    runfiles. A library that is loaded already is found by its name.
+    """
+    while True:
+        try:
+            return ctypes.CDLL(str(library))
+        except OSError as error:
+            name = re.match(r"(\S+): cannot open shared object file", str(error))
+            other = others.pop(name[1], None) if name else None
+            if other is None:
+                raise
+            _load(other, others)
 
 
 def _needed_openvino(library: Path) -> str:

@@ -41,9 +41,9 @@ for folder in "$delegate"/coreml_delegate_pypi_*; do
 done
 set -- --disk_cache="$work/cache" "$@"
 
-"$bazel" test ${shared[@]+"${shared[@]}"} "$@" //:run_pte //:export //:sin //:sin_partition_test
+"$bazel" test ${shared[@]+"${shared[@]}"} "$@" //:run_pte //:export //:sin //:sin_partition_test //:sin_test
 bin=$("$bazel" info ${shared[@]+"${shared[@]}"} "$@" bazel-bin 2>/dev/null)
-step "run_pte, export and sin are built, and sin's partition is tested"
+step "run_pte, export and sin are built, and sin is tested"
 
 "$bin/export" "$work"
 [[ -s $work/sin.pte && -s $work/quantized.pte ]] || fail "export wrote no .pte"
@@ -127,7 +127,7 @@ here=$("$bazel" info output_base 2>/dev/null)/external
 count=0
 for name in "${compared[@]}"; do
   [[ -d $here/$name && -d $delegate/$name ]] || continue
-  diff -rq --no-dereference "$here/$name" "$delegate/$name" || fail "$name differs between two checkouts"
+  diff -rq --no-dereference "$here/$name/" "$delegate/$name/" || fail "$name differs between two checkouts"
   count=$((count + 1))
 done
 step "$count external repositories are the same bytes as in the delegate's own workspace"
