@@ -210,7 +210,7 @@ def chat(
 
 def main(argv: list[str]) -> int:
     if len(argv) > 1:
-        raise app.UsageError(f"{argv[1]!r} is no option; a text goes behind --prompt or --ask")
+        raise app.UsageError(f"{argv[1]!r} is not an option; write a text behind --prompt or --ask")
     pipeline.quiet()
     console = rich.console.Console(width=None if os.isatty(1) else 120)
     try:
@@ -232,7 +232,7 @@ def run(console: rich.console.Console, temporary: Path) -> int:
         prompt = _PROMPT.value if _PROMPT.value is not None else question(_ASK.value or "", first=True)
         if len(model.tokenizer.encode(prompt).ids) >= _CONTEXT.value:
             raise decoder.PromptError(
-                f"the prompt has {len(model.tokenizer.encode(prompt).ids)} tokens, and the context {_CONTEXT.value}: see --context"
+                f"the prompt has {len(model.tokenizer.encode(prompt).ids)} tokens, but the context has {_CONTEXT.value}: shorten it, or see --context"
             )
         console.print(
             f"[bold]{model.name}[/bold], {_QUANTIZATION.value}, caches: {_FORM.value}, context: {_CONTEXT.value} tokens",

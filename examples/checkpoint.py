@@ -74,7 +74,7 @@ def read(path: Path) -> Checkpoint:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        raise CheckpointError(f"{path}: no GGUF file, or a damaged one: {error}") from error
+        raise CheckpointError(f"{path}: this is not a GGUF file, or a damaged one: {error}") from error
     parameters = _parameters(reader, path)
     return Checkpoint(
         name=str(_field(reader, path, "general.name", path.stem)),
@@ -149,7 +149,7 @@ def _field(reader: gguf.GGUFReader, path: Path, key: str, default: Any = None) -
     field = reader.get_field(key)
     if field is None:
         if default is None:
-            raise CheckpointError(f"{path}: has no {key} in its metadata")
+            raise CheckpointError(f"{path}: the file has no {key} in its metadata")
         return default
     try:
         return field.contents()
@@ -160,7 +160,7 @@ def _field(reader: gguf.GGUFReader, path: Path, key: str, default: Any = None) -
 def _parameters(reader: gguf.GGUFReader, path: Path) -> dict[str, Any]:
     architecture = _field(reader, path, "general.architecture")
     if architecture != "llama":
-        raise CheckpointError(f"{path}: a model of the architecture {architecture!r}; this example reads 'llama'")
+        raise CheckpointError(f"{path}: the model has the architecture {architecture!r}; this example reads 'llama'")
     numbers = {
         "dim": "llama.embedding_length",
         "n_layers": "llama.block_count",
@@ -171,7 +171,7 @@ def _parameters(reader: gguf.GGUFReader, path: Path) -> dict[str, Any]:
     parameters: dict[str, Any] = {name: int(_field(reader, path, key)) for name, key in numbers.items()}
     wrong = [numbers[name] for name, value in parameters.items() if not 0 < value < 1 << 20]
     if wrong or parameters["dim"] % parameters["n_heads"] or parameters["n_heads"] % parameters["n_kv_heads"]:
-        raise CheckpointError(f"{path}: {', '.join(wrong) or 'the numbers of heads'} in its metadata make no model")
+        raise CheckpointError(f"{path}: {', '.join(wrong) or 'the numbers of heads'} in its metadata do not make a model")
     parameters["head_dim"] = parameters["dim"] // parameters["n_heads"]
     parameters["vocab_size"] = len(_field(reader, path, "tokenizer.ggml.tokens"))
     parameters["norm_eps"] = float(_field(reader, path, "llama.attention.layer_norm_rms_epsilon"))
@@ -198,7 +198,7 @@ def _weights(reader: gguf.GGUFReader, path: Path, parameters: dict[str, Any]) ->
     vocabulary = len(weights.get("tok_embeddings.weight", ()))
     if vocabulary not in (0, parameters["vocab_size"]):
         raise CheckpointError(
-            f"{path}: its tokenizer has {parameters['vocab_size']} tokens and its embedding {vocabulary} rows: the tokenizer is another model's"
+            f"{path}: its tokenizer has {parameters['vocab_size']} tokens and its embedding {vocabulary} rows, so the tokenizer belongs to another model"
         )
     check_weights(weights, parameters, path)
     return weights
@@ -208,7 +208,7 @@ def _tokenizer(reader: gguf.GGUFReader, path: Path, vocabulary: int) -> tokenize
     """The byte-level BPE of the file's metadata."""
     kind = _field(reader, path, "tokenizer.ggml.model")
     if kind != "gpt2":
-        raise CheckpointError(f"{path}: a tokenizer of the kind {kind!r}; this example reads 'gpt2', byte-level BPE")
+        raise CheckpointError(f"{path}: the tokenizer has the kind {kind!r}; this example reads 'gpt2', byte-level BPE")
     tokens = _field(reader, path, "tokenizer.ggml.tokens")
     merges = [tuple(merge.split(" ")) for merge in _field(reader, path, "tokenizer.ggml.merges")]
     try:
@@ -231,4 +231,4 @@ def check_tokenizer(tokenizer: tokenizers.Tokenizer, vocabulary: int, path: Path
     """Raises `CheckpointError` for a tokenizer whose ids are not those of a model with `vocabulary` tokens."""
     size = tokenizer.get_vocab_size()
     if size != vocabulary:
-        raise CheckpointError(f"{path}: a tokenizer of {size} tokens for a model of {vocabulary}: it is another model's")
+        raise CheckpointError(f"{path}: the tokenizer has {size} tokens and the model {vocabulary}, so it belongs to another model")

@@ -295,7 +295,7 @@ class Session:
             PromptError: there is no room for them; nothing is appended.
         """
         if not ids:
-            raise PromptError("an empty prompt: there is nothing to continue")
+            raise PromptError("the prompt is empty, so there is nothing to continue")
         if len(ids) > self.room:
             raise PromptError(
                 f"the prompt has {len(ids)} tokens, but only {self.room} of the context's {self._shape.context} are free; shorten it, begin "
@@ -303,7 +303,7 @@ class Session:
             )
         if any(not 0 <= token < self._shape.vocabulary for token in ids):
             raise PromptError(
-                f"the prompt has a token that a model of {self._shape.vocabulary} tokens does not know: another tokenizer's"
+                f"the prompt has a token that a model of {self._shape.vocabulary} tokens does not know, so it comes from another tokenizer"
             )
         logits = torch.empty(0)
         at = 0

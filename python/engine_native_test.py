@@ -120,7 +120,7 @@ def test_errors_carry_the_whole_status(package):
     assert error.value.code == "unsupported"
     assert "no_such_operation" in str(error.value)
     assert error.value.artifact.endswith("unsupported.mlpackage")
-    with pytest.raises(_engine.EngineError, match="no engine of this name"):
+    with pytest.raises(_engine.EngineError, match="no engine with this name"):
         _engine.load(package("add"), engine="coreml_on_mars")
     with pytest.raises(_engine.EngineError, match="numeric_mode"):
         _engine.load(package("add"), numeric_mode="float8")

@@ -5,7 +5,7 @@ load(":program.bzl", "CoremlProgramInfo", "check_executions", "label_text", "run
 
 def _coreml_package_impl(ctx):
     if bool(ctx.attr.program) == bool(ctx.files.mlpackage):
-        fail("{}: give either `program` or `mlpackage`".format(label_text(ctx.label)))
+        fail("{}: set either `program` or `mlpackage`".format(label_text(ctx.label)))
     if ctx.attr.program:
         folder = ctx.attr.program[CoremlProgramInfo].packages
     else:
@@ -41,7 +41,7 @@ Or of a .mlpackage whose files are in the source tree: NAME.mlpackage, which is 
 def _coreml_report_impl(ctx):
     info = ctx.attr.program[CoremlProgramInfo]
     if ctx.attr.method not in info.references:
-        fail("{}: {} has no method {}; it has {}".format(
+        fail("{}: {} has no method {}; its methods are {}".format(
             label_text(ctx.label),
             info.label,
             repr(ctx.attr.method),
@@ -165,7 +165,7 @@ def coreml_cc_data(name, program, embed = True, tags = [], testonly = None, visi
       visibility: as of cc_library.
     """
     if not name.replace("_", "a").isalnum() or name[0].isdigit():
-        fail("//{}:{}: the name of a coreml_cc_data is part of C++ names and has to be an identifier".format(native.package_name(), name))
+        fail("//{}:{}: the name of a coreml_cc_data is part of C++ names, so it must be an identifier".format(native.package_name(), name))
     _cc_data_source(
         name = name + ".source",
         assembly = name + ".S" if embed else None,

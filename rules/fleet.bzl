@@ -107,7 +107,7 @@ def _coreml_latency_baseline_impl(ctx):
     check_executions(ctx)
     out = ctx.attr.out
     if not out.endswith(".json") or out.startswith("/") or ".." in out.split("/"):
-        fail("{}: out is {}, which is no path of a .json file from the workspace's folder".format(label_text(ctx.label), repr(out)))
+        fail("{}: out is {}, which is not a path of a .json file from the workspace's folder".format(label_text(ctx.label), repr(out)))
     arguments = ["--out", out, "-n", str(ctx.attr.executions)]
     files = []
     for target in ctx.attr.programs:

@@ -37,7 +37,7 @@ def check_executions(ctx):
       ctx: of the rule.
     """
     if ctx.attr.executions < 1:
-        fail("{}: executions is {}, where 1 or more are measured".format(label_text(ctx.label), ctx.attr.executions))
+        fail("{}: executions must be at least 1, not {}".format(label_text(ctx.label), ctx.attr.executions))
 
 def _file_line(file):
     return file.short_path + "=" + file.path
@@ -75,7 +75,7 @@ def run_action(ctx, executable, mnemonic, arguments, inputs, outputs, message, i
 def _methods(ctx):
     """method -> MODULE:FUNCTION."""
     if bool(ctx.attr.module) == bool(ctx.attr.methods):
-        fail("{}: give either `module`, for a program with the one method forward, or `methods`".format(label_text(ctx.label)))
+        fail("{}: set either `module`, for a program with the one method forward, or `methods`".format(label_text(ctx.label)))
     if ctx.attr.methods and (ctx.attr.inputs or ctx.attr.dynamic_shapes):
         fail("{}: `inputs` and `dynamic_shapes` are for `module`; the functions of `methods` return them".format(label_text(ctx.label)))
     return ctx.attr.methods or {"forward": ctx.attr.module}
@@ -87,15 +87,15 @@ def _spec(ctx):
     for name, function in methods.items():
         module, colon, member = function.partition(":")
         if not module or not colon or not member or "/" in module:
-            fail("{}: {} is {}, which is no MODULE:FUNCTION such as pkg.models:make".format(label, name, repr(function)))
+            fail("{}: {} is {}, which is not a MODULE:FUNCTION such as pkg.models:make".format(label, name, repr(function)))
     if ctx.attr.recipe and ctx.attr.compile_specs:
-        fail("{}: a recipe has compile specs of its own: give recipe_arguments in the place of compile_specs".format(label))
+        fail("{}: a recipe has compile specs of its own: use recipe_arguments in the place of compile_specs".format(label))
     if ctx.attr.recipe and ctx.attr.quantization:
-        fail("{}: a recipe has a quantization of its own: leave out one of the two".format(label))
+        fail("{}: a recipe has a quantization of its own: leave out either recipe or quantization".format(label))
     if ctx.attr.recipe_arguments and not ctx.attr.recipe:
-        fail("{}: recipe_arguments without a recipe".format(label))
+        fail("{}: recipe_arguments is set, but recipe is not".format(label))
     if ctx.attr.calibration and not (ctx.attr.quantization or ctx.attr.recipe):
-        fail("{}: calibration without a quantization or a recipe".format(label))
+        fail("{}: calibration is set, but neither quantization nor recipe is".format(label))
     return struct(
         arguments = {name: ctx.expand_location(value, ctx.attr.data) for name, value in ctx.attr.arguments.items()},
         calibration = ctx.attr.calibration,

@@ -63,7 +63,7 @@ def coreml_program_test(
       **kwargs: as of py_test.
     """
     if not numeric_modes or [mode for mode in numeric_modes if mode not in ["float32", "float16"]]:
-        fail("{}: numeric_modes are float32, float16 or both, not {}".format(_label_of(name), numeric_modes))
+        fail("{}: numeric_modes must be float32, float16 or both, not {}".format(_label_of(name), numeric_modes))
     if reference == None:
         reference = ":{}.reference".format(name)
         _part(name + ".reference", program, "reference", tags, kwargs.get("testonly", None))
@@ -103,7 +103,7 @@ def coreml_size_test(name, program, max_bytes, size = "small", tags = [], **kwar
       **kwargs: as of py_test.
     """
     if type(max_bytes) != "int" or max_bytes <= 0:
-        fail("{}: max_bytes is a number of bytes, not {}".format(_label_of(name), repr(max_bytes)))
+        fail("{}: max_bytes must be a number of bytes, not {}".format(_label_of(name), repr(max_bytes)))
     _part(name + ".facts", program, "facts", tags, kwargs.get("testonly", None))
     py_test(
         name = name,
@@ -134,7 +134,7 @@ def coreml_partition_test(name, program, outside = [], max_partitions = None, si
       **kwargs: as of py_test.
     """
     if max_partitions != None and (type(max_partitions) != "int" or max_partitions < 0):
-        fail("{}: max_partitions is a number of partitions, not {}".format(_label_of(name), repr(max_partitions)))
+        fail("{}: max_partitions must be a number of partitions, not {}".format(_label_of(name), repr(max_partitions)))
     _part(name + ".partition", program, "partition_json", tags, kwargs.get("testonly", None))
     limit = [] if max_partitions == None else ["--max-partitions={}".format(max_partitions)]
     py_test(

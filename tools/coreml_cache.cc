@@ -149,7 +149,8 @@ Status run(const std::vector<std::string>& words, bool as_json) {
   const std::string& command = words[0];
   const std::string& folder = words[1];
   const Result<FileInfo> info = real_file_system().info(join_path(folder, "coreml-delegate-1"));
-  if (!info.ok()) return info.status().annotate("the folder has never been a cache", folder);
+  if (!info.ok())
+    return info.status().annotate("the folder is not a cache of compiled models", folder);
   assets::AssetStoreOptions options;
   options.folder = folder;
   // Looking must not evict: whoever uses the folder has a budget of its own.

@@ -139,11 +139,11 @@ def test_wrong_command_lines(folder: pathlib.Path) -> None:
         assert done.returncode == 2
         assert "usage: coreml-cache" in done.stderr
     assert "number of bytes" in run("shrink", folder, "much").stderr
-    assert "no entry of this name" in run("evict", folder, "beef" * 16).stderr
+    assert "no entry with this name" in run("evict", folder, "beef" * 16).stderr
 
 
 def test_a_folder_that_is_no_cache_is_left_alone(tmp_path: pathlib.Path) -> None:
     done = run("purge", tmp_path / "nowhere")
     assert done.returncode == 1
-    assert "never been a cache" in done.stderr
+    assert "not a cache of compiled models" in done.stderr
     assert list(tmp_path.iterdir()) == []

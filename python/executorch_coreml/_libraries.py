@@ -51,9 +51,9 @@ def missing(name: str) -> str:
     """What to say of a library or program that find() does not find: "is in none of these places", and what to do."""
     places = "".join(f"\n  {path}" for path in candidates(name))
     if sys.platform == "linux":
-        advice = "Install the package executorch-coreml again"
+        advice = "install the package executorch-coreml again"
     else:
-        advice = f"No wheel has it for {sys.platform}, where this package lowers and inspects models; they run on Linux and in apps"
+        advice = f"no wheel has it for {sys.platform}, where this package can lower and inspect models, but not run them; they run on Linux and in apps"
     return f"is in none of these places:{places}\n{advice}; in a checkout, build it: tools/bazel build -c opt //{_IN_WORKSPACE[name]}:{name}."
 
 

@@ -49,7 +49,7 @@ def _failed(function: str, error: int | None) -> bool:
 def _system_path(path: str | os.PathLike[str]) -> bytes:
     encoded = os.fsencode(path)
     if b"\0" in encoded:
-        raise ValueError(f"a path has no null characters: {path!r}")
+        raise ValueError(f"a path must not contain null characters: {path!r}")
     return encoded
 
 
@@ -79,7 +79,7 @@ def unflatten_directory_contents(bytes: bytes, path: str | os.PathLike[str], /) 
     """
     where = _system_path(path)
     if not isinstance(bytes, _BYTES):
-        raise TypeError(f"flattened bytes are of type bytes, not {type(bytes).__name__}")
+        raise TypeError(f"flattened bytes must be of type bytes, not {type(bytes).__name__}")
     return not _failed("unflatten_directory_contents", _library.coreml_blob_unflatten(bytes, len(bytes), where))
 
 

@@ -18,5 +18,5 @@ def get_coreml_log_level(default_level: int) -> int:
     if not name:
         return default_level
     if name not in _LEVELS:
-        raise ValueError(f"Invalid ET_COREML_LOG_LEVEL: {name}; it is one of {', '.join(_LEVELS)}")
+        raise ValueError(f"Invalid ET_COREML_LOG_LEVEL: {name}; it must be one of {', '.join(_LEVELS)}")
     return int(getattr(logging, name))

@@ -86,11 +86,11 @@ def _copy_package(sources: Sequence[Path], folder: Path) -> None:
     roots = {parent for source in sources for parent in (source, *source.parents) if parent.suffix == ".mlpackage"}
     if len(roots) != 1:
         names = ", ".join(sorted(root.name for root in roots)) or "none"
-        raise ActionError(f'the files are of {names}, where those of one .mlpackage are expected: glob(["x.mlpackage/**"])')
+        raise ActionError(f'the files are of {names}, but must be those of one .mlpackage: glob(["x.mlpackage/**"])')
     (root,) = roots
     for source in sources:
         if source != root and not source.is_relative_to(root):
-            raise ActionError(f"{source} is no file of {root.name}")
+            raise ActionError(f"{source} is not a file of {root.name}")
         target = folder / source.relative_to(root)
         if source.is_dir():
             shutil.copytree(source, target, dirs_exist_ok=True)

@@ -83,7 +83,7 @@ def compared(now: Sequence[Mapping[str, Any]], before: Any, name: str) -> list[d
                 found.append({"label": new["label"], "change": "; ".join(changes)})
         return [*found, *({"label": label, "change": "is gone"} for label in earlier)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise FleetError(f"{name} is no table of coreml_fleet of this version") from error
+        raise FleetError(f"{name} is not a table of coreml_fleet of this version") from error
 
 
 def to_html(document: Mapping[str, Any]) -> str:

@@ -73,13 +73,15 @@ def value_of(name: str, text: str) -> Any:
     if name in _ENUMERATIONS:
         members = {member.name.upper(): member for member in _ENUMERATIONS[name]}
         if text.upper() not in members:
-            raise ActionError(f"{name}: there is no {text!r}; it is one of {', '.join(member.name for member in members.values())}")
+            raise ActionError(
+                f"{name}: there is no {text!r}; it must be one of {', '.join(member.name for member in members.values())}"
+            )
         return members[text.upper()]
     try:
         return json.loads(text)
     except ValueError:
         if text[:1] in '{["':
-            raise ActionError(f"{name}: {text!r} is no JSON") from None
+            raise ActionError(f"{name}: {text!r} is not JSON") from None
         return text
 
 
@@ -97,7 +99,7 @@ def export(spec: Spec, folder: str) -> _Exported:
         return _by_recipe(spec, models, folder)
     unknown = sorted(set(spec.compile_specs) - set(_SPECS))
     if unknown:
-        raise ActionError(f"compile_specs: there is no {unknown[0]!r}; they are {', '.join(sorted(_SPECS))}")
+        raise ActionError(f"compile_specs: there is no {unknown[0]!r}; the arguments are {', '.join(sorted(_SPECS))}")
     try:
         specs = CoreMLBackend.generate_compile_specs(**{name: value_of(name, text) for name, text in spec.compile_specs.items()})
         partitioner = CoreMLPartitioner(
@@ -130,7 +132,7 @@ def _quantized(spec: Spec, method: str, program: ExportedProgram, found: model.M
     try:
         config = LinearQuantizerConfig.from_dict(json.loads(spec.quantization))
     except Exception as error:
-        raise ActionError(f"quantization: no LinearQuantizerConfig of coremltools: {sentence(error)}") from error
+        raise ActionError(f"quantization: the value is not a LinearQuantizerConfig of coremltools: {sentence(error)}") from error
     inputs = model.samples(spec.calibration, folder, spec.arguments) if spec.calibration else [found.inputs]
     try:
         with torch.no_grad():
@@ -145,7 +147,7 @@ def _quantized(spec: Spec, method: str, program: ExportedProgram, found: model.M
 def _by_recipe(spec: Spec, models: Mapping[str, model.Model], folder: str) -> _Exported:
     known = {recipe.value: recipe for recipe in CoreMLRecipeType}
     if spec.recipe not in known:
-        raise ActionError(f"recipe: there is no {spec.recipe!r}; they are {', '.join(sorted(known))}")
+        raise ActionError(f"recipe: there is no {spec.recipe!r}; the recipes are {', '.join(sorted(known))}")
     arguments = {name: value_of(name, text) for name, text in spec.recipe_arguments.items()}
     if spec.skip_ops:
         arguments["skip_ops_for_coreml_delegation"] = list(spec.skip_ops)
@@ -171,7 +173,7 @@ def _by_recipe(spec: Spec, models: Mapping[str, model.Model], folder: str) -> _E
                 dynamic_shapes={name: found.dynamic_shapes for name, found in models.items()},
             )
     except Exception as error:
-        raise ActionError(f"the recipe {spec.recipe} cannot export it: {sentence(error)}{place(error, folder)}") from error
+        raise ActionError(f"the recipe {spec.recipe} cannot export the model: {sentence(error)}{place(error, folder)}") from error
     programs = {name: session.get_exported_program(name) for name in models}
     lowering = recipe.lowering_recipe
     return _Exported(programs, list(lowering.partitioners or []), lowering.edge_compile_config)

@@ -26,7 +26,7 @@ def call(function: str, folder: str, arguments: Mapping[str, str]) -> Any:
     """What MODULE:FUNCTION returns. Code of the user is that below `folder`. ActionError when it cannot be called or raises."""
     module_name, colon, function_name = function.partition(":")
     if not (colon and module_name and function_name):
-        raise ActionError(f"{function!r} is no MODULE:FUNCTION, such as pkg.models:make")
+        raise ActionError(f"{function!r} is not a MODULE:FUNCTION, such as pkg.models:make")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -37,7 +37,7 @@ def call(function: str, folder: str, arguments: Mapping[str, str]) -> Any:
                 "`imports` of that library) is its name"
             ) from error
         raise ActionError(
-            f"{module_name} imports {missing}, which is not among deps{place(error, folder)}: add the library that has it"
+            f"{module_name} imports {missing}, which is not among deps{place(error, folder)}: add the library that provides it"
         ) from error
     except Exception as error:
         raise ActionError(f"{module_name} cannot be imported: {sentence(error)}{place(error, folder)}") from error
@@ -72,13 +72,13 @@ def load(
     parts = made if isinstance(made, tuple) else (made,)
     if not parts or len(parts) > 3 or not isinstance(parts[0], torch.nn.Module):
         raise ActionError(
-            f"{function}() returned {type(made).__name__}, where a torch.nn.Module is expected, or a tuple of it, its example inputs (a tuple) and, "
+            f"{function}() returned {type(made).__name__}, but must return a torch.nn.Module, or a tuple of it, its example inputs (a tuple) and, "
             "optionally, the dynamic_shapes of torch.export"
         )
     module = parts[0].eval()
     given = parts[1] if len(parts) > 1 else None
     if given is not None and inputs:
-        raise ActionError(f"{function}() returns example inputs, and `inputs` is given too: leave one out")
+        raise ActionError(f"{function}() returns example inputs, but `inputs` is set too: leave out one of them")
     if given is None and not inputs:
         raise ActionError(
             f'{function}() returns no example inputs: return (module, inputs), or set inputs = ["float32[1, 3, 224, 224]"]'
@@ -93,7 +93,7 @@ def load(
         else (given,)
     )
     if len(parts) > 2 and dynamic_shapes:
-        raise ActionError(f"{function}() returns dynamic shapes, and `dynamic_shapes` is given too: leave one out")
+        raise ActionError(f"{function}() returns dynamic shapes, but `dynamic_shapes` is set too: leave out one of them")
     shapes = parts[2] if len(parts) > 2 else _dynamic_shapes(module, example, dynamic_shapes)
     return Model(module, example, shapes)
 
@@ -102,7 +102,7 @@ def samples(function: str, folder: str, arguments: Mapping[str, str]) -> list[tu
     """The inputs to calibrate a quantization with: what MODULE:FUNCTION returns, each a tuple. ActionError for none."""
     made = call(function, folder, arguments)
     if not isinstance(made, Iterable) or isinstance(made, (torch.Tensor, str)):
-        raise ActionError(f"{function}() returned {type(made).__name__}, where a list of tuples of inputs is expected")
+        raise ActionError(f"{function}() returned {type(made).__name__}, but must return a list of tuples of inputs")
     found = [sample if isinstance(sample, tuple) else (sample,) for sample in made]
     if not found:
         raise ActionError(f"{function}() returned no inputs to calibrate with")
@@ -117,7 +117,7 @@ def _made_up(inputs: Sequence[str]) -> tuple[torch.Tensor, ...]:
         match = re.fullmatch(r"\s*(\w+)\s*\[([\d,\s]*)\]\s*", text)
         dtype = getattr(torch, match[1], None) if match else None
         if match is None or not isinstance(dtype, torch.dtype):
-            raise ActionError(f"inputs: {text!r} is no type and shape, such as float32[1, 3, 224, 224] or int64[1, 128]")
+            raise ActionError(f"inputs: {text!r} is not a type and shape, such as float32[1, 3, 224, 224] or int64[1, 128]")
         shape = [int(extent) for extent in match[2].split(",") if extent.strip()]
         made.append(
             torch.randn(shape, generator=generator).to(dtype) if dtype.is_floating_point else torch.zeros(shape, dtype=dtype)
@@ -133,7 +133,9 @@ def _dynamic_shapes(module: torch.nn.Module, inputs: tuple[Any, ...], wanted: Ma
     names = list(inspect.signature(module.forward).parameters)[: len(inputs)]
     unknown = sorted(set(wanted) - set(names))
     if unknown:
-        raise ActionError(f"dynamic_shapes names {unknown[0]!r}, which is no argument of forward(); it has {', '.join(names)}")
+        raise ActionError(
+            f"dynamic_shapes names {unknown[0]!r}, which is not an argument of forward(); the arguments are {', '.join(names)}"
+        )
     dims: dict[str, Any] = {}
     return {name: _extents(name, wanted[name], dims) if name in wanted else None for name in names}
 
@@ -148,11 +150,13 @@ def _extents(name: str, text: str, dims: dict[str, Any]) -> dict[int, Any]:
         match = re.fullmatch(r"([A-Za-z_]\w*)\s*(?:=\s*(\d+)\s*\.\.\s*(\d+))?", part)
         if match is None:
             raise ActionError(
-                f"dynamic_shapes: {part!r} of {name} is no extent: write `_`, a number, or NAME=LEAST..MOST such as batch=1..8"
+                f"dynamic_shapes: {part!r} of {name} is not an extent: write `_`, a number, or NAME=LEAST..MOST such as batch=1..8"
             )
         if match[1] not in dims:
             if match[2] is None:
-                raise ActionError(f"dynamic_shapes: {part!r} of {name} has no range: write {part}=LEAST..MOST where it is first")
+                raise ActionError(
+                    f"dynamic_shapes: {part!r} of {name} has no range: write {part}=LEAST..MOST where the name appears first"
+                )
             dims[match[1]] = torch.export.Dim(match[1], min=int(match[2]), max=int(match[3]))
         found[index] = dims[match[1]]
     return found

@@ -45,13 +45,13 @@ def main() -> int:
     allowed = set(asked.outside)
     problems = [line for op, lines in outside.items() if not _is_allowed(op, allowed) for line in lines]
     if asked.max_partitions is not None and partitions > asked.max_partitions:
-        problems.append(f"{partitions} partitions, {asked.max_partitions} allowed: what stays outside cuts the program")
+        problems.append(f"{partitions} partitions, where {asked.max_partitions} are allowed: ops that stay outside cut the program")
     unused = sorted(name for name in allowed if not any(_is_allowed(op, {name}) for op in outside))
     for name in unused:
-        print(f"{asked.label}: {name} is allowed outside and is inside now: `outside` can do without it")
+        print(f"{asked.label}: {name} is allowed outside, but is inside now: remove it from `outside`")
     case = junit.Case(asked.label, "partition", properties={"partitions": partitions, "operators_outside": len(outside)})
     if problems:
-        print(f"{asked.label}: outside Core ML, where `outside` allows {', '.join(sorted(allowed)) or 'nothing'}:")
+        print(f"{asked.label}: these ops are outside Core ML, where `outside` allows {', '.join(sorted(allowed)) or 'nothing'}:")
         print("\n".join("  " + line for line in problems))
         junit.write([case.failed("\n".join(problems))])
         return 1

@@ -55,7 +55,7 @@ def _reference(given: list[str], method: str) -> str:
     found = [path for path in given if path.endswith(f".{method}.pt2")]
     if len(found) != 1:
         names = ", ".join(Path(path).name for path in given)
-        raise ToolError(f"there is no reference of the method {method!r} among {names}")
+        raise ToolError(f"there is no reference for the method {method!r} among {names}")
     return found[0]
 
 

@@ -25,7 +25,7 @@ kvstore::Cell kvstore::Codec<assets::IndexEntry>::encode(const assets::IndexEntr
 Result<assets::IndexEntry> kvstore::Codec<assets::IndexEntry>::decode(const Cell& cell) {
   const nlohmann::json json =
       nlohmann::json::parse(cell.bytes, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return corrupt_data("a row of the index is no JSON object");
+  if (!json.is_object()) return corrupt_data("a row of the index is not a JSON object");
   const auto text = [&](const char* name) {
     const auto found = json.find(name);
     return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
@@ -62,11 +62,10 @@ constexpr int32_t kSchemaVersion = 2;  // 1: rows of one member for each option.
 
 // What is lost with an index is the order of use: the rest is in the manifests.
 Status start_anew(kvstore::Database& database, int32_t from_version) {
-  COREML_DELEGATE_LOG(
-      kInfo,
-      "the index of compiled models has the earlier format %d and is made anew from "
-      "the entries there are",
-      static_cast<int>(from_version));
+  COREML_DELEGATE_LOG(kInfo,
+                      "the index of compiled models has the earlier format %d, and is made again "
+                      "from the entries in the folder",
+                      static_cast<int>(from_version));
   return database.drop_store(kStoreName);
 }
 
@@ -105,9 +104,10 @@ Result<std::unique_ptr<AssetIndex>> AssetIndex::open(const std::string& path) {
                                             .migrate = start_anew}),
              false);
     if (index.ok()) return index;
-    COREML_DELEGATE_LOG(kWarning,
-                        "the index of compiled models cannot be used and is made in memory: %s",
-                        index.status().to_string().c_str());
+    COREML_DELEGATE_LOG(
+        kWarning,
+        "the index of compiled models cannot be used, so an index in memory is used instead: %s",
+        index.status().to_string().c_str());
   }
   return over(kvstore::Database::open_in_memory(), true);
 }

@@ -46,7 +46,8 @@ Result<Manifest> AssetStore::read_manifest(const std::string& entry_folder) cons
   const std::string path = join_path(entry_folder, kManifestFile);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes bytes, files_.map(path, Links::kRefuse));
   Result<Manifest> manifest = parse_manifest(as_text(bytes.span()));
-  if (!manifest.ok()) return manifest.status().annotate("read a manifest", path);
+  if (!manifest.ok())
+    return manifest.status().annotate("cannot read the manifest of an entry", path);
   return manifest;
 }
 
@@ -58,7 +59,7 @@ Status AssetStore::check_content(const std::string& name, const Manifest& manife
   {
     const MutexLock lock(mutex_);
     if (distrusted_.contains(manifest.nonce)) {
-      return corrupt_data("an engine reported the entry as damaged", folder);
+      return corrupt_data("an engine has reported that the entry is damaged", folder);
     }
     if (options_.verification == Verification::kFirstUse && !verified_.contains(manifest.nonce)) {
       depth = VerifyDepth::kFull;
@@ -87,13 +88,14 @@ AssetStore::Opened AssetStore::open_entry(const AssetKey& key, const std::string
     if (lock.status().code() != StatusCode::kNotFound) {
       return {.lease = nullptr, .why = lock.status().to_string(), .is_damaged = false};
     }
-    if (files_.info(folder).ok()) return damaged(corrupt_data("the entry has no lease", folder));
+    if (files_.info(folder).ok())
+      return damaged(corrupt_data("the entry has no file for its lease", folder));
     return {.lease = nullptr, .why = {}, .is_damaged = false};
   }
   const Result<Manifest> manifest = read_manifest(folder);
   if (!manifest.ok()) return damaged(manifest.status());
   if (manifest->key != key) {
-    return damaged(corrupt_data("the entry's manifest is that of another model", folder));
+    return damaged(corrupt_data("the entry's manifest belongs to another model", folder));
   }
   const Status content = check_content(name, *manifest);
   if (!content.ok()) return damaged(content);
@@ -117,7 +119,7 @@ std::string AssetStore::miss_reason(const AssetKey& key) {
       const std::string there = value_of(entry.attributes, name);
       const std::string here = value_of(key.attributes, name);
       if (there == here) continue;
-      differences.push_back(name + " \"" + there + "\", this is \"" + here + "\"");
+      differences.push_back(name + " \"" + there + "\", but here it is \"" + here + "\"");
     }
     if (!fewest || differences.size() < fewest->size()) fewest = std::move(differences);
   }
@@ -140,7 +142,7 @@ void AssetStore::log_once(const std::string& topic, const std::string& text) {
 
 Acquired AssetStore::uncached(std::string why, const std::string& topic) {
   ++uncached_;
-  log_once(topic, "running without it: " + why);
+  log_once(topic, "this model is loaded without it: " + why);
   Acquired acquired;
   acquired.source = Source::kPrivate;
   acquired.why = std::move(why);
@@ -156,7 +158,7 @@ Result<Acquired> AssetStore::acquire(const AssetKey& key, const Compile& compile
         value_of(key.attributes, kFingerprintAttribute);
   }
   // A manifest is JSON, which has no other text.
-  if (!is_text(key)) return uncached("the model's key is not UTF-8", "utf8");
+  if (!is_text(key)) return uncached("the text that identifies the model is not UTF-8", "utf8");
   if (mode_ == Mode::kOff) return uncached(mode_reason_, "off");
   if (mode_ == Mode::kPrivate) return compile_private(key, compile, mode_reason_);
 
@@ -176,7 +178,7 @@ Result<Acquired> AssetStore::acquire(const AssetKey& key, const Compile& compile
   ++misses_;
   if (mode_ == Mode::kReadOnly) {
     return uncached(
-        opened.why.empty() ? "it is read-only and has no entry for the model" : opened.why,
+        opened.why.empty() ? "the store is read-only, and has no entry for the model" : opened.why,
         "read-only");
   }
 
@@ -195,9 +197,10 @@ Result<Acquired> AssetStore::acquire(const AssetKey& key, const Compile& compile
       return uncached(lock.status().to_string(), "lock");
     }
     if (Clock::now() - start >= options_.wait_for_compile) {
-      return uncached("somebody else is compiling the model and took longer than " +
-                          std::to_string(options_.wait_for_compile.count()) + " ms",
-                      "wait");
+      return uncached(
+          "another process or thread is compiling the model, and has taken longer than " +
+              std::to_string(options_.wait_for_compile.count()) + " ms",
+          "wait");
     }
     std::this_thread::sleep_for(pause);
     pause = std::min(pause * 2, std::chrono::milliseconds(50));
@@ -209,7 +212,7 @@ Result<Acquired> AssetStore::acquire(const AssetKey& key, const Compile& compile
   if (opened.lease != nullptr) return hit(opened, waited);
   if (opened.is_damaged) {
     ++damaged_;
-    COREML_DELEGATE_LOG(kWarning, "compiled model %.12s is damaged and compiled again: %s",
+    COREML_DELEGATE_LOG(kWarning, "compiled model %.12s is damaged, and is compiled again: %s",
                         name.c_str(), opened.why.c_str());
     const Status removed = remove_locked(name);
     if (!removed.ok()) {
@@ -229,7 +232,7 @@ Result<Acquired> AssetStore::compile_and_publish(const AssetKey& key, const std:
            .ok() ||
       free_bytes() < options_.free_floor_bytes) {
     return uncached("the volume has less than " + megabytes(options_.free_floor_bytes) +
-                        " free; free disk space, or lower free_floor_bytes",
+                        " free; free some disk space, or lower free_floor_bytes",
                     "full");
   }
   const std::string staging = join_path(layout_.staging, name);
@@ -269,11 +272,12 @@ Result<Acquired> AssetStore::compile_and_publish(const AssetKey& key, const std:
   const Limits limits{.bytes = fits_alone ? options_.budget_bytes - acquired.bytes : 0,
                       .free_bytes = options_.free_floor_bytes};
   if (!fits_alone || !make_room(limits, name).ok() || !fits(limits)) {
-    const std::string reason =
-        !fits_alone ? "the compiled model (" + megabytes(acquired.bytes) +
-                          ") is larger than the budget (" + megabytes(options_.budget_bytes) + ")"
-                    : "there is no room for the compiled model: everything else is in use";
-    log_once("room " + name, reason + "; it is not kept");
+    const std::string reason = !fits_alone ? "the compiled model (" + megabytes(acquired.bytes) +
+                                                 ") is larger than the budget (" +
+                                                 megabytes(options_.budget_bytes) + ")"
+                                           : "there is no room for the compiled model, because "
+                                             "everything else in the store is in use";
+    log_once("room " + name, reason + "; the compiled model is not kept");
     const std::string private_folder =
         join_path(layout_.private_folders, name.substr(0, 16) + "." + (*lease)->nonce());
     // Its lock is held already, so that no sweep takes it.
@@ -313,7 +317,7 @@ Result<std::shared_ptr<Lease>> AssetStore::seal(const AssetKey& key, const std::
   COREML_DELEGATE_ASSIGN_OR_RETURN(
       manifest.files, measure_folder(files_, join_path(folder, kContentFolder), /*sync=*/true));
   if (manifest.files.empty()) {
-    return invalid_argument("the engine compiled the model into no files", folder);
+    return invalid_argument("the engine compiled the model, but wrote no files", folder);
   }
   // Before anybody can see the entry, so that nobody takes it away in between.
   COREML_DELEGATE_ASSIGN_OR_RETURN(

@@ -40,10 +40,10 @@ AssetStore::AssetStore(const AssetStoreOptions& options)
 Result<std::unique_ptr<AssetStore>> AssetStore::open(const AssetStoreOptions& options) {
   if (options.folder.empty()) return invalid_argument("the store needs a folder", "folder");
   if (options.folder.find('\0') != std::string::npos) {
-    return invalid_argument("the folder's path has a NUL in it", options.folder);
+    return invalid_argument("the folder's path contains NUL", options.folder);
   }
   if (options.budget_bytes == 0) {
-    return invalid_argument("a budget of 0 bytes keeps nothing; leave the folder away instead",
+    return invalid_argument("a budget of 0 bytes keeps nothing; leave out the folder instead",
                             options.folder);
   }
   if (options.wait_for_compile.count() < 0) {
@@ -58,8 +58,8 @@ Result<std::unique_ptr<AssetStore>> AssetStore::open(const AssetStoreOptions& op
 void AssetStore::turn(Mode mode, const std::string& why) {
   mode_ = mode;
   mode_reason_ = why;
-  const char* effect = mode == Mode::kOff        ? "it is not used"
-                       : mode == Mode::kReadOnly ? "it is used, and nothing is added"
+  const char* effect = mode == Mode::kOff        ? "the store is not used"
+                       : mode == Mode::kReadOnly ? "the store is used, but nothing is added to it"
                                                  : "compiled models are kept for this process only";
   log_once("mode", why + "; " + effect);
 }
@@ -72,7 +72,7 @@ Status AssetStore::make_folders() {
     const Status made = files_.make_directory(*folder);
     if (!made.ok() && made.code() != StatusCode::kAlreadyExists) return made;
     COREML_DELEGATE_ASSIGN_OR_RETURN(const FileInfo info, files_.info(*folder));
-    if (info.kind != FileKind::kDirectory) return io_error("is not a folder", *folder);
+    if (info.kind != FileKind::kDirectory) return io_error("the path is not a folder", *folder);
   }
   if (!is_new) return {};
   // So that the first entry does not hang below folders that a loss of power undoes.
@@ -193,7 +193,7 @@ Status AssetStore::reconcile() {
       index_->reconcile(entry_names(), [&](const std::string& name) -> Result<IndexEntry> {
         Result<Manifest> manifest = read_manifest(layout_.entry(name));
         if (manifest.ok() && !is_of(*manifest, name)) {
-          manifest = corrupt_data("the manifest is that of another entry", layout_.entry(name));
+          manifest = corrupt_data("the manifest belongs to another entry", layout_.entry(name));
         }
         if (manifest.ok()) return index_entry(name, *manifest);
         const StatusCode code = manifest.status().code();
@@ -212,7 +212,7 @@ Status AssetStore::reconcile() {
     if (manifest.ok() && is_of(*manifest, name)) continue;
     if (!remove_locked(name).ok()) continue;
     ++damaged_;
-    COREML_DELEGATE_LOG(kWarning, "compiled model %.12s has a damaged manifest and was removed",
+    COREML_DELEGATE_LOG(kWarning, "compiled model %.12s had a damaged manifest, and was removed",
                         name.c_str());
   }
   return {};

@@ -25,7 +25,7 @@ Status AssetStore::remove_locked(const std::string& name) {
   const Result<std::unique_ptr<FileLock>> lease =
       files_.try_lock(join_path(folder, kLeaseFile), LockMode::kExclusive, MissingLock::kRefuse);
   if (!lease.ok() && lease.status().code() != StatusCode::kNotFound) {
-    return lease.status().annotate("the entry is in use", folder);
+    return lease.status().annotate("the entry is in use, and cannot be removed", folder);
   }
   const std::string trash = join_path(layout_.trash, name + "." + make_nonce());
   const Status moved = files_.rename(folder, trash);
@@ -145,11 +145,12 @@ Result<Removed> AssetStore::evict(const std::string& name) {
   for (const IndexEntry& entry : entries) {
     if (name.empty() || !entry.name.starts_with(name)) continue;
     if (chosen != nullptr) {
-      return invalid_argument("several entries begin with this name", name);
+      return invalid_argument(
+          "the names of several entries begin with this; write more of the name", name);
     }
     chosen = &entry;
   }
-  if (chosen == nullptr) return not_found("the store has no entry of this name", name);
+  if (chosen == nullptr) return not_found("the store has no entry with this name", name);
   COREML_DELEGATE_RETURN_IF_ERROR(remove_entry(chosen->name));
   ++evictions_;
   return Removed{.entries = 1, .bytes = chosen->bytes, .in_use = 0};

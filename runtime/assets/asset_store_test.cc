@@ -58,14 +58,14 @@ TEST_F(AssetStoreTest, MissSaysWhatChanged) {
   auto store = open();
   acquire(*store, 1);
   EXPECT_THAT(acquire(*store, test_key(1, "engine 2"), 1).why,
-              HasSubstr("compiled for the fingerprint \"engine 1\", this is \"engine 2\""));
+              HasSubstr("compiled for the fingerprint \"engine 1\", but here it is \"engine 2\""));
   EXPECT_THAT(acquire(*store, test_key(1, "engine 1", "decode"), 1).why,
-              HasSubstr("for the function \"main\", this is \"decode\""));
+              HasSubstr("for the function \"main\", but here it is \"decode\""));
   // The entry that is most alike is named, and all that differs from it.
   EXPECT_THAT(acquire(*store, test_key(1, "engine 2", "decode"), 1).why,
-              AllOf(HasSubstr("this is"), Not(HasSubstr("; for the"))));
+              AllOf(HasSubstr("here it is"), Not(HasSubstr("; for the"))));
   EXPECT_THAT(acquire(*store, test_key(1, "engine 3", "third"), 1).why,
-              AllOf(HasSubstr("this is \"engine 3\""), HasSubstr("; for the function")));
+              AllOf(HasSubstr("here it is \"engine 3\""), HasSubstr("; for the function")));
   AssetKey unexplained = test_key(1);
   unexplained.request += "x";
   EXPECT_THAT(acquire(*store, unexplained, 1).why, HasSubstr("another request"));
@@ -515,7 +515,7 @@ TEST_F(AssetStoreTest, OneGoesOnAloneWhenWaitingTakesTooLong) {
         other->acquire(test_key(1), [](const std::string&) { return Status(); });
     EXPECT_TRUE(inner.ok());
     EXPECT_EQ(inner->lease, nullptr);
-    EXPECT_THAT(inner->why, HasSubstr("somebody else is compiling"));
+    EXPECT_THAT(inner->why, HasSubstr("is compiling the model, and has taken longer"));
     return compile_test_model(files_, folder, 1, kBytes);
   });
   ASSERT_TRUE(outer.ok());

@@ -54,24 +54,25 @@ std::optional<uint64_t> checksum_from_hex(const std::string& text) {
 }
 
 Status broken(const std::string& rule) {
-  return corrupt_data("the entry's manifest breaks a rule: " + rule);
+  return corrupt_data("the entry's manifest breaks the rule that " + rule);
 }
 
 Result<ManifestFile> parse_file(const nlohmann::json& json, bool has_checksums) {
-  if (!json.is_object()) return broken("a file is an object");
+  if (!json.is_object()) return broken("every file is an object");
   ManifestFile file;
   file.path = string_member(json, "path");
-  if (!inmemoryfs::check_path(file.path).ok()) return broken("paths are relative and plain");
+  if (!inmemoryfs::check_path(file.path).ok()) return broken("every path is relative and valid");
   const auto size = json.find("size");
-  if (size == json.end() || !size->is_number_unsigned()) return broken("a file has a size");
+  if (size == json.end() || !size->is_number_unsigned()) return broken("every file has a size");
   file.size = size->get<uint64_t>();
   if (!has_checksums) return file;
   const auto chunks = json.find("xxh64");
-  if (chunks == json.end() || !chunks->is_array()) return broken("a file has checksums");
-  if (chunks->size() != chunk_count(file.size)) return broken("there is one checksum per chunk");
+  if (chunks == json.end() || !chunks->is_array()) return broken("every file has checksums");
+  if (chunks->size() != chunk_count(file.size))
+    return broken("there is one checksum for each chunk");
   for (const nlohmann::json& chunk : *chunks) {
     const auto sum = chunk.is_string() ? checksum_from_hex(chunk.get<std::string>()) : std::nullopt;
-    if (!sum) return broken("a checksum has 16 hexadecimal digits");
+    if (!sum) return broken("every checksum has 16 hexadecimal digits");
     file.chunks.push_back(*sum);
   }
   return file;
@@ -97,7 +98,8 @@ uint64_t chunk_checksum(const Bytes& bytes, uint64_t chunk) {
 
 Status measure(FileSystem& files, const std::string& folder, const std::string& prefix, bool sync,
                int depth, std::vector<ManifestFile>& found) {
-  if (depth > kMaxDepth) return invalid_argument("folders are nested too deeply", folder);
+  if (depth > kMaxDepth)
+    return invalid_argument("the folders of the compiled model are nested too deeply", folder);
   COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<DirectoryEntry> entries, files.list(folder));
   for (const DirectoryEntry& entry : entries) {
     const std::string path = join_path(folder, entry.name);
@@ -107,7 +109,7 @@ Status measure(FileSystem& files, const std::string& folder, const std::string& 
       continue;
     }
     if (entry.kind != FileKind::kFile) {
-      return invalid_argument("a compiled model holds files and folders only", path);
+      return invalid_argument("a compiled model may hold only files and folders", path);
     }
     if (sync) COREML_DELEGATE_RETURN_IF_ERROR(files.sync_file(path));
     COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes bytes, files.map(path, Links::kRefuse));
@@ -153,10 +155,10 @@ std::string to_text(const Manifest& manifest) {
 
 Result<Manifest> parse_manifest(std::string_view text) {
   constexpr size_t kTail = 65;  // The checksum's digits and a newline.
-  if (text.size() <= kTail) return broken("it has a checksum");
+  if (text.size() <= kTail) return broken("it ends with a checksum");
   const std::string_view body = text.substr(0, text.size() - kTail);
   if (text.substr(body.size()) != to_hex(sha256(as_bytes(body))) + "\n") {
-    return broken("its checksum is right");
+    return broken("its checksum is that of its content");
   }
   const nlohmann::json json = nlohmann::json::parse(body, nullptr, /*allow_exceptions=*/false);
   const std::string format = string_member(json, "format");
@@ -221,7 +223,7 @@ Status verify_folder(const FileSystem& files, const std::string& folder, const M
     if (file.size == 0) continue;
     const std::string path = join_path(folder, file.path);
     COREML_DELEGATE_ASSIGN_OR_RETURN(const Bytes bytes, files.map(path, Links::kRefuse));
-    if (bytes.size() != file.size) return corrupt_data("a file changed its size", path);
+    if (bytes.size() != file.size) return corrupt_data("the size of a file has changed", path);
     for (uint64_t i = 0; i < file.chunks.size(); ++i) {
       const bool is_end = i == 0 || i + 1 == file.chunks.size();
       if (depth == VerifyDepth::kSample && !is_end && random() % 8 != 0) continue;

@@ -45,8 +45,9 @@ Status ArgumentBinding::bind(executorch::runtime::Span<EValue*> args) {
   const size_t expected = plan_.inputs.size() + plan_.outputs.size();
   if (args.size() != expected) {
     return invalid_argument("the call has " + std::to_string(args.size()) +
-                            " arguments, the model takes " + std::to_string(plan_.inputs.size()) +
-                            " inputs and " + std::to_string(plan_.outputs.size()) + " outputs");
+                            " arguments, but the model takes " +
+                            std::to_string(plan_.inputs.size()) + " inputs and " +
+                            std::to_string(plan_.outputs.size()) + " outputs");
   }
   finish_can_fail_ = converts_inputs_ = converts_outputs_ = false;
   for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -81,14 +82,15 @@ Status ArgumentBinding::check(const ArgumentPlan& plan, EValue* value, Argument&
   }
   if (plan.declared.dtype != DataType::kInvalid && plan.declared.dtype != argument.dtype) {
     return invalid_argument("the tensor is " + std::string(data_type_name(argument.dtype)) +
-                                ", the program was lowered for " +
+                                ", but the program was lowered for " +
                                 std::string(data_type_name(plan.declared.dtype)),
                             plan.what);
   }
   const size_t rank = tensor->sizes().size();
   if (rank != plan.model.shape.size() && !is_scalar_for(rank, plan.model)) {
     return invalid_argument("the tensor's shape " + sizes_text(*tensor) + " has rank " +
-                                std::to_string(rank) + "; the model has " + plan.model.to_string(),
+                                std::to_string(rank) + ", but the model takes " +
+                                plan.model.to_string(),
                             plan.what);
   }
   read_layout(plan, argument);
@@ -123,7 +125,7 @@ void ArgumentBinding::read_layout(const ArgumentPlan& plan, Argument& argument) 
 Status ArgumentBinding::check_shape(const ArgumentPlan& plan, const Argument& argument) const {
   const auto refuse = [&](const char* who, const TensorSpec& spec) {
     return invalid_argument("the tensor's shape " + sizes_text(*argument.tensor) +
-                                " is not one that " + who + ": " + spec.to_string(),
+                                " is not one of those that " + who + ": " + spec.to_string(),
                             plan.what);
   };
   const size_t tensor_rank = argument.tensor->sizes().size();
@@ -165,8 +167,8 @@ Status ArgumentBinding::check_combination() const {
               sizes_text(*inputs_[i].tensor);
   }
   return invalid_argument("the shapes " + shapes +
-                          " are each enumerated, and not together: the n-th shapes of the inputs' "
-                          "lists belong to each other");
+                          " are each enumerated, but not together: all inputs must have the shapes "
+                          "at the same position of their lists");
 }
 
 Status ArgumentBinding::prepare_input(const ArgumentPlan& plan, Argument& argument) {
@@ -191,7 +193,7 @@ Status ArgumentBinding::prepare_input(const ArgumentPlan& plan, Argument& argume
   const size_t size =
       static_cast<size_t>(argument.tensor->numel()) * data_type_size(plan.model.dtype);
   if (!argument.buffer.reserve(std::max<size_t>(size, 1))) {
-    return resource_exhausted("no memory to convert the tensor", plan.what);
+    return resource_exhausted("there is not enough memory to convert the tensor", plan.what);
   }
   view.strides = std::span<const int64_t>(argument.contiguous).first(argument.rank);
   view.data = argument.buffer.data();
@@ -262,7 +264,7 @@ Status ArgumentBinding::prepare_output(const ArgumentPlan& plan, Argument& argum
     converts_outputs_ = true;
     view.capacity = numel * data_type_size(plan.model.dtype);
     if (!argument.buffer.reserve(std::max<size_t>(view.capacity, 1))) {
-      return resource_exhausted("no memory to convert the tensor", plan.what);
+      return resource_exhausted("there is not enough memory to convert the tensor", plan.what);
     }
     view.data = argument.buffer.data();
   }
@@ -292,7 +294,7 @@ Status ArgumentBinding::finish_output(const ArgumentPlan& plan, Argument& argume
       if (shape[0] != 1) {
         return invalid_argument("the result has shape " +
                                     shape_to_string(shape.data(), shape.size()) +
-                                    ", the tensor has rank 0",
+                                    ", but the tensor that the caller passed has rank 0",
                                 plan.what);
       }
     } else if (!std::equal(shape.begin(), shape.end(), tensor->sizes().begin(),
@@ -300,10 +302,12 @@ Status ArgumentBinding::finish_output(const ArgumentPlan& plan, Argument& argume
       std::vector<SizesType>& sizes = argument.previous_sizes;  // No longer needed: reused.
       sizes.assign(shape.begin(), shape.end());
       if (!resize(tensor, sizes)) {
-        return invalid_argument(
-            "the result has shape " + shape_to_string(shape.data(), shape.size()) +
-                ", which the tensor cannot take; it was made for " + sizes_text(*tensor),
-            plan.what);
+        return invalid_argument("the result has shape " +
+                                    shape_to_string(shape.data(), shape.size()) +
+                                    ", but the tensor that the caller passed cannot be resized to "
+                                    "it; it was made for " +
+                                    sizes_text(*tensor),
+                                plan.what);
       }
     }
   }

@@ -271,10 +271,11 @@ TEST(ArgumentBindingTest, AWrongShapeIsNamedAndNothingIsWritten) {
   TestTensor transposed(ScalarType::Float, {3, 2});
   Status status = bound.call({&transposed, &y});
   EXPECT_EQ(status.message(),
-            "the tensor's shape [3, 2] is not one that the model takes: x: float32[2, 3]");
+            "the tensor's shape [3, 2] is not one of those that the model takes: x: float32[2, 3]");
   TestTensor flat(ScalarType::Float, {6});
   status = bound.call({&flat, &y});
-  EXPECT_EQ(status.message(), "the tensor's shape [6] has rank 1; the model has x: float32[2, 3]");
+  EXPECT_EQ(status.message(),
+            "the tensor's shape [6] has rank 1, but the model takes x: float32[2, 3]");
   // An output that is too small, too: the stock delegate copies before it looks.
   TestTensor small(ScalarType::Float, {2, 2});
   status = bound.call({x.get(), &small});
@@ -293,10 +294,11 @@ TEST(ArgumentBindingTest, TheDtypeAndShapeTheProgramWasLoweredForAreChecked) {
   ASSERT_TRUE(bound.call({good.get(), &y}).ok());
   auto other_dtype = TestTensor::of<int32_t>(ScalarType::Int, {4}, {1, 2, 3, 4});
   EXPECT_EQ(bound.call({other_dtype.get(), &y}).message(),
-            "the tensor is int32, the program was lowered for int64");
+            "the tensor is int32, but the program was lowered for int64");
   TestTensor too_long(ScalarType::Long, {5});
   EXPECT_EQ(bound.call({&too_long, &y}).message(),
-            "the tensor's shape [5] is not one that the program was lowered for: x: int64[1..4]");
+            "the tensor's shape [5] is not one of those that the program was lowered for: x: "
+            "int64[1..4]");
 }
 
 TEST(ArgumentBindingTest, EnumeratedShapesOfSeveralInputsBelongTogether) {
@@ -317,8 +319,8 @@ TEST(ArgumentBindingTest, EnumeratedShapesOfSeveralInputsBelongTogether) {
   EXPECT_TRUE(bound.call({&one, &one, &y}).ok());
   EXPECT_TRUE(bound.call({&four, &four, &y}).ok());
   EXPECT_EQ(bound.call({&one, &four, &y}).message(),
-            "the shapes a [1], b [4] are each enumerated, and not together: the n-th shapes of the "
-            "inputs' lists belong to each other");
+            "the shapes a [1], b [4] are each enumerated, but not together: all inputs must have "
+            "the shapes at the same position of their lists");
 }
 
 constexpr char kNonzero[] =
@@ -383,7 +385,8 @@ TEST(ArgumentBindingTest, AStaticTensorForADynamicResultMustHappenToFit) {
   TestTensor larger(ScalarType::Int, {5});
   const Status status = bound.call({two.get(), &larger});
   EXPECT_EQ(status.message(),
-            "the result has shape [2], which the tensor cannot take; it was made for [5]");
+            "the result has shape [2], but the tensor that the caller passed cannot be resized to "
+            "it; it was made for [5]");
   EXPECT_EQ(status.artifact(), "output n (argument 1)");
   EXPECT_TRUE(bound.binding().finish_can_fail());
 }

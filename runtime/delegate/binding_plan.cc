@@ -35,8 +35,8 @@ Result<std::vector<ArgumentPlan>> match(const std::vector<TensorSpec>& declared,
                                         size_t first_argument) {
   if (declared.size() != model.size()) {
     return corrupt_data("the blob lists " + std::to_string(declared.size()) + " " + kind + "s (" +
-                        names_of(declared) + "), the model has " + std::to_string(model.size()) +
-                        " (" + names_of(model) + ")");
+                        names_of(declared) + "), but the model has " +
+                        std::to_string(model.size()) + " (" + names_of(model) + ")");
   }
   std::vector<ArgumentPlan> plans;
   std::vector<bool> taken(model.size());
@@ -45,7 +45,7 @@ Result<std::vector<ArgumentPlan>> match(const std::vector<TensorSpec>& declared,
                                     [&](const TensorSpec& m) { return m.name == spec.name; });
     if (found == model.end()) {
       return corrupt_data(
-          "the model has no " + std::string(kind) + " of this name; it has " + names_of(model),
+          "the model has no " + std::string(kind) + " with this name; it has " + names_of(model),
           spec.name);
     }
     const auto index = static_cast<size_t>(found - model.begin());
@@ -55,13 +55,13 @@ Result<std::vector<ArgumentPlan>> match(const std::vector<TensorSpec>& declared,
     taken[index] = true;
     if (found->dtype == DataType::kInvalid || found->shape.size() > kMaxConversionRank) {
       return unsupported("the model's " + std::string(kind) +
-                             " is no tensor that can be passed: " + found->to_string(),
+                             " is not a tensor that can be passed: " + found->to_string(),
                          spec.name);
     }
     // A stock blob lists names only.
     if (spec.dtype != DataType::kInvalid && !shapes_meet(spec, *found)) {
       return corrupt_data(
-          "the blob declares " + spec.to_string() + ", the model has " + found->to_string(),
+          "the blob declares " + spec.to_string() + ", but the model has " + found->to_string(),
           spec.name);
     }
     ArgumentPlan plan;
@@ -100,7 +100,7 @@ Result<std::vector<engine::InitialStateValue>> initial_state_values(
   if (blob.format == blob::Format::kFlattenedDirectory) return values;
   if (function.states.size() != description.states.size()) {
     return corrupt_data("the blob lists " + std::to_string(function.states.size()) +
-                        " states, the model has " + std::to_string(description.states.size()) +
+                        " states, but the model has " + std::to_string(description.states.size()) +
                         " (" + names_of(description.states) + ")");
   }
   for (const blob::State& state : function.states) {
@@ -109,13 +109,13 @@ Result<std::vector<engine::InitialStateValue>> initial_state_values(
                      [&](const TensorSpec& spec) { return spec.name == state.tensor.name; });
     if (found == description.states.end()) {
       return corrupt_data(
-          "the model has no state of this name; it has " + names_of(description.states),
+          "the model has no state with this name; it has " + names_of(description.states),
           state.tensor.name);
     }
     if (!found->is_static() || found->shape != state.tensor.shape ||
         found->shape.size() > kMaxConversionRank) {
       return corrupt_data("the blob declares the state " + state.tensor.to_string() +
-                              ", the model has " + found->to_string(),
+                              ", but the model has " + found->to_string(),
                           state.tensor.name);
     }
     if (state.initial_value_path.empty()) continue;
@@ -126,7 +126,8 @@ Result<std::vector<engine::InitialStateValue>> initial_state_values(
     for (const Dimension& dimension : found->shape) {
       shape.push_back(dimension.min);
       if (__builtin_mul_overflow(count, static_cast<size_t>(dimension.min), &count)) {
-        return corrupt_data("the state is larger than memory", state.tensor.name);
+        return corrupt_data("the state is larger than the memory that can be addressed",
+                            state.tensor.name);
       }
     }
     const size_t element_size = data_type_size(state.tensor.dtype);
@@ -145,7 +146,8 @@ Result<std::vector<engine::InitialStateValue>> initial_state_values(
     AlignedBuffer aligned;
     const size_t converted_size = count * data_type_size(found->dtype);
     if (!converted->reserve(converted_size) || !aligned.reserve(content.size())) {
-      return resource_exhausted("no memory for the state's initial value", state.tensor.name);
+      return resource_exhausted("there is not enough memory for the state's initial value",
+                                state.tensor.name);
     }
     std::copy(content.span().begin(), content.span().end(), aligned.data());
     std::vector<int64_t> strides(shape.size());

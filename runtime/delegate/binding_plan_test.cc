@@ -63,11 +63,12 @@ TEST(BindingPlanTest, ABlobThatIsNotAboutThisModelIsRefused) {
 
   changed = function();
   changed.inputs.pop_back();
-  EXPECT_EQ(failure(changed).message(), "the blob lists 1 inputs (ids), the model has 2 (x, ids)");
+  EXPECT_EQ(failure(changed).message(),
+            "the blob lists 1 inputs (ids), but the model has 2 (x, ids)");
 
   changed = function();
   changed.outputs.clear();
-  EXPECT_EQ(failure(changed).message(), "the blob lists 0 outputs (none), the model has 1 (y)");
+  EXPECT_EQ(failure(changed).message(), "the blob lists 0 outputs (none), but the model has 1 (y)");
 
   changed = function();
   changed.inputs[0] = changed.inputs[1];
@@ -80,7 +81,7 @@ TEST(BindingPlanTest, AShapeNoTensorOfBothCouldHaveIsRefused) {
   changed.inputs[1].shape = {{9, 12}, {3, 3}};
   EXPECT_EQ(failure(changed).code(), StatusCode::kCorruptData);
   EXPECT_THAT(failure(changed).message(),
-              HasSubstr("x: float32[9..12, 3], the model has x: float16[1..8, 3]"));
+              HasSubstr("x: float32[9..12, 3], but the model has x: float16[1..8, 3]"));
   changed.inputs[1].shape = {{3, 3}};
   EXPECT_EQ(failure(changed).code(), StatusCode::kCorruptData);
   changed.inputs[1].shape = {{4, Dimension::kUnbounded}, {3, 3}};
@@ -167,10 +168,10 @@ TEST_F(InitialStateTest, StatesThatAreNotTheModelsAreRefused) {
   EXPECT_EQ(values().status().code(), StatusCode::kCorruptData);
   EXPECT_EQ(values().status().artifact(), "cache");
   description_.states.clear();
-  EXPECT_EQ(values().status().message(), "the blob lists 1 states, the model has 0 (none)");
+  EXPECT_EQ(values().status().message(), "the blob lists 1 states, but the model has 0 (none)");
   description_.states = {spec("cache", DataType::kFloat32, {{4, 4}})};
   EXPECT_THAT(values().status().message(),
-              HasSubstr("cache: float32[3], the model has cache: float32[4]"));
+              HasSubstr("cache: float32[3], but the model has cache: float32[4]"));
 }
 
 TEST_F(InitialStateTest, AValueOfAnotherSizeIsRefused) {

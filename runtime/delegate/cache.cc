@@ -24,12 +24,13 @@ EtResult<T> with_stores(const std::string& folder, Use use) {
     if (!folder.empty()) options.cache_dir = folder;
     COREML_DELEGATE_ASSIGN_OR_RETURN(const std::string path, cache_folder(options));
     if (path.empty()) {
-      return not_found("no folder was given, and the option cache_dir is not set", "cache_dir");
+      return not_found("no folder was named, and the option cache_dir is not set", "cache_dir");
     }
     // Opening a store makes its folders, which is not wanted for a path with a slip in it.
     if (!folder.empty()) {
       const Result<FileInfo> info = real_file_system().info(assets::Layout(path).root);
-      if (!info.ok()) return info.status().annotate("the folder has never been a cache", path);
+      if (!info.ok())
+        return info.status().annotate("the folder is not a cache of compiled models", path);
     }
     COREML_DELEGATE_ASSIGN_OR_RETURN(const std::vector<assets::AssetStore*> stores,
                                      process_stored_models().stores(path));

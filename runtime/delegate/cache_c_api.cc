@@ -81,7 +81,7 @@ uint32_t run(std::string_view command, const std::string& folder, const std::str
     if (error == std::errc() && rest == end) return give(cache_evict_to(folder, bytes));
   }
   return static_cast<uint32_t>(report(invalid_argument(
-      "there is no such command for the cache, or it takes another argument than \"" + argument +
+      "the cache has no such command, or the command takes another argument than \"" + argument +
           "\"",
       std::string(command))));
 }

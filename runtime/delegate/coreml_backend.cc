@@ -76,7 +76,8 @@ Error CoreMLBackend::execute(BackendExecutionContext& context, DelegateHandle* h
                              Span<EValue*> args) const {
   return at_the_edge("execute a Core ML delegate call", [&] {
     if (handle == nullptr) {
-      return report(failed_precondition("execute() was called without a handle from init()"));
+      return report(
+          failed_precondition("execute() was called without a handle that init() returned"));
     }
     return report(static_cast<DelegateInstance*>(handle)->execute(args, context.event_tracer()));
   });
@@ -142,7 +143,7 @@ Status CoreMLBackend::reset_states(const std::string& method_name) const {
     }
   }
   if (chosen.empty() && !method_name.empty()) {
-    return not_found("no loaded method of this name has a Core ML delegate call", method_name);
+    return not_found("no loaded method with this name has a Core ML delegate call", method_name);
   }
   for (const std::shared_ptr<DelegateInstance>& instance : chosen) {
     COREML_DELEGATE_RETURN_IF_ERROR(instance->reset_states());

@@ -23,9 +23,8 @@ Result<const blob::Function*> select_function(const blob::DelegateCall& call,
     methods +=
         (methods.empty() ? "" : ", ") + (function.method.empty() ? function.name : function.method);
   }
-  return corrupt_data(
-      "no function of the blob serves this method; there are functions for: " + methods,
-      method_name);
+  return corrupt_data("the blob has no function for this method; it has functions for: " + methods,
+                      method_name);
 }
 
 // What the blob itself asks for; every source before it wins.
@@ -108,8 +107,7 @@ Result<std::unique_ptr<DelegateInstance>> DelegateInstance::create(
   const engine::FunctionDescription& description = model->description();
   Result<BindingPlan> plan = make_binding_plan(*function, description);
   if (!plan.ok()) {
-    return plan.status().annotate("what the blob says about the model is not what the model is",
-                                  name);
+    return plan.status().annotate("the model differs from what the blob says about it", name);
   }
   std::shared_ptr<StateHolder> states;
   Result<std::vector<engine::InitialStateValue>> initial =
@@ -166,7 +164,7 @@ Status DelegateInstance::run(std::unique_ptr<engine::State>* state,
     Result<std::unique_ptr<engine::State>> copy = (*state)->copy();
     if (!copy.ok()) {
       binding_.abandon();
-      return copy.status().annotate("the states could not be kept safe before the execution");
+      return copy.status().annotate("the states could not be copied before the execution");
     }
     before = *std::move(copy);
   }

@@ -270,8 +270,7 @@ TEST_F(DelegateInstanceTest, ABlobThatIsNotAboutItsModelIsRefusedAtInit) {
   wrong.blob.functions[0].inputs[0].name = "image";
   const Status status = create(wrong).status();
   EXPECT_EQ(status.code(), StatusCode::kCorruptData);
-  EXPECT_THAT(status.to_string(),
-              HasSubstr("what the blob says about the model is not what the model is"));
+  EXPECT_THAT(status.to_string(), HasSubstr("the model differs from what the blob says about it"));
   EXPECT_THAT(status.to_string(), HasSubstr("image"));
   wrong = counter();
   wrong.blob.functions[0].states.clear();

@@ -16,20 +16,22 @@ Error report_exception(const char* doing) noexcept {
     throw;
   } catch (const std::bad_alloc&) {
     try {
-      report(resource_exhausted(std::string("out of memory, could not ") + doing));
+      report(resource_exhausted(std::string("memory ran out, so that the delegate could not ") +
+                                doing));
     } catch (...) {
       // There is no memory to say so either.
     }
     return Error::MemoryAllocationFailed;
   } catch (const std::exception& error) {
     try {
-      report(internal_error(std::string("could not ") + doing + ": " + error.what()));
+      report(internal_error(std::string("the delegate could not ") + doing + ": " + error.what()));
     } catch (...) {
     }
     return Error::Internal;
   } catch (...) {
     try {
-      report(internal_error(std::string("could not ") + doing + ": an unknown exception"));
+      report(internal_error(std::string("the delegate could not ") + doing +
+                            ": an unknown exception"));
     } catch (...) {
     }
     return Error::Internal;

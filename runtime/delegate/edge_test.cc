@@ -43,8 +43,8 @@ TEST_F(EdgeTest, GivesWhatTheBodyReturns) {
 TEST_F(EdgeTest, MemoryThatRanOutHasACodeOfItsOwn) {
   EXPECT_EQ(at_the_edge("load", []() -> Error { throw std::bad_alloc(); }),
             Error::MemoryAllocationFailed);
-  EXPECT_THAT(last_error_message(), HasSubstr("could not load"));
-  EXPECT_THAT(last_error_message(), HasSubstr("out of memory"));
+  EXPECT_THAT(last_error_message(), HasSubstr("the delegate could not load"));
+  EXPECT_THAT(last_error_message(), HasSubstr("memory ran out"));
 }
 
 TEST_F(EdgeTest, EveryOtherExceptionIsInternal) {
@@ -78,7 +78,7 @@ TEST_F(EdgeTest, NoExceptionOfAnEngineReachesExecuTorch) {
   };
   engine.set_hook(FakeStage::kLoad, [] { throw std::bad_alloc(); });
   EXPECT_EQ(init().error(), Error::MemoryAllocationFailed);
-  EXPECT_THAT(last_error_message(), HasSubstr("out of memory"));
+  EXPECT_THAT(last_error_message(), HasSubstr("memory ran out"));
   engine.set_hook(FakeStage::kLoad, [] { throw std::length_error("too long"); });
   EXPECT_EQ(init().error(), Error::Internal);
   engine.set_hook(FakeStage::kLoad, nullptr);

@@ -145,8 +145,8 @@ void EventBridge::on_intermediate_value(std::string_view output, std::string_vie
   if (!logged.ok()) {
     reported_loss_ = true;
     COREML_DELEGATE_LOG(kWarning,
-                        "CoreMLBackend: the event tracer did not take the value of %s (%s); it is "
-                        "not given those of later operations",
+                        "CoreMLBackend: the event tracer did not take the value of %s (%s); it "
+                        "receives no values of later operations",
                         name.c_str(), executorch::runtime::to_string(logged.error()));
   }
 }

@@ -123,8 +123,9 @@ Result<T> parse_name(std::string_view name, std::string_view option) {
   for (const auto& [candidate, value] : value_names(T())) {
     known += (known.empty() ? "" : ", ") + std::string(candidate);
   }
-  return invalid_argument("there is no value \"" + std::string(name) + "\"; there are: " + known,
-                          std::string(option));
+  return invalid_argument(
+      "there is no value \"" + std::string(name) + "\"; the values are: " + known,
+      std::string(option));
 }
 
 template <typename Options>

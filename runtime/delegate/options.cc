@@ -24,14 +24,14 @@ Result<std::string> string_value(const BackendOption& option) {
 
 Status path_is_whole(std::string_view path, std::string_view option) {
   if (path.size() < kLongestString) return {};
-  return invalid_argument("the path has more than " + std::to_string(kLongestString - 1) +
-                              " bytes, and longer ones are cut on their way here: use a shorter "
-                              "one, such as a link",
-                          std::string(option));
+  return invalid_argument(
+      "the path has more than " + std::to_string(kLongestString - 1) +
+          " bytes, and ExecuTorch cuts longer ones off: use a shorter path, such as that of a link",
+      std::string(option));
 }
 
 Status unknown_option(std::string_view option, std::string_view known) {
-  return invalid_argument("there is no such option; there are: " + std::string(known),
+  return invalid_argument("there is no such option; the options are: " + std::string(known),
                           std::string(option));
 }
 

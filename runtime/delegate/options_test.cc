@@ -319,11 +319,11 @@ TEST(OptionsTest, AWrongTypeIsNamed) {
 
 TEST(OptionsTest, ABadValueIsNamedWithTheGoodOnes) {
   EXPECT_EQ(load_failure("compute_unit", "gpu").message(),
-            "there is no value \"gpu\"; there are: all, cpu_only, cpu_and_gpu, cpu_and_ne");
+            "there is no value \"gpu\"; the values are: all, cpu_only, cpu_and_gpu, cpu_and_ne");
   EXPECT_EQ(load_failure("numeric_mode", "bfloat16").message(),
-            "there is no value \"bfloat16\"; there are: float32, float16, low_precision");
+            "there is no value \"bfloat16\"; the values are: float32, float16, low_precision");
   EXPECT_EQ(load_failure("cache_verification", "sometimes").message(),
-            "there is no value \"sometimes\"; there are: first_use, sampled, full, none");
+            "there is no value \"sometimes\"; the values are: first_use, sampled, full, none");
   EXPECT_THAT(load_failure("cache_budget_mb", -5).message(), HasSubstr("not -5"));
   EXPECT_THAT(load_failure("compile_helper_timeout_s", -5).message(), HasSubstr("not -5"));
   EXPECT_THAT(load_failure("compile_helper_memory_mb", -5).message(), HasSubstr("not -5"));

@@ -14,8 +14,11 @@ using executorch::runtime::NamedDataMap;
 Result<Bytes> take_buffer(FreeableBuffer* buffer) {
   if (buffer == nullptr) return corrupt_data("the delegate call has no processed bytes");
   const executorch::runtime::Result<const void*> data = buffer->data_safe();
-  if (!data.ok()) return unsupported("the bytes are in memory that this processor cannot address");
-  if (data.get() == nullptr || buffer->size() == 0) return corrupt_data("there are no bytes");
+  if (!data.ok())
+    return unsupported(
+        "the delegate call's bytes are in memory that this processor cannot address");
+  if (data.get() == nullptr || buffer->size() == 0)
+    return corrupt_data("the delegate call has no bytes");
   auto owner = std::make_shared<FreeableBuffer>(std::move(*buffer));
   const auto* bytes = static_cast<const std::byte*>(owner->data());
   return Bytes(ByteSpan(bytes, owner->size()), owner);
@@ -52,7 +55,7 @@ blob::NamedDataLookup make_named_data_lookup(const NamedDataMap* map,
     if (!buffer.ok()) {
       std::string reason = executorch::runtime::to_string(buffer.error());
       if (buffer.error() == Error::NotFound) {
-        return not_found("the program's named data has no such key", key);
+        return not_found("the program's named data does not have this key", key);
       }
       return io_error("the program's named data could not be read: " + reason, key);
     }

@@ -56,8 +56,9 @@ Result<std::shared_ptr<StateHolder>> SharedStates::find_or_make(
   }
   const std::vector<TensorSpec> sorted = by_name(specs);
   if (sorted != holder->specs) {
-    return corrupt_data("its states (" + list(sorted) + ") are not those of " + holder->made_by +
-                        ", with which it shares them (" + list(holder->specs) + ")");
+    return corrupt_data("the method's states (" + list(sorted) + ") are not those of " +
+                        holder->made_by + ", with which the method shares them (" +
+                        list(holder->specs) + ")");
   }
   return holder;
 }

@@ -121,7 +121,7 @@ Result<std::shared_ptr<engine::Model>> StoredModels::load_stored(
       COREML_DELEGATE_ASSIGN_OR_RETURN(content, blob::verify_content(*request.blob));
     }
     if (*content != key.content) {
-      return corrupt_data("the blob's identifier is not that of its content", source.name);
+      return corrupt_data("the blob's identifier does not belong to its content", source.name);
     }
     if (request.helper.program.empty()) {
       return request.engine->compile(source, folder, planned, controls_of(request));

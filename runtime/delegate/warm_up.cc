@@ -23,7 +23,7 @@ Result<Tensor> make_tensor(const TensorSpec& spec, bool largest, uint64_t* bytes
   Tensor tensor;
   for (const Dimension& dimension : spec.shape) {
     if (largest && dimension.max == Dimension::kUnbounded) {
-      return unsupported("the output has no upper bound", spec.name);
+      return unsupported("the output's shape has no upper bound", spec.name);
     }
     tensor.shape.push_back(largest ? dimension.max : dimension.min);
   }

@@ -109,7 +109,7 @@ Status write_options(const std::vector<std::string_view>& names, const LoadOptio
       is_known = true;
     }
     if (!is_known)
-      return internal_error("the engine names an option there is not", std::string(name));
+      return internal_error("the engine names an option that does not exist", std::string(name));
   }
   return {};
 }
@@ -134,8 +134,9 @@ Status read_options(const Fields& fields, LoadOptions& options) {
   for (const Option& option : kOptions) {
     const auto field = fields.find(std::string(option.name));
     if (field == fields.end() || option.read(field->second, options)) continue;
-    return invalid_argument("the compile request has no such value: \"" + field->second + "\"",
-                            field->first);
+    return invalid_argument(
+        "this option of a compile request cannot have the value \"" + field->second + "\"",
+        field->first);
   }
   return {};
 }
@@ -153,11 +154,12 @@ Status set_option(std::string_view name, std::string_view value, LoadOptions& op
     if (option.name == kFunction) continue;
     if (option.name == name) {
       if (option.read(value, options)) return {};
-      return invalid_argument(std::string(name) + " is " + option.takes(), std::string(value));
+      return invalid_argument(std::string(name) + " must be " + option.takes(), std::string(value));
     }
     known += (known.empty() ? "" : ", ") + std::string(option.name);
   }
-  return invalid_argument("an engine has no such option; there are: " + known, std::string(name));
+  return invalid_argument("engines have no such option; the options are: " + known,
+                          std::string(name));
 }
 
 }  // namespace
@@ -169,7 +171,7 @@ Status parse_options(std::string_view text, LoadOptions& options) {
     if (word.empty()) continue;
     const size_t equals = word.find('=');
     if (equals == std::string_view::npos) {
-      return invalid_argument("an option is written as name=value", std::string(word));
+      return invalid_argument("an option must be written as name=value", std::string(word));
     }
     COREML_DELEGATE_RETURN_IF_ERROR(
         set_option(word.substr(0, equals), word.substr(equals + 1), options));
@@ -197,14 +199,14 @@ Result<LoadOptions> read_request(const Engine& engine, const CompileRequest& req
   const std::optional<Fields> compiled = fields_of(request.text);
   const std::optional<Fields> loaded = fields_of(request.load_text);
   if (!compiled || !loaded) {
-    return invalid_argument("the compile request is not one that an engine wrote", request.text);
+    return invalid_argument("no engine of this version wrote the compile request", request.text);
   }
   for (const auto& [name, expected] : origin_of(engine)) {
     const auto field = compiled->find(name);
     const std::string found = field == compiled->end() ? std::string() : field->second;
     if (found == expected) continue;
     return failed_precondition("the compile request was written for the " + name + " \"" + found +
-                                   "\", and this is \"" + expected + "\"",
+                                   "\", but here it is \"" + expected + "\"",
                                std::string(engine.name()));
   }
   LoadOptions options;
@@ -219,7 +221,7 @@ Status check_compiled_for(std::string_view compiled, const std::string& function
   if (!there) return corrupt_data("the folder does not say what it was compiled for", folder);
   const std::optional<Fields> wanted = fields_of(asked.text);
   if (!wanted) {
-    return invalid_argument("the compile request is not one that an engine wrote", asked.text);
+    return invalid_argument("no engine of this version wrote the compile request", asked.text);
   }
   const auto value = [](const Fields& fields, const std::string& name) {
     const auto field = fields.find(name);
@@ -230,14 +232,14 @@ Status check_compiled_for(std::string_view compiled, const std::string& function
   for (const auto& [name, unused] : either) {
     if (name == kFunction || value(*there, name) == value(*wanted, name)) continue;
     return failed_precondition("the folder was compiled for the " + name + " \"" +
-                                   value(*there, name) + "\", this is \"" + value(*wanted, name) +
-                                   "\": compile it again",
+                                   value(*there, name) + "\", but here it is \"" +
+                                   value(*wanted, name) + "\": compile the model again",
                                folder);
   }
   const std::string wanted_function = value(*wanted, kFunction);
   if (wanted_function.empty() || wanted_function == function) return {};
   return failed_precondition(
-      "the folder holds the function \"" + function + "\", not the one asked for", folder);
+      "the folder holds the function \"" + function + "\", which is not the requested one", folder);
 }
 
 }  // namespace coreml_delegate::engine

@@ -102,7 +102,8 @@ TEST_F(CompileRequestTest, RequestsOfOthersAreRefused) {
   const FakeEngine newer({.fingerprint = "fake 2"});
   const Status fingerprint = read_request(newer, make({})).status();
   EXPECT_EQ(fingerprint.code(), StatusCode::kFailedPrecondition);
-  EXPECT_THAT(fingerprint.message(), HasSubstr("fingerprint \"fake 1\", and this is \"fake 2\""));
+  EXPECT_THAT(fingerprint.message(),
+              HasSubstr("fingerprint \"fake 1\", but here it is \"fake 2\""));
   const FakeEngine other({.name = "other"});
   EXPECT_EQ(read_request(other, make({})).status().code(), StatusCode::kFailedPrecondition);
 }
@@ -135,10 +136,10 @@ TEST_F(CompileRequestTest, AFolderIsComparedWithWhatIsAskedFor) {
   EXPECT_THAT(function.message(), HasSubstr("the function \"main\""));
   const Status mode = check(plain, make({.numeric_mode = NumericMode::kFloat16}));
   EXPECT_EQ(mode.code(), StatusCode::kFailedPrecondition);
-  EXPECT_THAT(mode.message(), HasSubstr("numeric_mode \"float32\", this is \"float16\""));
+  EXPECT_THAT(mode.message(), HasSubstr("numeric_mode \"float32\", but here it is \"float16\""));
   // An option that one of the two does not know.
   const Status unknown = check(make({}, OptionsThatMatter()), plain);
-  EXPECT_THAT(unknown.message(), HasSubstr("numeric_mode \"\", this is \"float32\""));
+  EXPECT_THAT(unknown.message(), HasSubstr("numeric_mode \"\", but here it is \"float32\""));
   EXPECT_EQ(check_compiled_for("no json", "main", plain, "/folder").code(),
             StatusCode::kCorruptData);
 }
@@ -155,14 +156,15 @@ TEST_F(CompileRequestTest, OptionsAreParsedByTheirNames) {
   EXPECT_EQ(options.threads, 2);
 
   EXPECT_EQ(parse_options("numeric_mode=half", options).message(),
-            "numeric_mode is one of float32, float16, low_precision");
-  EXPECT_EQ(parse_options("threads=-1", options).message(), "threads is a number of 0 or more");
-  EXPECT_EQ(parse_options("threads", options).message(), "an option is written as name=value");
+            "numeric_mode must be one of float32, float16, low_precision");
+  EXPECT_EQ(parse_options("threads=-1", options).message(),
+            "threads must be a number of 0 or more");
+  EXPECT_EQ(parse_options("threads", options).message(), "an option must be written as name=value");
   const Status unknown = parse_options("function=f", options);
   EXPECT_EQ(unknown.code(), StatusCode::kInvalidArgument);
   EXPECT_EQ(unknown.artifact(), "function");
   EXPECT_EQ(unknown.message(),
-            "an engine has no such option; there are: compute_units, numeric_mode, "
+            "engines have no such option; the options are: compute_units, numeric_mode, "
             "reshape_frequency, specialization_strategy, low_precision_accumulation, threads");
 }
 

@@ -47,7 +47,8 @@ Status register_engine(std::unique_ptr<Engine> engine, DefaultRank rank) {
   Registry& instance = registry();
   const MutexLock lock(instance.mutex);
   if (find_locked(instance, engine->name()) != nullptr) {
-    return already_exists("an engine of this name is registered", std::string(engine->name()));
+    return already_exists("an engine with this name is already registered",
+                          std::string(engine->name()));
   }
   instance.engines.push_back({std::move(engine), rank});
   return {};
@@ -66,10 +67,11 @@ Result<Engine*> find_engine(std::string_view name) {
     }
   }
   if (names.empty()) names = "none";
-  return not_found(
-      (name.empty() ? "no default engine is registered" : "no engine of this name is registered") +
-          ("; registered: " + names) + "; link the engine's library into the program",
-      std::string(name));
+  return not_found((name.empty() ? "no default engine is registered"
+                                 : "no engine with this name is registered") +
+                       ("; the registered engines are: " + names) +
+                       "; link the engine's library into the program",
+                   std::string(name));
 }
 
 std::vector<std::string> engine_names() {

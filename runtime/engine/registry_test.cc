@@ -52,7 +52,7 @@ TEST(Registry, FromEmptyToFull) {
   EXPECT_TRUE(engine_names().empty());
   const Status nothing = find_engine("").status();
   EXPECT_EQ(nothing.code(), StatusCode::kNotFound);
-  EXPECT_THAT(nothing.to_string(), HasSubstr("registered: none"));
+  EXPECT_THAT(nothing.to_string(), HasSubstr("the registered engines are: none"));
 
   ASSERT_TRUE(add("zebra").ok());
   EXPECT_EQ(find_engine("").status().code(), StatusCode::kNotFound)

@@ -15,7 +15,7 @@ Result<const mil::Binding*> argument(const mil::Operation& operation,
                                      const std::string& parameter) {
   const auto found = operation.inputs.find(parameter);
   if (found == operation.inputs.end() || found->second.arguments.size() != 1) {
-    return corrupt_data("classify has not one argument for this parameter", parameter);
+    return corrupt_data("classify must have exactly one argument for this parameter", parameter);
   }
   return &found->second.arguments[0];
 }
@@ -39,7 +39,7 @@ Result<ConstantPtr> constant_argument(const mil::Block& block, ValueParser& valu
     const auto found = operation->attributes.find("val");
     if (found != operation->attributes.end()) return values.parse(found->second);
   }
-  return corrupt_data("the classes are no constant", name);
+  return corrupt_data("the classes are not a constant", name);
 }
 
 Result<ValueType> type_of(const mil::Block& block, const Function& function,
@@ -52,13 +52,13 @@ Result<ValueType> type_of(const mil::Block& block, const Function& function,
       if (output.name == name) return parse_type(output.type);
     }
   }
-  return corrupt_data("classify takes a value that is not defined", name);
+  return corrupt_data("classify reads a value that is not defined", name);
 }
 
 // The classes, from a list of strings or of int64 numbers.
 Status read_classes(const Constant& constant, Classifier* classifier) {
   if (constant.type.kind != ValueType::Kind::kList || constant.items.empty()) {
-    return corrupt_data("the classes are no list", constant.type.to_string());
+    return corrupt_data("the classes are not a list", constant.type.to_string());
   }
   for (const Constant& item : constant.items) {
     const bool is_string = item.type.element == ElementType::kString;
@@ -66,7 +66,7 @@ Status read_classes(const Constant& constant, Classifier* classifier) {
         item.type.element_count() != 1 ||
         (!is_string && item.type.element != ElementType::kInt64) ||
         (is_string ? !classifier->numbers.empty() : !classifier->names.empty())) {
-      return corrupt_data("a class is neither a string nor an int64 number as the others are",
+      return corrupt_data("a class is neither a string nor an int64 number, as all classes must be",
                           item.type.to_string());
     }
     if (is_string) {
@@ -127,7 +127,7 @@ Status parse_classifier(const mil::Block& block, ValueParser& values,
   if (found == nullptr) return {};
 
   if (found->outputs.size() != 2 || found->blocks.size() != 0) {
-    return corrupt_data("classify has not the two outputs it must have");
+    return corrupt_data("classify must have two outputs");
   }
   Classifier classifier;
   classifier.label = found->outputs[0].name;
@@ -135,12 +135,13 @@ Status parse_classifier(const mil::Block& block, ValueParser& values,
   COREML_DELEGATE_ASSIGN_OR_RETURN(const mil::Binding* const probabilities,
                                    argument(*found, "probabilities"));
   if (probabilities->value != nullptr) {
-    return unsupported("classify takes a constant for probabilities", classifier.label);
+    return unsupported("classify reads its probabilities from a constant, which is not supported",
+                       classifier.label);
   }
   COREML_DELEGATE_ASSIGN_OR_RETURN(ValueType type,
                                    type_of(block, *function, probabilities->name.value_or("")));
   if (type.kind != ValueType::Kind::kTensor || !is_float(type.element)) {
-    return corrupt_data("the probabilities are no floating-point tensor", type.to_string());
+    return corrupt_data("the probabilities are not a floating-point tensor", type.to_string());
   }
   COREML_DELEGATE_ASSIGN_OR_RETURN(const mil::Binding* const classes, argument(*found, "classes"));
   COREML_DELEGATE_ASSIGN_OR_RETURN(const ConstantPtr constant,

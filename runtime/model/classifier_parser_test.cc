@@ -141,9 +141,9 @@ TEST(Classifier, RefusesAnotherDescription) {
   model = classifier({"cat", "dog", "eel"});
   auto* const type = model.mutable_description()->mutable_output(1)->mutable_type();
   type->mutable_dictionarytype()->mutable_int64keytype();
-  expect_failure(model, StatusCode::kCorruptData, "described as another feature");
+  expect_failure(model, StatusCode::kCorruptData, "dictionary of probabilities another type");
   type->mutable_multiarraytype();
-  expect_failure(model, StatusCode::kCorruptData, "described as another feature");
+  expect_failure(model, StatusCode::kCorruptData, "dictionary of probabilities another type");
 }
 
 TEST(Classifier, RefusesUsesOfItsResults) {
@@ -156,7 +156,7 @@ TEST(Classifier, RefusesUsesOfItsResults) {
 TEST(Classifier, RefusesWhatIsIncomplete) {
   proto::Model model = classifier({"cat", "dog", "eel"});
   classify_of(&model).mutable_inputs()->erase("classes");
-  expect_failure(model, StatusCode::kCorruptData, "classify has not one argument");
+  expect_failure(model, StatusCode::kCorruptData, "classify must have exactly one argument");
   model = classifier({"cat", "dog", "eel"});
   classify_of(&model).mutable_outputs()->RemoveLast();
   testing::block_of(&model).mutable_outputs()->RemoveLast();

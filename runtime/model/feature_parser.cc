@@ -132,7 +132,7 @@ Status parse_declared_shape(const mil::ArrayFeatureType& array, TensorSpec* spec
 // may say less.
 Status reconcile_shape(const ValueType& type, Role role, TensorSpec* spec) {
   if (type.unknown_rank) {
-    return unsupported("tensors whose rank is not known have no description");
+    return unsupported("a tensor of unknown rank cannot be described");
   }
   // Core ML has no arrays of rank 0: a scalar input is described as [1] (and a scalar output with
   // no shape).
@@ -158,7 +158,7 @@ Status reconcile_shape(const ValueType& type, Role role, TensorSpec* spec) {
     if (fits) spec->shape[i] = {extent, extent};
   }
   if (!fits) {
-    return corrupt_data("the description says " + spec->to_string() + ", the program " +
+    return corrupt_data("the description says " + spec->to_string() + ", but the program says " +
                         type.to_string());
   }
   return {};
@@ -198,7 +198,7 @@ Result<Feature> parse_image(const mil::FeatureDescription& description, Role rol
   }
   feature.tensor.dtype = data_type_of(type.element);
   if (!is_float(feature.tensor.dtype)) {
-    return unsupported("an image of the element type of " + type.to_string());
+    return unsupported("an image cannot have the element type of " + type.to_string());
   }
   // The same flexibility as of a multi-array of these extents.
   mil::ArrayFeatureType array;
@@ -230,7 +230,7 @@ Result<Feature> parse_feature(const mil::FeatureDescription& description, Role r
   if (role == Role::kState) {
     if (type.kind != ValueType::Kind::kState || description.type.state_type == nullptr ||
         description.type.state_type->array_type == nullptr) {
-      return corrupt_data("a state is described that is none in the program");
+      return corrupt_data("the description has a state that is not a state of the program");
     }
     array = description.type.state_type->array_type.get();
   } else if (description.type.image_type != nullptr) {
@@ -278,7 +278,7 @@ Result<Feature> parse_probabilities(const mil::FeatureDescription& description,
   if (dictionary == nullptr ||
       (dictionary->string_key_type != nullptr) != classifier.numbers.empty()) {
     return corrupt_data(
-        "the program's dictionary of probabilities is described as another feature");
+        "the description gives the program's dictionary of probabilities another type");
   }
   Feature feature;
   feature.tensor.name = description.name;
@@ -299,14 +299,14 @@ Status parse_role(const FeatureDescriptions& descriptions, Role role, const Find
   std::unordered_set<std::string_view> names;
   for (const mil::FeatureDescription& description : descriptions) {
     const auto annotate = [&](const Status& status) {
-      return status.annotate("read the description of an " + std::string(role_name(role)),
+      return status.annotate("cannot read the description of an " + std::string(role_name(role)),
                              description.name);
     };
     if (description.name.empty()) {
-      return annotate(corrupt_data("it has no name"));
+      return annotate(corrupt_data("the feature has no name"));
     }
     if (!names.insert(description.name).second) {
-      return annotate(corrupt_data("it is described twice"));
+      return annotate(corrupt_data("the feature is described twice"));
     }
     const bool is_output = role == Role::kOutput;
     if (is_output && classifier && describes_label(description, *classifier)) continue;
@@ -355,7 +355,7 @@ Status parse_features(const FunctionFeatures& features,
       function->state_features.size() != state_count) {
     return corrupt_data(
         "the function has " + std::to_string(function->inputs.size()) +
-        " inputs and states, the description " +
+        " inputs and states, but the description has " +
         std::to_string(function->input_features.size() + function->state_features.size()));
   }
   return {};

@@ -116,7 +116,7 @@ TEST(Features, ShapesMustFitTheProgram) {
   input->set_shape(0, -2);
   expect_failure(model, StatusCode::kCorruptData, "extent -2");
   input->clear_shape();
-  expect_failure(model, StatusCode::kCorruptData, "the program tensor<fp32, [2, 3]>");
+  expect_failure(model, StatusCode::kCorruptData, "the program says tensor<fp32, [2, 3]>");
 }
 
 TEST(Features, AScalarIsDescribedAsOneElement) {
@@ -258,7 +258,8 @@ TEST(Features, NamesMustMatchTheProgram) {
   expect_failure(model, StatusCode::kCorruptData, "ghost");
   model = testing::small_model();
   model.mutable_description()->clear_input();
-  expect_failure(model, StatusCode::kCorruptData, "has 1 inputs and states, the description 0");
+  expect_failure(model, StatusCode::kCorruptData,
+                 "has 1 inputs and states, but the description has 0");
 }
 
 // Lowering that merges outputs (`return h, h.clone()`) gives both the same name; later ones would
@@ -290,7 +291,8 @@ TEST(Features, States) {
   EXPECT_EQ(function->inputs[1].type.to_string(), "state<tensor<fp16, [4]>>");
 
   state->mutable_type()->mutable_multiarraytype();
-  expect_failure(model, StatusCode::kCorruptData, "a state is described that is none");
+  expect_failure(model, StatusCode::kCorruptData,
+                 "the description has a state that is not a state");
 }
 
 }  // namespace

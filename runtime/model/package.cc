@@ -27,27 +27,28 @@ constexpr int32_t kMaxSpecificationVersion = 10;
 // The path of the model specification within the package.
 Result<std::string> find_root_model(const Bytes& manifest) {
   if (manifest.size() > kMaxManifestBytes) {
-    return corrupt_data("it has " + std::to_string(manifest.size()) + " bytes; the limit is " +
-                        std::to_string(kMaxManifestBytes));
+    return corrupt_data("the manifest has " + std::to_string(manifest.size()) +
+                        " bytes; the limit is " + std::to_string(kMaxManifestBytes));
   }
   const std::string_view text = as_text(manifest.span());
   const nlohmann::json json =
       nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) return corrupt_data("it is no JSON object");
+  if (!json.is_object()) return corrupt_data("the manifest is not a JSON object");
   const std::string version = string_member(json, "fileFormatVersion");
-  if (version.empty()) return corrupt_data("it has no fileFormatVersion");
+  if (version.empty()) return corrupt_data("the manifest has no fileFormatVersion");
   if (!version.starts_with("1.")) {
-    return Status(StatusCode::kVersionTooNew, "the package format has version " + version +
-                                                  "; this library reads versions 1.x");
+    return Status(StatusCode::kVersionTooNew,
+                  "the package format has version " + version +
+                      ", and this library reads versions 1.x; upgrade this library");
   }
   const std::string identifier = string_member(json, "rootModelIdentifier");
   const auto entries = json.find("itemInfoEntries");
   if (identifier.empty() || entries == json.end() || !entries->is_object()) {
-    return corrupt_data("it has no rootModelIdentifier or no itemInfoEntries");
+    return corrupt_data("the manifest lacks rootModelIdentifier or itemInfoEntries");
   }
   const auto entry = entries->find(identifier);
   if (entry == entries->end() || !entry->is_object()) {
-    return corrupt_data("its rootModelIdentifier is none of itemInfoEntries");
+    return corrupt_data("the manifest's rootModelIdentifier is not one of its itemInfoEntries");
   }
   const std::string path = string_member(*entry, "path");
   if (path.empty()) return corrupt_data("the root model's entry has no path");
@@ -86,14 +87,15 @@ Status Package::Impl::read(ByteSpan specification) {
   std::optional<mil::Model> message =
       read_specification(specification, 2 * limits.max_block_depth + 65);
   if (!message) {
-    return corrupt_data("the specification is no valid protobuf message (or nested too deeply)",
-                        path);
+    return corrupt_data(
+        "the specification is not a valid protobuf message, or is nested too deeply", path);
   }
   model = *std::move(message);
   if (model.specification_version > kMaxSpecificationVersion) {
     return Status(StatusCode::kVersionTooNew,
                   "the model has specification version " +
-                      std::to_string(model.specification_version) + "; this library reads up to " +
+                      std::to_string(model.specification_version) +
+                      "; upgrade this library, which reads versions up to " +
                       std::to_string(kMaxSpecificationVersion),
                   path);
   }
@@ -107,11 +109,12 @@ Status Package::Impl::read(ByteSpan specification) {
   }
   if (model.specification_version < kMinSpecificationVersion) {
     return corrupt_data("an ML Program has specification version " +
-                            std::to_string(model.specification_version) + "; they begin with 6",
+                            std::to_string(model.specification_version) +
+                            "; those of ML Programs begin with 6",
                         path);
   }
   if (model.ml_program->functions.empty()) {
-    return corrupt_data("the ML Program has no function", path);
+    return corrupt_data("the ML Program has no functions", path);
   }
   return {};
 }
@@ -127,11 +130,11 @@ FunctionFeatures Package::Impl::features_of(const std::string& name) const {
 Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const Limits& limits) {
   Result<Bytes> manifest = files.read(kManifest);
   if (!manifest.ok()) {
-    return manifest.status().annotate_as(StatusCode::kCorruptData, "this is no model package",
-                                         kManifest);
+    return manifest.status().annotate_as(StatusCode::kCorruptData,
+                                         "the folder is not a model package", kManifest);
   }
   Result<std::string> path = find_root_model(*manifest);
-  if (!path.ok()) return path.status().annotate("read the package's manifest", kManifest);
+  if (!path.ok()) return path.status().annotate("cannot read the package's manifest", kManifest);
 
   auto impl = std::make_shared<Impl>();
   impl->limits = limits;
@@ -139,7 +142,7 @@ Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const
   Result<Bytes> specification = files.read(*path);
   if (!specification.ok()) {
     return specification.status().annotate_as(
-        StatusCode::kCorruptData, "the root model that the manifest names is not there", *path);
+        StatusCode::kCorruptData, "the root model that the manifest names does not exist", *path);
   }
   COREML_DELEGATE_ASSIGN_OR_RETURN(impl->folder, files.subtree(path->substr(0, path->rfind('/'))));
   COREML_DELEGATE_RETURN_IF_ERROR(impl->read(specification->span()));
@@ -152,7 +155,7 @@ Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const
     // Before iOS 18: one function, whose features are the model's.
     if (functions.size() != 1) {
       return corrupt_data("the program has " + std::to_string(functions.size()) +
-                              " functions and none is described",
+                              " functions, of which none is described",
                           *path);
     }
     package.function_names_.push_back(functions.begin()->first);
@@ -160,7 +163,7 @@ Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const
   } else {
     for (const mil::FunctionDescription& function : description.functions) {
       if (!functions.contains(function.name)) {
-        return corrupt_data("a function is described that the program lacks", function.name);
+        return corrupt_data("the description has a function that the program lacks", function.name);
       }
       if (std::count(package.function_names_.begin(), package.function_names_.end(),
                      function.name) != 0) {
@@ -171,7 +174,8 @@ Result<Package> Package::open(const inmemoryfs::InMemoryFileSystem& files, const
     package.default_function_ = description.default_function_name;
     if (package.default_function_.empty()) {
       if (package.function_names_.size() != 1) {
-        return corrupt_data("the model has several functions and no default", *path);
+        return corrupt_data("the model has several functions, and none of them is the default",
+                            *path);
       }
       package.default_function_ = package.function_names_[0];
     }
@@ -216,7 +220,8 @@ Result<Function> Package::read_function(const std::string& requested, bool with_
     return function;
   };
   Result<Function> function = parse();
-  if (!function.ok()) return function.status().annotate("read a function of the model", name);
+  if (!function.ok())
+    return function.status().annotate("cannot read a function of the model", name);
   return function;
 }
 

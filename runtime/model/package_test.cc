@@ -87,17 +87,17 @@ TEST(PackageManifest, RefusesWhatIsNoManifest) {
     return open(testing::package_of(model, "", manifest));
   };
   const StatusCode corrupt = StatusCode::kCorruptData;
-  expect_failure(with(""), corrupt, "no JSON object");
-  expect_failure(with("[]"), corrupt, "no JSON object");
-  expect_failure(with("{\"fileFormatVersion\": \"1.0.0\""), corrupt, "no JSON object");
-  expect_failure(with("{\"a\": \"\\"), corrupt, "no JSON object");
+  expect_failure(with(""), corrupt, "not a JSON object");
+  expect_failure(with("[]"), corrupt, "not a JSON object");
+  expect_failure(with("{\"fileFormatVersion\": \"1.0.0\""), corrupt, "not a JSON object");
+  expect_failure(with("{\"a\": \"\\"), corrupt, "not a JSON object");
   expect_failure(with("{}"), corrupt, "fileFormatVersion");
   expect_failure(with(R"({"fileFormatVersion": 1})"), corrupt, "fileFormatVersion");
   expect_failure(with(R"({"fileFormatVersion": "2.0.0"})"), StatusCode::kVersionTooNew, "2.0.0");
   expect_failure(with(R"({"fileFormatVersion": "1.0.0"})"), corrupt, "rootModelIdentifier");
   expect_failure(with(R"({"fileFormatVersion": "1.0.0", "rootModelIdentifier": "A",
                           "itemInfoEntries": {"B": {}}})"),
-                 corrupt, "none of itemInfoEntries");
+                 corrupt, "not one of its itemInfoEntries");
   expect_failure(with(R"({"fileFormatVersion": "1.0.0", "rootModelIdentifier": "A",
                           "itemInfoEntries": {"A": {"path": 3}}})"),
                  corrupt, "no path");
@@ -108,7 +108,7 @@ TEST(PackageManifest, RefusesWhatIsNoManifest) {
                           "itemInfoEntries": {"A": {"path": "nowhere.mlmodel"}}})"),
                  corrupt, "nowhere.mlmodel");
   // Nested a million deep: neither a crash nor a long wait.
-  expect_failure(with(std::string(1'000'000, '[')), corrupt, "no JSON object");
+  expect_failure(with(std::string(1'000'000, '[')), corrupt, "not a JSON object");
   expect_failure(with(std::string(2'000'000, ' ')), corrupt, "the limit is");
 }
 
@@ -116,7 +116,7 @@ TEST(PackageManifest, RefusesWhatIsNoManifest) {
 
 TEST(PackageSpecification, RefusesBytesThatAreNoMessage) {
   expect_failure(open(testing::package_of(std::string("\xff\xff\xff"))), StatusCode::kCorruptData,
-                 "no valid protobuf");
+                 "not a valid protobuf");
 }
 
 TEST(PackageSpecification, RefusesEveryTruncation) {
@@ -196,7 +196,7 @@ TEST(PackageFunctions, DescriptionsMustMatchTheProgram) {
 
   model = two_functions();
   model.mutable_description()->clear_defaultfunctionname();
-  expect_failure(open(model), StatusCode::kCorruptData, "no default");
+  expect_failure(open(model), StatusCode::kCorruptData, "none of them is the default");
 
   model = two_functions();
   model.mutable_description()->mutable_functions(0)->set_name("ghost");

@@ -27,7 +27,7 @@ Result<std::vector<NamedType>> parse_named_types(const std::vector<mil::NamedVal
   for (const mil::NamedValueType& named : types) {
     if (named.name.empty()) return corrupt_data("a value has no name");
     Result<ValueType> type = parse_type(named.type);
-    if (!type.ok()) return type.status().annotate("read the type of a value", named.name);
+    if (!type.ok()) return type.status().annotate("cannot read the type of a value", named.name);
     result.push_back({named.name, *std::move(type)});
   }
   return result;
@@ -44,7 +44,8 @@ Result<std::unordered_map<std::string, ValueType>> output_types(
     for (const mil::NamedValueType& output : operation.outputs) {
       if (!wanted.contains(output.name)) continue;
       Result<ValueType> type = parse_type(output.type);
-      if (!type.ok()) return type.status().annotate("read the type of an output", output.name);
+      if (!type.ok())
+        return type.status().annotate("cannot read the type of an output", output.name);
       result.emplace(output.name, *std::move(type));
     }
   }
@@ -83,12 +84,13 @@ Result<Block> BlockParser::parse_block(const mil::Block& block, int depth) {
   result.operations.reserve(block.operations.size());
   for (const mil::Operation& operation : block.operations) {
     Result<Operation> parsed = parse_operation(operation, depth);
-    if (!parsed.ok()) return parsed.status().annotate("read an operation", label_of(operation));
+    if (!parsed.ok())
+      return parsed.status().annotate("cannot read an operation", label_of(operation));
     result.operations.push_back(*std::move(parsed));
   }
   for (const std::string& output : block.outputs) {
     if (!visible_.contains(output)) {
-      return corrupt_data("an output of a block is defined nowhere", output);
+      return corrupt_data("an output of a block is not defined", output);
     }
     result.outputs.push_back(output);
   }
@@ -108,14 +110,14 @@ Result<Operation> BlockParser::parse_operation(const mil::Operation& operation, 
     arguments.reserve(argument.arguments.size());
     for (const mil::Binding& binding : argument.arguments) {
       Result<Argument> parsed = parse_binding(binding);
-      if (!parsed.ok()) return parsed.status().annotate("read an argument", name);
+      if (!parsed.ok()) return parsed.status().annotate("cannot read an argument", name);
       arguments.push_back(*std::move(parsed));
     }
   }
   for (const auto& [name, value] : operation.attributes) {
     if (name == "name") continue;
     Result<ConstantPtr> parsed = values_.parse(value);
-    if (!parsed.ok()) return parsed.status().annotate("read an attribute", name);
+    if (!parsed.ok()) return parsed.status().annotate("cannot read an attribute", name);
     result.attributes.emplace(name, *std::move(parsed));
   }
   // Before the outputs are defined: a block cannot use the result of the operation it belongs to.

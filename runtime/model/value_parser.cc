@@ -25,7 +25,7 @@ Result<int64_t> parse_dimension(const mil::Dimension& dimension) {
   if (dimension.constant == nullptr) return kDynamicExtent;
   const uint64_t size = dimension.constant->size;
   if (size > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
-    return corrupt_data("an extent of " + std::to_string(size) + " does not fit 63 bits");
+    return corrupt_data("an extent of " + std::to_string(size) + " does not fit into 63 bits");
   }
   return static_cast<int64_t>(size);
 }
@@ -207,16 +207,17 @@ bool same_layout(ElementType type) {
 }
 
 Status wrong_count(uint64_t have, const ValueType& type) {
-  return corrupt_data("a constant has " + std::to_string(have) + " values, its type " +
-                      type.to_string() + " another number");
+  return corrupt_data("a constant has " + std::to_string(have) + " values, but its type " +
+                      type.to_string() + " has another number");
 }
 
 // Adds the `size` bytes that one value becomes to those of the others.
 Status count_splat(uint64_t size, const ValueType& type, uint64_t* splat_bytes) {
   if (size > kMaxSplatBytes - *splat_bytes) {
-    return resource_exhausted(
-        "single values stand for more than the " + std::to_string(kMaxSplatBytes) +
-        " bytes that a function may have of them, the last one for " + type.to_string());
+    return resource_exhausted("the values that single values stand for take more than the " +
+                              std::to_string(kMaxSplatBytes) +
+                              " bytes that a function may have of them; the last of them is for " +
+                              type.to_string());
   }
   *splat_bytes += size;
   return {};
@@ -249,7 +250,7 @@ Status fill(const std::vector<T>& values, const std::shared_ptr<const void>& own
     uint64_t bits;
     if (!encode(value, type.element, &bits)) {
       return corrupt_data("value " + std::to_string(i) + " of a constant, " +
-                          std::to_string(value) + ", is none of " + type.to_string());
+                          std::to_string(value) + ", is not a value of " + type.to_string());
     }
     if (splat) {
       store_everywhere(data, size, width, bits);
@@ -265,7 +266,7 @@ Status fill_bytes(const std::vector<std::byte>& values, const std::shared_ptr<co
   const ValueType& type = constant->type;
   uint64_t size;
   if (element_bits(type.element) == 0 || !packed_size(type.element, type.element_count(), &size)) {
-    return corrupt_data("a constant of " + type.to_string() + " is given as bytes");
+    return corrupt_data("a constant of " + type.to_string() + " is stored as bytes");
   }
   if (values.size() == size) {
     constant->data = Bytes(ByteSpan(values), owner);
@@ -273,8 +274,9 @@ Status fill_bytes(const std::vector<std::byte>& values, const std::shared_ptr<co
   }
   const size_t width = static_cast<size_t>(element_bits(type.element)) / 8;
   if (width == 0 || values.size() != width) {
-    return corrupt_data("a constant has " + std::to_string(values.size()) + " bytes, its type " +
-                        type.to_string() + " takes " + std::to_string(size));
+    return corrupt_data("a constant has " + std::to_string(values.size()) +
+                        " bytes, but its type " + type.to_string() + " takes " +
+                        std::to_string(size));
   }
   COREML_DELEGATE_RETURN_IF_ERROR(count_splat(size, type, splat_bytes));
   std::byte* data;
@@ -432,7 +434,7 @@ Status ValueParser::parse_tensor(const mil::TensorValue& value, Constant* consta
     return fill_bytes(value.bytes->values, owner_, constant, &splat_bytes_);
   }
   if (value.strings != nullptr) {
-    return corrupt_data("a constant of " + type.to_string() + " is given as strings");
+    return corrupt_data("a constant of " + type.to_string() + " is stored as strings");
   }
   // Some writers leave the value of an empty tensor out.
   return count == 0 ? Status() : wrong_count(0, type);
@@ -454,8 +456,8 @@ Result<Bytes> ValueParser::read_blob(const mil::BlobFileValue& value, const Valu
     Result<Bytes> content = files_.read(std::string_view(name).substr(kModelPath.size()));
     if (!content.ok()) {
       return content.status().annotate_as(
-          StatusCode::kCorruptData, "the program refers to a weight file that the package lacks",
-          name);
+          StatusCode::kCorruptData,
+          "the program names a weight file that the package does not have", name);
     }
     file = weight_files_.emplace(name, *std::move(content)).first;
   }

@@ -130,13 +130,13 @@ TEST_F(ValueTest, Booleans) {
   for (const bool bit : {true, false, true}) tensor_of(&value).mutable_bools()->add_values(bit);
   EXPECT_THAT(numbers(**parse(value)), ElementsAre(1, 0, 1));
   *value.mutable_type() = tensor_type(proto::FLOAT32, {3});
-  expect_corrupt(value, "is none of tensor<fp32, [3]>");
+  expect_corrupt(value, "is not a value of tensor<fp32, [3]>");
 }
 
 TEST_F(ValueTest, IntegersAreNoFloats) {
   proto::Value value = value_of(proto::FLOAT16, {1});
   tensor_of(&value).mutable_ints()->add_values(1);
-  expect_corrupt(value, "is none of tensor<fp16, [1]>");
+  expect_corrupt(value, "is not a value of tensor<fp16, [1]>");
 }
 
 TEST_F(ValueTest, Strings) {
@@ -149,7 +149,7 @@ TEST_F(ValueTest, Strings) {
   expect_corrupt(value, "has 0 values");
   *value.mutable_type() = tensor_type(proto::FLOAT32, {1});
   tensor_of(&value).mutable_strings()->add_values("x");
-  expect_corrupt(value, "given as strings");
+  expect_corrupt(value, "stored as strings");
 }
 
 TEST_F(ValueTest, BytesOfHalfAndSubByteTypes) {
@@ -175,7 +175,7 @@ TEST_F(ValueTest, BytesOfHalfAndSubByteTypes) {
 TEST_F(ValueTest, BytesOfTheWrongNumber) {
   proto::Value value = value_of(proto::FLOAT16, {3});
   tensor_of(&value).mutable_bytes()->set_values(std::string(5, '\0'));
-  expect_corrupt(value, "has 5 bytes, its type tensor<fp16, [3]> takes 6");
+  expect_corrupt(value, "has 5 bytes, but its type tensor<fp16, [3]> takes 6");
   value = value_of(proto::STRING, {1});
   tensor_of(&value).mutable_bytes()->set_values("x");
   expect_corrupt(value, "has 0 values");
@@ -239,7 +239,7 @@ TEST_F(ValueTest, ElementCountsThatDoNotFit) {
   proto::Value value = value_of(proto::INT8, {0});
   value.mutable_type()->mutable_tensortype()->mutable_dimensions(0)->mutable_constant()->set_size(
       ~uint64_t{0});
-  expect_corrupt(value, "does not fit 63 bits");
+  expect_corrupt(value, "does not fit into 63 bits");
 }
 
 TEST_F(ValueTest, MalformedTypes) {
@@ -384,25 +384,25 @@ TEST_F(WeightTest, RefusesDataPastTheEnd) {
     expect_corrupt_file("lies outside the file");
   }
   Builder::put<uint64_t>(&builder_.bytes(), offset_ + 16, 0);
-  expect_corrupt_file("no multiple of 64 after the header");
+  expect_corrupt_file("not a multiple of 64 behind the header");
   Builder::put<uint64_t>(&builder_.bytes(), offset_ + 16, 129);
-  expect_corrupt_file("no multiple of 64 after the header");
+  expect_corrupt_file("not a multiple of 64 behind the header");
 }
 
 TEST_F(WeightTest, RefusesWrongSizesTypesAndSentinels) {
   using Builder = testing::WeightFileBuilder;
   for (const uint64_t size : {uint64_t{0}, uint64_t{4}, uint64_t{16}, ~uint64_t{0}}) {
     Builder::put<uint64_t>(&builder_.bytes(), offset_ + 8, size);
-    expect_corrupt_file("it has " + std::to_string(size) + " bytes");
+    expect_corrupt_file("the record has " + std::to_string(size) + " bytes");
   }
   Builder::put<uint64_t>(&builder_.bytes(), offset_ + 8, 8);
   Builder::put<uint32_t>(&builder_.bytes(), offset_ + 4, 14);
-  expect_corrupt_file("its element type is int32, the program says fp32");
+  expect_corrupt_file("the record's element type is int32, but the program says fp32");
   Builder::put<uint32_t>(&builder_.bytes(), offset_ + 4, 99);
   expect_corrupt_file("unknown (99)");
   Builder::put<uint32_t>(&builder_.bytes(), offset_ + 4, 2);
   Builder::put<uint32_t>(&builder_.bytes(), offset_, 0xDEADBEEE);
-  expect_corrupt_file("wrong sentinel");
+  expect_corrupt_file("the sentinel is wrong");
 }
 
 TEST_F(WeightTest, RefusesWrongUnusedBits) {

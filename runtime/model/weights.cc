@@ -83,9 +83,9 @@ Result<Bytes> read_weight(const Bytes& file, const std::string& file_name, uint6
     return corrupt_data("weight at offset " + std::to_string(offset) + ": " + what, file_name);
   };
   if (file.size() < kHeaderBytes) {
-    return corrupt_data(
-        "the weight file has " + std::to_string(file.size()) + " bytes, less than its header of 64",
-        file_name);
+    return corrupt_data("the weight file has " + std::to_string(file.size()) +
+                            " bytes, which is less than its header of 64",
+                        file_name);
   }
   if (const uint32_t version = read_u32(file, 4); version != kVersion) {
     return corrupt_data(
@@ -93,12 +93,13 @@ Result<Bytes> read_weight(const Bytes& file, const std::string& file_name, uint6
         file_name);
   }
   if (offset < kHeaderBytes || offset % kAlignment != 0) {
-    return corrupt("a record starts at a multiple of 64 after the header");
+    return corrupt("the record does not start at a multiple of 64 behind the header");
   }
   if (offset > file.size() || file.size() - offset < kRecordBytes) {
     return corrupt("the record lies outside the file of " + std::to_string(file.size()) + " bytes");
   }
-  if (read_u32(file, offset) != kSentinel) return corrupt("there is no record (wrong sentinel)");
+  if (read_u32(file, offset) != kSentinel)
+    return corrupt("there is no record, because the sentinel is wrong");
   const uint32_t number = read_u32(file, offset + 4);
   const uint64_t size = read_u64(file, offset + 8);
   const uint64_t start = read_u64(file, offset + 16);
@@ -106,14 +107,14 @@ Result<Bytes> read_weight(const Bytes& file, const std::string& file_name, uint6
 
   const ElementType stored = storage_element_type(number);
   if (stored != type) {
-    return corrupt("its element type is " +
+    return corrupt("the record's element type is " +
                    (stored == ElementType::kInvalid ? "unknown (" + std::to_string(number) + ")"
                                                     : std::string(element_type_name(stored))) +
-                   ", the program says " + std::string(element_type_name(type)));
+                   ", but the program says " + std::string(element_type_name(type)));
   }
   uint64_t expected;
   if (!packed_size(type, count, &expected) || size != expected) {
-    return corrupt("it has " + std::to_string(size) + " bytes, the program's " +
+    return corrupt("the record has " + std::to_string(size) + " bytes, but the program's " +
                    std::to_string(count) + " elements of " + std::string(element_type_name(type)) +
                    " take another number");
   }
@@ -121,16 +122,17 @@ Result<Bytes> read_weight(const Bytes& file, const std::string& file_name, uint6
       static_cast<uint64_t>(count) % 8 * static_cast<uint64_t>(element_bits(type)) % 8;
   const uint64_t expected_padding = used_in_last_byte == 0 ? 0 : 8 - used_in_last_byte;
   if (element_bits(type) < 8 && padding_bits != expected_padding) {
-    return corrupt("it declares " + std::to_string(padding_bits) + " unused bits instead of " +
-                   std::to_string(expected_padding));
+    return corrupt("the record declares " + std::to_string(padding_bits) +
+                   " unused bits instead of " + std::to_string(expected_padding));
   }
   if (start % kAlignment != 0 || start < kHeaderBytes) {
-    return corrupt("its data starts at " + std::to_string(start) +
-                   ", which is no multiple of 64 after the header");
+    return corrupt("the record's data starts at " + std::to_string(start) +
+                   ", which is not a multiple of 64 behind the header");
   }
   if (start > file.size() || file.size() - start < size) {
-    return corrupt("its data of " + std::to_string(size) + " bytes at " + std::to_string(start) +
-                   " lies outside the file of " + std::to_string(file.size()) + " bytes");
+    return corrupt("the record's data of " + std::to_string(size) + " bytes at " +
+                   std::to_string(start) + " lies outside the file of " +
+                   std::to_string(file.size()) + " bytes");
   }
   return file.subspan(start, size);
 }

@@ -22,7 +22,7 @@ Result<BundledTensor> read_tensor(const schema::TensorData& tensor, const std::s
   BundledTensor read;
   read.dtype = to_data_type(static_cast<executorch::aten::ScalarType>(tensor.scalar_type()));
   if (read.dtype == DataType::kInvalid) {
-    return unsupported("its elements are of ExecuTorch's scalar type " +
+    return unsupported("the elements of the tensor have ExecuTorch's scalar type " +
                            std::to_string(static_cast<int>(tensor.scalar_type())),
                        what);
   }
@@ -30,7 +30,7 @@ Result<BundledTensor> read_tensor(const schema::TensorData& tensor, const std::s
   if (tensor.sizes() != nullptr) {
     for (const int32_t extent : *tensor.sizes()) {
       if (extent < 0 || __builtin_mul_overflow(size, static_cast<uint64_t>(extent), &size)) {
-        return corrupt_data("a tensor of the bundle has extents that cannot be", what);
+        return corrupt_data("a tensor of the bundle has impossible extents", what);
       }
       read.shape.push_back(extent);
     }
@@ -38,7 +38,8 @@ Result<BundledTensor> read_tensor(const schema::TensorData& tensor, const std::s
   if (tensor.dim_order() != nullptr) {
     for (size_t i = 0; i < tensor.dim_order()->size(); ++i) {
       if (tensor.dim_order()->Get(static_cast<uint32_t>(i)) != i) {
-        return unsupported("its elements do not lie row by row: bundle a contiguous tensor", what);
+        return unsupported(
+            "the elements of the tensor do not lie row by row: bundle a contiguous tensor", what);
       }
     }
   }
@@ -71,7 +72,7 @@ Result<std::vector<BundledValue>> read_values(
     } else if (const auto* const truth = value->value_as_Truth()) {
       read.emplace_back(truth->value());
     } else {
-      return unsupported("the bundle has a value of a kind that is not known here", name);
+      return unsupported("the bundle has a value of a kind that this program does not know", name);
     }
   }
   return read;
@@ -102,20 +103,21 @@ Result<BundledProgram> read_bundled_program(const Bytes& file, const std::string
   const auto* const begin = reinterpret_cast<const uint8_t*>(file.data());
   if (!schema::BundleBufferHasIdentifier(begin)) {
     return Status(StatusCode::kVersionTooNew,
-                  "the bundle is of the format " + std::string(as_text(file.span()).substr(4, 4)) +
-                      ", and this program knows " + schema::BundleIdentifier() +
-                      ": bundle the program with the executorch that this program is built with",
+                  "the bundle has the format " + std::string(as_text(file.span()).substr(4, 4)) +
+                      ", and this program reads " + schema::BundleIdentifier() +
+                      ": bundle the program again, with the version of executorch that this "
+                      "program is built with",
                   path);
   }
   flatbuffers::Verifier verifier(begin, file.size());
   if (!schema::VerifyBundleBuffer(verifier)) {
-    return corrupt_data("the bundle is damaged or not whole: copy it again", path);
+    return corrupt_data("the bundle is damaged or incomplete: copy it again", path);
   }
   const schema::Bundle& bundle = *schema::GetBundle(begin);
   if (bundle.version() > kVersion) {
     return Status(StatusCode::kVersionTooNew,
-                  "the bundle is of version " + std::to_string(bundle.version()) +
-                      ", and this program knows " + std::to_string(kVersion),
+                  "the bundle has version " + std::to_string(bundle.version()) +
+                      ", and this program reads " + std::to_string(kVersion),
                   path);
   }
   if (bundle.program() == nullptr) return corrupt_data("the bundle has no program", path);
@@ -135,7 +137,7 @@ Result<BundledProgram> read_bundled_program(const Bytes& file, const std::string
     }
   }
   if (suite == nullptr) {
-    return not_found("the bundle has no test cases of this method; it has those of " + names,
+    return not_found("the bundle has no test cases for this method; it has test cases for " + names,
                      method);
   }
   if (suite->method() != nullptr) read.method = suite->method()->str();
@@ -143,7 +145,7 @@ Result<BundledProgram> read_bundled_program(const Bytes& file, const std::string
   const size_t count = cases == nullptr ? 0 : cases->size();
   if (index >= count) {
     return not_found("the bundle has " + std::to_string(count) + " test cases of " + read.method +
-                         "; there is no case " + std::to_string(index),
+                         ", and no case " + std::to_string(index),
                      path);
   }
   const schema::TestCase* const test = cases->Get(static_cast<uint32_t>(index));
@@ -159,12 +161,12 @@ Status check_outputs(const std::vector<EValue>& outputs, const std::vector<Bundl
   constexpr double kRelative = 1e-3;
   constexpr double kAbsolute = 1e-5;
   if (expected.empty()) {
-    return failed_precondition("the bundle does not say what it expects: bundle expected outputs",
+    return failed_precondition("the bundle has no expected outputs: bundle expected outputs too",
                                path);
   }
   if (outputs.size() != expected.size()) {
     return corrupt_data("the method has " + std::to_string(outputs.size()) +
-                            " outputs, and the bundle expects " + std::to_string(expected.size()),
+                            " outputs, but the bundle expects " + std::to_string(expected.size()),
                         path);
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -173,7 +175,7 @@ Status check_outputs(const std::vector<EValue>& outputs, const std::vector<Bundl
     const Elements wanted = elements_of(expected[i]);
     if (actual.dtype != wanted.dtype || actual.shape != wanted.shape) {
       return failed_precondition(
-          what + " is " + type_text(actual) + ", and the bundle expects " + type_text(wanted),
+          what + " is " + type_text(actual) + ", but the bundle expects " + type_text(wanted),
           path);
     }
     const size_t count = actual.bytes.size() / data_type_size(actual.dtype);
@@ -186,7 +188,7 @@ Status check_outputs(const std::vector<EValue>& outputs, const std::vector<Bundl
       }
       char text[160];
       std::snprintf(text, sizeof(text),
-                    "%s is not what the bundle expects: element %zu is %.9g, expected %.9g",
+                    "%s is not what the bundle expects: element %zu is %.9g, but should be %.9g",
                     what.c_str(), j, found, right);
       return failed_precondition(text, path);
     }

@@ -115,7 +115,7 @@ Status add_input(const std::string& text, CommandLine& line) {
     input.index = line.inputs.empty() ? 0 : line.inputs.back().index + 1;
     input.value = text;
   }
-  if (input.value.empty()) return refuse("an input is a file or a number", "--input " + text);
+  if (input.value.empty()) return refuse("an input must be a file or a number", "--input " + text);
   for (const GivenInput& other : line.inputs) {
     if (other.index == input.index) {
       return refuse("input " + std::to_string(input.index) + " is given twice", "--input " + text);
@@ -136,7 +136,8 @@ constexpr int64_t kLarge = int64_t{1} << 40;
 constexpr std::array kOptions = {
     Option{"--model",
            [](const std::string& value, CommandLine& line) -> Status {
-             if (!line.model.empty()) return refuse("there is a second model", value);
+             if (!line.model.empty())
+               return refuse("only one model can be run, and this is a second one", value);
              line.model = value;
              return {};
            }},
@@ -193,7 +194,8 @@ constexpr std::array kOptions = {
     Option{"--output-format",
            [](const std::string& value, CommandLine& line) -> Status {
              if (value != "npy" && value != "raw") {
-               return refuse("the format is npy or raw, not \"" + value + "\"", "--output-format");
+               return refuse("the format must be npy or raw, not \"" + value + "\"",
+                             "--output-format");
              }
              line.writes_raw = value == "raw";
              return {};
@@ -264,7 +266,7 @@ Status check_kit_alone(const CommandLine& line) {
                         line.test_case == 0 && !line.verifies_outputs && !line.dumps_outputs &&
                         !line.dumps_values && !line.profiles && !line.purges_cache;
   if (is_alone) return {};
-  return refuse("with a kit only --answer, --verbose and options of the delegate can be given",
+  return refuse("with --kit only --answer, --verbose and the options of the delegate can be used",
                 "--kit");
 }
 
@@ -285,7 +287,8 @@ Result<CommandLine> parse_command_line(const Words& arguments) {
   for (size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
     if (word.empty() || word[0] != '-') {
-      if (!line.model.empty()) return refuse("there is a second model", word);
+      if (!line.model.empty())
+        return refuse("only one model can be run, and this is a second one", word);
       line.model = word;
       continue;
     }
@@ -296,7 +299,7 @@ Result<CommandLine> parse_command_line(const Words& arguments) {
     if (flag != kFlags.end()) {
       const std::string value = equals == std::string::npos ? "true" : word.substr(equals + 1);
       if (value != "true" && value != "1" && value != "false" && value != "0") {
-        return refuse("the option takes no value, or true or false", name);
+        return refuse("the option takes no value, or the value true or false", name);
       }
       line.*(flag->target) = value == "true" || value == "1";
       continue;
@@ -328,15 +331,15 @@ Result<CommandLine> parse_command_line(const Words& arguments) {
     COREML_DELEGATE_RETURN_IF_ERROR(check_kit_alone(line));
     return line;
   }
-  if (!line.answer.empty()) return refuse("only a kit has an answer: give --kit", "--answer");
+  if (!line.answer.empty()) return refuse("only a kit has an answer: pass --kit too", "--answer");
   if (line.model.empty()) return refuse("name the program to run", "--model");
   name_dumps(line);
   if (!line.debug_buffer.empty() && line.etdump.empty()) {
-    return refuse("the values can only be read with the trace: give --etdump too",
+    return refuse("the values can only be read together with the trace: pass --etdump too",
                   "--debug-buffer");
   }
   if (!line.debug_buffer.empty() && line.debug_buffer == line.etdump) {
-    return refuse("the values and the trace are two files: give them two names", "--debug-buffer");
+    return refuse("the values and the trace are two files: use two names", "--debug-buffer");
   }
   return line;
 }

@@ -140,11 +140,12 @@ TEST(CommandLineTest, HelpNeedsNothingElse) {
 
 TEST(CommandLineTest, WhatIsWrongIsNamed) {
   EXPECT_THAT(refusal({}), HasSubstr("name the program to run"));
-  EXPECT_THAT(refusal({"m.pte", "n.pte"}), HasSubstr("second model"));
-  EXPECT_THAT(refusal({"m.pte", "--model", "n.pte"}), HasSubstr("second model"));
+  EXPECT_THAT(refusal({"m.pte", "n.pte"}), HasSubstr("only one model"));
+  EXPECT_THAT(refusal({"m.pte", "--model", "n.pte"}), HasSubstr("only one model"));
   EXPECT_THAT(refusal({"m.pte", "--frobnicate", "1"}), HasSubstr("--frobnicate"));
   EXPECT_THAT(refusal({"m.pte", "--iterations"}), HasSubstr("needs a value"));
-  EXPECT_THAT(refusal({"m.pte", "--json=yes"}), HasSubstr("takes no value, or true or false"));
+  EXPECT_THAT(refusal({"m.pte", "--json=yes"}),
+              HasSubstr("takes no value, or the value true or false"));
   EXPECT_THAT(refusal({"m.pte", "--debug-buffer", "v.bin"}), HasSubstr("--etdump"));
   EXPECT_THAT(refusal({"m.pte", "--debug-buffer", "v", "--etdump", "v"}), HasSubstr("two names"));
   EXPECT_THAT(refusal({"m.pte", "--output-format", "png"}), HasSubstr("npy or raw"));

@@ -14,7 +14,8 @@ Result<std::vector<BackendOption>> delegate_options(const CommandLine& line) {
   std::vector<BackendOption> options;
   for (const auto& [name, value] : line.delegate) {
     BackendOption option;
-    if (name.size() >= sizeof(option.key)) return internal_error("the option's name is long", name);
+    if (name.size() >= sizeof(option.key))
+      return internal_error("the option's name is too long", name);
     std::copy_n(name.c_str(), name.size() + 1, option.key);
     if (const std::string* const text = std::get_if<std::string>(&value)) {
       // A longer one would be cut without a word.

@@ -59,7 +59,7 @@ Result<Elements> copy_elements(const EValue& value, size_t index) {
   if (value.isDouble()) return number_elements(DataType::kFloat64, value.toDouble());
   if (value.isBool()) return number_elements(DataType::kBool, value.toBool());
   const std::string what = "output " + std::to_string(index);
-  if (!value.isTensor()) return unsupported("this is neither a tensor nor a number", what);
+  if (!value.isTensor()) return unsupported("the value is neither a tensor nor a number", what);
   const executorch::aten::Tensor& tensor = value.toTensor();
   const auto* const data = static_cast<const std::byte*>(tensor.const_data_ptr());
   Elements elements;
@@ -75,7 +75,8 @@ Result<Elements> copy_elements(const EValue& value, size_t index) {
   }
   elements.dtype = to_data_type(tensor.scalar_type());
   if (elements.dtype == DataType::kInvalid) {
-    return unsupported("its elements are of " + scalar_type_text(tensor.scalar_type()), what);
+    return unsupported(
+        "the elements of the tensor have the type " + scalar_type_text(tensor.scalar_type()), what);
   }
   elements.bytes.assign(data, data + tensor.nbytes());
   return elements;

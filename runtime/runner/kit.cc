@@ -56,9 +56,9 @@ Status check_files(const Kit& kit) {
   }
   for (const auto& [path, digest] : files->items()) {
     const Result<Bytes> content = kit.tree.read(path);
-    if (!content.ok()) return not_whole("the file " + path + " of the kit is not there", kit);
+    if (!content.ok()) return not_whole("the file " + path + " of the kit does not exist", kit);
     if (!digest.is_string() || digest.get<std::string>() != to_hex(sha256(content->span()))) {
-      return not_whole("the file " + path + " is not the one that the kit was made with", kit);
+      return not_whole("the file " + path + " is not the one with which the kit was made", kit);
     }
   }
   return {};
@@ -72,20 +72,21 @@ Result<Kit> open_kit(FileSystem& files, const std::string& folder) {
   kit.tree = *std::move(tree);
   const Result<Bytes> text = kit.tree.read(kManifest);
   if (!text.ok()) {
-    return corrupt_data("the folder has no kit.json: give one that `coreml kit` made", folder);
+    return corrupt_data("the folder has no kit.json: name a folder that `coreml kit` made", folder);
   }
   kit.manifest = Json::parse(as_text(text->span()), nullptr, false);
   if (kit.manifest.is_discarded() || string_member(kit.manifest, "format") != "coreml_kit") {
-    return not_whole("kit.json is not what `coreml kit` writes, or not all of it", kit);
+    return not_whole("kit.json was not written by `coreml kit`, or is incomplete", kit);
   }
   const Json* const version = find_member(kit.manifest, "version");
   if (version == nullptr || !version->is_number_integer() || version->get<int64_t>() < 1) {
-    return not_whole("kit.json does not say its version", kit);
+    return not_whole("kit.json does not have a valid version", kit);
   }
   if (version->get<int64_t>() > kVersion) {
     return Status(StatusCode::kVersionTooNew,
-                  "the kit is of version " + version->dump() + ", and this program knows " +
-                      std::to_string(kVersion) + ": take the coreml_runner of whoever made it",
+                  "the kit has version " + version->dump() + ", and this program reads " +
+                      std::to_string(kVersion) +
+                      ": use the coreml_runner of the version that made the kit",
                   folder);
   }
   COREML_DELEGATE_RETURN_IF_ERROR(check_files(kit));
@@ -168,7 +169,7 @@ Result<Json> compute_values(const Kit& kit, const Json& delegate, const Json& pr
     std::optional<Elements> buffer =
         expected == nullptr ? std::nullopt : buffer_for(*expected, spec);
     if (!buffer) {
-      return not_whole("kit.json says nothing that fits of the value " + spec.to_string(), kit);
+      return not_whole("kit.json has no valid description of the value " + spec.to_string(), kit);
     }
     made.push_back(*std::move(buffer));
   }
@@ -240,7 +241,7 @@ Result<std::string> answer_kit(const CommandLine& line, FileSystem& files) {
   program.method = string_member(kit.manifest, "method");
   for (const Json& input : *inputs) {
     if (!input.is_string() || !kit.tree.exists(input.get<std::string>())) {
-      return not_whole("an input of the kit is not there", kit);
+      return not_whole("an input of the kit does not exist", kit);
     }
     program.inputs.push_back(
         {program.inputs.size(), join_path(kit.folder, input.get<std::string>())});

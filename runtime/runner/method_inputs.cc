@@ -97,14 +97,14 @@ Result<MethodInputs> MethodInputs::create(const MethodMeta& method, const Comman
   const size_t count = method.num_inputs();
   if (!bundled.empty() && bundled.size() != count) {
     return corrupt_data("the method takes " + std::to_string(count) +
-                            " inputs, and the bundle has " + std::to_string(bundled.size()),
+                            " inputs, but the bundle has " + std::to_string(bundled.size()),
                         line.model);
   }
   std::vector<const GivenInput*> given(count, nullptr);
   for (const GivenInput& input : line.inputs) {
     if (input.index >= count) {
       return invalid_argument("the method takes " + std::to_string(count) +
-                                  " inputs; there is no input " + std::to_string(input.index),
+                                  " inputs, so there is no input " + std::to_string(input.index),
                               line.method);
     }
     given[input.index] = &input;
@@ -113,12 +113,13 @@ Result<MethodInputs> MethodInputs::create(const MethodMeta& method, const Comman
   for (size_t i = 0; i < count; ++i) {
     const std::string what = "input " + std::to_string(i) + " of " + line.method;
     const auto tag = method.input_tag(i);
-    if (!tag.ok()) return corrupt_data("the program does not say what this is", what);
+    if (!tag.ok())
+      return corrupt_data("the program does not say which kind of input this is", what);
     const BundledValue* const from_bundle =
         given[i] == nullptr && !bundled.empty() ? &bundled[i] : nullptr;
     if (*tag == Tag::Tensor) {
       const auto info = method.input_tensor_meta(i);
-      if (!info.ok()) return corrupt_data("the program does not say what tensor this is", what);
+      if (!info.ok()) return corrupt_data("the program does not describe this tensor", what);
       COREML_DELEGATE_RETURN_IF_ERROR(
           inputs.add_tensor(*info, what, given[i], from_bundle, line, files));
     } else if (from_bundle != nullptr) {
@@ -136,8 +137,9 @@ Status MethodInputs::add_tensor(const TensorInfo& info, const std::string& what,
                                 const CommandLine& line, const FileSystem& files) {
   const DataType dtype = to_data_type(info.scalar_type());
   if (dtype == DataType::kInvalid) {
-    return unsupported(
-        "elements of " + scalar_type_text(info.scalar_type()) + " cannot be given here", what);
+    return unsupported("elements of " + scalar_type_text(info.scalar_type()) +
+                           " cannot be passed on the command line",
+                       what);
   }
   std::vector<int64_t> shape(info.sizes().begin(), info.sizes().end());
   size_t count = info.nbytes() / data_type_size(dtype);
@@ -153,7 +155,7 @@ Status MethodInputs::add_tensor(const TensorInfo& info, const std::string& what,
       COREML_DELEGATE_ASSIGN_OR_RETURN(const NpyArray array, parse_npy(source, given->value));
       if (array.dtype != dtype || array.shape.size() != shape.size()) {
         return invalid_argument(
-            what + " is " + expected + ", the file has " + type_text(array.dtype, array.shape),
+            what + " is " + expected + ", but the file has " + type_text(array.dtype, array.shape),
             given->value);
       }
       shape = array.shape;
@@ -161,7 +163,7 @@ Status MethodInputs::add_tensor(const TensorInfo& info, const std::string& what,
       count = source.size() / data_type_size(dtype);
     } else if (source.size() != info.nbytes()) {
       return invalid_argument(what + " is " + expected + ", " + std::to_string(info.nbytes()) +
-                                  " bytes; the file has " + std::to_string(source.size()),
+                                  " bytes, but the file has " + std::to_string(source.size()),
                               given->value);
     }
   }
@@ -169,7 +171,7 @@ Status MethodInputs::add_tensor(const TensorInfo& info, const std::string& what,
     const auto* const tensor = std::get_if<BundledTensor>(bundled);
     if (tensor == nullptr || tensor->dtype != dtype || tensor->shape.size() != shape.size()) {
       return invalid_argument(
-          what + " is " + expected + ", the bundle has " +
+          what + " is " + expected + ", but the bundle has " +
               (tensor == nullptr ? "a number" : type_text(tensor->dtype, tensor->shape)),
           line.model);
     }
@@ -215,7 +217,7 @@ Status MethodInputs::add_bundled_scalar(Tag tag, const std::string& what,
   } else if (const bool* const truth = std::get_if<bool>(&bundled)) {
     if (tag == Tag::Bool) return add(*truth, "bool");
   }
-  return invalid_argument("the bundle has a value of another kind for this", what);
+  return invalid_argument("the bundle has a value of another kind for this input", what);
 }
 
 Status MethodInputs::add_scalar(Tag tag, const std::string& what, const GivenInput* given) {
@@ -227,21 +229,22 @@ Status MethodInputs::add_scalar(Tag tag, const std::string& what, const GivenInp
   };
   if (tag == Tag::Int) {
     int64_t value = 0;
-    if (!parse(value)) return invalid_argument("this takes a whole number, not " + text, what);
+    if (!parse(value))
+      return invalid_argument("this input must be a whole number, not " + text, what);
     values_.emplace_back(value);
     descriptions_.push_back("int");
     return {};
   }
   if (tag == Tag::Double) {
     double value = 0;
-    if (!parse(value)) return invalid_argument("this takes a number, not " + text, what);
+    if (!parse(value)) return invalid_argument("this input must be a number, not " + text, what);
     values_.emplace_back(value);
     descriptions_.push_back("double");
     return {};
   }
   if (tag == Tag::Bool) {
     if (text != "0" && text != "1" && text != "true" && text != "false") {
-      return invalid_argument("this takes true or false, not " + text, what);
+      return invalid_argument("this input must be true or false, not " + text, what);
     }
     values_.emplace_back(text == "1" || text == "true");
     descriptions_.push_back("bool");
@@ -252,7 +255,8 @@ Status MethodInputs::add_scalar(Tag tag, const std::string& what, const GivenInp
     descriptions_.push_back("none");
     return {};
   }
-  return unsupported("only tensors, numbers and truth values can be given here", what);
+  return unsupported("only tensors, numbers and truth values can be passed on the command line",
+                     what);
 }
 
 }  // namespace coreml_delegate::runner

@@ -65,9 +65,9 @@ Result<NpyArray> parse_npy(ByteSpan file, const std::string& path) {
   const auto* const text = reinterpret_cast<const char*>(file.data());
   const std::string_view all(text, file.size());
   if (all.substr(0, kMagic.size()) != kMagic) {
-    return corrupt_data("the file is no .npy file: save it with numpy.save", path);
+    return corrupt_data("the file is not a .npy file: save it with numpy.save", path);
   }
-  const Status cut = corrupt_data("the .npy file is cut short: copy it again", path);
+  const Status cut = corrupt_data("the .npy file was cut short: copy it again", path);
   if (file.size() < 12) return cut;
   const auto byte = [&](size_t at) { return static_cast<size_t>(file[at]); };
   const size_t version = byte(6);
@@ -102,8 +102,8 @@ Result<NpyArray> parse_npy(ByteSpan file, const std::string& path) {
                        path);
   }
   if (order->substr(0, 4) == "True" && array.shape.size() > 1) {
-    return unsupported("the .npy file is in Fortran order: save numpy.ascontiguousarray of it",
-                       path);
+    return unsupported(
+        "the .npy file is in Fortran order: save the result of numpy.ascontiguousarray", path);
   }
   size_t bytes = data_type_size(array.dtype);
   for (const int64_t extent : array.shape) {

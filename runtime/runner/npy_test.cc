@@ -83,7 +83,7 @@ TEST(NpyTest, WhatCannotBeReadIsSaid) {
   EXPECT_THAT(refusal("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4294967299), }"),
               HasSubstr("the shape in the .npy file cannot be read"));
   EXPECT_THAT(parse_npy(as_bytes("PK\x03\x04 some zip"), "a.npz").status().to_string(),
-              HasSubstr("no .npy file"));
+              HasSubstr("not a .npy file"));
 }
 
 }  // namespace

@@ -18,14 +18,14 @@ Status check_output(const std::string& path, const std::vector<std::string>& rea
   std::error_code error;
   const std::filesystem::file_status status = std::filesystem::status(path, error);
   if (std::filesystem::is_directory(status)) {
-    return invalid_argument("this is a folder: give the name of a file to write", path);
+    return invalid_argument("the path is a folder: name a file to write", path);
   }
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-    return invalid_argument("this is no regular file: give another name to write", path);
+    return invalid_argument("the path is not a regular file: name another file to write", path);
   }
   for (const std::string& source : read) {
     if (!source.empty() && is_same(path, source)) {
-      return invalid_argument("this is a file that is read: give another name to write", path);
+      return invalid_argument("the run reads this file: name another file to write", path);
     }
   }
   return {};
@@ -38,7 +38,8 @@ Result<std::unique_ptr<AtomicFile>> create_output(FileSystem& files, const std::
   std::string target = path;
   if (std::filesystem::is_symlink(std::filesystem::symlink_status(path, error))) {
     target = std::filesystem::weakly_canonical(path, error).string();
-    if (error) return invalid_argument("the link leads nowhere: give another name", path);
+    if (error)
+      return invalid_argument("the symbolic link leads nowhere: name another file to write", path);
   }
   Result<std::unique_ptr<AtomicFile>> file = AtomicFile::create(files, target);
   if (!file.ok()) return file.status().annotate("a result could not be written", path);

@@ -49,7 +49,7 @@ TEST_F(OutputFileTest, WhatIsReadIsNotReplacedUnderAnyName) {
   for (const char* const name : {"model.pte", "./model.pte", "link", "second_name"}) {
     const auto file = create(name);
     ASSERT_FALSE(file.ok()) << name;
-    EXPECT_THAT(file.status().to_string(), HasSubstr("this is a file that is read"));
+    EXPECT_THAT(file.status().to_string(), HasSubstr("the run reads this file"));
   }
   EXPECT_EQ(read("model.pte"), "the model");
 }
@@ -67,10 +67,10 @@ TEST_F(OutputFileTest, ALinkStaysOneAndWhatItNamesIsReplaced) {
 
 TEST_F(OutputFileTest, FoldersAndDevicesAreRefused) {
   EXPECT_THAT(create_output(files_, folder_, {}).status().to_string(),
-              HasSubstr("this is a folder"));
+              HasSubstr("the path is a folder"));
   // A rename onto it would take the device away from everybody.
   EXPECT_THAT(create_output(files_, "/dev/null", {}).status().to_string(),
-              HasSubstr("this is no regular file"));
+              HasSubstr("the path is not a regular file"));
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
   EXPECT_FALSE(create_output(files_, path("absent") + "/y", {}).ok());
 }

@@ -47,7 +47,7 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
 Status failed(Error error, const std::string& what, const std::string& artifact) {
   std::string why = last_error();
   if (why.empty()) why = first_error_message();
-  if (why.empty()) why = "ExecuTorch gives no reason";
+  if (why.empty()) why = "ExecuTorch gave no reason";
   char code[16];
   std::snprintf(code, sizeof(code), "0x%02x", static_cast<unsigned>(error));
   return Status(StatusCode::kEngineFailure, what + " (error " + code + "): " + why, artifact);
@@ -57,7 +57,7 @@ Status failed(Error error, const std::string& what, const std::string& artifact)
 Status check_program(ByteSpan file, const std::string& path) {
   const std::string_view text = as_text(file);
   if (file.size() < 8 || (text.substr(4, 4) != "ET12" && text.substr(4, 4) != "ET13")) {
-    return corrupt_data("the file is no ExecuTorch program: give a .pte", path);
+    return corrupt_data("the file is not an ExecuTorch program: name a .pte file", path);
   }
   // The extended header: magic, its length, sizes and positions of the program and the segments.
   if (file.size() < 40) return corrupt_data("the file ends within its header: copy it again", path);
@@ -72,11 +72,11 @@ Status check_program(ByteSpan file, const std::string& path) {
   const uint64_t segments = number(24, 8);
   uint64_t needed = program_size;
   if (length >= 32 && segments != 0 && __builtin_add_overflow(segments, number(32, 8), &needed)) {
-    return corrupt_data("the header of the file cannot be: copy it again", path);
+    return corrupt_data("the header of the file has impossible sizes: copy the file again", path);
   }
   if (needed <= file.size()) return {};
   return corrupt_data("the file has " + std::to_string(file.size()) + " bytes of " +
-                          std::to_string(needed) + ": it was cut short, copy it again",
+                          std::to_string(needed) + ": it was cut short; copy it again",
                       path);
 }
 
@@ -171,7 +171,7 @@ Result<RunReport> run(const CommandLine& given, FileSystem& files, std::vector<E
                                                             static_cast<size_t>(line.test_case)));
       line.method = bundle->method;
     } else if (line.verifies_outputs) {
-      return invalid_argument("only a bundled program says what is expected: give a .bpte",
+      return invalid_argument("only a bundled program has expected outputs: name a .bpte file",
                               line.model);
     }
     COREML_DELEGATE_RETURN_IF_ERROR(
@@ -218,7 +218,7 @@ Result<RunReport> run(const CommandLine& given, FileSystem& files, std::vector<E
   if (methods->count(line.method) == 0) {
     std::string names;
     for (const std::string& name : *methods) names += (names.empty() ? "" : ", ") + name;
-    return not_found("the program has no method of this name; it has " + names, line.method);
+    return not_found("the program has no method with this name; it has " + names, line.method);
   }
   error = module.load_method(line.method);
   if (error != Error::Ok) {

@@ -387,5 +387,5 @@ def test_to_bytes_holds_one_copy_and_stream_none(tmp_path):
 def test_missing_function_and_file_are_named():
     with pytest.raises(KeyError, match="the blob has no function 'f'; it has \\['main'\\]"):
         small().function("f")
-    with pytest.raises(KeyError, match="no file 'b' in the blob; it has \\['a'\\]"):
+    with pytest.raises(KeyError, match="the blob has no file 'b'; it has \\['a'\\]"):
         small().file("b")

@@ -70,14 +70,14 @@ WRONG = {
     "another rank": (lambda x, i, b: (x + 1, i * 2, ~b, (x > 0).sum(0), x.half()), "is int32[], where PyTorch has int64[3]"),
     "another extent": (lambda x, i, b: (x + 1, i[:1] * 2, ~b, (x > 0).sum(), x.half()), "where PyTorch has int64[1, 3]"),
     "another order": (lambda x, i, b: (i * 2, x + 1, ~b, (x > 0).sum(), x.half()), "output 0 "),
-    "another number": (lambda x, i, b: (x + 1, i * 2, ~b, (x > 0).sum()), "it has 5 outputs, where PyTorch has 4"),
+    "another number": (lambda x, i, b: (x + 1, i * 2, ~b, (x > 0).sum()), "the model has 5 outputs, where PyTorch has 4"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_a_difference_is_one_sentence(name, lowered):
     results, words = WRONG[name]
-    with pytest.raises(ValueError, match="The Core ML model is not what was exported: ") as raised:
+    with pytest.raises(ValueError, match="The Core ML model differs from the exported program: ") as raised:
         border_check.check(export(Other(results), INPUTS), lowered[0].spec)
     assert words in str(raised.value)
 

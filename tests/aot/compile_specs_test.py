@@ -132,7 +132,7 @@ def test_unknown_values_are_refused(key, value):
 
 
 def test_an_unknown_choice_is_told_the_choices():
-    with pytest.raises(ValueError, match=r"it is one of .*cpu_and_ne"):
+    with pytest.raises(ValueError, match=r"it must be one of .*cpu_and_ne"):
         Options.parse([CompileSpec("compute_units", b"tpu")])
     with pytest.raises(ValueError, match="both, coreml_blob, inmemoryfs"):
         Options.parse([CompileSpec("blob_format", b"zip")])
@@ -198,7 +198,7 @@ def test_enumerated_shapes_round_trip():
         ({"x": [[1, 3], [9, 3]]}, AssertionError, "violates the upper range-constraint"),
         ({"x": [[1, 3], [4]]}, AssertionError, "the rank of the enumeration is 1"),
         ({"x": [[0, 3], [4, 3]]}, AssertionError, "must be >= 1"),
-        ({"y": [[1, 3], [4, 3]]}, ValueError, "which is no input"),
+        ({"y": [[1, 3], [4, 3]]}, ValueError, "which is not an input"),
     ],
 )
 def test_enumerated_shapes_that_do_not_fit_are_refused(enumerated, error, message):

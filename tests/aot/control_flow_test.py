@@ -67,8 +67,8 @@ def test_a_loop_that_stays_outside_says_that_executorch_has_none(caplog):
     left = {node.op: node for node in report.left}
     assert "aten.asinh.default, which is inside it, stays outside" in left["while_loop"].reason
     assert left["while_loop"].not_executed == "it has no such control flow"
-    assert [line for line in report.warnings() if "Neither Core ML nor ExecuTorch takes while_loop" in line]
-    assert "Neither Core ML nor ExecuTorch takes while_loop" in caplog.text
+    assert [line for line in report.warnings() if "Neither Core ML nor ExecuTorch can execute while_loop" in line]
+    assert "Neither Core ML nor ExecuTorch can execute while_loop" in caplog.text
 
 
 # --- Inside Core ML.
@@ -194,7 +194,7 @@ def test_a_choice_by_an_extent_stays_outside():
     specs = CoreMLBackend.generate_compile_specs(compute_precision=ct.precision.FLOAT32)
     partitioner = CoreMLPartitioner(compile_specs=specs)
     edge = to_edge_transform_and_lower(program, partitioner=[partitioner])
-    assert "a tensor of one bool" in next(node.reason for node in partitioner.report.left if node.op == "cond")
+    assert "a tensor with one bool" in next(node.reason for node in partitioner.report.left if node.op == "cond")
     loaded = Runtime.get().load_program(bytes(edge.to_executorch().buffer))
     method = loaded.load_method("forward")
     for rows in (2, 5):

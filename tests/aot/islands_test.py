@@ -76,7 +76,7 @@ def test_an_entry_that_matches_nothing_is_named(caplog: pytest.LogCaptureFixture
 
 def test_islands_in_a_float32_program_are_refused():
     specs = CoreMLBackend.generate_compile_specs(compute_precision=ct.precision.FLOAT32, float32_ops=["norm"])
-    with pytest.raises(ValueError, match="compute_precision is FLOAT32 already"):
+    with pytest.raises(ValueError, match="compute_precision is already FLOAT32"):
         Options.parse(specs)
 
 

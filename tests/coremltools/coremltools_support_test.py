@@ -71,9 +71,9 @@ def test_values_that_do_not_fit_are_refused() -> None:
 
 
 def test_wrong_arguments_are_refused(tmp_path) -> None:
-    with pytest.raises(ValueError, match=r"compute_units is one of ALL, .* not 'gpu'"):
+    with pytest.raises(ValueError, match=r"compute_units must be one of ALL, .* not 'gpu'"):
         MLModel(PACKAGES / "add.mlpackage", "gpu")
-    with pytest.raises(ValueError, match="numeric_mode is one of float32, float16, low_precision, not "):
+    with pytest.raises(ValueError, match="numeric_mode must be one of float32, float16, low_precision, not "):
         MLModel(PACKAGES / "add.mlpackage", numeric_mode="half")
     with pytest.raises(ml_model.EngineError, match=r"nothing\.mlpackage"):
         MLModel(tmp_path / "nothing.mlpackage")
@@ -94,7 +94,7 @@ def test_states_are_read_written_copied_and_reset() -> None:
     np.testing.assert_array_equal(copy.read_state(spec.name), np.full(shape, 3, spec.dtype))
     with pytest.raises(ml_model.EngineError, match="nobody"):
         state.read_state("nobody")
-    with pytest.raises(ValueError, match="a state cannot be given with a list"):
+    with pytest.raises(ValueError, match="a state cannot be passed with a list"):
         model.predict([{}], state)
 
 
@@ -143,7 +143,7 @@ def test_an_asset_in_memory(tmp_path) -> None:
     x = np.random.default_rng(2).normal(size=(2, 64)).astype(np.float32)
     result = ct.models.CompiledMLModel.from_asset(asset).predict({"x": x})["y"]
     np.testing.assert_allclose(result, x.astype(np.float64) @ weight.T, rtol=0, atol=64 * 64 * np.finfo(np.float32).eps)
-    with pytest.raises(ValueError, match="is no name of a weight file"):
+    with pytest.raises(ValueError, match="is not the name of a weight file"):
         ct.models.model.MLModelAsset.from_memory(b"", {"../weight.bin": b""})
 
 
@@ -193,11 +193,11 @@ def test_kinds_that_are_not_evaluated_are_refused_with_a_sentence(tmp_path) -> N
     ct.utils.save_spec(spec, path)
     with pytest.warns(RuntimeWarning, match="the model is a word tagger"):
         model = ct.models.MLModel(path)
-    with pytest.raises(RuntimeError, match="this kind is not evaluated here"):
+    with pytest.raises(RuntimeError, match="this kind cannot be evaluated here"):
         model.predict({})
     (tmp_path / "theirs.mlmodelc").mkdir()
     with pytest.raises(RuntimeError, match="was not compiled here"):
         ct.models.CompiledMLModel(str(tmp_path / "theirs.mlmodelc"))
     (tmp_path / "empty.mlmodel").write_bytes(b"")
-    with pytest.raises(RuntimeError, match="is no Core ML model"):
+    with pytest.raises(RuntimeError, match="is not a Core ML model"):
         ct.utils.compile_model(str(tmp_path / "empty.mlmodel"))

@@ -105,7 +105,7 @@ def test_what_becomes_of_the_helper_is_said(tmp_path) -> None:
     runtime.set_options(compile_helper=script(tmp_path / "crash", "kill -SEGV $$\n"))
     assert "the compiler died of SIGSEGV on this model" in failure()
     runtime.set_options(compile_helper=script(tmp_path / "hang", "sleep 1000\n"), compile_helper_timeout_s=1)
-    assert "not done with this model after 1 s" in failure()
+    assert "not finished this model after 1 s" in failure()
     # This process goes on.
     runtime.set_options(compile_helper=True, compile_helper_timeout_s=0, compile_helper_memory_mb=2000)
     execute()
@@ -121,7 +121,7 @@ def test_ml_model(package, counted) -> None:
         for name, value in model.predict(X).items():
             np.testing.assert_array_equal(value, expected[name])
     assert runs() == 2
-    with pytest.raises(ValueError, match="has lost its intermediate values"):
+    with pytest.raises(ValueError, match="has no intermediate values"):
         model.intermediate_values(X)
     assert any(kind == "operation" for kind, *_ in model.inspect(X))
 

@@ -129,7 +129,7 @@ def test_states_keep_their_initial_value_and_can_be_reset() -> None:
         assert method.execute([torch.ones(2)])[0].tolist() == [14.0, -6.0]
         runtime.reset_states()
     runtime.reset_states("forward")
-    with pytest.raises(runtime.DelegateError, match=r"no loaded method of this name.*nobody") as raised:
+    with pytest.raises(runtime.DelegateError, match=r"no loaded method with this name.*nobody") as raised:
         runtime.reset_states("nobody")
     assert raised.value.error == 0x20
 
@@ -201,7 +201,7 @@ for make in (path.read_bytes, lambda: bytearray(path.read_bytes()), lambda: io.B
 @pytest.mark.parametrize(
     "options,message",
     [
-        ({"engine": "absent"}, "no engine of this name.*absent"),
+        ({"engine": "absent"}, "no engine with this name.*absent"),
         ({"compute_unit": "gpu"}, "cpu_and_gpu"),
         ({"numeric_mode": "bfloat16"}, "float32, float16"),
         ({"threads": -1}, "threads"),

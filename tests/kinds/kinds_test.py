@@ -81,20 +81,20 @@ def test_transforms_of_classifiers(load, transform: int) -> None:
 def test_trees_that_are_none(load) -> None:
     refused(load, specs.tree([(0, 0.0, 1, 9), 1.0]), "node 0 of tree 0 has no child 9")
     refused(load, specs.tree([(0, 0.0, 1, 1), 1.0]), "node 1 of tree 0 is a child twice")
-    refused(load, specs.tree([(0, 0.0, 1, 2), (0, 1.0, 0, 2), 1.0]), "a tree has not exactly one root")
-    refused(load, specs.tree([1.0, 2.0]), "a tree has not exactly one root")
-    refused(load, specs.tree([1.0, (0, 0.0, 2, 3), (0, 0.0, 1, 4), 1.0, 2.0]), "nodes of a tree lie in a circle")
-    refused(load, specs.tree([(0, 0.0, 0, 1), 1.0]), "not exactly one root")
+    refused(load, specs.tree([(0, 0.0, 1, 2), (0, 1.0, 0, 2), 1.0]), "a tree must have exactly one root")
+    refused(load, specs.tree([1.0, 2.0]), "a tree must have exactly one root")
+    refused(load, specs.tree([1.0, (0, 0.0, 2, 3), (0, 0.0, 1, 4), 1.0, 2.0]), "the nodes of a tree form a cycle")
+    refused(load, specs.tree([(0, 0.0, 0, 1), 1.0]), "must have exactly one root")
     twice = specs.tree([1.0, 2.0])
     twice.treeEnsembleRegressor.treeEnsemble.nodes[1].nodeId = 0
-    refused(load, twice, "two nodes of one number")
+    refused(load, twice, "two nodes with one number")
     beyond = specs.tree([1.0])
     beyond.treeEnsembleRegressor.treeEnsemble.nodes[0].evaluationInfo[0].evaluationIndex = 1
     refused(load, beyond, "a leaf adds to dimension 1 of 1")
     huge = specs.tree([1.0])
     huge.treeEnsembleRegressor.treeEnsemble.numPredictionDimensions = 1 << 60
     refused(load, huge, "the trees predict 1152921504606846976 dimensions")
-    with pytest.raises(EngineError, match="the inputs have 4 numbers, the trees ask for 6"):
+    with pytest.raises(EngineError, match="the inputs have 4 numbers, but the trees read 6"):
         load(specs.tree([(5, 0.0, 1, 2), 1.0, 2.0])).predict({"x": [0, 0, 0, 0]})
 
 
@@ -168,8 +168,8 @@ def test_linear_models_that_are_none(load) -> None:
     refused(load, glm_classifier([[1.0, 2.0]], [0.0], 0), "the classifier has no classes")
     numbers = glm_classifier([[1.0, 2.0]], [0.0], 2)
     numbers.glmClassifier.int64ClassLabels.vector.extend([1, 2])
-    refused(load, numbers, "the predicted class is described as string, the classes are int64s")
-    with pytest.raises(EngineError, match="the inputs have 2 numbers, the model takes 3"):
+    refused(load, numbers, "the predicted class is described as string, but the classes are int64s")
+    with pytest.raises(EngineError, match="the inputs have 2 numbers, but the model takes 3"):
         load(glm_classifier([[1.0, 2.0, 3.0]], [0.0], 2)).predict({"a": 1, "b": 2})
 
 
@@ -189,9 +189,9 @@ def test_sparse_support_vectors(load) -> None:
     # The fourth feature is in no support vector.
     assert load(message).predict({"x": [1.0, 2.0, 3.0, 9.0]}) == {"y": 2 * (2 - 3) - 4 * 1 - 0.25}
     machine.sparseSupportVectors.vectors[0].nodes[0].index = 0
-    refused(load, message, "an index that is not from 1 on")
+    refused(load, message, "an index below 1")
     machine.sparseSupportVectors.vectors[0].nodes[0].index = 1 << 30
-    refused(load, message, "an index that is not from 1 on")
+    refused(load, message, "an index below 1")
     machine.sparseSupportVectors.vectors[0].nodes[0].index = 1
     machine.coefficients.alpha.append(1.0)
     refused(load, message, "there are 3 coefficients for 2 vectors")
@@ -242,7 +242,7 @@ def test_scalers(load) -> None:
     message.scaler.scaleValue.append(0.5)
     assert load(message).predict({"x": 6}) == {"y": 3}
     with pytest.raises(
-        EngineError, match=r"what the model computes is no int64, as is described: the value is an int64, which 3\.5 is not"
+        EngineError, match=r"the model does not compute the int64 that its description names: the value is an int64, which 3\.5 is not"
     ):
         load(message).predict({"x": 7})
     with pytest.raises(EngineError, match="the scaler has 3 numbers for 2 values"):
@@ -274,7 +274,7 @@ def test_imputers(load) -> None:
     records = specs.model({"x": ("dictionary", "string")}, {"y": ("dictionary", "string")})
     records.imputer.imputedStringDictionary.map.update({"a": 1.0, "b": 2.0})
     assert load(records).predict({"x": {"a": math.nan, "b": 5.0}})["y"] == {"a": 1.0, "b": 5.0}
-    refused(load, _with_kind(specs.model({"x": "double"}, {"y": "double"}), "imputer"), "there is nothing to impute")
+    refused(load, _with_kind(specs.model({"x": "double"}, {"y": "double"}), "imputer"), "the imputer has nothing to impute")
 
 
 def _with_kind(message: Any, kind: str) -> Any:
@@ -286,7 +286,7 @@ def test_encoders(load) -> None:
     dense = specs.model({"x": "string"}, {"y": ("array", [3])})
     dense.oneHotEncoder.stringCategories.vector.extend(["red", "green", "blue"])
     assert load(dense).predict({"x": "green"})["y"].tolist() == [0, 1, 0]
-    with pytest.raises(EngineError, match="'pink' is none of the encoder's categories"):
+    with pytest.raises(EngineError, match="'pink' is not one of the encoder's categories"):
         load(dense).predict({"x": "pink"})
     dense.oneHotEncoder.handleUnknown = 1
     assert load(dense).predict({"x": "pink"})["y"].tolist() == [0, 0, 0]
@@ -296,7 +296,7 @@ def test_encoders(load) -> None:
     # By place, as the feature vectorizer behind it takes it.
     assert load(sparse).predict({"x": 7}) == {"y": {1: 1.0}}
     dense.oneHotEncoder.stringCategories.vector.append("red")
-    refused(load, dense, "the encoder has no categories, or one twice")
+    refused(load, dense, "the encoder has no categories, or has one twice")
 
 
 def test_vectorizers_and_extractors(load) -> None:
@@ -312,19 +312,19 @@ def test_vectorizers_and_extractors(load) -> None:
     assert load(columns).predict(given)["y"].tolist() == [2, 3, 1, 0, 0, 9]
     with pytest.raises(EngineError, match="a value has the place 3 of 3"):
         load(columns).predict({**given, "c": {3: 1.0}})
-    with pytest.raises(EngineError, match="the input b has 3 numbers, the vectorizer takes 2"):
+    with pytest.raises(EngineError, match="the input b has 3 numbers, but the vectorizer takes 2"):
         load(columns).predict({**given, "b": [1.0, 2.0, 3.0]})
     columns.featureVectorizer.inputList.add(inputColumn="d", inputDimensions=1)
     refused(load, columns, "the input 'd' is not described")
     columns.featureVectorizer.inputList[3].inputColumn = "c"
     columns.featureVectorizer.inputList[3].inputDimensions = 1 << 62
-    with pytest.raises(EngineError, match="a vector of more elements than memory has"):
+    with pytest.raises(EngineError, match="the vector has more elements than memory can hold"):
         load(columns)
     one = specs.model({"x": ("array", [3])}, {"y": "double"})
     one.arrayFeatureExtractor.extractIndex.append(2)
     assert load(one).predict({"x": [4, 5, 6]}) == {"y": 6.0}
     one.arrayFeatureExtractor.extractIndex[0] = 3
-    with pytest.raises(EngineError, match="the extractor asks for element 3 of 3"):
+    with pytest.raises(EngineError, match="the extractor needs element 3 of 3"):
         load(one).predict({"x": [4, 5, 6]})
 
 
@@ -393,7 +393,7 @@ def test_kinds_that_are_not_evaluated_are_named(load, tmp_path: pathlib.Path) ->
         ("soundAnalysisPreprocessing", "a sound analysis preprocessing, which is part of Apple's systems"),
         ("serializedModel", "a serialized model, whose form Apple has not published"),
     ):
-        with pytest.raises(EngineError, match=f"the model is {sentence}; this kind is not evaluated here") as raised:
+        with pytest.raises(EngineError, match=f"the model is {sentence}; this kind cannot be evaluated here") as raised:
             load(_with_kind(specs.model({}, {}), kind))
         assert raised.value.code == "unsupported"
 
@@ -451,7 +451,9 @@ def test_features_that_are_none(load) -> None:
     refused(load, negative, "an extent is -1")
     later = specs.scaler([1.0], [2.0], 1)
     later.specificationVersion = 11
-    with pytest.raises(EngineError, match="specification version 11; this library reads up to 10") as raised:
+    with pytest.raises(
+        EngineError, match="specification version 11; upgrade this library, which reads versions up to 10"
+    ) as raised:
         load(later)
     assert raised.value.code == "version_too_new"
 

@@ -57,7 +57,8 @@ def test_shapes_that_inputs_say(tmp_path: pathlib.Path) -> None:
         np.testing.assert_array_equal(found["values"], -np.sort(-MATRIX, 1)[:, :k])
     large = network([("fillDynamic", {"value": 1.0}, ["n"], ["y"])], {"n": (65,)}, ["y"])
     with pytest.raises(
-        EngineError, match=r"it cannot be translated: the layer takes numbers that depend .*\[the layer layer0 \(fillDynamic\)"
+        EngineError,
+        match=r"the layer cannot be translated: the layer uses numbers that depend .*\[the layer layer0 \(fillDynamic\)",
     ):
         run(large, tmp_path, {"n": np.ones(65, np.float32)})
 
@@ -124,5 +125,7 @@ def test_loops(tmp_path: pathlib.Path) -> None:
     body.layers.add(name="back", input=["next"], output=["y"]).copy.SetInParent()
     np.testing.assert_array_equal(run(message, tmp_path, {"x": MATRIX})["y"], 32 * MATRIX)
     loop.loop.maxLoopIterations = 1 << 40
-    with pytest.raises(EngineError, match=r"loops are unrolled up to 256 rounds; it has 1099511627776 \[the layer again \(loop\)"):
+    with pytest.raises(
+        EngineError, match=r"loops are unrolled up to 256 rounds, and this one has 1099511627776 \[the layer again \(loop\)"
+    ):
         run(message, tmp_path, {"x": MATRIX})

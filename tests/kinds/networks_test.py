@@ -236,7 +236,9 @@ def test_what_is_not_translated_is_named(tmp_path: pathlib.Path) -> None:
     spec = classifier(None, None)
     layer = spec.neuralNetwork.layers.add(name="mine", input=["probabilities"], output=["z"])
     layer.custom.className = "SuperLayer"
-    with pytest.raises(EngineError, match=r"the network has layers that are not translated: mine \(custom: SuperLayer\)") as raised:
+    with pytest.raises(
+        EngineError, match=r"the network has layers that cannot be translated: mine \(custom: SuperLayer\)"
+    ) as raised:
         MLModel(specs.save(spec, tmp_path))
     assert raised.value.code == "unsupported"
     layer.categoricalDistribution.SetInParent()
@@ -253,7 +255,7 @@ def test_contradictions_name_the_layer(tmp_path: pathlib.Path) -> None:
     for change, sentence in (
         (lambda layers: layers[0].convolution.weights.floatValue.pop(), r"weights: there are 134 weights where 135 are declared \[the layer conv \(convolution\)"),
         (lambda layers: setattr(layers[0].convolution, "kernelChannels", 2), "weights: there are 135 weights where 90 are declared"),
-        (lambda layers: layers[1].input.__setitem__(0, "q"), r"it takes q, which nothing before it gives \[the layer relu \(activation\)"),
+        (lambda layers: layers[1].input.__setitem__(0, "q"), r"the layer reads q, which nothing before it computes \[the layer relu \(activation\)"),
         (lambda layers: setattr(layers[2].pooling, "globalPooling", False) or layers[2].pooling.kernelSize.__setitem__(0, 99), "windows of .* are larger than"),
         (lambda layers: setattr(layers[4].innerProduct, "inputChannels", 1 << 60), "weights of the shape"),
         (lambda layers: layers.pop(), "the network computes no such output"),
@@ -278,7 +280,7 @@ def test_values_that_are_too_large_are_refused_before_they_are_made(tmp_path: pa
                 getattr(getattr(layer, kind), name).extend(value)
             else:
                 setattr(getattr(layer, kind), name, value)
-        with pytest.raises(EngineError, match=r"the layer makes a value of the shape .*the layer big"):
+        with pytest.raises(EngineError, match=r"the layer computes a value of the shape .*the layer big"):
             MLModel(specs.save(message, tmp_path))
 
 

@@ -229,8 +229,8 @@ def test_what_a_pipeline_cannot_have(tmp_path: pathlib.Path) -> None:
     step = specs.scaler([0.0], [2.0], 1)
     for message, sentence in (
         (pipeline([], x, y), "a pipeline has 0 models"),
-        (pipeline([step], {"z": ("array", [1])}, y), "model0 takes x, which nothing before it gives"),
-        (pipeline([step], x, {"z": ("array", [1])}), "an output is described that the model does not compute: z"),
+        (pipeline([step], {"z": ("array", [1])}, y), "model0 takes x, which nothing before it computes"),
+        (pipeline([step], x, {"z": ("array", [1])}), "the description has an output that the model does not compute: z"),
         (pipeline([step], x, y, ["a", "b"]), "there are 2 names for 1 models"),
         (pipeline([step, specs.model(x, y)], x, y, ["a", "b"]), r"the model has no kind \[b of .*model.mlmodel"),
     ):

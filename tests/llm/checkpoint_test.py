@@ -93,9 +93,9 @@ def reshape(tensors: dict[str, np.ndarray]) -> None:
         (
             None,
             {"tokens": [*tiny_model.tokens(), "more"]},
-            "has 267 tokens and its embedding 266 rows: the tokenizer is another model's",
+            "has 267 tokens and its embedding 266 rows, so the tokenizer belongs to another model",
         ),
-        (None, {"tokenizer": "llama"}, "a tokenizer of the kind 'llama'; this example reads 'gpt2'"),
+        (None, {"tokenizer": "llama"}, "the tokenizer has the kind 'llama'; this example reads 'gpt2'"),
         (None, {"merges": ["x y"]}, "merges do not fit its tokens"),
         (None, {"architecture": "mamba"}, "architecture 'mamba'"),
     ],
@@ -145,7 +145,9 @@ def test_a_checkpoint_with_every_byte_of_its_head_changed_is_read_or_refused(tmp
 
 def test_a_tokenizer_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
     model = checkpoint.read(tiny_model.write_gguf(tmp_path / "m.gguf"))
-    with pytest.raises(checkpoint.CheckpointError, match=r"a tokenizer of 266 tokens for a model of 49152: it is another model's"):
+    with pytest.raises(
+        checkpoint.CheckpointError, match=r"the tokenizer has 266 tokens and the model 49152, so it belongs to another model"
+    ):
         checkpoint.check_tokenizer(model.tokenizer, 49152, Path("tokenizer.json"))
 
 

@@ -190,12 +190,12 @@ def test_wrong_arguments_of_recipes_are_refused_with_the_fix(recipe, arguments, 
         (
             R.TORCHAO_INT4_WEIGHT_ONLY_PER_GROUP,
             {"group_size": 20},
-            "group_size=20 does not divide the 64 columns.*give group_size=16 or 32",
+            "group_size=20 does not divide the 64 columns.*pass group_size=16 or 32",
         ),
         (
             R.CODEBOOK_WEIGHT_ONLY,
             {"bits": 2, "block_size": [-1, 24]},
-            "does not divide the 64 columns.*give a block of 16 or 32 columns",
+            "does not divide the 64 columns.*use a block of 16 or 32 columns",
         ),
         (R.TORCHAO_INT8_WEIGHT_ONLY_PER_CHANNEL, {"filter_fn": lambda m, n: isinstance(m, nn.ReLU)}, "ReLU.* has no weight matrix"),
     ],
@@ -215,7 +215,7 @@ REFUSED_SPECS = [
         "need minimum_deployment_target iOS18, and minimum_deployment_target is iOS17",
     ),
     ({"op_palettizer_config": {"nbits": 5}}, IOS18, 'Supported "nbits"'),
-    ({"op_palettizer_config": {"nbits": 3}}, None, "need minimum_deployment_target iOS18, and none is given"),
+    ({"op_palettizer_config": {"nbits": 3}}, None, "need minimum_deployment_target iOS18, and none is set"),
     ({"op_palettizer_config": {"mode": "custom"}}, IOS18, "use 'kmeans', 'uniform' or 'unique'"),
     ({"op_pruner_config": {"target_sparsity": 1.5}}, IOS18, r"Needs to be in \[0, 1\]"),
     (
@@ -223,7 +223,7 @@ REFUSED_SPECS = [
         IOS16,
         "op_palettizer_config with op_pruner_config",
     ),
-    ({"op_linear_quantizer_config": {}, "op_palettizer_config": {"nbits": 4}}, IOS18, "leave one of them out"),
+    ({"op_linear_quantizer_config": {}, "op_palettizer_config": {"nbits": 4}}, IOS18, "leave out one of them"),
 ]
 
 

@@ -96,7 +96,7 @@ def test_weights_are_stored_in_their_own_width(network, quantized):
     ("mode", "needed", "what"), [("w8a8", "iOS17", "8-bit weights or activations"), ("w4", "iOS18", "weights of fewer than 8 bits")]
 )
 def test_a_target_too_low_is_refused_in_one_sentence(mode, needed, what, network, quantized):
-    for given, said in ((None, "none is given (iOS15)"), (ct.target.iOS16, "minimum_deployment_target is iOS16")):
+    for given, said in ((None, "none is set, so iOS15 is used"), (ct.target.iOS16, "minimum_deployment_target is iOS16")):
         with pytest.raises(ValueError, match="This program has") as error:
             lower(quantized(mode), network[1], target=given)
         message = str(error.value)

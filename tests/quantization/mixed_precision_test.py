@@ -86,10 +86,10 @@ def test_a_layer_inside_a_float_block_can_be_quantized():
 
 def test_wrong_uses_are_refused_with_the_fix(outlier):
     model, samples = outlier
-    with pytest.raises(ValueError, match=r"give a positive l2-relative difference, such as 0\.01"):
+    with pytest.raises(ValueError, match=r"pass a positive l2-relative difference, such as 0\.01"):
         find_float_modules(model, samples, config(), tolerance=0)
     nothing = LinearQuantizerConfig(module_type_configs={nn.Conv2d: ModuleLinearQuantizerConfig()})
     with pytest.raises(ValueError, match="the configuration quantizes no module"):
         find_float_modules(model, samples, nothing, tolerance=0.1)
-    with pytest.raises(ValueError, match=r"give a larger one, precision=ct.precision.FLOAT32"):
+    with pytest.raises(ValueError, match=r"pass a larger tolerance, precision=ct.precision.FLOAT32"):
         find_float_modules(model, samples, config(), tolerance=1e-9, target=ct.target.iOS18)

@@ -291,7 +291,7 @@ def test_shape_ops_and_pools_share_their_inputs_parameters(op):
 def test_shape_ops_of_float_tensors_stay_float():
     result = quantize(Function(lambda self, x: F.max_pool2d(x, 2)), X2)
     assert result.patterns == []
-    assert result.report.left_float[0].reason == "its input is not quantized, and it only passes values on"
+    assert result.report.left_float[0].reason == "its input is not quantized, and the op only passes values on"
 
 
 def test_observers_can_be_switched_like_torchaos():
@@ -417,7 +417,7 @@ def test_wrong_uses_are_refused_with_the_fix():
         LinearQuantizerConfig(module_name_configs={"secnd.0": INT4}),
         r"module_name_configs\['secnd.0'\] matches no module.*'second.0'",
     )
-    wrong({"global_config": {}}, "config is a dict; give a coremltools.optimize.torch.quantization.LinearQuantizerConfig")
+    wrong({"global_config": {}}, "config is a dict; pass a coremltools.optimize.torch.quantization.LinearQuantizerConfig")
     wrong(
         None,
         "activation_dtype is torch.int16; Core ML quantizes activations to torch.int8 or torch.uint8",

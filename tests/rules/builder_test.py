@@ -78,42 +78,48 @@ SENTENCES = [
         "tests.rules.wrong_models:raises() raised RuntimeError: the checkpoint is of another architecture (tests/rules/wrong_models.py:7)",
     ),
     ({"methods": {"forward": WRONG + "imports"}}, "raised ModuleNotFoundError: No module named 'a_module_that_is_not_there'"),
-    ({"methods": {"forward": WRONG + "no_module"}}, "no_module() returned str, where a torch.nn.Module is expected"),
+    ({"methods": {"forward": WRONG + "no_module"}}, "no_module() returned str, but must return a torch.nn.Module"),
     (
         {"methods": {"forward": WRONG + "no_inputs"}},
         "no_inputs() returns no example inputs: return (module, inputs), or set inputs =",
     ),
     (
         {"methods": {"forward": WRONG + "with_inputs"}, "inputs": ["float32[2]"]},
-        "returns example inputs, and `inputs` is given too",
+        "returns example inputs, but `inputs` is set too",
     ),
     ({"methods": {"forward": WRONG + "branches"}}, "torch.export cannot export the method forward: "),
-    ({**GATE, "inputs": ["float[4, 8]x"]}, "inputs: 'float[4, 8]x' is no type and shape, such as float32[1, 3, 224, 224]"),
-    ({**GATE, "dynamic_shapes": {"y": "rows=1..16, _"}}, "dynamic_shapes names 'y', which is no argument of forward(); it has x"),
+    ({**GATE, "inputs": ["float[4, 8]x"]}, "inputs: 'float[4, 8]x' is not a type and shape, such as float32[1, 3, 224, 224]"),
+    (
+        {**GATE, "dynamic_shapes": {"y": "rows=1..16, _"}},
+        "dynamic_shapes names 'y', which is not an argument of forward(); the arguments are x",
+    ),
     (
         {**GATE, "dynamic_shapes": {"x": "rows, _"}},
-        "dynamic_shapes: 'rows' of x has no range: write rows=LEAST..MOST where it is first",
+        "dynamic_shapes: 'rows' of x has no range: write rows=LEAST..MOST where the name appears first",
     ),
     (
         {**GATE, "compile_specs": {"precision": "FLOAT32"}},
-        "compile_specs: there is no 'precision'; they are blob_format, compute_precision",
+        "compile_specs: there is no 'precision'; the arguments are blob_format, compute_precision",
     ),
     (
         {**GATE, "compile_specs": {"compute_precision": "FLOAT8"}},
-        "compute_precision: there is no 'FLOAT8'; it is one of FLOAT16, FLOAT32",
+        "compute_precision: there is no 'FLOAT8'; it must be one of FLOAT16, FLOAT32",
     ),
     (
         {**GATE, "compile_specs": {"op_linear_quantizer_config": '{"mode": "cubic"}'}},
         "compile_specs: ",
     ),
-    ({**GATE, "recipe": "coreml_fp17"}, "recipe: there is no 'coreml_fp17'; they are coreml_codebook_weight_only, coreml_fp16"),
+    (
+        {**GATE, "recipe": "coreml_fp17"},
+        "recipe: there is no 'coreml_fp17'; the recipes are coreml_codebook_weight_only, coreml_fp16",
+    ),
     (
         {**GATE, "recipe": "coreml_fp16", "recipe_arguments": {"group_sise": "32"}},
         "recipe: Core ML recipe 'coreml_fp16' has no parameter 'group_sise'",
     ),
     (
         {**GATE, "quantization": '{"global_config": {"quantization_scheme": "odd"}}'},
-        "quantization: no LinearQuantizerConfig of coremltools: ",
+        "quantization: the value is not a LinearQuantizerConfig of coremltools: ",
     ),
     # The partitioner's own sentence.
     ({"methods": {"forward": "tests.rules.models:bessel"}, "lower_full_graph": True}, "aten.special_bessel_j0.default"),
@@ -157,7 +163,7 @@ def test_what_stays_outside_is_said(worker: Worker, tmp_path: pathlib.Path) -> N
     assert {node["source"]["file"] for node in left} == {"tests/rules/models.py"}
     code, said = worker.ask(arguments(tmp_path, {"methods": {"forward": "tests.rules.models:bessel"}}))
     assert code == 0, said
-    assert "//pkg:name: Neither Core ML nor ExecuTorch takes aten.special_bessel_j0.default: " in said
+    assert "//pkg:name: Neither Core ML nor ExecuTorch can execute aten.special_bessel_j0.default: " in said
 
 
 def lowered(worker: Worker, folder: pathlib.Path, spec: dict[str, Any]) -> dict[str, Any]:

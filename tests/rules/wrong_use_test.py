@@ -87,7 +87,7 @@ def test_a_tolerance_missed(run: Callable[..., Any]) -> None:
         ((f"--program={HERE / 'gate.pte'}", "--reference", "no_such_module:make"), "no_such_module cannot be imported from here"),
         (
             (f"--program={HERE / 'gate.pte'}", "--reference", "a.forward.pt2", "b.forward.pt2"),
-            "there is no reference of the method 'forward'",
+            "there is no reference for the method 'forward'",
         ),
         (
             (f"--program={HERE / 'gate.pte'}", "--method=decode", "--reference", str(HERE / "gate.forward.pt2")),
@@ -121,14 +121,14 @@ def test_partitions(run: Callable[..., Any]) -> None:
     assert (code, said) == (0, "//w: 2 partition(s), outside Core ML: aten.relu.default\n")
     code, said, _ = run("partition_test", "--label=//w", report, "--outside=aten.relu.default", "--outside=aten.mm")
     assert code == 0
-    assert "//w: aten.mm is allowed outside and is inside now" in said
+    assert "//w: aten.mm is allowed outside, but is inside now" in said
     code, said, xml = run("partition_test", "--label=//w", report)
     assert code == 1
-    assert "//w: outside Core ML, where `outside` allows nothing:\n  1 x aten.relu.default of forward: " in said
+    assert "//w: these ops are outside Core ML, where `outside` allows nothing:\n  1 x aten.relu.default of forward: " in said
     assert "[skipped], first at tests/rules/models.py:" in said
     assert sum(1 for _ in xml.iter("failure")) == 1
     code, said, _ = run("partition_test", "--label=//w", report, "--outside=aten.relu", "--max-partitions=1")
-    assert (code, "2 partitions, 1 allowed" in said) == (1, True)
+    assert (code, "2 partitions, where 1 are allowed" in said) == (1, True)
 
 
 def test_the_table(run: Callable[..., Any], tmp_path: pathlib.Path) -> None:
@@ -236,9 +236,9 @@ def test_a_report_without_pytorch_and_of_a_wrong_program(tmp_path: pathlib.Path)
     ("text", "sentence"),
     [
         ("{", "cannot be read as JSON"),
-        ("{}", "is no table of coreml_fleet of this version"),
-        ('{"fleet": 1, "programs": [7]}', "is no table of coreml_fleet of this version"),
-        ('{"fleet": 2, "programs": []}', "is no table of coreml_fleet of this version"),
+        ("{}", "is not a table of coreml_fleet of this version"),
+        ('{"fleet": 1, "programs": [7]}', "is not a table of coreml_fleet of this version"),
+        ('{"fleet": 2, "programs": []}', "is not a table of coreml_fleet of this version"),
     ],
 )
 def test_another_file_is_no_table(run: Callable[..., Any], tmp_path: pathlib.Path, text: str, sentence: str) -> None:
@@ -278,7 +278,7 @@ def test_packages(tmp_path: pathlib.Path) -> None:
     files = [f"--source={path}" for path in sorted(source.rglob("*")) if path.is_file()]
     act(["package", LABEL, *files, f"--folder={tmp_path / 'copy'}"])
     assert package_facts.read_package(tmp_path / "copy").functions == expected.functions
-    with pytest.raises(ActionError, match=r"where those of one \.mlpackage are expected"):
+    with pytest.raises(ActionError, match=r"but must be those of one \.mlpackage"):
         act(["package", LABEL, *files, f"--source={tmp_path / 'y.mlpackage/a'}", f"--folder={tmp_path / 'two'}"])
     (source / "Manifest.json").write_text("{}")
     with pytest.raises((ActionError, ToolError), match=r"//tests/rules:gate: .*mlpackage|package"):

@@ -89,10 +89,10 @@ def test_an_input_on_the_command_line_goes_before_the_bundle_s(bundled, tmp_path
 
 def test_what_is_not_as_expected_or_not_there(bundled, tmp_path) -> None:
     assert "output 0 is not what the bundle expects: element 6 is" in refusal(bundled, "--testset_idx", 2, "--output_verification")
-    assert "does not say what it expects" in refusal(bundled, "--testset_idx", 3, "--output_verification")
+    assert "has no expected outputs" in refusal(bundled, "--testset_idx", 3, "--output_verification")
     assert run(bundled, "--testset_idx", 3).returncode == 0
-    assert "has 4 test cases of forward; there is no case 4" in refusal(bundled, "--testset_idx", 4)
-    assert "only a bundled program says what is expected" in refusal(
+    assert "has 4 test cases of forward, and no case 4" in refusal(bundled, "--testset_idx", 4)
+    assert "only a bundled program has expected outputs" in refusal(
         "tests/end_to_end/testdata/stock_sin.pte", "--output_verification"
     )
 
@@ -104,7 +104,7 @@ def test_damaged_bundles_end_in_an_error(bundled, tmp_path) -> None:
         path.write_bytes(whole[:size])
         assert str(path) in refusal(path)
     path.write_bytes(whole[:4] + b"BP99" + whole[8:])
-    assert "the bundle is of the format BP99, and this program knows BP08" in refusal(path)
+    assert "the bundle has the format BP99, and this program reads BP08" in refusal(path)
     # The tables lie at the beginning and at the end of the file, the program between them.
     generator = np.random.default_rng(0)
     for _ in range(60):

@@ -188,10 +188,10 @@ def test_wrong_files(tmp_path) -> None:
         (tmp_path / f"{name}.pte").write_bytes(STOCK.read_bytes()[:size])
     for name, words in (
         ("missing.pte", "No such file"),
-        ("text.pte", "is no ExecuTorch program: give a .pte"),
-        ("cut.pte", "it was cut short, copy it again"),
+        ("text.pte", "is not an ExecuTorch program: name a .pte file"),
+        ("cut.pte", "it was cut short; copy it again"),
         ("stub.pte", "ends within its header"),
-        ("empty.pte", "is no ExecuTorch program"),
+        ("empty.pte", "is not an ExecuTorch program"),
         ("", "cannot be read"),
     ):
         assert words in refusal(tmp_path / name)
@@ -213,13 +213,13 @@ def test_wrong_arguments(tmp_path) -> None:
     np.save(tmp_path / "integers.npy", np.zeros((2, 3), np.int64))
     (tmp_path / "x.bin").write_bytes(b"123")
     for arguments, words in (
-        (["--method", "backward"], "has no method of this name; it has forward"),
+        (["--method", "backward"], "has no method with this name; it has forward"),
         (["--input", "missing.npy"], "No such file"),
-        (["--input", f"4={tmp_path / 'x.npy'}"], "takes 1 inputs; there is no input 4"),
-        (["--input", tmp_path / "integers.npy"], "is float32[2, 3], the file has int64[2, 3]"),
+        (["--input", f"4={tmp_path / 'x.npy'}"], "takes 1 inputs, so there is no input 4"),
+        (["--input", tmp_path / "integers.npy"], "is float32[2, 3], but the file has int64[2, 3]"),
         (["--input", tmp_path / "long.npy"], "error 0x"),
-        (["--input", tmp_path / "x.bin"], "24 bytes; the file has 3"),
-        (["--numeric-mode", "bfloat16"], "there are: float32, float16"),
+        (["--input", tmp_path / "x.bin"], "24 bytes, but the file has 3"),
+        (["--numeric-mode", "bfloat16"], "the values are: float32, float16"),
         (["--engine", "absent"], "absent"),
         (["--cache-dir", "x" * 255], "more than 254 bytes"),
         (["--output", tmp_path / "nowhere" / "y"], "could not be written"),

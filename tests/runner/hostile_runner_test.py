@@ -43,11 +43,11 @@ def test_what_is_read_is_not_written_over(model, tmp_path) -> None:
         # Another name of the model.
         ["--output", tmp_path / "y"],
     ):
-        assert "this is a file that is read: give another name to write" in refusal(model, *words)
-    assert "two files: give them two names" in refusal(model, "--etdump", trace, "--debug-buffer", trace, code=2)
-    assert "this is a folder" in refusal(model, "--etdump", tmp_path)
+        assert "the run reads this file: name another file to write" in refusal(model, *words)
+    assert "two files: use two names" in refusal(model, "--etdump", trace, "--debug-buffer", trace, code=2)
+    assert "the path is a folder" in refusal(model, "--etdump", tmp_path)
     # A rename onto it would take the device away from everybody.
-    assert "no regular file" in refusal(model, "--etdump", "/dev/null")
+    assert "not a regular file" in refusal(model, "--etdump", "/dev/null")
     assert pathlib.Path("/dev/null").is_char_device()
     assert model.read_bytes() == STOCK.read_bytes()
     assert np.load(tmp_path / "x.npy").sum() == 6

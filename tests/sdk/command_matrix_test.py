@@ -143,7 +143,7 @@ def test_on_a_compiled_model(call, command, tmp_path) -> None:
         assert (code, out) == (1, "")
         expected = {
             "verify": "holds a compiled model, which only Core ML runs",
-            "convert": "holds a model that Core ML has compiled, of which only macOS can tell the states",
+            "convert": "holds a model that Core ML has compiled, and a blob lists states",
         }
         said = "compiled models (.mlmodelc) run on Core ML only; export the model as a package"
         assert expected.get(command, said) in err.splitlines()[-1]

@@ -95,7 +95,7 @@ def test_extract_and_run_what_was_extracted(coreml, path, tmp_path) -> None:
 
     code, _, err = coreml("extract", path, "-o", tmp_path / "packages")
     assert code == 1
-    assert "exists already" in err
+    assert "already exists" in err
 
 
 def test_extract_every_method_of_a_program_that_shares_weights(coreml, tmp_path) -> None:
@@ -286,7 +286,7 @@ def test_convert_states(coreml, tmp_path) -> None:
     assert "states that start with values other than zero" in err
     code, _, err = coreml("convert", path, "-o", tmp_path / "refused.pte", "--format", "both")
     assert code == 1
-    assert "cannot be for the stock runtime as well" in err
+    assert "cannot be written for the stock runtime as well" in err
     assert "starts with values of its own" in err
     assert "this project's runtime alone: the state" in succeed(coreml("inspect", path))
     assert not (tmp_path / "refused.pte").exists()
@@ -296,7 +296,7 @@ def test_convert_does_not_overwrite(coreml, tmp_path) -> None:
     (tmp_path / "there.pte").touch()
     code, _, err = coreml("convert", STOCK, "-o", tmp_path / "there.pte")
     assert code == 1
-    assert "exists already" in err
+    assert "already exists" in err
     with pytest.raises(SystemExit) as exit_:
         command_line.main(["convert", str(STOCK)])
     assert exit_.value.code == 2
@@ -349,12 +349,12 @@ def test_cache_tells_damage(coreml, tmp_path) -> None:
 def test_cache_wrong_arguments(coreml, tmp_path) -> None:
     (tmp_path / "cache" / "coreml-delegate-1").mkdir(parents=True)
     for arguments, words in (
-        (["stats", tmp_path], "has never been a cache"),
-        (["stats", tmp_path / "missing"], "has never been a cache"),
-        (["stats", OURS], "has never been a cache"),
+        (["stats", tmp_path], "is not a cache of compiled models"),
+        (["stats", tmp_path / "missing"], "is not a cache of compiled models"),
+        (["stats", OURS], "is not a cache of compiled models"),
         (["shrink", tmp_path / "cache"], "shrink takes a number of bytes after the folder"),
         (["shrink", tmp_path / "cache", "many"], "not 'many'"),
-        (["evict", tmp_path / "cache", "zz"], "no entry of this name"),
+        (["evict", tmp_path / "cache", "zz"], "no entry with this name"),
         (["purge", tmp_path / "cache", "zz"], "takes nothing but the folder"),
     ):
         code, out, err = coreml("cache", *arguments)
@@ -374,7 +374,7 @@ def test_wrong_files_get_a_sentence(coreml, command, tmp_path) -> None:
     (tmp_path / "stub.pte").write_bytes(OURS.read_bytes()[:20])
     for name, words in (
         ("missing.pte", "there is no file"),
-        ("text.pte", "neither a .pte" if command == "inspect" else "no ExecuTorch program"),
+        ("text.pte", "neither a .pte" if command == "inspect" else "not an ExecuTorch program"),
         ("cut.pte", "cut short"),
         ("stub.pte", "ends within its header"),
     ):
@@ -397,7 +397,7 @@ def test_wrong_arguments(coreml, tmp_path) -> None:
     np.save(tmp_path / "x.npy", INPUTS[STOCK])
     np.save(tmp_path / "text.npy", np.array(["a"]))
     for arguments, words in (
-        (["--input", "0"], "--input is NAME=FILE.npy"),
+        (["--input", "0"], "--input must be NAME=FILE.npy"),
         (["--input", "0=missing.npy"], "cannot be read"),
         (["--input", f"7={tmp_path / 'x.npy'}"], "has no input '7'; it has 0"),
         (["--input", f"0={tmp_path / 'text.npy'}"], "is float32, not <U1"),

@@ -97,7 +97,7 @@ def test_integers_are_not_wrapped_around() -> None:
     from executorch.backends.apple.coreml.sdk import running
 
     assert running._choose({"0": ((1,), np.dtype(np.int32))}, {"0": np.int64([7])}, 0, OURS)[0]["0"].tolist() == [7]
-    with pytest.raises(ToolError, match="which not all of the given numbers fit"):
+    with pytest.raises(ToolError, match="which cannot hold all of the given numbers"):
         running._choose({"0": ((1,), np.dtype(np.int32))}, {"0": np.int64([2**40])}, 0, OURS)
 
 
@@ -183,10 +183,10 @@ def test_parts_that_do_not_fit_together(refusal, tmp_path) -> None:
     file.program.execution_plan[0].inputs = [99]
     with pytest.raises(ToolError, match="its parts do not fit together"):
         program_file.of_pte(file, OURS, 1)
-    assert "no regular file" in refusal("inspect", "/dev/null")
+    assert "not a regular file" in refusal("inspect", "/dev/null")
     os.mkfifo(tmp_path / "fifo.pte")
     for command in ("inspect", "run", "extract"):
-        assert "no regular file" in refusal(command, tmp_path / "fifo.pte")
+        assert "not a regular file" in refusal(command, tmp_path / "fifo.pte")
 
 
 def test_packages_that_are_damaged(refusal, tmp_path) -> None:
@@ -226,7 +226,7 @@ def test_file_names_that_are_not_utf8(coreml, refusal, tmp_path) -> None:
     code, out, _ = coreml("inspect", path)
     assert code == 0
     assert "\\udcff.pte" in out
-    assert "its name is not UTF-8, rename it" in refusal("report", path, "-o", tmp_path / "r.html")
+    assert "its name is not UTF-8: rename it" in refusal("report", path, "-o", tmp_path / "r.html")
 
 
 # --- the page ---
@@ -279,12 +279,12 @@ def test_an_earlier_report_that_was_changed(refusal, document, tmp_path) -> None
     )
     for change in changes:
         path.write_text(json.dumps(change))
-        assert "is no report of this version" in refusal("report", OURS, "-o", tmp_path / "r.html", "--compare", path)
+        assert "is not a report of this version" in refusal("report", OURS, "-o", tmp_path / "r.html", "--compare", path)
     path.write_text("[" * 200_000)
     assert "cannot be read" in refusal("report", OURS, "-o", tmp_path / "r.html", "--compare", path)
     path.write_bytes(b"\xff")
     assert "cannot be read" in refusal("report", OURS, "-o", tmp_path / "r.html", "--compare", path)
-    assert "no partitioner's report" in refusal("report", OURS, "-o", tmp_path / "r.html", "--partition-report", path)
+    assert "not a partitioner's report" in refusal("report", OURS, "-o", tmp_path / "r.html", "--partition-report", path)
     assert not (tmp_path / "r.html").exists()
 
 
@@ -298,17 +298,17 @@ def test_what_is_read_is_not_written_over(refusal, model, tmp_path) -> None:
     np.save(tmp_path / "x.npy", np.float32([1]))
     os.link(tmp_path / "x.npy", tmp_path / "x.npz")
     for target in (model, tmp_path / "link.pte", tmp_path / "second.pte"):
-        assert "is, or is part of, what is read" in refusal("report", model, "-o", target)
-        assert "exists already" in refusal("convert", model, "-o", target)
+        assert "is, or is part of, something that is read" in refusal("report", model, "-o", target)
+        assert "already exists" in refusal("convert", model, "-o", target)
     save = ("run", model, "--input", f"0={tmp_path / 'x.npy'}", "--save")
-    assert "what is read" in refusal(*save, tmp_path / "x.npz")
-    assert "ends in .npz" in refusal(*save, model)
+    assert "something that is read" in refusal(*save, tmp_path / "x.npz")
+    assert "does not end in .npz" in refusal(*save, model)
     other = pathlib.Path(shutil.copy(STOCK, tmp_path / "other.pte"))
-    assert "is no HTML page" in refusal("report", model, "-o", other)
+    assert "is not an HTML page" in refusal("report", model, "-o", other)
     assert "forward_0.mlpackage cannot be written" in refusal("extract", model, "-o", model)
     package = tmp_path / "add.mlpackage"
     shutil.copytree(PACKAGES / "add.mlpackage", package)
-    assert "part of, what is read" in refusal("report", package, "-o", package / "Manifest.json")
+    assert "part of, something that is read" in refusal("report", package, "-o", package / "Manifest.json")
     assert model.read_bytes() == before
     assert other.read_bytes() == STOCK.read_bytes()
 
@@ -395,7 +395,9 @@ def test_output_that_nobody_takes(monkeypatch, capsys) -> None:
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert command_line.main(["inspect", "--json", str(OURS)]) == 1
-    assert capsys.readouterr().err == "coreml inspect: the operating system refuses: [Errno 28] No space left on device\n"
+    assert (
+        capsys.readouterr().err == "coreml inspect: the operating system refused an operation: [Errno 28] No space left on device\n"
+    )
 
 
 def test_control_c_leaves_nothing_behind(capsys, tmp_path, monkeypatch) -> None:
@@ -423,8 +425,8 @@ def test_numbers_out_of_range(coreml, refusal, capsys) -> None:
         with pytest.raises(SystemExit) as exit_:
             coreml("run", OURS, *arguments)
         assert exit_.value.code == 2
-        assert "takes a whole number from 0" in capsys.readouterr().err
+        assert "must be a whole number from 0" in capsys.readouterr().err
     for command in ("bench", "profile", "report"):
         for n in ("0", "-5"):
-            assert "-n is at least 1" in refusal(command, OURS, "-n", n, *(["-o", "r.html"] if command == "report" else []))
+            assert "-n must be at least 1" in refusal(command, OURS, "-n", n, *(["-o", "r.html"] if command == "report" else []))
     assert "there is not enough memory" in refusal("bench", OURS, "-n", 10**13)

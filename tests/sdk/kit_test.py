@@ -244,28 +244,28 @@ def test_answers_that_do_not_belong_or_are_not_whole(made, tmp_path, coreml) -> 
 
     other = tmp_path / "other"
     kit.make(made.other, other)
-    assert "is to another kit" in said(made.answer, other)
+    assert "answers another kit" in said(made.answer, other)
     whole = made.answer.read_bytes()
     for size in (0, 1, len(whole) // 3, len(whole) // 2, len(whole) - 4):
         (tmp_path / "cut.json").write_bytes(whole[:size])
-        assert "is no JSON, or not all of it" in said(tmp_path / "cut.json")
+        assert "is not JSON, or is incomplete" in said(tmp_path / "cut.json")
     changes: list[tuple[Callable[[dict[str, Any]], Any], str]] = [
         (lambda answer: answer["outputs"].pop(), "has no output 1, which the kit expects"),
         (lambda answer: answer["outputs"][0].update(data=answer["outputs"][0]["data"][4:]), "the answer is damaged"),
-        (lambda answer: answer["outputs"][0].update(data="=!="), "is not whole"),
+        (lambda answer: answer["outputs"][0].update(data="=!="), "is incomplete"),
         (lambda answer: answer["outputs"][0].update(shape=[-1]), "the answer is damaged"),
         (lambda answer: answer["outputs"][0].update(shape=[8, 4]), "the kit expects float32[4, 8]"),
         (lambda answer: answer["outputs"][0].update(dtype="object"), "which no kit expects"),
         (lambda answer: answer["values"][0]["values"][0].update(name="absent"), "does not fit the kit"),
         (lambda answer: answer.pop("values"), "does not fit the kit"),
         (lambda answer: answer.update(outputs=7), "does not fit the kit"),
-        (lambda answer: answer.update(version=2), "is of version 2, and this program knows 1"),
+        (lambda answer: answer.update(version=2), "has version 2, and this program reads version 1"),
         (lambda answer: answer.update(format="else"), "is not what `coreml_runner --kit` writes"),
     ]
     for change, words in changes:
         assert words in said(changed(made, tmp_path / "answer.json", change))
     assert "there is no such file" in said(tmp_path / "nowhere.json")
-    assert "give the one that `coreml kit` made" in said(made.answer, made.program)
+    assert "name the one that `coreml kit` made" in said(made.answer, made.program)
 
 
 def test_values_that_a_machine_could_not_compute_are_a_remark(made, tmp_path) -> None:
@@ -297,12 +297,12 @@ def test_kits_that_were_changed_or_are_none(made, tmp_path, coreml) -> None:
 
     fresh()
     shutil.copy(made.other, folder / "model.pte")
-    assert "the file model.pte is not the one that the kit was made with: copy the kit again" in refusal("--kit", folder)
+    assert "the file model.pte is not the one with which the kit was made: copy the kit again" in refusal("--kit", folder)
     fresh()
     (folder / "inputs/0.npy").unlink()
-    assert "the file inputs/0.npy of the kit is not there" in refusal("--kit", folder)
+    assert "the file inputs/0.npy of the kit does not exist" in refusal("--kit", folder)
     rewritten(version=2)
-    assert "the kit is of version 2, and this program knows 1" in refusal("--kit", folder)
+    assert "the kit has version 2, and this program reads 1" in refusal("--kit", folder)
     for bad in (
         {"files": []},
         {"inputs": ["../x.npy"]},
@@ -315,7 +315,7 @@ def test_kits_that_were_changed_or_are_none(made, tmp_path, coreml) -> None:
         assert str(folder) in refusal("--kit", folder), bad
     fresh()
     (folder / "kit.json").write_bytes((folder / "kit.json").read_bytes()[:100])
-    assert "not all of it" in refusal("--kit", folder)
+    assert "incomplete" in refusal("--kit", folder)
     fresh()
     (folder / "link").symlink_to("/etc/hostname")
     assert "link" in refusal("--kit", folder)
@@ -323,8 +323,8 @@ def test_kits_that_were_changed_or_are_none(made, tmp_path, coreml) -> None:
     (folder / "kit.json").unlink()
     assert "has no kit.json" in refusal("--kit", folder)
     assert "No such file" in refusal("--kit", tmp_path / "nowhere")
-    assert "this is a file that is read" in refusal("--kit", made.kit, "--answer", made.kit / "kit.json")
-    assert "only --answer, --verbose and options of the delegate" in refusal("--kit", made.kit, "--seed", 1, code=2)
+    assert "the run reads this file" in refusal("--kit", made.kit, "--answer", made.kit / "kit.json")
+    assert "only --answer, --verbose and the options of the delegate" in refusal("--kit", made.kit, "--seed", 1, code=2)
     assert "only a kit has an answer" in refusal(STOCK, "--answer", "a.json", code=2)
 
     rewritten(method="else")
@@ -356,11 +356,11 @@ def test_float32_and_the_stock_exporter_s_programs(tmp_path, coreml) -> None:
         assert json.loads(out)["passed"] is True
         code, out, err = coreml("kit", path, "-o", folder)
         assert (code, out) == (1, "")
-        assert "exists already" in err
+        assert "already exists" in err
     # Where values are asked for and an input of a delegate is not the method's, only a reference knows it.
     code, out, err = coreml("kit", program, "-o", tmp_path / "half", "--values")
     assert code == 0, err
-    assert "its inputs are made inside the method" in out
+    assert "its inputs are computed inside the method" in out
 
 
 def test_a_function_of_several(tmp_path) -> None:
@@ -382,7 +382,7 @@ def test_a_budget_takes_every_nth_value(made, tmp_path) -> None:
 def test_what_no_kit_can_be_made_of(tmp_path) -> None:
     (tmp_path / "text.pte").write_text("this is no program at all, only text that is long enough to be one")
     for path, words in (
-        (tmp_path / "text.pte", "no ExecuTorch program"),
+        (tmp_path / "text.pte", "not an ExecuTorch program"),
         (tmp_path / "absent.pte", "there is no"),
         (tmp_path, "is a folder"),
     ):

@@ -156,7 +156,7 @@ def test_a_right_program_of_the_stock_exporter(coreml, tmp_path, monkeypatch) ->
 def test_expected_outputs_as_arrays(coreml, files) -> None:
     code, _, err = coreml("verify", files.program, "--reference", files.outputs)
     assert code == 1
-    assert "holds the outputs for certain inputs" in err
+    assert "has the outputs for certain inputs" in err
     code, out, _ = coreml("verify", "--json", files.program, "--reference", files.outputs, "--inputs", files.arrays)
     assert code == 0
     (output,) = json.loads(out)["modes"][1]["outputs"]
@@ -164,7 +164,7 @@ def test_expected_outputs_as_arrays(coreml, files) -> None:
     assert "test models" in output["normal_source"]
     code, out, _ = coreml("verify", files.mutant, "--reference", files.outputs, "--inputs", files.arrays)
     assert code == 3
-    assert "give the model as the reference instead" in out
+    assert "pass the model as the reference instead" in out
 
 
 def test_expected_outputs_in_python() -> None:
@@ -339,16 +339,16 @@ def test_wrong_files_get_a_sentence(coreml, files, tmp_path) -> None:
     given = ["--inputs", files.arrays]
     for arguments, words in (
         ([tmp_path / "missing.pte", "--reference", files.reference], "there is no file"),
-        ([tmp_path / "text.pte", "--reference", files.reference], "no ExecuTorch program"),
+        ([tmp_path / "text.pte", "--reference", files.reference], "not an ExecuTorch program"),
         ([tmp_path / "cut.pte", "--reference", files.reference], "cut short"),
         ([tmp_path / "empty", "--reference", files.reference], "has no Manifest.json"),
         ([files.program, "--reference", tmp_path / "missing.pt2"], "there is no such file"),
         ([files.program, "--reference", tmp_path / "cut.pt2"], "cannot be loaded as a program of torch.export.save"),
         ([files.program, "--reference", tmp_path / "missing.npz"], "there is no such file"),
-        ([files.program, "--reference", tmp_path / "cut.npz"], "is no .npz file, or not a whole one"),
-        ([files.program, "--reference", "model.onnx"], "none that is known: it is a .pt2"),
+        ([files.program, "--reference", tmp_path / "cut.npz"], "is not a .npz file, or is incomplete"),
+        ([files.program, "--reference", "model.onnx"], "has no known form: it must be a .pt2"),
         ([files.program, "--reference", "no_such_module:make"], "cannot be imported from here"),
-        ([files.program, "--reference", tmp_path / "two.npz", *given], "1 outputs and"),
+        ([files.program, "--reference", tmp_path / "two.npz", *given], "1 outputs, but"),
         ([files.program, "--reference", tmp_path / "shape.npz", *given], "the shapes [4, 8] and [1, 2] differ"),
         ([files.program, "--reference", files.reference, "--method", "backward"], "has no method 'backward'"),
         ([files.program, "--reference", files.reference, "--input", "0=missing.npy"], "cannot be read"),
@@ -356,7 +356,7 @@ def test_wrong_files_get_a_sentence(coreml, files, tmp_path) -> None:
             [files.program, "--reference", files.reference, "--inputs", tmp_path / "two.npz"],
             "1 inputs (0), and what was given has 2",
         ),
-        ([files.program, "--reference", files.reference, "--tolerance", "-1"], "--tolerance is a number from 0"),
+        ([files.program, "--reference", files.reference, "--tolerance", "-1"], "--tolerance must be a number of at least 0"),
         ([files.program, "--reference", files.outputs, *given, "--audit"], "the audit needs the model"),
     ):
         code, out, err = coreml("verify", *arguments)

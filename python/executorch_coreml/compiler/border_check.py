@@ -70,7 +70,7 @@ def _different(
     what: str, actual: Sequence[tuple[str, MIL_pb2.TensorType]], expected: Sequence[tuple[str, torch.Tensor]]
 ) -> Iterator[str]:
     if len(actual) != len(expected):
-        yield f"it has {len(actual)} {what}s, where PyTorch has {len(expected)}"
+        yield f"the model has {len(actual)} {what}s, where PyTorch has {len(expected)}"
         return
     for index, ((name, kind), (node, tensor)) in enumerate(zip(actual, expected, strict=True)):
         if isinstance(tensor, torch.Tensor) and not _agrees(kind, tensor):
@@ -81,6 +81,6 @@ def check(program: ExportedProgram, spec: Model_pb2.Model, function: str = "main
     """Raises ValueError with the first difference, in one sentence."""
     for difference in differences(program, spec, function):
         raise ValueError(
-            f"The Core ML model is not what was exported: {difference}. Leave the operation outside with skip_ops_for_coreml_delegation, "
+            f"The Core ML model differs from the exported program: {difference}. Leave the operation outside with skip_ops_for_coreml_delegation, "
             "and please report it."
         )

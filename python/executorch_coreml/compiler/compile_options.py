@@ -101,7 +101,7 @@ def _choice(key: COMPILE_SPEC_KEYS, default: Any, kind: type[enum.Enum]) -> Comp
 
     def parse(text: str) -> enum.Enum:
         if text not in (allowed := [str(member.value) for member in kind]):
-            raise ValueError(f"it is one of {', '.join(allowed)}")
+            raise ValueError(f"it must be one of {', '.join(allowed)}")
         return kind(text)
 
     return CompileOption(key, default, lambda value: str(kind(value).value), parse)
@@ -109,20 +109,20 @@ def _choice(key: COMPILE_SPEC_KEYS, default: Any, kind: type[enum.Enum]) -> Comp
 
 def _compute_unit(text: str) -> ct.ComputeUnit:
     if text.upper() not in ct.ComputeUnit.__members__:
-        raise ValueError(f"it is one of {', '.join(name.lower() for name in ct.ComputeUnit.__members__)}")
+        raise ValueError(f"it must be one of {', '.join(name.lower() for name in ct.ComputeUnit.__members__)}")
     return ct.ComputeUnit[text.upper()]
 
 
 def _names(text: str) -> tuple[str, ...]:
     names = json.loads(text)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("it is a JSON list of names")
+        raise ValueError("it must be a JSON list of names")
     return tuple(names)
 
 
 def _truth(text: str) -> bool:
     if text not in ("true", "false"):
-        raise ValueError("it is one of true, false")
+        raise ValueError("it must be true or false")
     return text == "true"
 
 
@@ -199,8 +199,8 @@ class Options:
         options = cls(**{name: option.of(compile_specs) for name, option in OPTIONS.items()})
         if options.float32_ops and options.compute_precision != ct.precision.FLOAT16:
             raise ValueError(
-                "float32_ops keeps ops of a float16 program in float32, and compute_precision is FLOAT32 already. "
-                "Leave float32_ops out, or use compute_precision=ct.precision.FLOAT16."
+                "float32_ops keeps ops of a float16 program in float32, but compute_precision is already FLOAT32. "
+                "Leave out float32_ops, or use compute_precision=ct.precision.FLOAT16."
             )
         weight_compression.check(
             options.quantizer_config, options.palettizer_config, options.pruner_config, options.deployment_target

@@ -44,7 +44,7 @@ class _Target:
         return self.__name__
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("a prepared graph is converted, not run")
+        raise TypeError("a prepared graph can be converted, but not run")
 
 
 _COND = _Target("coreml_delegate_cond")
@@ -123,7 +123,7 @@ def _scalar(predicate: Var) -> Var:
     return predicate if predicate.rank == 0 else mb.squeeze(x=predicate)
 
 
-@correction(node_conversion.kind_of(_COND), reason="coremltools reads no graph inside an exported program")
+@correction(node_conversion.kind_of(_COND), reason="coremltools does not read graphs inside an exported program")
 def _cond(context: Any, node: Any) -> None:
     predicate, operands = node.inputs
     values = [context[name] for name in operands]
@@ -142,7 +142,7 @@ def _cond(context: Any, node: Any) -> None:
     context.add(tuple(results), node.name)
 
 
-@correction(node_conversion.kind_of(_WHILE_LOOP), reason="coremltools reads no graph inside an exported program")
+@correction(node_conversion.kind_of(_WHILE_LOOP), reason="coremltools does not read graphs inside an exported program")
 def _while_loop(context: Any, node: Any) -> None:
     carried, more = ([context[name] for name in names] for names in node.inputs)
     condition, body = node.meta[_GRAPHS]

@@ -146,7 +146,9 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
         if options.pruner_config is not None:
             model = weight_compression.prune(model, options.pruner_config, folder / f"{name}_pruned.mlpackage")
         if islands.unmatched():
-            logger.info("float32_ops: nothing of this partition is called %s.", ", ".join(map(repr, islands.unmatched())))
+            logger.info(
+                "float32_ops: no op and no node of this partition has the name %s.", ", ".join(map(repr, islands.unmatched()))
+            )
         if options.quantizer_config is not None:
             logger.warning("Core ML Backend op_linear_quantizer_config API is experimental")
             model = weight_compression.quantize(

@@ -72,7 +72,7 @@ def _run(program: mil.Program, title: str, names: Iterable[str], options: Mappin
             graph_pass(program)
         except Exception as error:
             error.add_note(
-                f"This came from the MIL pass {name}; pass_names, of CoreMLBackend.generate_compile_specs, chooses passes."
+                f"The MIL pass {name} failed. The argument pass_names of CoreMLBackend.generate_compile_specs chooses the passes."
             )
             raise
         known_elements.forget_all(program)
@@ -175,7 +175,7 @@ def convert(
     for described in model.spec.description.input:
         if any(extent.upperBound == -1 for extent in described.type.multiArrayType.shapeRange.sizeRanges):
             raise ValueError(
-                f"The input {described.name} has an extent without an upper bound: give torch.export Dim(..., max=...)"
+                f"The input {described.name} has an extent without an upper bound: pass Dim(..., max=...) to torch.export"
             )
     if target is not None:
         check_deployment_compatibility(spec=model.spec, representation="mlprogram", deployment_target=target)

@@ -25,7 +25,7 @@ from executorch_coreml.compiler.correction_table import (
 
 _takes_no_alpha = functools.partial(
     correction,
-    reason="coremltools takes no alpha by keyword, and raises for another than 1",
+    reason="coremltools does not accept alpha as a keyword, and raises for any other alpha than 1",
     reference=CT + "2573",
     fixed_in="9.1.dev1",
 )
@@ -79,7 +79,7 @@ def addmm(context: Any, node: Any) -> None:
     context.add(mb.add(x=_scaled(bias, beta), y=_scaled(product, alpha), name=node.name))
 
 
-@correction("pow", "pow.tensor_tensor", reason="Core ML takes a constant base of 2 for the exponent", reference=CT + "2742")
+@correction("pow", "pow.tensor_tensor", reason="Core ML uses a constant base of 2 for the exponent", reference=CT + "2742")
 def power(context: Any, node: Any) -> None:
     x, y = arguments(context, node, "self", "exponent")
     dtype = result_type(node)
@@ -146,7 +146,7 @@ def reciprocal(context: Any, node: Any) -> None:
     context.add(mb.real_div(x=number(1, x), y=x, name=node.name))
 
 
-@correction("atan2", reason="coremltools gives 0 where y is 0 and x negative", reference=CT + "2769")
+@correction("atan2", reason="coremltools returns 0 where y is 0 and x is negative", reference=CT + "2769")
 def atan2(context: Any, node: Any) -> None:
     """By octants: the arc tangent of the smaller by the larger magnitude, reflected. The sign of a zero is not seen: atan2(-0.0, -1) is pi."""
     y, x = promote_input_dtypes([as_float(v) for v in arguments(context, node, "self", "other")])
@@ -168,7 +168,7 @@ def atan2(context: Any, node: Any) -> None:
 # Unless told otherwise MIL adds an epsilon to the argument, 1e-45 or 1e-12, which float16 rounds up to 6e-8.
 
 
-@correction("log", "log2", "log10", reason="coremltools leaves MIL's epsilon in, and hands integers on", reference=CT + "2735")
+@correction("log", "log2", "log10", reason="coremltools leaves MIL's epsilon in, and passes integers on", reference=CT + "2735")
 def logarithm(context: Any, node: Any) -> None:
     (x,) = arguments(context, node, "self")
     x = as_float(x)
@@ -179,7 +179,7 @@ def logarithm(context: Any, node: Any) -> None:
     context.add(mb.mul(x=mb.log(x=x, epsilon=number(0, x)), y=number(1 / np.log(base), x), name=node.name))
 
 
-@correction("rsqrt", reason="coremltools leaves MIL's epsilon of 1e-12 in, and hands integers on")
+@correction("rsqrt", reason="coremltools leaves MIL's epsilon of 1e-12 in, and passes integers on")
 def rsqrt(context: Any, node: Any) -> None:
     (x,) = arguments(context, node, "self")
     x = as_float(x)
@@ -189,7 +189,7 @@ def rsqrt(context: Any, node: Any) -> None:
 # Below, sums with 1 would lose what is small beside it; sums that a compiler can put together again (1 + x - 1) do not help.
 
 
-@correction("log1p", reason="coremltools computes log(1 + x), which is 0 for small x, and hands integers on")
+@correction("log1p", reason="coremltools computes log(1 + x), which is 0 for small x, and passes integers on")
 def log1p(context: Any, node: Any) -> None:
     """Near 0 by the inverse hyperbolic tangent: log(1 + x) = 2 atanh(x / (2 + x))."""
     (x,) = arguments(context, node, "self")
@@ -200,7 +200,7 @@ def log1p(context: Any, node: Any) -> None:
     context.add(mb.select(cond=is_near, a=near, b=far, name=node.name))
 
 
-@correction("expm1", reason="coremltools computes exp(x) - 1, which is 0 for small x, and hands integers on")
+@correction("expm1", reason="coremltools computes exp(x) - 1, which is 0 for small x, and passes integers on")
 def expm1(context: Any, node: Any) -> None:
     """exp(x) - 1 = tanh(x / 2) (exp(x) + 1)."""
     (x,) = arguments(context, node, "self")
@@ -235,7 +235,7 @@ def fmod(context: Any, node: Any) -> None:
     context.add(mb.mul(x=mb.sign(x=x), y=mb.mod(x=mb.abs(x=x), y=mb.abs(x=y)), name=node.name))
 
 
-@correction("elu", reason="coremltools takes no notice of scale and input_scale")
+@correction("elu", reason="coremltools ignores scale and input_scale")
 def elu(context: Any, node: Any) -> None:
     """scale * x where x is positive, else scale * alpha * (exp(input_scale * x) - 1)."""
     x, alpha, scale, input_scale = arguments(context, node, "self", "alpha", "scale", "input_scale")

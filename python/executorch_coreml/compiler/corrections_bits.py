@@ -14,7 +14,7 @@ from executorch_coreml.compiler.correction_table import arguments, constant, cor
 _LOGICAL = {"bitwise_and": mb.logical_and, "bitwise_or": mb.logical_or, "bitwise_xor": mb.logical_xor}
 
 
-@correction(*_LOGICAL, reason="coremltools has no or and exclusive or")
+@correction(*_LOGICAL, reason="coremltools has no conversion of bitwise or and exclusive or")
 def bitwise(context: Any, node: Any) -> None:
     x, y = arguments(context, node, "self", "other")
     if not types.is_bool(x.dtype) or not types.is_bool(y.dtype):

@@ -154,7 +154,7 @@ def _of_real(x: Var) -> Pair:
 
 def _by_parts(context: Any, node: Any, of_reals: Callable[[Any, Any], None]) -> None:
     if node.kind in ("cat", "stack") and not all(isinstance(_value(context, name), Pair) for name in _names(node.inputs)):
-        raise NotImplementedError("complex numbers are joined with complex numbers only")
+        raise NotImplementedError("complex numbers can be joined only with complex numbers")
     made = []
     for index, part in enumerate(("real", "imaginary")):
         call = copy.copy(node)
@@ -196,13 +196,13 @@ def _product(x: Pair, y: Pair) -> Pair:
 
 def _arithmetic(context: Any, node: Any) -> None:
     if node.kwinputs:
-        raise NotImplementedError("complex numbers are added without alpha")
+        raise NotImplementedError("complex numbers can be added only without alpha")
     x, y = (_operand(context, given) for given in node.inputs[:2])
     both = isinstance(x, Pair) and isinstance(y, Pair)
     if node.kind in ("add", "sub"):
         op = mb.add if node.kind == "add" else mb.sub
         if not both:
-            raise NotImplementedError("a complex number is added to another, not to a real one")
+            raise NotImplementedError("a complex number can be added to another complex number, but not to a real one")
         result = Pair(op(x=x.real, y=y.real), op(x=x.imaginary, y=y.imaginary))
     elif node.kind == "mul":
         if both:
@@ -211,7 +211,7 @@ def _arithmetic(context: Any, node: Any) -> None:
             pair, factor = (x, y) if isinstance(x, Pair) else (y, x)
             result = Pair(mb.mul(x=pair.real, y=factor), mb.mul(x=pair.imaginary, y=factor))
     elif isinstance(y, Pair):
-        raise NotImplementedError("a complex number is divided by a real one only")
+        raise NotImplementedError("a complex number can be divided only by a real one")
     else:
         result = Pair(mb.real_div(x=x.real, y=y), mb.real_div(x=x.imaginary, y=y))
     context.add(result, node.name)
@@ -311,7 +311,7 @@ def _transformed(x: Pair, axis: int, scale: float, *, inverse: bool) -> Pair:
 def _axes(x: Var, dim: Any) -> list[int]:
     axes = [int(d.val if isinstance(d, Var) else d) % x.rank for d in np.ravel(dim.val if isinstance(dim, Var) else dim)]
     if any(not isinstance(x.shape[axis], (int, np.integer)) for axis in axes):
-        raise NotImplementedError("a transform is one of fixed extents")
+        raise NotImplementedError("a Fourier transform needs fixed extents")
     return axes
 
 
@@ -360,7 +360,7 @@ def complex_to_real(context: Any, node: Any) -> None:
         x = _transformed(x, axis, 1.0, inverse=True)
     count = int(x.real.shape[axes[-1]])
     if count != extent // 2 + 1:
-        raise NotImplementedError("the transform has as many frequencies as its result asks for")
+        raise NotImplementedError("the Fourier transform must have as many frequencies as its result needs")
     cos, sin = _waves(count, extent, inverse=True)
     times = np.full((count, 1), 2.0)
     times[0] = 1.0

@@ -27,7 +27,7 @@ def grouped_mm(context: Any, node: Any) -> None:
     x, matrices, ends = arguments(context, node, "input", "weight", "offs")
     groups, rows = matrices.shape[0], x.shape[0]
     if x.rank != 2 or matrices.rank != 3 or ends is None:
-        raise NotImplementedError("rows of one matrix are multiplied with a matrix each")
+        raise NotImplementedError("the rows of one matrix must each be multiplied by one matrix")
     ends = mb.reshape(x=ends, shape=[groups, 1])
     if isinstance(rows, (int, np.integer)):
         places = np.arange(rows, dtype=np.int32)[None, :]
@@ -64,7 +64,7 @@ def histc(context: Any, node: Any) -> None:
     x, bins, low, high = arguments(context, node, "self", "bins", "min", "max")
     bins, low, high = int(constant(bins, 100)), float(constant(low, 0)), float(constant(high, 0))
     if low == high:
-        raise NotImplementedError("the range of the histogram is that of the data")
+        raise NotImplementedError("the range of the histogram must be that of the data")
     edges = low + np.arange(bins, dtype=np.float64) * ((high - low) / bins)
     integers = integers_of(x)
     if integers is not None:  # Compared exactly, also where the program is float16.

@@ -88,7 +88,7 @@ _KINDS = tuple(f"{name}{suffix}" for name in _BY_MODE for suffix in ("", ".vec")
 
 @correction(
     *_KINDS,
-    reason="coremltools takes the extents of a scale factor, where torch takes the factor, and has no filters against aliasing",
+    reason="coremltools computes with the extents that a scale factor leads to, where torch computes with the factor, and has no filters against aliasing",
 )
 def resize(context: Any, node: Any) -> None:
     name = node.kind.removesuffix(".vec")
@@ -110,7 +110,7 @@ def resize(context: Any, node: Any) -> None:
     ):
         by_fractions = any(scale is not None and scale % 1 for scale in scales)
         if extents is None and (theirs is None or name.endswith("_aa") or by_fractions):
-            raise NotImplementedError("an image of flexible extents is resized without filters and by whole factors only")
+            raise NotImplementedError("an image of flexible extents can be resized only without filters and by whole factors")
         theirs(context, node)
         return
     nearest = _nearest if mode == "nearest" else _nearest_exact

@@ -46,9 +46,7 @@ def diagonal(context: Any, node: Any) -> None:
     context.add(mb.gather(x=x, indices=indices, axis=len(others), name=node.name))
 
 
-@correction(
-    "index_put", reason="coremltools writes several elements of a dimension only where no dimension before it is taken whole"
-)
+@correction("index_put", reason="coremltools writes several elements of a dimension only if no earlier dimension is taken whole")
 def index_put(context: Any, node: Any) -> None:
     """One vector of positions in any dimension, as a cache of keys takes a part of a prompt, is MIL's scatter along that axis."""
     x, indices, values, accumulate = arguments(context, node, "self", "indices", "values", "accumulate")
@@ -75,7 +73,7 @@ def index_put(context: Any, node: Any) -> None:
 @correction(
     "prelu",
     "_prelu_kernel",
-    reason="coremltools gives slopes of channels to the wrong dimension below rank 4",
+    reason="coremltools applies the slopes of channels to the wrong dimension below rank 4",
     reference=CT + "2781",
 )
 def prelu(context: Any, node: Any) -> None:
@@ -107,7 +105,7 @@ def _rolled(x: Var, shift: int, axis: int) -> Var:
 
 @correction(
     "roll",
-    reason="coremltools wants the dimensions given, and takes indices beyond the end for negative shifts",
+    reason="coremltools needs the dimensions as an argument, and uses indices beyond the end for negative shifts",
     reference=CT + "2778",
 )
 def roll(context: Any, node: Any) -> None:
@@ -124,7 +122,7 @@ def roll(context: Any, node: Any) -> None:
     context.add(mb.identity(x=x, name=node.name))
 
 
-@correction("all", "all.dim", "all.dims", "any", "any.dim", "any.dims", reason="coremltools cuts the fractions of floats off")
+@correction("all", "all.dim", "all.dims", "any", "any.dim", "any.dims", reason="coremltools cuts off the fractions of floats")
 def all_or_any(context: Any, node: Any) -> None:
     x, dim, keep = arguments(context, node, "self", "dim", "keepdim")
     if x.rank == 0:
@@ -154,7 +152,9 @@ def _variance(x: Var, axes: list[int], correction_: float, keep: bool) -> Var:
 
 
 @correction(
-    "var.correction", "std.correction", reason="coremltools has another correction than torch when none or no dimension is given"
+    "var.correction",
+    "std.correction",
+    reason="coremltools uses another correction than torch if no correction or no dimension is passed",
 )
 def variance(context: Any, node: Any) -> None:
     x, dim, correction_, keep = arguments(context, node, "self", "dim", "correction", "keepdim")
@@ -163,7 +163,11 @@ def variance(context: Any, node: Any) -> None:
 
 
 @correction(
-    "var", "var.dim", "std", "std.dim", reason="coremltools has another correction than torch when none or no dimension is given"
+    "var",
+    "var.dim",
+    "std",
+    "std.dim",
+    reason="coremltools uses another correction than torch if no correction or no dimension is passed",
 )
 def unbiased_variance(context: Any, node: Any) -> None:
     x, *rest = ops._get_inputs(context, node)
@@ -176,7 +180,7 @@ def unbiased_variance(context: Any, node: Any) -> None:
     context.add(mb.sqrt(x=result, name=node.name) if node.kind.startswith("std") else mb.identity(x=result, name=node.name))
 
 
-@correction("cumsum", reason="coremltools refuses negative dimensions, and sums without the dtype asked for")
+@correction("cumsum", reason="coremltools refuses negative dimensions, and ignores the requested dtype of the sum")
 def cumsum(context: Any, node: Any) -> None:
     x, dim, _ = arguments(context, node, "self", "dim", "dtype")
     # Counts, such as a histogram's, come as floats: float16 has not all of them.
@@ -205,7 +209,7 @@ def windows(context: Any, node: Any) -> None:
     x = mb.expand_dims(x=x, axes=[0]) if is_number else x
     axis, size, step = int(constant(dim, 0)) % x.rank, int(constant(size, 1)), int(constant(step, 1))
     if x.rank >= MAXIMUM_RANK:
-        raise NotImplementedError("windows are taken of at most four dimensions")
+        raise NotImplementedError("windows can be taken of at most four dimensions")
     x = mb.transpose(x=x, perm=[*(a for a in range(x.rank) if a != axis), axis])
     taken = mb.gather(x=x, indices=_window_indices(x, size, step), axis=x.rank - 1)
     if is_number:
@@ -229,7 +233,7 @@ def masked_scatter(context: Any, node: Any) -> None:
     """The n-th place that the mask has takes the n-th element of the source."""
     x, mask, source = arguments(context, node, "self", "mask", "source")
     if any(any_symbolic(var.shape) for var in (x, mask, source)) or tuple(x.shape) != tuple(node.meta["val"].shape):
-        raise NotImplementedError("elements are scattered over a fixed shape, which the mask does not enlarge")
+        raise NotImplementedError("elements can be scattered only over a fixed shape, which the mask must not enlarge")
     mask = mask if mask.shape == x.shape else pymil_broadcast_to(mask, x.shape, mask.name + "_broadcasted")
     before = mb.cumsum(x=mb.reshape(x=mb.cast(x=mask, dtype="int32"), shape=[-1]), axis=0, exclusive=True)
     before = mb.minimum(x=before, y=np.int32(np.prod(source.shape) - 1))
@@ -241,13 +245,15 @@ def masked_scatter(context: Any, node: Any) -> None:
 _MOST_COMPARED = 512
 
 
-@correction("sort.stable", reason="coremltools has no conversion, and MIL promises no order of equals", where_missing=True)
+@correction(
+    "sort.stable", reason="coremltools has no conversion, and MIL does not define the order of equal elements", where_missing=True
+)
 def stable_sort(context: Any, node: Any) -> None:
     """The place of an element is the number of those before it: of smaller ones, and of equal ones that come first."""
     x, _, dim, descending = arguments(context, node, "self", "stable", "dim", "descending")
     axis = int(constant(dim, -1)) % max(x.rank, 1)
     if x.rank == 0 or x.rank >= MAXIMUM_RANK or any_symbolic(x.shape) or types.is_bool(x.dtype) or x.shape[axis] > _MOST_COMPARED:
-        raise NotImplementedError(f"numbers are sorted stably along a fixed extent of at most {_MOST_COMPARED}")
+        raise NotImplementedError(f"numbers can be sorted stably only along a fixed extent of at most {_MOST_COMPARED}")
     count = x.shape[axis]
     order = [*(a for a in range(x.rank) if a != axis), axis]
     back = [order.index(a) for a in range(x.rank)]
@@ -291,7 +297,7 @@ def _broadcast(condition: Var, a: Var, b: Var) -> tuple[Var, Var, Var]:
 
 
 @correction(
-    "where", "where.self", "where.scalarself", "where.scalarother", "where.scalar", reason="coremltools cannot select of scalars"
+    "where", "where.self", "where.scalarself", "where.scalarother", "where.scalar", reason="coremltools cannot select from scalars"
 )
 def where(context: Any, node: Any) -> None:
     condition, a, b = arguments(context, node, "condition", "self", "other")
@@ -311,7 +317,7 @@ def trunc(context: Any, node: Any) -> None:
     context.add(mb.select(cond=mb.less(x=x, y=number(0, x)), a=mb.ceil(x=x), b=mb.floor(x=x), name=node.name))
 
 
-@correction("rms_norm", reason="coremltools scales its argument by the largest magnitude, and then adds epsilon as it is")
+@correction("rms_norm", reason="coremltools scales the argument by the largest magnitude, and then adds epsilon without scaling it")
 def rms_norm(context: Any, node: Any) -> None:
     """Scaled, too, since squares leave float16's range early; so is epsilon, which also bounds the scale from below."""
     x, shape, weight, epsilon = arguments(context, node, "input", "normalized_shape", "weight", "eps")
@@ -344,7 +350,7 @@ def prod(context: Any, node: Any) -> None:
             *("sqrt", "tan", "tanh"),
         ]
     ),
-    reason="coremltools does not make floats of integers, which MIL's functions do not take",
+    reason="coremltools does not convert integers to floats, and MIL's functions do not accept integers",
 )
 def float_function(context: Any, node: Any) -> None:
     (x,) = arguments(context, node, "self")
@@ -365,7 +371,9 @@ def log_softmax(context: Any, node: Any) -> None:
     context.add(mb.sub(x=below, y=mb.log(x=total, epsilon=number(0, x)), name=node.name))
 
 
-@correction("instance_norm", reason="coremltools normalizes by the statistics of the input, also where torch does by running ones")
+@correction(
+    "instance_norm", reason="coremltools normalizes by the statistics of the input, even where torch uses the running statistics"
+)
 def instance_norm(context: Any, node: Any) -> None:
     names = ("input", "weight", "bias", "running_mean", "running_var", "use_input_stats", "momentum", "eps")
     x, weight, bias, mean, variance, of_input, _, epsilon = arguments(context, node, *names)
@@ -395,7 +403,7 @@ def cosine_similarity(context: Any, node: Any) -> None:
     rank = node.meta["val"].dim() + 1
     if x.shape != y.shape:
         if any_symbolic(x.shape) or any_symbolic(y.shape):
-            raise NotImplementedError("vectors of different flexible extents are not spread over each other")
+            raise NotImplementedError("vectors of different flexible extents cannot be broadcast against each other")
         x, y = pymil_broadcast_tensors([x, y])
     axes = [int(constant(dim, 1)) % rank]
 
@@ -415,13 +423,13 @@ def cosine_similarity(context: Any, node: Any) -> None:
     context.add(mb.reduce_sum(x=product, axes=axes, keep_dims=False, name=node.name))
 
 
-@correction("logcumsumexp", reason="coremltools sums exponentials as they are, which are infinite early")
+@correction("logcumsumexp", reason="coremltools sums the exponentials without scaling them, so they soon become infinite")
 def logcumsumexp(context: Any, node: Any) -> None:
     """Each result from its own largest, of a square of terms: those behind a place are minus infinity for it."""
     x, dim = arguments(context, node, "self", "dim")
     axis, rank = int(constant(dim, 0)) % max(x.rank, 1), x.rank
     if rank == 0 or rank > 4 or any_symbolic([x.shape[axis]]):
-        raise NotImplementedError("sums of exponentials are taken along a fixed extent of at most four dimensions")
+        raise NotImplementedError("sums of exponentials can be taken only along fixed extents of at most four dimensions")
     order = [*(a for a in range(rank) if a != axis), axis]
     terms = mb.expand_dims(x=mb.transpose(x=x, perm=order), axes=[rank - 1])
     behind = np.triu(np.full((x.shape[axis],) * 2, -np.inf, types.nptype_from_builtin(x.dtype)), 1)
@@ -477,7 +485,7 @@ def softplus(context: Any, node: Any) -> None:
 
 @correction(
     "logsumexp",
-    reason="the Neural Engine sums exponentials as they are, which leave float16 from x = 7.6 on",
+    reason="the Neural Engine sums the exponentials without scaling them, and they leave float16's range from x = 7.6 on",
     reference=CT + "2690",
     on_devices=OnDevices.FLOAT16,
 )

@@ -39,7 +39,7 @@ def _shape(sizes: Any) -> Any:
 
 
 @correction(
-    *_FILLS, *_ZEROS_AND_ONES, reason="coremltools fills with the number as it is written, whatever the dtype of the result"
+    *_FILLS, *_ZEROS_AND_ONES, reason="coremltools fills with the number as it was written, and ignores the dtype of the result"
 )
 def fill(context: Any, node: Any) -> None:
     """With a constant, or with an extent or what is computed of extents, which is added to zeros."""
@@ -67,7 +67,8 @@ _RANGES = {"arange": ("end",), "arange.start": ("start", "end"), "arange.start_s
 
 
 @correction(
-    *_RANGES, reason="coremltools gives integers for integer bounds, whatever the dtype asked for, and counts floats in float32"
+    *_RANGES,
+    reason="coremltools returns integers for integer bounds, even if another dtype was requested, and counts floats in float32",
 )
 def arange(context: Any, node: Any) -> None:
     """Of constants: torch's own values. Else integers, counted as such and cast at the end."""
@@ -88,7 +89,7 @@ def arange(context: Any, node: Any) -> None:
         context.add(mb.const(val=values.astype(types.nptype_from_builtin(types.string_to_builtin(dtype))), name=node.name))
         return
     if any(types.is_float(bound.dtype) if isinstance(bound, Var) else isinstance(bound, float) for bound in bounds):
-        raise NotImplementedError("a range of computed bounds is one of integers")
+        raise NotImplementedError("a range with computed bounds must be of integers")
     start, end, step = (cast(bound, "int32") if isinstance(bound, Var) else np.int32(bound) for bound in bounds)
     if dtype == "int32":
         context.add(mb.range_1d(start=start, end=end, step=step, name=node.name))
@@ -97,7 +98,11 @@ def arange(context: Any, node: Any) -> None:
 
 
 @correction(
-    "view", "view_copy", "_unsafe_view", "reshape", reason="coremltools keeps the shape of one element that becomes a scalar"
+    "view",
+    "view_copy",
+    "_unsafe_view",
+    "reshape",
+    reason="coremltools keeps the shape of a tensor of one element that becomes a scalar",
 )
 def view(context: Any, node: Any) -> None:
     (x,) = arguments(context, node, "self")
@@ -164,7 +169,7 @@ def _cut(x: Var, pads: Sequence[int]) -> Var:
         axis = x.rank - 1 - position
         begin[axis], end[axis] = max(-pads[2 * position], 0), min(pads[2 * position + 1], 0)
         if isinstance(x.shape[axis], int | np.integer) and x.shape[axis] <= begin[axis] - end[axis]:
-            raise NotImplementedError(f"of dimension {axis}, which has {x.shape[axis]} elements, padding leaves none")
+            raise NotImplementedError(f"the padding would leave no elements of dimension {axis}, which has {x.shape[axis]}")
     return mb.slice_by_index(x=x, begin=begin, end=end, begin_mask=[b == 0 for b in begin], end_mask=[e == 0 for e in end])
 
 
@@ -193,7 +198,7 @@ def pad(context: Any, node: Any) -> None:
     mode = constant(given.get("mode"), "constant")
     if mode != "constant" or not isinstance(pads, Var) or pads.val is None:
         raise NotImplementedError(
-            f"integers are padded, and tensors cut, by constant amounts and with a constant, not with mode {mode!r}"
+            f"integers can be padded, and tensors can be cut, only by constant amounts and with a constant, and not with mode {mode!r}"
         )
     # As it is written: coremltools makes a float32 of a number, which integers beyond 2**24 do not survive.
     value = node.inputs[len(names) - 1] if len(node.inputs) == len(names) else constant(given.get("value"), 0)

@@ -50,11 +50,11 @@ def roi_align(context: Any, node: Any) -> None:
     x, boxes, *rest = arguments(context, node, *names)
     scale, height, width, samples, aligned = (constant(value, None) for value in rest)
     if any_symbolic(x.shape) or any_symbolic(boxes.shape) or x.shape[0] != 1:
-        raise NotImplementedError("regions of fixed number are taken of one image of fixed extents")
+        raise NotImplementedError("a fixed number of regions can be taken, from one image of fixed extents")
     if samples <= 0:
-        raise NotImplementedError("sampling_ratio is given: else the number of samples depends on the boxes")
+        raise NotImplementedError("sampling_ratio must be passed, because the number of samples depends on the boxes otherwise")
     if boxes.shape[0] * x.shape[1] * height * x.shape[3] > _MOST_ELEMENTS:
-        raise NotImplementedError("there are too many boxes of too large an image")
+        raise NotImplementedError("there are too many boxes for an image of this size")
     offset = np.float32(0.5 if aligned else 0.0)
 
     def edge(index: int) -> Var:
@@ -98,7 +98,7 @@ def deform_conv2d(context: Any, node: Any) -> None:
     x, weight, offset, mask, bias = given[:5]
     *geometry, groups, offset_groups, use_mask = (int(constant(value, 0)) for value in given[5:])
     if any(any_symbolic(var.shape) for var in (x, weight, offset)) or x.shape[0] != 1:
-        raise NotImplementedError("one image of fixed extents is convolved at places of its own")
+        raise NotImplementedError("only one image of fixed extents can be convolved with offsets")
     _, channels, height, width = x.shape
     outputs, _, *kernel = weight.shape
     taps, after = int(np.prod(kernel)), offset.shape[2:]

@@ -88,7 +88,7 @@ class EnumeratedShapes:
         names = [name for name, _ in user_inputs(program)]
         for name in enumerated_shapes:
             if name not in names:
-                raise ValueError(f"enumerated shapes are given for {name}, which is no input; the inputs are {names}")
+                raise ValueError(f"enumerated shapes are given for {name}, which is not an input; the inputs are {names}")
         count = len(next(iter(enumerated_shapes.values())))
         for name, enumerated in enumerated_shapes.items():
             assert len(enumerated) > 1, (

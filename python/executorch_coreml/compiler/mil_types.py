@@ -56,7 +56,7 @@ def mismatches(value: Any, expected: Any) -> Iterator[str]:
             yield from mismatches(part, expected.real)
     elif isinstance(expected, torch.Tensor):
         if not isinstance(value, Var) or not (types.is_tensor(value.sym_type) or types.is_scalar(value.sym_type)):
-            yield f"no tensor, but {type(value).__name__}, where PyTorch has {of_tensor(expected)}"
+            yield f"not a tensor, but {type(value).__name__}, where PyTorch has {of_tensor(expected)}"
         elif _is_mismatch(value, expected):
             yield f"{of_var(value)}, where PyTorch has {of_tensor(expected)}"
     elif isinstance(expected, (list, tuple)):

@@ -41,7 +41,7 @@ class _Call:
         return _NAME
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("a prepared graph is converted, not run")
+        raise TypeError("a prepared graph can be converted, but not run")
 
 
 _CALL = _Call()

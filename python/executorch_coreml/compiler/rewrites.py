@@ -94,12 +94,12 @@ op_rules.add(
     Rewrite(
         ops=("aten.full.default", "aten.full_like.default"),
         rewrite=_fill_of_result,
-        reason="coremltools fills a tensor of integers with a fraction, and goes on with it, where torch cuts it",
+        reason="coremltools fills a tensor of integers with a fraction and computes with it, where torch cuts off the fraction",
     ),
     Rewrite(
         ops=("aten.hardtanh.default",),
         rewrite=_float_bounds,
-        reason="coremltools hands bounds that are integers on as int32, to an operation of floats",
+        reason="coremltools passes integer bounds as int32 to an operation on floats",
     ),
     Rewrite(
         ops=("aten.cosine_similarity.default",),

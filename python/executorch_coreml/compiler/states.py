@@ -84,7 +84,7 @@ def describe_states(
     states, files = [], []
     for description in descriptions:
         if description.name not in buffers:
-            raise ValueError(f"The state {description.name!r} is no mutable buffer of the partition: {sorted(buffers)}")
+            raise ValueError(f"The state {description.name!r} is not a mutable buffer of the partition: {sorted(buffers)}")
         name, value = buffers[description.name]
         tensor = blob.Tensor(
             description.name,

@@ -69,7 +69,7 @@ def flatten(root: Path) -> bytes:
 
     flattened = executorchcoreml.flatten_directory_contents(str(root.resolve()))
     if not flattened:
-        raise ValueError(f"flattening the model in {root} gave nothing; see the log of executorchcoreml")
+        raise ValueError(f"flattening the model in {root} returned nothing; see the log of executorchcoreml")
     return bytes(flattened)
 
 

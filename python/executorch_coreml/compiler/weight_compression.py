@@ -72,7 +72,7 @@ def check(
     Raises ValueError, which names the option to change.
     """
     if quantizer is not None and palettizer is not None:
-        raise ValueError("op_linear_quantizer_config and op_palettizer_config both replace the weights: leave one of them out")
+        raise ValueError("op_linear_quantizer_config and op_palettizer_config both replace the weights: leave out one of them")
     needs = []
     if quantizer is not None:
         packed = quantizer.dtype.get_bitwidth() < 8 or str(quantizer.granularity).lower().endswith("per_block")
@@ -87,9 +87,9 @@ def check(
         needs.append((ct.target.iOS18, " with ".join(name for _, name in needs)))
     for needed, name in needs:
         if needed > (target or ct.target.iOS16):
-            given = f"minimum_deployment_target is {target.name}" if target else "none is given (iOS15)"
+            given = f"minimum_deployment_target is {target.name}" if target else "none is set, so iOS15 is used"
             raise ValueError(
-                f"The weights that {name} asks for need minimum_deployment_target {needed.name}, and {given}: pass "
+                f"The weights that {name} requests need minimum_deployment_target {needed.name}, and {given}: pass "
                 f"minimum_deployment_target=ct.target.{needed.name} to CoreMLBackend.generate_compile_specs"
             )
 

@@ -30,5 +30,5 @@ def program(asked: bool | str | os.PathLike[str]) -> str:
     raise FileNotFoundError(
         f"{_NAME}, which compiles models in a process of its own, is in none of these places:{places}\n"
         f"Within Bazel, depend on //python:runtime or //python:engine. In a checkout, build it (tools/bazel build -c opt //runtime:{_NAME}), "
-        "or give its path."
+        "or pass its path."
     )

@@ -185,7 +185,7 @@ def _dense(value: Any, what: str) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise _invalid("the value is no array", what) from error
+        raise _invalid("the value is not an array", what) from error
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     # ascontiguousarray() makes an array of rank 1 of a scalar.

@@ -16,7 +16,7 @@ def model_structure(package: pathlib.Path) -> compute_plan.MLModelStructure:
     specification = model_utils.load_spec(str(package))
     kind = specification.WhichOneof("Type")
     if kind != "mlProgram":
-        raise RuntimeError(f"{package} is a model of the kind {kind}; the structure of ML Programs alone is read here")
+        raise RuntimeError(f"{package} is a model of the kind {kind}; only the structure of ML Programs can be read here")
     functions = {name: _function(function) for name, function in specification.mlProgram.functions.items()}
     return compute_plan.MLModelStructure(
         neuralnetwork=None, program=compute_plan.MLModelStructureProgram(functions=functions), pipeline=None

@@ -56,7 +56,7 @@ def enable_coremltools(
         compile_helper: Whether models are compiled in a process of their own, as of ml_model.MLModel.
     """
     if numeric_mode not in ml_model.NUMERIC_MODES:
-        raise ValueError(f"numeric_mode is one of {', '.join(ml_model.NUMERIC_MODES)}, not {numeric_mode!r}")
+        raise ValueError(f"numeric_mode must be one of {', '.join(ml_model.NUMERIC_MODES)}, not {numeric_mode!r}")
     _options.update(numeric_mode=numeric_mode, threads=threads, compile_helper=compile_helper)
     if sys.platform == "darwin" or "coremltools.libcoremlpython" in sys.modules:
         return
@@ -191,15 +191,17 @@ class _MLModelProxy:
 
     @staticmethod
     def auto_set_specification_version(specification: Any) -> Any:
-        raise RuntimeError("only Core ML itself knows the lowest specification version a model needs; the model keeps its own")
+        raise RuntimeError(
+            "only Core ML itself knows the lowest specification version that a model needs, so the model keeps its version"
+        )
 
     @staticmethod
     def get_compute_plan(path: str, compute_units: str) -> Any:
-        raise RuntimeError("a compute plan says how Apple hardware would run a model; there is none on this platform")
+        raise RuntimeError("a compute plan says how Apple hardware would run a model, and this platform has no such hardware")
 
     @staticmethod
     def get_available_compute_devices() -> Any:
-        raise RuntimeError("compute devices are Apple hardware; there are none on this platform")
+        raise RuntimeError("compute devices are Apple hardware, and this platform has none")
 
     @staticmethod
     def get_all_compute_devices() -> Any:
@@ -269,7 +271,7 @@ def _require_model(path: pathlib.Path) -> None:
     if not path.exists():
         raise RuntimeError(f"there is no model at {path}")
     if not path.is_dir() and specification.find(path) is None:
-        raise RuntimeError(f"{path} is no Core ML model: the file holds no specification of one")
+        raise RuntimeError(f"{path} is not a Core ML model: the file has no specification of a model")
 
 
 def _write_package(path: pathlib.Path, specification: bytes, blobs: Mapping[str, bytes]) -> None:
@@ -285,7 +287,7 @@ def _write_package(path: pathlib.Path, specification: bytes, blobs: Mapping[str,
             relative = pathlib.PurePosixPath(name)
             parts = [part for part in relative.parts if part not in ("@model_path", "weights")]
             if relative.is_absolute() or ".." in parts or len(parts) != 1:
-                raise ValueError(f"{name!r} is no name of a weight file: it is weights/FILE or FILE")
+                raise ValueError(f"{name!r} is not the name of a weight file: write weights/FILE or FILE")
             (weights / parts[0]).write_bytes(content)
         package = ModelPackage(str(path))
         package.setRootModel(str(root / "model.mlmodel"), "model.mlmodel", "com.apple.CoreML", "CoreML Model Specification")

@@ -243,7 +243,7 @@ def present(spec: FeatureDescription, value: Any, artifact: str) -> Any:
             with np.errstate(over="ignore", invalid="ignore"):
                 array = np.asarray(value)
                 if array.dtype.kind not in "biuf":
-                    raise ValueError(f"{array.dtype} values are no array of numbers")
+                    raise ValueError(f"{array.dtype} values are not an array of numbers")
                 array = np.array(array.astype(spec.dtype))
             # Core ML has no arrays of rank 0.
             shape = spec.shape if spec.shape and spec.is_static else array.shape or (1,)
@@ -255,7 +255,9 @@ def present(spec: FeatureDescription, value: Any, artifact: str) -> Any:
             return {_scalar(item_kind, key, "a key"): _scalar("double", item, "a value") for key, item in value.items()}
         return [_scalar(item_kind, item, "an item") for item in value]
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise refusals.corrupt(f"what the model computes is no {spec.kind}, as is described: {error}", artifact) from error
+        raise refusals.corrupt(
+            f"the model does not compute the {spec.kind} that its description names: {error}", artifact
+        ) from error
 
 
 def as_dtype(array: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:

@@ -80,9 +80,9 @@ class MLModel:
     ) -> None:
         units = str(getattr(compute_units, "name", compute_units)).upper()
         if units not in COMPUTE_UNITS:
-            raise ValueError(f"compute_units is one of {', '.join(COMPUTE_UNITS)}, not {compute_units!r}")
+            raise ValueError(f"compute_units must be one of {', '.join(COMPUTE_UNITS)}, not {compute_units!r}")
         if numeric_mode not in NUMERIC_MODES:
-            raise ValueError(f"numeric_mode is one of {', '.join(NUMERIC_MODES)}, not {numeric_mode!r}")
+            raise ValueError(f"numeric_mode must be one of {', '.join(NUMERIC_MODES)}, not {numeric_mode!r}")
         options = {
             "numeric_mode": numeric_mode,
             "threads": threads,
@@ -147,14 +147,14 @@ class MLModel:
             if isinstance(self._model, program_model.ProgramModel):
                 outputs = self._model.predict(data, state)
             elif state is not None:
-                raise refusals.invalid("a state is given to a model without states", self.kind)
+                raise refusals.invalid("a state was passed to a model without states", self.kind)
             else:
                 outputs = self._model.predict(data)
             taken = getattr(self._model, "last_predict_duration_in_nano_seconds", None)
             self.last_predict_duration_in_nano_seconds = time.perf_counter_ns() - began if taken is None else taken
             return outputs
         if state is not None:
-            raise ValueError("a state cannot be given with a list of inputs: predict with each input by itself")
+            raise ValueError("a state cannot be passed with a list of inputs: call predict for each input")
         results: list[Any] = []
         total = 0
         for item in data:
@@ -238,13 +238,13 @@ class MLModel:
         destination = pathlib.Path(path)
         if self.path.is_dir():
             if destination.suffix == ".mlmodel":
-                raise ValueError(f"{self.path} is a package, which {destination} does not hold: save it as .mlpackage")
+                raise ValueError(f"{self.path} is a package, and {destination} is not the name of one: save it as .mlpackage")
             shutil.copytree(self.path, destination)
             return
         if destination.suffix == ".mlpackage":
             raise ValueError(f"{self.path} is a single file, not a package: save it as .mlmodel")
         if destination.exists():
-            raise FileExistsError(f"there is something at {destination} already")
+            raise FileExistsError(f"something already exists at {destination}")
         shutil.copyfile(self.path, destination)
 
     def _program(self, what: str) -> program_model.ProgramModel:
@@ -258,7 +258,7 @@ class MLModel:
         if self._specification is None:
             found = specification.find(self.path)
             if found is None:
-                raise refusals.not_found("the model's own files are no longer there", str(self.path))
+                raise refusals.not_found("the model's own files do not exist any more", str(self.path))
             self._specification = specification.parse(found, str(self.path))
         return self._specification
 

@@ -75,7 +75,7 @@ class ProgramModel:
 
     def intermediate_values(self, data: Mapping[str, Any], state: MLState | None = None) -> dict[str, np.ndarray]:
         if not self._model.offers_intermediate_values:
-            raise ValueError("the model was compiled by a compile_helper and has lost its intermediate values; load it without one")
+            raise ValueError("a model that a compile_helper compiled has no intermediate values; load it without compile_helper")
         _, _, values = self._model.inspect(self._convert(data), state=None if state is None else state._state, values=True)
         return values
 

@@ -111,7 +111,7 @@ def parse(found: Found, artifact: str) -> Any:
     try:
         model.ParseFromString(found.path.read_bytes())
     except DecodeError as error:
-        raise refusals.corrupt("the specification is no valid protobuf message (or nested too deeply)", artifact) from error
+        raise refusals.corrupt("the specification is not a valid protobuf message, or is nested too deeply", artifact) from error
     check_version(model, artifact)
     return model
 
@@ -131,7 +131,7 @@ def messages() -> Any:
 def check_version(model: Any, artifact: str) -> None:
     if model.specificationVersion > _NEWEST_VERSION:
         raise refusals.too_new(
-            f"the model has specification version {model.specificationVersion}; this library reads up to {_NEWEST_VERSION}",
+            f"the model has specification version {model.specificationVersion}; upgrade this library, which reads versions up to {_NEWEST_VERSION}",
             artifact,
         )
 

@@ -22,7 +22,7 @@ from executorch_coreml.compiler.signature import extent_range, is_expression
 from executorch_coreml.partition.grouping import Group, group, parts, whole_call
 from executorch_coreml.partition.support import NodeSupport, Rejection, op_name
 
-WITH_ITS_SOURCE = Rejection("getitem", "with_its_source", "the op whose result it takes apart is outside")
+WITH_ITS_SOURCE = Rejection("getitem", "with_its_source", "it takes apart the result of an op that stays outside")
 _RANK = ("rank", f"Core ML tensors have at most {MAXIMUM_RANK} dimensions")
 
 # A code and a reason.
@@ -32,7 +32,7 @@ Problem = tuple[str, str]
 def _input_problem(value: Any, options: Options, ranges: Mapping[Any, Any]) -> Problem | None:
     """Why Core ML cannot be handed a value."""
     if not isinstance(value, torch.Tensor):
-        return "scalar_input", "Core ML takes tensors only, and it needs a number that is computed outside"
+        return "scalar_input", "a Core ML model's inputs are tensors, but it needs a number that is computed outside"
     if value.dtype == torch.float16 and not options.targets(ct.target.iOS16):
         return "float16_input", "float16 inputs need minimum_deployment_target iOS16"
     if value.dtype not in (torch.bool, torch.int32, torch.int64, torch.float16, torch.float32):
@@ -49,7 +49,7 @@ def _output_problem(value: Any) -> Problem | None:
     if isinstance(value, (list, tuple)):
         return None  # It is read through getitem.
     if not isinstance(value, torch.Tensor):
-        return "scalar_output", "Core ML returns tensors only, and the number it computes is used outside"
+        return "scalar_output", "a Core ML model's outputs are tensors, but the number that it computes is used outside"
     if value.is_complex():
         return "dtype", f"Core ML has no {value.dtype} outputs"
     return _RANK if value.dim() > MAXIMUM_RANK else None
@@ -151,7 +151,7 @@ class _Cuts:
                         yield node, problem
             whole: Problem | None = None
             if not has_outputs:
-                whole = "no_outputs", "nothing outside uses its results, and a Core ML model has an output"
+                whole = "no_outputs", "nothing outside uses its results, but a Core ML model must have an output"
             elif not has_inputs and not self._options.targets(ct.target.iOS18):
                 whole = "no_inputs", "a model without inputs needs minimum_deployment_target iOS18"
             if whole is not None:

@@ -119,14 +119,14 @@ class ProgramSupport(NodeSupport):
         predicate = node.args[0]
         value = predicate.meta.get("val") if isinstance(predicate, torch.fx.Node) else None
         if not isinstance(value, torch.Tensor) or value.dtype != torch.bool or value.numel() != 1:
-            return "Core ML chooses by a tensor of one bool, and what this call chooses by is none"
+            return "Core ML chooses a branch by a tensor with one bool, and this call chooses by something else"
         return None
 
     def _why_no_loop(self, node: torch.fx.Node) -> str | None:
         body = graphs_of(self._program.graph_module, node)[1]
         before = [_type(source) for source in cast(Any, node.args[2])]
         if None in before or before != [_type(result) for result in _results(body)]:
-            return "Core ML's loops carry tensors whose dtypes and fixed shapes stay as they are"
+            return "the loop variables of a Core ML loop must be tensors that keep their dtypes and fixed shapes"
         return None
 
     def _why_no_values(self, node: torch.fx.Node) -> str | None:
@@ -136,7 +136,7 @@ class ProgramSupport(NodeSupport):
         if handed != len(_placeholders(graphs_of(self._program.graph_module, node)[0])) or not all(
             isinstance(value, torch.Tensor) for value in operands
         ):
-            return "Core ML hands tensors only to the graphs inside it"
+            return "Core ML passes only tensors to the graphs inside an operation"
         for tensor in (*tensors(operands), *tensors(node.meta.get("val"))):
             if tensor.dtype not in _COMPUTED_DTYPES or mil_dtype(tensor.dtype) is None:
                 return f"Core ML does not compute in {tensor.dtype}"
@@ -161,5 +161,5 @@ class ProgramSupport(NodeSupport):
                     rejection = inner.rejections[call]
                     return f"{rejection.op}, which is inside it, stays outside because {rejection.reason}"
             if not all(isinstance(result, torch.fx.Node) for result in _results(graph)):
-                return "one of its graphs returns a constant that is no tensor"
+                return "one of its graphs returns a constant that is not a tensor"
         return None

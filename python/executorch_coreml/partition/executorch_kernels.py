@@ -52,12 +52,12 @@ _REFUSALS = (
     _Refusal(
         ("aten.constant_pad_nd.default",),
         lambda given: any(isinstance(amount, int) and amount < 0 for amount in given["pad"]),
-        "cuts nothing off: the amounts of padding must not be negative",
+        "cannot cut off elements: the amounts of padding must not be negative",
     ),
     _Refusal(
         ("aten.convolution.default",),
         lambda given: _rank(given["input"]) not in (3, 4),
-        "convolves rows and images only, and no volumes",
+        "convolves only rows and images, and not volumes",
     ),
     # These end the process: an assertion, a division by zero.
     _Refusal(

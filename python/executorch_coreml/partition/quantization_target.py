@@ -82,7 +82,7 @@ def check_quantization_target(program: ExportedProgram, options: Options, skippe
         given = (
             f"minimum_deployment_target is {options.deployment_target.name}"
             if options.deployment_target
-            else "none is given (iOS15)"
+            else "none is set, so iOS15 is used"
         )
         raise ValueError(
             f"This program has {what}, which Core ML can express from minimum_deployment_target {target.name} on, and {given}: pass "

@@ -93,9 +93,9 @@ class PartitionReport:
             if node.not_executed and node.op not in lines:
                 where = f" First at {node.source}" if node.source else ""
                 lines[node.op] = (
-                    f"Neither Core ML nor ExecuTorch takes {node.op}: Core ML does not because {node.reason}, and ExecuTorch does not because {node.not_executed}. "
-                    "to_executorch() or the load of the program fails unless another backend or a kernel of your own takes it. Change what keeps "
-                    f"it outside Core ML, or write the call in other ops.{where}"
+                    f"Neither Core ML nor ExecuTorch can execute {node.op}: Core ML does not because {node.reason}, and ExecuTorch does not because {node.not_executed}. "
+                    "to_executorch() or the load of the program fails unless another backend or a kernel of yours executes it. Change what keeps "
+                    f"it outside Core ML, or write the call with other ops.{where}"
                 )
         return list(lines.values())
 
@@ -109,8 +109,8 @@ class PartitionReport:
             return None
         where = f" (at {node.source})" if node.source else ""
         return (
-            f"Neither Core ML nor ExecuTorch can run {node.op}{where}: Core ML does not take it because {node.reason}, and of ExecuTorch "
-            f"{node.refused_when_run}. Write the call in other ops; where another backend takes it, keep it from this partitioner "
+            f"Neither Core ML nor ExecuTorch can run {node.op}{where}: Core ML does not take it because {node.reason}, and ExecuTorch does not because "
+            f"{node.refused_when_run}. Write the call with other ops. If another backend executes it, keep it from this partitioner "
             f"with skip_ops_for_coreml_delegation=[{node.op.removesuffix('.default')!r}]."
         )
 

@@ -221,22 +221,26 @@ class NodeSupport(OperatorSupportBase):
             source = node.args[0]
             if isinstance(source, torch.fx.Node) and self.is_node_supported(None, source):
                 return None
-            return Rejection("getitem", "with_its_source", "the op whose result it takes apart is outside")
+            return Rejection("getitem", "with_its_source", "it takes apart the result of an op that stays outside")
         view = NodeView(node, self._options, self._constants, orders_matter=self._orders_matter)
         if view.op in self._skip_list:
             return Rejection(view.op, "skipped", "skip_ops_for_coreml_delegation names it")
         if node_conversion.converter_of(node_conversion.kind_of(node.target)) is None:
             return Rejection(view.op, "no_converter", "coremltools has no conversion for it")
         if any(_is_made_outside_in_other_layout(source) for source in node.all_input_nodes):
-            return Rejection(view.op, "memory_format", "an operation that stays outside gives it a tensor that is not contiguous")
+            return Rejection(
+                view.op, "memory_format", "it reads a tensor that is not contiguous, from an operation that stays outside"
+            )
         broken = constraints.violated(view)
         if broken is not None:
             return Rejection(view.op, broken.code, broken.reason, broken.reference)
         number = next((self._beyond_int32[n] for n in (node, *node.all_input_nodes) if n in self._beyond_int32), None)
         if number is not None:
-            return Rejection(view.op, "int64_values", f"Core ML has int32 for int64, which does not hold {number}")
+            return Rejection(view.op, "int64_values", f"Core ML computes int64 in int32, which cannot hold {number}")
         if _mixes_dtypes(node):
-            return Rejection(view.op, "mixed_dtypes", "ExecuTorch takes the op whole only for tensors of one dtype")
+            return Rejection(
+                view.op, "mixed_dtypes", "ExecuTorch has a kernel for the undecomposed op only if all its tensors have one dtype"
+            )
         problem = trial.why_not_converted(node, self._constant_values, self._options.deployment_target, self._options.guarded)
         if problem is not None:
             return Rejection(view.op, "conversion", f"it cannot be converted: {problem}")

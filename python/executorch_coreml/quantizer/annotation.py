@@ -72,7 +72,9 @@ class Annotator:
             return
         try:
             if entry.specs is None:
-                raise _StaysFloat(f"{entry.label} keeps it float" if not entry.is_global else "no configuration entry is for it")
+                raise _StaysFloat(
+                    f"{entry.label} keeps it float" if not entry.is_global else "no entry of the configuration applies to it"
+                )
             if not matching.is_float(found.anchor) and not _is_list(found.anchor):
                 if found.pattern.kind is Kind.WEIGHTED:
                     raise _StaysFloat("its result is not a floating-point tensor")
@@ -146,7 +148,7 @@ class Annotator:
             return
         source = self._quantized.get(argument)
         if source is None:
-            raise _StaysFloat("its input is not quantized, and it only passes values on")
+            raise _StaysFloat("its input is not quantized, and the op only passes values on")
         if node.args[0] in self._scaled or (found.pattern.name == patterns.DROPOUT and _trains(node)):
             self._scaled.add(node)
             self._quantized[node] = source
@@ -157,11 +159,11 @@ class Annotator:
 
     def _annotate_concat(self, node: torch.fx.Node, parts: list[torch.fx.Node], specs: Specs) -> None:
         if not any(part in self._quantized for part in parts):
-            raise _StaysFloat("none of its inputs is quantized, and it only passes values on")
+            raise _StaysFloat("none of its inputs is quantized, and the op only passes values on")
         if any(part in self._sentinels or not matching.is_float(part) for part in parts):
             raise _StaysFloat("an input holds no values to quantize")
         if any(part in self._scaled for part in parts):
-            raise _StaysFloat("an input comes from a dropout that trains, which leaves the others' range")
+            raise _StaysFloat("an input comes from a dropout that trains, whose values leave the range of the other inputs")
         first, *others = parts
         own = [self._root_spec(part) for part in parts]
         # Where every part already starts at its smallest value, so does the whole.

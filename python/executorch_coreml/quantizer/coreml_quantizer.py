@@ -50,7 +50,7 @@ class CoreMLQuantizer(Quantizer):
         super().__init__()
         if config is not None and not isinstance(config, LinearQuantizerConfig):
             raise ValueError(
-                f"config is a {type(config).__name__}; give a coremltools.optimize.torch.quantization.LinearQuantizerConfig, such as "
+                f"config is a {type(config).__name__}; pass a coremltools.optimize.torch.quantization.LinearQuantizerConfig, such as "
                 "LinearQuantizerConfig(global_config=ModuleLinearQuantizerConfig(...))"
             )
         if activation_dtype is not None and activation_dtype not in _ACTIVATION_DTYPES:

@@ -97,7 +97,7 @@ class Resolver:
                 continue
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)[:5]
             raise ValueError(
-                f"module_name_configs[{name!r}] matches no module of the program; write the module's full name, as named_modules() gives it, "
+                f"module_name_configs[{name!r}] matches no module of the program; write the module's full name, as named_modules() returns it, "
                 f"such as {', '.join(map(repr, near)) or '(the program has none)'}"
             )
 

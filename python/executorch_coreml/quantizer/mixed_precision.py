@@ -177,7 +177,7 @@ def find_float_modules(
         ValueError: the tolerance is not positive, nothing is quantized, or even all modules float do not meet the tolerance.
     """
     if not tolerance > 0:
-        raise ValueError(f"tolerance is {tolerance}; give a positive l2-relative difference, such as 0.01")
+        raise ValueError(f"tolerance is {tolerance}; pass a positive l2-relative difference, such as 0.01")
     several: list[Any] = [samples] if samples and isinstance(samples[0], torch.Tensor) else list(samples)
     search = _Search(module, several, several if calibration is None else list(calibration), config, target, precision)
     run = execute or _execute
@@ -198,7 +198,7 @@ def find_float_modules(
             if not left:
                 raise ValueError(
                     f"with all {len(modules)} modules float the program still differs by {search.steps[-1].difference:.2e}, more than the tolerance "
-                    f"{tolerance:.2e}: give a larger one, precision=ct.precision.FLOAT32, or None entries for the ops between the modules"
+                    f"{tolerance:.2e}: pass a larger tolerance, precision=ct.precision.FLOAT32, or None entries for the ops between the modules"
                 )
             chosen.append(left[0])
     return MixedPrecision(search.config_with(chosen), tuple(chosen), tolerance, sensitivity, tuple(search.steps))

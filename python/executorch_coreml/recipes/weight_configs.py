@@ -46,7 +46,7 @@ def _quantize_integers(module: torch.nn.Module, config: CheckedIntxConfig, **opt
     if isinstance(config.granularity, PerGroup) and columns % config.granularity.group_size:
         group = config.granularity.group_size
         raise ValueError(
-            f"group_size={group} does not divide the {columns} columns of the weight of {module}; give group_size={_divisors_near(columns, group)}, "
+            f"group_size={group} does not divide the {columns} columns of the weight of {module}; pass group_size={_divisors_near(columns, group)}, "
             "or leave the module out with filter_fn"
         )
     return _intx_weight_only_transform(module, config, **options)
@@ -58,7 +58,7 @@ def _quantize_to_codebook(module: torch.nn.Module, config: CheckedCodebookConfig
     for size, block, what in zip(shape, config.block_size, ("rows", "columns"), strict=True):
         if block != -1 and size % block:
             raise ValueError(
-                f"block_size={config.block_size} does not divide the {size} {what} of the weight of {module}; give a block of "
+                f"block_size={config.block_size} does not divide the {size} {what} of the weight of {module}; use a block of "
                 f"{_divisors_near(size, block)} {what}, or leave the module out with filter_fn"
             )
     return _codebook_weight_only_transform(module, config, **options)

@@ -121,7 +121,7 @@ class Audit:
         if self.proposal is not None:
             lines.append(f"Proposed: CoreMLBackend.generate_compile_specs(float32_ops={list(self.proposal.float32_ops)})")
         elif self.tries and not self.tries[0].passed:
-            lines.append("No island that was tried cures it: compute_precision=ct.precision.FLOAT32 would.")
+            lines.append("None of the islands that were tried is enough. compute_precision=ct.precision.FLOAT32 would be.")
         return "\n".join(lines)
 
 
@@ -145,7 +145,7 @@ def audit(
     path = Path(path)
     expected = verify_reference.load(reference)
     if expected.program is None:
-        raise ToolError(f"the audit needs the model; {expected.name} has only its outputs")
+        raise ToolError(f"the audit needs the model, but {expected.name} has only its outputs")
     given, flat = prepare_inputs(path, method, expected, inputs, seed=seed)
     measured = _measure(path, expected, given, method, tolerance)
     with verify_package.open_packages(path, method) as packages:

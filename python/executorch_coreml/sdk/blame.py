@@ -142,7 +142,7 @@ def find_blame(
     if notes:
         return Blame("unknown", "; ".join(notes))
     if not packages:
-        return Blame("outside", "the method has no Core ML delegate: what differs is not of its making")
+        return Blame("outside", "the method has no Core ML delegate, so the difference is not made by one")
     return Blame(
         "outside",
         "every operation of the Core ML packages is right but for rounding: the difference is made outside them, or after them",
@@ -172,7 +172,7 @@ def _describe(
     exact = edge.run(inputs, lambda n: n is node or n in sources)
     inherited = max((_difference(fault.values[n], exact[n]) for n in sources if n in exact), default=0.0)
     words = {
-        "operation": "The first operation at fault gives something else than PyTorch does from the same inputs.",
+        "operation": "The first operation at fault computes something else than PyTorch does from the same inputs.",
         "overflow": "The first operation at fault has a result beyond the range of its dtype.",
         "vanish": "The first operation at fault has a result that is too small for its dtype.",
         "accumulated": "No single operation is at fault: rounding adds up, and this is the first value that leaves the tolerance.",

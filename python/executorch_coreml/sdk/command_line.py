@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(command, f"there is not enough memory: {error}" if str(error) else "there is not enough memory")
     except OSError as error:
         _drop_output()
-        return _fail(command, f"the operating system refuses: {error}")
+        return _fail(command, f"the operating system refused an operation: {error}")
 
 
 def _fail(command: str, why: str) -> int:

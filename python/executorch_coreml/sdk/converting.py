@@ -55,7 +55,7 @@ def convert(source: Path, target: Path, form: str) -> list[ConvertedDelegate]:
         ToolError: for what cannot be read, what the form cannot say, or when `target` exists.
     """
     if os.path.lexists(target):
-        raise ToolError(f"{target} exists already: give another name, or remove it")
+        raise ToolError(f"{target} already exists: use another name, or remove it")
     file = program_file.read_pte(source)
     program = program_file.of_pte(file, source, source.stat().st_size)
     found = {delegate.label: payload.open_payload(program, delegate) for delegate in program.core_ml_delegates()}
@@ -166,8 +166,8 @@ def _content(conversion: _Conversion, delegates: list[Delegate], found: Mapping[
     if form == "both":
         if one.stock_obstacle:
             raise ToolError(
-                f"the delegate {delegates[0].label} of {conversion.program.path} cannot be for the stock runtime as well: {one.stock_obstacle}. "
-                "Keep it, or lower with take_over_mutable_buffer=False"
+                f"the delegate {delegates[0].label} of {conversion.program.path} cannot be written for the stock runtime as well: {one.stock_obstacle}. "
+                "Keep its form, or lower with take_over_mutable_buffer=False"
             )
         return dataclasses.replace(content, for_stock_runtime=True)
     files = tuple(_file(file, conversion.named_data) for file in content.files)
@@ -180,7 +180,7 @@ def _blob_of(conversion: _Conversion, delegates: list[Delegate], found: Mapping[
     what = f"the delegate {delegates[0].label} of {conversion.program.path}"
     if one.kind is blob.Kind.COMPILED:
         raise ToolError(
-            f"{what} holds a model that Core ML has compiled, of which only macOS can tell the states that a blob lists: lower the model again"
+            f"{what} holds a model that Core ML has compiled, and a blob lists states, which only macOS can find in such a model: lower the model again"
         )
     with payload.unflattened(one.directory, what) as root:
         model = payload.stock_model(root, what)
@@ -240,7 +240,7 @@ def _function(spec: Any, delegate: Delegate, found: payload.Payload, what: str) 
     names = (*found.input_names, *found.output_names)
     if len(names) != len(delegate.arguments):
         raise ToolError(
-            f"{what} names {len(names)} inputs and outputs, its call has {len(delegate.arguments)} arguments: export the model again"
+            f"{what} names {len(names)} inputs and outputs, but its call has {len(delegate.arguments)} arguments: export the model again"
         )
     name = found.function or mil_program.default_function(spec)
     names_there = [function.name for function in spec.description.functions]
@@ -324,7 +324,7 @@ def _check_directory(content: blob.Blob, what: str) -> None:
         initial = [state.tensor.name for state in function.states if state.initial_value_path]
         if initial:
             raise ToolError(
-                f"{what} has states that start with values other than zero ({', '.join(initial)}), which the stock form cannot carry: keep the "
+                f"{what} has states that start with values other than zero ({', '.join(initial)}), which the stock form cannot represent: keep the "
                 "blob, or lower with take_over_mutable_buffer=False"
             )
 

@@ -20,8 +20,8 @@ def check_file(path: Path, what: str = "") -> None:
         return
     if not path.exists():
         raise ToolError(f"{what} {path} cannot be read: there is no such file" if what else f"there is no file {path}")
-    kind = "a folder" if path.is_dir() else "no regular file"
-    raise ToolError(f"{what} {path} is {kind}: give a file".strip())
+    kind = "a folder" if path.is_dir() else "not a regular file"
+    raise ToolError(f"{what} {path} is {kind}: name a file".strip())
 
 
 def read_array(path: Path, what: str) -> np.ndarray:
@@ -54,7 +54,7 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
     except ToolError:
         raise
     except Exception as error:  # What numpy and zipfile raise for damaged files has no common base.
-        raise ToolError(f"{what} {path} is no .npz file, or not a whole one: {sentence(error)}") from error
+        raise ToolError(f"{what} {path} is not a .npz file, or is incomplete: {sentence(error)}") from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], what: str) -> None:
@@ -74,7 +74,7 @@ def check_output(path: Path, *read: Path | None) -> None:
             continue
         same = target.samefile(source) if target.exists() else False
         if same or (source.is_dir() and target.is_relative_to(source.resolve())):
-            raise ToolError(f"{path} is, or is part of, what is read: give another name to write to")
+            raise ToolError(f"{path} is, or is part of, something that is read: use another name to write to")
 
 
 @contextlib.contextmanager
@@ -94,7 +94,7 @@ def written(path: Path, what: str) -> Iterator[BinaryIO]:
                 yield sink
             return
         if target.is_dir():
-            raise ToolError(f"{what} cannot be written to {path}, which is a folder: give the name of a file")
+            raise ToolError(f"{what} cannot be written to {path}, which is a folder: name a file")
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = target.with_name(f".{os.getpid()}.coreml-part")
         try:

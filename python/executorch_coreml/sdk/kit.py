@@ -82,9 +82,9 @@ def make(
         ToolError: for what cannot be read, run or written, or a folder that is there.
     """
     if path.is_dir():
-        raise ToolError(f"{path} is a folder: a kit is made of a .pte, which the runner of the other machine executes")
+        raise ToolError(f"{path} is a folder: a kit is made from a .pte, which the runner of the other machine executes")
     if os.path.lexists(folder):
-        raise ToolError(f"{folder} exists already: give another folder, or remove it")
+        raise ToolError(f"{folder} already exists: name another folder, or remove this one")
     program = program_file.open_program(path)
     expected = None if reference is None else verify_reference.load(reference)
     named = _inputs(path, method, expected, inputs, seed)
@@ -144,7 +144,7 @@ class _Kit:
             if not np.array_equal(np.isfinite(exact), np.isfinite(rounded)):
                 self._remarks.append(
                     f"Output {name} has other elements that are NaN or infinite in numeric mode float16: a device that computes in float16 "
-                    "will give them too."
+                    "will compute them too."
                 )
             self._outputs.append({"name": name, **self._measure(exact, rounded, is_float16, capped=True)})
 
@@ -155,7 +155,7 @@ class _Kit:
             "shape": list(exact.shape),
             "tolerance": FACTOR * normal.l2_relative if self._tolerance is None else self._tolerance,
             "normal": normal.l2_relative,
-            "source": f"{FACTOR:g} times {normal.source}" if self._tolerance is None else "what was asked for",
+            "source": f"{FACTOR:g} times {normal.source}" if self._tolerance is None else "the tolerance that was passed",
         }
 
     # --- values ---
@@ -164,7 +164,7 @@ class _Kit:
         """What the operations within the delegates give in both modes, each delegate with its inputs of numeric mode float32."""
         with verify_package.open_packages(self._path, self._method) as packages:
             if not packages:
-                raise ToolError(f"{self._path} has no Core ML delegate in {self._method}: there are no values within one")
+                raise ToolError(f"{self._path} has no Core ML delegate in {self._method}, so there are no values within one")
             edge = None
             if expected is not None and expected.program is not None:
                 edge = captured(expected, packages)
@@ -173,7 +173,7 @@ class _Kit:
                 feed = self._feed(delegate, package, edge)
                 if feed is None:
                     self._remarks.append(
-                        f"No values of {package.what}: its inputs are made inside the method. With the model as the reference they are known."
+                        f"No values of {package.what}: its inputs are computed inside the method. If you pass the model as the reference, they are known."
                     )
                     continue
                 try:
@@ -205,7 +205,7 @@ class _Kit:
         chosen = wanted[step - 1 :: step]
         if step > 1:
             self._remarks.append(
-                f"Of {package.what} every {step}th operation has its value in the kit: all of them take more than {budget // 10**6} MB."
+                f"Of {package.what} every {step}th operation has its value in the kit, because all of them take more than {budget // 10**6} MB."
             )
         index = len(self._delegates)
         place = f"delegates/{index}"
@@ -314,7 +314,7 @@ def _as_described(package: Package, given: Mapping[str, np.ndarray]) -> dict[str
     feed = {}
     for spec in model.inputs:
         if spec.name not in given:
-            raise ToolError(f"the method does not say what its input {spec.name} is given")
+            raise ToolError(f"the method does not say what it passes as the input {spec.name}")
         array = given[spec.name]
         if array.ndim == 0:
             array = array.reshape((1,) * len(spec.shape))

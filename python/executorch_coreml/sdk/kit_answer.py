@@ -97,8 +97,8 @@ def check(folder: Path, answer: Path) -> KitVerification:
     given = _read_json(answer, "the answer", ANSWER_FORMAT, "`coreml_runner --kit`")
     if given.get("kit") != manifest["identity"]:
         raise ToolError(
-            f"the answer {answer} is to another kit ({str(given.get('kit'))[:12]}) than {folder} ({manifest['identity'][:12]}): give the folder "
-            "that the runner was given"
+            f"the answer {answer} answers another kit ({str(given.get('kit'))[:12]}) than {folder} ({manifest['identity'][:12]}): name the folder "
+            "that the runner executed"
         )
     try:
         return _check(folder, answer, manifest, given)
@@ -158,7 +158,7 @@ def _first_outside(manifest: Mapping[str, Any], compared: Mapping[tuple[int, str
             line = operation["line"]
             return Blame(
                 kind="device",
-                explanation="The first operation whose value leaves its tolerance.",
+                explanation="This is the first operation whose value leaves its tolerance.",
                 where=f"delegate {delegate['label']}",
                 mil_op=operation["type"],
                 mil_name=operation["name"],
@@ -174,8 +174,8 @@ def _first_outside(manifest: Mapping[str, Any], compared: Mapping[tuple[int, str
             )
     return Blame(
         "outside",
-        f"All {len(compared)} values within the delegates are inside their tolerances: the difference is made by an operation whose value the kit "
-        "does not have, or outside the delegates.",
+        f"All {len(compared)} values within the delegates are inside their tolerances: an operation whose value the kit does not have makes the "
+        "difference, or it is made outside the delegates.",
     )
 
 
@@ -199,10 +199,10 @@ def _decoded(value: Mapping[str, Any], what: str, path: Path) -> np.ndarray:
     try:
         data = base64.b64decode(value["data"], validate=True)
     except binascii.Error as error:
-        raise ToolError(f"{what} of {path} is not whole: {error}") from error
+        raise ToolError(f"{what} of {path} is incomplete: {error}") from error
     if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(data):
         raise ToolError(
-            f"{what} of {path} is {dtype}{list(shape)} and has {len(data)} bytes: the answer is damaged, run the kit again"
+            f"{what} of {path} is {dtype}{list(shape)} and has {len(data)} bytes: the answer is damaged; run the kit again"
         )
     return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
 
@@ -210,9 +210,9 @@ def _decoded(value: Mapping[str, Any], what: str, path: Path) -> np.ndarray:
 def _read_kit(folder: Path) -> dict[str, Any]:
     """The manifest, whose files are as they were written."""
     if not folder.is_dir():
-        raise ToolError(f"{folder} is no folder: give the one that `coreml kit` made")
+        raise ToolError(f"{folder} is not a folder: name the one that `coreml kit` made")
     manifest = _read_json(folder / kit.MANIFEST, "the kit", kit.FORMAT, "`coreml kit`")
-    changed = f"{folder} is not as `coreml kit` made it"
+    changed = f"{folder} differs from what `coreml kit` made"
     try:
         if kit.identity(manifest) != manifest["identity"]:
             raise ToolError(f"{changed}: kit.json was changed. Make it again")
@@ -221,7 +221,7 @@ def _read_kit(folder: Path) -> dict[str, Any]:
             if hashlib.sha256((folder / path).read_bytes()).hexdigest() != manifest["files"][path]:
                 raise ToolError(f"{changed}: {path} was changed. Copy the kit again, or make it again")
     except (KeyError, TypeError, AttributeError) as error:
-        raise ToolError(f"{changed}: kit.json lacks something ({files.sentence(error)}). Make it again") from error
+        raise ToolError(f"{changed}: kit.json is incomplete ({files.sentence(error)}). Make it again") from error
     return manifest
 
 
@@ -231,11 +231,11 @@ def _read_json(path: Path, what: str, form: str, writer: str) -> dict[str, Any]:
         found = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise ToolError(
-            f"{what} {path} is no JSON, or not all of it ({error}): copy it again, or make it again with {writer}"
+            f"{what} {path} is not JSON, or is incomplete ({error}): copy it again, or make it again with {writer}"
         ) from error
     if not isinstance(found, dict) or found.get("format") != form:
         raise ToolError(f"{what} {path} is not what {writer} writes")
     version = found.get("version")
     if not isinstance(version, int) or version > kit.VERSION:
-        raise ToolError(f"{what} {path} is of version {version}, and this program knows {kit.VERSION}: take a newer one")
+        raise ToolError(f"{what} {path} has version {version}, and this program reads version {kit.VERSION}: use a newer one")
     return found

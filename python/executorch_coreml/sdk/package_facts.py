@@ -53,11 +53,11 @@ def load_specification(path: Path, what: str) -> Any:
 def read_package(path: Path) -> PackageFacts:
     """Reads a .mlpackage folder. ToolError where the folder is no package, or is damaged."""
     if not (path / "Manifest.json").is_file():
-        raise ToolError(f"{path} is no model package: it has no Manifest.json")
+        raise ToolError(f"{path} is not a model package: it has no Manifest.json")
     specification = load_specification(path, f"{path}")
     kind = specification.WhichOneof("Type")
     if kind is None:
-        raise ToolError(f"{path} is damaged, its model is empty: copy or export it again")
+        raise ToolError(f"{path} is damaged, because its model is empty: copy or export it again")
     constants: collections.Counter[str] = collections.Counter()
     functions = []
     if kind == "mlProgram":

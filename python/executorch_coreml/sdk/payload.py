@@ -82,7 +82,7 @@ class Payload:
         """Writes the model as the new folder target(folder), which is returned. ToolError when it exists, or cannot be written."""
         target = self.target(folder)
         if os.path.lexists(target):
-            raise ToolError(f"{target} exists already: give another folder, or remove it")
+            raise ToolError(f"{target} already exists: name another folder, or remove this one")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._write(target)
@@ -186,7 +186,7 @@ def _stock_reference(program: ProgramFile, delegate: Delegate, what: str) -> Pay
     key, function = _stock_reference_parts(delegate, what)
     data = program.named_data.get(key)
     if data is None:
-        raise ToolError(f"{what} refers to the named data {key!r}, which the program does not have")
+        raise ToolError(f"{what} names the named data {key!r}, which the program does not have")
     return _stock_directory(data, function, "flattened directory reference", delegate, what)
 
 
@@ -228,7 +228,7 @@ def stock_model(root: Path, what: str = "the directory") -> Path:
     for name in _MODEL_NAMES:
         if (root / name).is_dir():
             return root / name
-    raise ToolError(f"{what} holds no model: none of {', '.join(_MODEL_NAMES)} is in it")
+    raise ToolError(f"{what} holds no model: it has none of {', '.join(_MODEL_NAMES)}")
 
 
 @contextmanager
@@ -236,6 +236,6 @@ def unflattened(data: bytes, what: str = "the directory") -> Iterator[Path]:
     """The directory on disk, for as long as it is used."""
     with tempfile.TemporaryDirectory(prefix="coreml_payload_") as scratch:
         if not executorchcoreml.unflatten_directory_contents(data, scratch):
-            raise ToolError(f"{what} is a flattened directory that cannot be read: the log says why")
+            raise ToolError(f"{what} is a flattened directory that cannot be read; the log says why")
         (root,) = Path(scratch).iterdir()
         yield root

@@ -104,7 +104,7 @@ def read_pte(path: Path) -> Any:
     files.check_file(path)
     with path.open("rb") as source:
         if not is_program(source.read(8)):
-            raise ToolError(f"{path} is no ExecuTorch program: its first bytes are not those of a .pte file")
+            raise ToolError(f"{path} is not an ExecuTorch program: its first bytes are not those of a .pte file")
         data = _Bytes(memoryview(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ)))
     _check_whole(path, data)
     from executorch.exir._serialize._program import deserialize_pte_binary
@@ -125,7 +125,9 @@ def of_pte(file: Any, path: Path, size: int) -> ProgramFile:
                 named[key] = bytes(file.named_data.buffers[entry.buffer_index])
         methods = tuple(_method(program, plan) for plan in program.execution_plan)
     except (IndexError, AttributeError, TypeError, ValueError) as error:
-        raise ToolError(f"{path} is damaged, its parts do not fit together ({sentence(error)}): copy or export it again") from error
+        raise ToolError(
+            f"{path} is damaged, because its parts do not fit together ({sentence(error)}): copy or export it again"
+        ) from error
     return ProgramFile(path=path, size=size, methods=methods, named_data=named)
 
 
@@ -153,7 +155,7 @@ def _check_whole(path: Path, data: _Bytes) -> None:
     )
     needed = segments + segment_size if length >= 32 and segments else max(program_size, segments)
     if needed > len(data):
-        raise ToolError(f"{path} has {len(data)} bytes of {needed}: it was cut short, copy it again")
+        raise ToolError(f"{path} has {len(data)} bytes of {needed}: it was cut short; copy it again")
 
 
 def _method(program: Any, plan: Any) -> Method:

@@ -49,7 +49,7 @@ def prepare(
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
-        raise ToolError(f"{path} cannot be run: its name is not UTF-8, rename it") from error
+        raise ToolError(f"{path} cannot be run, because its name is not UTF-8: rename it") from error
     if path.is_dir():
         return _package(path, given, method, seed, threads, numeric_mode)
     return _program(path, given, method, seed, threads, numeric_mode, traced)
@@ -82,7 +82,7 @@ def _choose(
         except TypeError as error:
             raise ToolError(f"input {name} of {path} is {dtype}, not {given[name].dtype}: save it as {dtype}") from error
         if dtype.kind in "iu" and not np.array_equal(inputs[name], given[name]):
-            raise ToolError(f"input {name} of {path} is {dtype}, which not all of the given numbers fit: save it as {dtype}")
+            raise ToolError(f"input {name} of {path} is {dtype}, which cannot hold all of the given numbers: save it as {dtype}")
     return inputs, tuple(made_up)
 
 
@@ -130,7 +130,7 @@ def _program(
     for index, tensor in enumerate(methods[method_name].inputs):
         if tensor.scalar_type not in by_name:
             raise ToolError(
-                f"input {index} of {method_name} in {path} is {tensor.scalar_type}: only tensors of numbers can be given here"
+                f"input {index} of {method_name} in {path} is {tensor.scalar_type}: only tensors of numbers can be passed here"
             )
         specs[str(index)] = (tensor.sizes, by_name[tensor.scalar_type])
     inputs, made_up = _choose(specs, given, seed, path)

@@ -181,14 +181,14 @@ def verify(
                         memory_budget=memory_budget,
                     )
                 except ToolError as error:  # The measures of the outputs stand without it.
-                    found = Blame("unknown", f"the operation at fault could not be looked for: {error}")
+                    found = Blame("unknown", f"the operation at fault could not be searched for: {error}")
             modes.append(ModeResult(numeric_mode, results, found))
         if any(package.is_compressed for package in packages) and not all(mode.passed for mode in modes):
             remarks.append(
-                "The package has compressed weights (constexpr operations). If the reference has not, what is normal is larger: give a tolerance."
+                "The package has compressed weights (constexpr operations). If the reference does not have them, the normal difference is larger: pass a tolerance."
             )
         if expected.program is None and blame and not all(mode.passed for mode in modes):
-            remarks.append("To find the operation at fault, give the model as the reference instead of its outputs.")
+            remarks.append("To find the operation at fault, pass the model as the reference instead of its outputs.")
     return Verification(str(path), expected.name, tuple(modes), tuple(remarks))
 
 
@@ -218,7 +218,7 @@ class _Model:
             nodes = edge.user_outputs()
             exact = edge.run(inputs, lambda node: node in nodes)
         except ToolError as error:
-            remarks.append(f"The measures are all there is: {error}")
+            remarks.append(f"Only the measures are known: {error}")
             return cls(outputs, inputs, None, [], {})
         for index, node in enumerate(nodes):
             if node is None or node not in exact or index >= len(outputs):
@@ -228,8 +228,8 @@ class _Model:
                 difference = compare(value, outputs[index]).l2_relative
                 if difference > 1e-4:
                     remarks.append(
-                        f"Output {index} of the edge program, computed by PyTorch, differs from the model's by {difference:.1e}: it was changed "
-                        "before Core ML had it."
+                        f"Output {index} of the edge program, computed by PyTorch, differs from the model's by {difference:.1e}: the program was "
+                        "changed before Core ML received it."
                     )
         return cls(outputs, inputs, edge, nodes, exact)
 
@@ -288,7 +288,7 @@ def _inputs_of(
     names = _input_names(path, method, expected)
     given = _given(path, names, expected, inputs)
     if names and not given and expected.program is None:
-        raise ToolError(f"{expected.name} holds the outputs for certain inputs: give them too")
+        raise ToolError(f"{expected.name} has the outputs for certain inputs: pass these inputs too")
     return names, given
 
 
@@ -334,7 +334,7 @@ def _given(
         return {}
     if len(names) != len(in_order):
         what = expected.name if inputs is None else "what was given"
-        raise ToolError(f"{path} has {len(names)} inputs ({', '.join(names)}), and {what} has {len(in_order)}")
+        raise ToolError(f"{path} has {len(names)} inputs ({', '.join(names)}), but {what} has {len(in_order)}")
     return dict(zip(names, in_order, strict=True))
 
 
@@ -353,7 +353,7 @@ def _results(
 ) -> list[OutputResult]:
     if len(outputs) != len(expected):
         raise ToolError(
-            f"{path} has {len(outputs)} outputs and {reference.name} has {len(expected)}: they are not of the same model"
+            f"{path} has {len(outputs)} outputs, but {reference.name} has {len(expected)}: they do not belong to the same model"
         )
     in_order = list(expected)
     if set(reference.names) == set(outputs):

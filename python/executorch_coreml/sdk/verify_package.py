@@ -183,7 +183,7 @@ def _read(
     package_facts.read_package(path)  # Says what is wrong with it.
     specification = package_facts.load_specification(path, what)
     if specification.WhichOneof("Type") != "mlProgram":
-        raise ToolError(f"{what} is no ML Program, but a {specification.WhichOneof('Type')}")
+        raise ToolError(f"{what} is not an ML Program, but a {specification.WhichOneof('Type')}")
     name, function = _function(specification, function_name)
     described = mil_program.description(specification, name)
     return Package(

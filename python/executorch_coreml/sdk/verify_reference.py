@@ -67,7 +67,7 @@ class Reference:
                 result = program.module()(*args, **kwargs)
         except KeyError as error:
             raise ToolError(
-                f"the reference {self.name} has lost {error}: to_edge_transform_and_lower() takes constants out of the program that it is given. "
+                f"the reference {self.name} has lost {error}: to_edge_transform_and_lower() removes constants from the program that is passed to it. "
                 "Export the model again, or lower a copy"
             ) from error
         except Exception as error:  # A model raises whatever it likes.
@@ -122,7 +122,7 @@ def load(reference: Any) -> Reference:
         return _program(Path(text))
     if ":" in text:
         return _function(text)
-    raise ToolError(f"the reference {text} is none that is known: it is {FORMS}")
+    raise ToolError(f"the reference {text} has no known form: it must be {FORMS}")
 
 
 def _program(path: Path) -> Reference:
@@ -147,7 +147,7 @@ def _install_pickle_guard() -> None:
     def refuse(event: str, _: Any) -> None:
         if event == "pickle.find_class" and getattr(_loading, "is_guarded", False):
             raise pickle.UnpicklingError(
-                "it holds Python objects, which can run any program: save tensors only, or give MODULE:FUNCTION"
+                "it holds Python objects, which can run any program: save tensors only, or pass MODULE:FUNCTION"
             )
 
     sys.addaudithook(refuse)

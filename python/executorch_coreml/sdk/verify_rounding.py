@@ -70,10 +70,11 @@ def simulate(
         ceiling = _CEILING * _SEEN[is_float16, numeric_mode]
         if not difference <= ceiling:  # NaN too.
             found[node] = Normal(
-                ceiling, f"the most that is called normal; {what} gives {difference:.1e} in PyTorch: too much for any use"
+                ceiling,
+                f"the largest difference that is called normal; {what} leads to {difference:.1e} in PyTorch, which is too much for any use",
             )
         elif difference < least:
-            found[node] = Normal(least, f"the least that is held against anything; {what} gives {difference:.1e} in PyTorch")
+            found[node] = Normal(least, f"the smallest tolerance that is ever applied; {what} leads to {difference:.1e} in PyTorch")
         else:
             found[node] = Normal(difference, f"this model in PyTorch with {what}")
     return found
@@ -92,9 +93,9 @@ def between_modes(in_float32: np.ndarray, in_float16: np.ndarray, *, is_float16:
     difference = l2_relative(in_float16, in_float32)
     least, ceiling = _LEAST[True, "float16"], _CEILING * _SEEN[True, "float16"]
     if difference < least:
-        return Normal(least, f"the least that is held against anything; the numeric modes differ by {difference:.1e}")
+        return Normal(least, f"the smallest tolerance that is ever applied; the numeric modes differ by {difference:.1e}")
     if capped and not difference <= ceiling:
-        return Normal(ceiling, f"the most that is called normal; the numeric modes differ by {difference:.1e}")
+        return Normal(ceiling, f"the largest difference that is called normal; the numeric modes differ by {difference:.1e}")
     # Infinite where one of them overflows, or all is zero in one.
     return Normal(min(difference, 1.0), "the difference between the numeric modes float32 and float16")
 

@@ -31,7 +31,7 @@ Status measure_files(const FileSystem& files, const std::string& folder, const s
       COREML_DELEGATE_ASSIGN_OR_RETURN(const FileInfo info, files.info(path));
       sizes[name] = info.size;
     } else {
-      return corrupt_data("a compiled model holds files and folders only", path);
+      return corrupt_data("a compiled model may hold only files and folders", path);
     }
   }
   return {};
@@ -62,8 +62,8 @@ Result<CompiledFunction> read_description(const FileSystem& files, const std::st
   const std::string path = join_path(folder, kDescription);
   const Result<Bytes> content = files.map(path, Links::kRefuse);
   if (!content.ok()) {
-    return content.status().annotate_as(
-        StatusCode::kCorruptData, "the folder is none that the Core ML engine compiled", path);
+    return content.status().annotate_as(StatusCode::kCorruptData,
+                                        "the folder was not compiled by the Core ML engine", path);
   }
   // Format 1 had a line with a digest behind the first.
   const std::string_view text = as_text(content->span());
@@ -90,7 +90,7 @@ Result<CompiledFunction> read_description(const FileSystem& files, const std::st
   Sizes found;
   if (const Status status = measure_files(files, compiled_model_path(folder), "", found);
       !status.ok()) {
-    return status.annotate_as(StatusCode::kCorruptData, "read the compiled model", folder);
+    return status.annotate_as(StatusCode::kCorruptData, "cannot read the compiled model", folder);
   }
   for (const auto& [name, size] : expected) {
     const auto there = found.find(name);
@@ -102,7 +102,7 @@ Result<CompiledFunction> read_description(const FileSystem& files, const std::st
     }
   }
   if (found.size() != expected.size()) {
-    return corrupt_data("the compiled model has files that were not compiled", folder);
+    return corrupt_data("the compiled model has files that the compilation did not write", folder);
   }
   return function;
 }

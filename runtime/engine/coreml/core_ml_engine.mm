@@ -28,7 +28,7 @@ constexpr char kFormat[] = "coreml 2";
 
 Status check_cancelled(const CancellationToken* token, const std::string& name) {
   if (token == nullptr || !token->is_cancelled()) return {};
-  return cancelled("the caller cancelled", name);
+  return cancelled("the caller cancelled the operation", name);
 }
 
 // Core ML takes models as folders: one that is in memory is written to a folder of its own, which
@@ -98,7 +98,8 @@ class CoreMLEngine : public Engine {
 
   Result<std::vector<FunctionDescription>> describe(const ModelSource& source) const override {
     auto described = describe_source(source);
-    if (!described.ok()) return described.status().annotate("describe the model", source.name);
+    if (!described.ok())
+      return described.status().annotate("cannot describe the model", source.name);
     return described;
   }
 
@@ -128,14 +129,14 @@ class CoreMLEngine : public Engine {
       timer.succeed(function.description.name);
       return {};
     };
-    return compile().annotate("compile the model into " + folder, source.name);
+    return compile().annotate("cannot compile the model into " + folder, source.name);
   }
 
   Result<std::unique_ptr<Model>> load(const std::string& folder, const CompileRequest& request,
                                       const Controls& controls) override {
     const StageTimer timer(controls.events, EventKind::kLoad);
     auto model = load_folder(folder, request, controls);
-    if (!model.ok()) return model.status().annotate("load a compiled model", folder);
+    if (!model.ok()) return model.status().annotate("cannot load a compiled model", folder);
     timer.succeed((*model)->description().name);
     return model;
   }
@@ -156,7 +157,7 @@ class CoreMLEngine : public Engine {
       return open_model(folder->path(), function, options, folder);
     };
     auto model = load();
-    if (!model.ok()) return model.status().annotate("load the model", source.name);
+    if (!model.ok()) return model.status().annotate("cannot load the model", source.name);
     timer.succeed((*model)->description().name);
     return model;
   }

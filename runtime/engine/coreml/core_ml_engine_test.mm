@@ -221,7 +221,7 @@ TEST_F(CoreMLEngineTest, RefusesAFolderOfAnotherFingerprint) {
   ASSERT_TRUE(real_file_system().remove_file(path).ok());
   std::ofstream(path) << line << "\n";
   EXPECT_TRUE(fails_with(engine_->load(folder.path(), {}).status(), StatusCode::kFailedPrecondition,
-                         "compile it again"));
+                         "compile the model again"));
 }
 
 // Compute units are chosen when a model is loaded: one compiled form serves them all.

@@ -65,8 +65,8 @@ Result<std::unique_ptr<State>> CoreMLModel::make_state(std::span<const InitialSt
 Status CoreMLModel::check_inputs(std::span<const ConstTensorView> inputs) const {
   const std::vector<TensorSpec>& specs = description_.inputs;
   if (inputs.size() != specs.size()) {
-    return invalid_argument("the function takes " + std::to_string(specs.size()) + " inputs, not " +
-                                std::to_string(inputs.size()),
+    return invalid_argument("the function takes " + std::to_string(specs.size()) +
+                                " inputs, and the call has " + std::to_string(inputs.size()),
                             description_.name);
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -95,8 +95,8 @@ Status CoreMLModel::check_inputs(std::span<const ConstTensorView> inputs) const 
 Status CoreMLModel::check_outputs(std::span<const TensorView> outputs) const {
   const std::vector<TensorSpec>& specs = description_.outputs;
   if (outputs.size() != specs.size()) {
-    return invalid_argument("the function gives " + std::to_string(specs.size()) +
-                                " outputs, not " + std::to_string(outputs.size()),
+    return invalid_argument("the function returns " + std::to_string(specs.size()) +
+                                " outputs, and the call has " + std::to_string(outputs.size()),
                             description_.name);
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -127,11 +127,11 @@ Status CoreMLModel::check_capacity(size_t output, std::span<const int64_t> exten
   // Strides are for the shape passed in; without them the tensor takes whatever fits.
   if (!view->strides.empty() &&
       !std::equal(extents.begin(), extents.end(), view->shape.begin(), view->shape.end())) {
-    return refuse("the tensor is laid out for " + shape_text(view->shape) + ", the result is " +
+    return refuse("the tensor is laid out for " + shape_text(view->shape) + ", but the result is " +
                   shape_text(extents));
   }
   if (view->shape.size() != extents.size()) {
-    return engine_failure("Core ML gave a result of another rank: " + shape_text(extents),
+    return engine_failure("Core ML returned a result of another rank: " + shape_text(extents),
                           description_.outputs[output].to_string());
   }
   std::copy(extents.begin(), extents.end(), view->shape.begin());
@@ -219,7 +219,7 @@ Status CoreMLModel::take_results(id<MLFeatureProvider> result,
     const TensorSpec& spec = description_.outputs[i];
     MLMultiArray* const array = [result featureValueForName:to_ns(spec.name)].multiArrayValue;
     if (array == nil || data_type(array.dataType) != spec.dtype) {
-      return engine_failure("Core ML gave no multi-array of this type", spec.to_string());
+      return engine_failure("Core ML returned no multi-array of this type", spec.to_string());
     }
     arrays.push_back(array);
     if (!backings.empty() && array == backings[i]) continue;
@@ -271,9 +271,10 @@ Status CoreMLModel::run(std::span<const ConstTensorView> inputs, std::span<Tenso
   });
   if (status.ok()) return {};
   if (const Status restored = state->restore(before); !restored.ok()) {
-    return restored.annotate("the execution failed (" + status.to_string() +
-                                 ") and the state could not be put back: it may be half changed",
-                             description_.name);
+    return restored.annotate(
+        "the execution failed (" + status.to_string() +
+            "), and the state could not be restored: it may be partly changed; reset or write it",
+        description_.name);
   }
   return status;
 }
@@ -286,7 +287,7 @@ Status CoreMLModel::execute(std::span<const ConstTensorView> inputs, std::span<T
   CoreMLState* state = nullptr;
   if (!description_.states.empty()) {
     if (options.state == nullptr) {
-      return invalid_argument("the function has states: pass one made by make_state()",
+      return invalid_argument("the function has states: pass a state that make_state() returned",
                               description_.name);
     }
     state = dynamic_cast<CoreMLState*>(options.state);
@@ -294,13 +295,13 @@ Status CoreMLModel::execute(std::span<const ConstTensorView> inputs, std::span<T
       return invalid_argument("the state was made by another engine", description_.name);
     }
   } else if (options.state != nullptr) {
-    return invalid_argument("a state was passed and the function has none", description_.name);
+    return invalid_argument("a state was passed, but the function has none", description_.name);
   }
   std::optional<CoreMLState::Use> use;
   if (state != nullptr) {
     use.emplace(*state);
     if (const Status free = use->status(); !free.ok()) {
-      return free.annotate("execute the function", description_.name);
+      return free.annotate("cannot execute the function", description_.name);
     }
   }
   COREML_DELEGATE_RETURN_IF_ERROR(check_known_capacities(outputs));
@@ -311,8 +312,9 @@ Status CoreMLModel::execute(std::span<const ConstTensorView> inputs, std::span<T
   // What was refused before Core ML ran has another code.
   if (!status.ok() && state != nullptr && all_outputs_fixed_ &&
       status.code() != StatusCode::kInvalidArgument) {
-    return status.annotate("the failed execution may have changed the state: reset or write it",
-                           description_.name);
+    return status.annotate(
+        "the failed execution may have changed the state: reset the state, or write it",
+        description_.name);
   }
   if (status.ok()) timer.succeed(description_.name);
   return status;
@@ -320,8 +322,9 @@ Status CoreMLModel::execute(std::span<const ConstTensorView> inputs, std::span<T
 
 Status CoreMLModel::execute_batch(std::span<const BatchEntry> entries) {
   if (!description_.states.empty()) {
-    return failed_precondition("a function with states executes one input after the other",
-                               description_.name);
+    return failed_precondition(
+        "a function with states cannot execute a batch: pass its inputs one after the other",
+        description_.name);
   }
   for (size_t i = 0; i < entries.size(); ++i) {
     const auto check = [&]() -> Status {
@@ -330,7 +333,7 @@ Status CoreMLModel::execute_batch(std::span<const BatchEntry> entries) {
       return check_known_capacities(entries[i].outputs);
     };
     if (const Status status = check(); !status.ok()) {
-      return status.annotate("check entry " + std::to_string(i) + " of the batch",
+      return status.annotate("cannot execute entry " + std::to_string(i) + " of the batch",
                              description_.name);
     }
   }
@@ -351,7 +354,7 @@ Status CoreMLModel::execute_batch(std::span<const BatchEntry> entries) {
                                      error:&error];
     if (results == nil) return status_of_error(error, "execute a batch", description_.name);
     if (static_cast<size_t>([results count]) != entries.size()) {
-      return engine_failure("Core ML gave another number of results than inputs",
+      return engine_failure("Core ML returned another number of results than there are inputs",
                             description_.name);
     }
     for (size_t i = 0; i < entries.size(); ++i) {

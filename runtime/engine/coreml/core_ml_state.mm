@@ -25,7 +25,7 @@ size_t byte_size(const TensorSpec& spec) {
 Result<NSObject*> new_state(MLModel* model) {
   if (@available(macOS 15.0, iOS 18.0, tvOS 18.0, watchOS 11.0, *)) {
     NSObject* const state = [model newState];
-    if (state == nil) return engine_failure("Core ML made no state");
+    if (state == nil) return engine_failure("Core ML did not make a state");
     return state;
   }
   return unsupported("models with states need macOS 15, iOS 18, tvOS 18 or watchOS 11");
@@ -35,7 +35,7 @@ Result<NSObject*> new_state(MLModel* model) {
 template <typename Visit>
 Status visit_buffer(NSObject* object, const TensorSpec& spec, const Visit& visit) {
   if (@available(macOS 15.0, iOS 18.0, tvOS 18.0, watchOS 11.0, *)) {
-    Status result = engine_failure("Core ML did not give the state's buffer", spec.name);
+    Status result = engine_failure("Core ML did not return the state's buffer", spec.name);
     Status* const outcome = &result;
     MLState* const state = static_cast<MLState*>(object);
     [state getMultiArrayForStateNamed:to_ns(spec.name)
@@ -59,7 +59,8 @@ Status visit_buffer(NSObject* object, const TensorSpec& spec, const Visit& visit
 
 Status CoreMLState::Use::status() const {
   if (held_) return {};
-  return failed_precondition("the state is in use by another call; a state serves one at a time");
+  return failed_precondition(
+      "the state is in use by another call; use one state for each sequence");
 }
 
 Result<std::unique_ptr<CoreMLState>> CoreMLState::create(
@@ -92,14 +93,14 @@ Result<const CoreMLState::Value*> CoreMLState::find(std::string_view name, size_
     if (value.spec.name == name) {
       if (size != byte_size(value.spec)) {
         return invalid_argument("the state has " + std::to_string(byte_size(value.spec)) +
-                                    " bytes, not " + std::to_string(size),
+                                    " bytes, and the caller's buffer has " + std::to_string(size),
                                 value.spec.to_string());
       }
       return &value;
     }
     names += (names.empty() ? "" : ", ") + value.spec.name;
   }
-  return not_found("there is no state of this name; there are: " + names, std::string(name));
+  return not_found("there is no state with this name; the states are: " + names, std::string(name));
 }
 
 Status CoreMLState::read_value(const Value& value, std::span<std::byte> destination) const {
@@ -176,8 +177,9 @@ Result<NSObject*> CoreMLState::prepare(MLModel* model, const std::vector<TensorS
     const auto found = std::find_if(values_.begin(), values_.end(),
                                     [&](const Value& value) { return value.spec == spec; });
     if (found == values_.end()) {
-      return invalid_argument("the state passed was made by another function and lacks this one",
-                              spec.to_string());
+      return invalid_argument(
+          "the state that was passed belongs to another function, and lacks this state",
+          spec.to_string());
     }
     needed.push_back(&*found);
   }

@@ -58,7 +58,7 @@ Status status_of_error(NSError* error, const std::string& doing, const std::stri
     const std::string text = from_ns([chain[i] localizedDescription]) + " (" +
                              from_ns([chain[i] domain]) + " " + std::to_string([chain[i] code]) +
                              ")";
-    const std::string message = i == 0 ? doing + ": " + text : text;
+    const std::string message = i == 0 ? "cannot " + doing + ": " + text : text;
     status = status.ok()
                  ? Status(code_of_error(chain[i]), message, i == 0 ? artifact : std::string())
                  : status.annotate_as(code_of_error(chain[i]), message,
@@ -69,10 +69,12 @@ Status status_of_error(NSError* error, const std::string& doing, const std::stri
 
 Status status_of_exception(id exception, const std::string& doing, const std::string& artifact) {
   if (![exception isKindOfClass:[NSException class]]) {
-    return engine_failure(doing + ": an object that is no NSException was thrown", artifact);
+    return engine_failure("cannot " + doing + ": an object was thrown that is not an NSException",
+                          artifact);
   }
   return engine_failure(
-      doing + ": " + from_ns([exception name]) + ": " + from_ns([exception reason]), artifact);
+      "cannot " + doing + ": " + from_ns([exception name]) + ": " + from_ns([exception reason]),
+      artifact);
 }
 
 NSString* to_ns(const std::string& text) {

@@ -24,7 +24,7 @@ Result<TensorSpec> spec_of(MLFeatureDescription* feature) {
   }
   MLMultiArrayConstraint* const constraint = feature.multiArrayConstraint;
   if (feature.type != MLFeatureTypeMultiArray || constraint == nil) {
-    return unsupported("the feature is no multi-array", spec.name);
+    return unsupported("the feature is not a multi-array", spec.name);
   }
   spec.dtype = data_type(constraint.dataType);
   for (const int64_t extent : from_numbers(constraint.shape))
@@ -35,7 +35,7 @@ Result<TensorSpec> spec_of(MLFeatureDescription* feature) {
     for (NSArray* shape in shapes.enumeratedShapes) {
       const std::vector<int64_t> extents = from_numbers(shape);
       if (extents.size() != spec.shape.size())
-        return unsupported("the ranks of its shapes differ", spec.name);
+        return unsupported("the ranks of the feature's shapes differ", spec.name);
       for (size_t i = 0; i < extents.size(); ++i) {
         spec.shape[i].min = std::min(spec.shape[i].min, extents[i]);
         spec.shape[i].max = std::max(spec.shape[i].max, extents[i]);
@@ -73,7 +73,7 @@ Status check_features(const char* kind, const std::vector<TensorSpec>& found,
       return other.name == spec.name;
     });
     if (there == found.end()) {
-      return corrupt_data(std::string("the compiled model has no ") + kind + " of this name",
+      return corrupt_data(std::string("the compiled model has no ") + kind + " with this name",
                           spec.name);
     }
     if (there->dtype != spec.dtype) {
@@ -84,7 +84,7 @@ Status check_features(const char* kind, const std::vector<TensorSpec>& found,
   }
   if (found.size() != expected.size()) {
     return corrupt_data("the compiled model has " + std::to_string(found.size()) + " " + kind +
-                        "s, not " + std::to_string(expected.size()));
+                        "s, and not " + std::to_string(expected.size()));
   }
   return {};
 }
@@ -110,8 +110,8 @@ Result<MLMultiArrayDataType> multi_array_type(DataType type, const std::string& 
       if (@available(macOS 12.0, iOS 16.0, tvOS 16.0, watchOS 9.0, *)) {
         return MLMultiArrayDataTypeFloat16;
       }
-      return unsupported("float16 at the border of a model needs iOS 16; export it with float32 "
-                         "inputs and outputs",
+      return unsupported("float16 inputs and outputs of a model need iOS 16; export the model with "
+                         "float32 inputs and outputs",
                          artifact);
     default:
       return unsupported("Core ML has no multi-array of " + std::string(data_type_name(type)),

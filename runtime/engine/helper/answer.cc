@@ -55,7 +55,7 @@ Result<Answer> answer_from_json(std::string_view text) {
   std::optional<std::string> function = find_string(json, "function");
   if (string_member(json, "format") != kFormat || !function || found == nullptr ||
       !found->is_array() || found->size() > kMostFailures) {
-    return internal_error("the answer is not that of a compile helper");
+    return internal_error("the answer does not come from a compile helper");
   }
   answer.function = *std::move(function);
   // From the first cause to the failure that it led to.
@@ -65,7 +65,7 @@ Result<Answer> answer_from_json(std::string_view text) {
     std::optional<std::string> message = find_string(*failure, "message");
     std::optional<std::string> artifact = find_string(*failure, "artifact");
     if (!code || !message || !artifact) {
-      return internal_error("the answer is not that of a compile helper");
+      return internal_error("the answer does not come from a compile helper");
     }
     answer.status = answer.status.ok() ? Status(*code, *std::move(message), *std::move(artifact))
                                        : answer.status.annotate_as(*code, *std::move(message),

@@ -23,8 +23,9 @@ namespace coreml_delegate::engine::helper {
 
 // The headers of these systems refuse what starts a program.
 Result<ChildOutcome> run_child(const std::vector<std::string>& command, const ChildLimits&) {
-  return unsupported("tvOS and watchOS let no app start a program: compile models in this process",
-                     command.empty() ? "" : command[0]);
+  return unsupported(
+      "on tvOS and watchOS an app cannot start a program; compile models in this process",
+      command.empty() ? "" : command[0]);
 }
 
 #else
@@ -252,12 +253,13 @@ ChildEnd attend(Child& child, int descriptor, const ChildLimits& limits, std::st
 }  // namespace
 
 Result<ChildOutcome> run_child(const std::vector<std::string>& command, const ChildLimits& limits) {
-  if (command.empty() || command[0].empty()) return not_found("there is no name of a program");
+  if (command.empty() || command[0].empty())
+    return not_found("the command does not name a program");
   const std::string& program = command[0];
   Descriptor read_end;
   Descriptor write_end;
   if (const int error = make_pipe(read_end, write_end)) {
-    return failure(error, "no pipe to the program could be made", program);
+    return failure(error, "a pipe to the program could not be made", program);
   }
   SpawnSettings settings;
   if (const int error = settings.prepare(write_end.get())) {

@@ -35,9 +35,9 @@ std::string limit_note(const HelperProcess& process) {
 }
 
 Status timed_out(const HelperProcess& process, const std::string& name) {
-  return resource_exhausted("the compiler was not done with this model after " +
+  return resource_exhausted("the compiler had not finished this model after " +
                                 std::to_string(timeout_of(process)) +
-                                " s, and was stopped; a larger timeout may help",
+                                " s, and was stopped; a longer timeout may help",
                             name);
 }
 
@@ -53,15 +53,15 @@ Status died_of(int signal, const HelperProcess& process, const std::string& name
         name);
   }
   return engine_failure("the compiler died of " + helper::signal_name(signal) +
-                            " on this model, which is refused" + limit_note(process),
+                            " on this model, so the model is refused" + limit_note(process),
                         name);
 }
 
 Status not_started(const Status& status) {
   if (status.code() == StatusCode::kNotFound) {
     return status.annotate(
-        "models are to be compiled by a helper program, and it is not there: build "
-        "//runtime:coreml_compile_helper and give its path");
+        "models are to be compiled by a helper program, but the program does not exist: build "
+        "//runtime:coreml_compile_helper and name its path");
   }
   return status.annotate("the compile helper cannot be used");
 }
@@ -95,7 +95,7 @@ Result<std::string> run_helper(const HelperProcess& process, const Engine& engin
     case ChildEnd::kTimedOut:
       return timed_out(process, name);
     case ChildEnd::kCancelled:
-      return cancelled("the caller cancelled", name);
+      return cancelled("the caller cancelled the operation", name);
     case ChildEnd::kSignalled:
       return died_of(run->code, process, name);
     case ChildEnd::kTooMuchOutput:
@@ -115,13 +115,14 @@ Result<std::string> run_helper(const HelperProcess& process, const Engine& engin
                                 ? " with exit code " + std::to_string(run->code)
                                 : std::string();
     return engine_failure("the compiler ended" + how +
-                              " and said nothing about this model, which is refused" +
+                              " and said nothing about this model, so the model is refused" +
                               limit_note(process),
                           name);
   }
   const Result<helper::Answer> answer = helper::answer_from_json(run->output);
   if (!answer.ok()) {
-    return answer.status().annotate("the compile helper cannot be understood", process.program);
+    return answer.status().annotate("the compile helper's answer cannot be understood",
+                                    process.program);
   }
   COREML_DELEGATE_RETURN_IF_ERROR(answer->status);
   return answer->function;
@@ -137,7 +138,8 @@ Result<Prepared> prepare(const HelperProcess& process, const ModelSource& source
   const auto prepare = [&]() -> Result<Prepared> {
     if (source.files == nullptr) return invalid_argument("the model has no files");
     if (process.timeout_seconds < 0 || process.memory_limit_bytes < 0) {
-      return invalid_argument("a limit of the compile helper is negative", process.program);
+      return invalid_argument("a limit of the compile helper must not be negative",
+                              process.program);
     }
     COREML_DELEGATE_ASSIGN_OR_RETURN(PrivateFolder folder, PrivateFolder::make("coreml-compile-"));
     std::string package = join_path(folder.path(), "model.mlpackage");
@@ -147,7 +149,7 @@ Result<Prepared> prepare(const HelperProcess& process, const ModelSource& source
   };
   Result<Prepared> prepared = prepare();
   if (prepared.ok()) return prepared;
-  return prepared.status().annotate("prepare the model for the compile helper", source.name);
+  return prepared.status().annotate("cannot prepare the model for the compile helper", source.name);
 }
 
 Status compile_package(const HelperProcess& process, const Engine& engine,
@@ -189,7 +191,7 @@ Result<std::unique_ptr<Model>> load_source_in_helper(const HelperProcess& proces
     if (!compiled.cause().ok() && compiled.message().find(folder) != std::string::npos) {
       compiled = compiled.cause();
     }
-    return compiled.annotate("load the model", source.name);
+    return compiled.annotate("cannot load the model", source.name);
   }
   return engine.load(folder, request, controls);
 }

@@ -143,12 +143,12 @@ TEST_F(CompileHelperTest, AHangEndsWithTheTimeout) {
   const HelperProcess helper{.program = kBadHelper, .timeout_seconds = 1};
   const auto start = steady_clock::now();
   EXPECT_THAT(failure("hang", StatusCode::kResourceExhausted, helper),
-              HasSubstr("not done with this model after 1 s"));
+              HasSubstr("not finished this model after 1 s"));
   EXPECT_THAT(failure("close_and_hang", StatusCode::kResourceExhausted, helper),
-              HasSubstr("not done with this model after 1 s"));
+              HasSubstr("not finished this model after 1 s"));
   EXPECT_LT(steady_clock::now() - start, std::chrono::seconds(30));
   // What it sets itself, should its caller be gone.
-  EXPECT_THAT(failure("alarm", StatusCode::kResourceExhausted, helper), HasSubstr("not done"));
+  EXPECT_THAT(failure("alarm", StatusCode::kResourceExhausted, helper), HasSubstr("not finished"));
 }
 
 TEST_F(CompileHelperTest, CancellationStopsIt) {
@@ -318,7 +318,7 @@ TEST_F(CompileHelperTest, AHelperOfAnotherBuildIsRefused) {
   FakeEngine newer(FakeEngineOptions{.fingerprint = "fake 2"});
   const Status status = compile_in_helper({.program = kFakeHelper}, newer, source(), folder_, {});
   EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
-  EXPECT_THAT(status.to_string(), HasSubstr("of another build"));
+  EXPECT_THAT(status.to_string(), HasSubstr("belongs to another build"));
 }
 
 TEST_F(CompileHelperTest, AnEngineThatTheHelperLacksIsNotFound) {

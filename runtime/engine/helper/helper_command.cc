@@ -63,8 +63,10 @@ Result<HelperCommand> parse_arguments(const std::vector<std::string>& arguments)
       return invalid_argument("the argument is not understood", argument);
     }
   }
-  if (command.package.empty()) return invalid_argument("name the package", "--package");
-  if (command.output.empty()) return invalid_argument("name the folder to fill", "--output");
+  if (command.package.empty())
+    return invalid_argument("the option --package must name the package", "--package");
+  if (command.output.empty())
+    return invalid_argument("the option --output must name the folder to fill", "--output");
   if (command.name.empty()) command.name = command.package;
   return command;
 }

@@ -72,7 +72,8 @@ Result<std::string> compile(const HelperCommand& command) {
       engine->compile({ModelKind::kPackage, &package, command.name}, command.output, request, {});
   if (compiled.code() == StatusCode::kFailedPrecondition) {
     return compiled.annotate(
-        "the compile helper is of another build than its caller; build both from the same sources",
+        "the compile helper belongs to another build than its caller; build both from the same "
+        "sources",
         command.name);
   }
   COREML_DELEGATE_RETURN_IF_ERROR(compiled);

@@ -53,7 +53,7 @@ Result<FunctionPlan> make_plan(const model::Function& function, Translation& tra
   plan.description = model::describe(function);
   ov::Model& graph = *translation.model;
   const auto lost = [](const std::string& name) {
-    return internal_error("the translated graph has no port of this name", name);
+    return internal_error("the translated graph has no port with this name", name);
   };
   for (const TensorSpec& spec : plan.description.inputs) {
     const PortBinding* const binding = find_binding(translation.inputs, spec.name);

@@ -45,17 +45,18 @@ bool CheckIndices::evaluate(ov::TensorVector& outputs, const ov::TensorVector& i
       return false;
     }
   }
-  OPENVINO_ASSERT(!limits.empty(), "there are no limits to check indices against");
+  OPENVINO_ASSERT(!limits.empty(), "the node has no limits against which indices could be checked");
   const int32_t* values = indices.data<const int32_t>();
   if (static_cast<What>(what_) == What::kLimits && indices.get_size() != 0) {
     OPENVINO_ASSERT(std::find(limits.begin(), limits.end(), int64_t{0}) == limits.end(),
-                    "elements of a tensor without any are asked for (", get_friendly_name(), ")");
+                    "the operation needs elements of a tensor that has none (", get_friendly_name(),
+                    ")");
   }
   const size_t checked = static_cast<What>(what_) == What::kIndices ? indices.get_size() : 0;
   for (size_t i = 0; i < checked; ++i) {
     const int64_t limit = limits[i % limits.size()];
     OPENVINO_ASSERT(values[i] >= 0 && values[i] < limit, "the index ", values[i],
-                    " lies outside [0, ", limit, "), and validate_indices asks for an error (",
+                    " lies outside [0, ", limit, "), which validate_indices makes an error (",
                     get_friendly_name(), ")");
   }
   outputs[0].set_shape(indices.get_shape());

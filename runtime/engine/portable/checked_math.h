@@ -15,7 +15,7 @@
 namespace coreml_delegate::engine::portable {
 
 [[noreturn]] inline void fail_range(const std::string& what) {
-  throw OpError(corrupt_data("its arguments are out of range: " + what + " exceeds 64 bits"));
+  throw OpError(corrupt_data("the arguments are out of range: " + what + " exceeds 64 bits"));
 }
 
 inline int64_t checked_sum(int64_t a, int64_t b) {

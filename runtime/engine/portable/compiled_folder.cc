@@ -127,7 +127,8 @@ Status write_compiled_folder(FileSystem& files, const std::string& folder,
   // What the file refused explains what the exporter says.
   COREML_DELEGATE_RETURN_IF_ERROR(buffer.finish());
   COREML_DELEGATE_RETURN_IF_ERROR(exported);
-  if (!stream.good()) return internal_error("the compiled graph was not written whole", folder);
+  if (!stream.good())
+    return internal_error("the compiled graph was not written completely", folder);
   COREML_DELEGATE_RETURN_IF_ERROR(graph->sync());
   COREML_DELEGATE_RETURN_IF_ERROR(graph->close());
 
@@ -153,7 +154,7 @@ Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::
   const auto missing = [&](const Status& status) {
     return status.code() == StatusCode::kNotFound
                ? status.annotate_as(StatusCode::kCorruptData,
-                                    "this is no folder compiled by the portable engine", folder)
+                                    "the folder was not compiled by the portable engine", folder)
                : status;
   };
   const std::string description_path = join_path(folder, kDescriptionFile);
@@ -165,7 +166,7 @@ Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::
   const nlohmann::json json = nlohmann::json::parse(text.substr(0, text.find('\n')), nullptr,
                                                     /*allow_exceptions=*/false);
   if (!json.is_object()) {
-    return corrupt_data("the description is no JSON object", description_path);
+    return corrupt_data("the description is not a JSON object", description_path);
   }
   if (string_member(json, "format") != kFormat) {
     return failed_precondition("the folder has the format \"" + string_member(json, "format") +
@@ -182,7 +183,7 @@ Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::
   if (graph_bytes == nullptr || !graph_bytes->is_number_unsigned() ||
       graph_bytes->get<uint64_t>() != content.graph.size()) {
     return corrupt_data("the compiled graph has " + std::to_string(content.graph.size()) +
-                            " bytes, its description says otherwise",
+                            " bytes, but the description says otherwise",
                         graph_path);
   }
   const nlohmann::json* const weights_bytes = find_member(json, "weights_bytes");
@@ -197,12 +198,12 @@ Result<CompiledFolder> read_compiled_folder(const FileSystem& files, const std::
     content.weights = *std::move(weights);
     if (weights_bytes->get<uint64_t>() != content.weights.size()) {
       return corrupt_data("the weights have " + std::to_string(content.weights.size()) +
-                              " bytes, their description says otherwise",
+                              " bytes, but the description says otherwise",
                           weights_path);
     }
   }
   Result<FunctionPlan> plan = function_plan_from_json(string_member(json, "function"));
-  if (!plan.ok()) return plan.status().annotate("read a compiled folder", description_path);
+  if (!plan.ok()) return plan.status().annotate("cannot read a compiled folder", description_path);
   content.plan = *std::move(plan);
   return content;
 }

@@ -160,21 +160,24 @@ void Environment::translate_operation(const model::Operation& operation) {
     if (!error.status().artifact().empty()) throw;
     throw OpError(error.status().annotate("cannot translate the operation", artifact));
   } catch (const ov::NodeValidationFailure& error) {
-    throw OpError(corrupt_data("its arguments do not fit: " + sentence_of(error), artifact));
+    throw OpError(
+        corrupt_data("the operation's arguments do not fit: " + sentence_of(error), artifact));
   } catch (const ov::Exception& error) {
-    throw OpError(unsupported("OpenVINO refuses it: " + sentence_of(error), artifact));
+    throw OpError(unsupported("OpenVINO refuses the operation: " + sentence_of(error), artifact));
   } catch (const std::bad_alloc&) {
-    throw OpError(resource_exhausted("out of memory while translating", artifact));
+    throw OpError(
+        resource_exhausted("memory ran out while the operation was translated", artifact));
   } catch (const std::exception& error) {
-    throw OpError(corrupt_data("its arguments do not fit: " + sentence_of(error), artifact));
+    throw OpError(
+        corrupt_data("the operation's arguments do not fit: " + sentence_of(error), artifact));
   }
 }
 
 void Environment::define_results(const model::Operation& operation, const OpEntry& entry,
                                  const OpResults& results) {
   if (results.items().size() < operation.outputs.size()) {
-    throw OpError(corrupt_data("it has " + std::to_string(results.items().size()) +
-                               " outputs, the program wants " +
+    throw OpError(corrupt_data("the operation has " + std::to_string(results.items().size()) +
+                               " outputs, but the program needs " +
                                std::to_string(operation.outputs.size())));
   }
   for (size_t i = 0; i < operation.outputs.size(); ++i) {
@@ -195,8 +198,8 @@ void Environment::define_results(const model::Operation& operation, const OpEntr
 Output Environment::finish(const model::Operation& operation, const model::NamedType& declared,
                            Output output, Rounding rounding) {
   if (declared.type.kind != model::ValueType::Kind::kTensor) {
-    throw OpError(corrupt_data("its output \"" + declared.name + "\" is declared " +
-                               declared.type.to_string() + ", it gives a tensor"));
+    throw OpError(corrupt_data("the operation's output \"" + declared.name + "\" is declared " +
+                               declared.type.to_string() + ", but the operation returns a tensor"));
   }
   output = convert(output, runtime_type(declared.type.element));
   // coremltools leaves the 0 of a reshape that keeps an extent in the declared type, so a 0 says
@@ -215,7 +218,7 @@ Output Environment::finish(const model::Operation& operation, const model::Named
       output = reshape(output, declared.type.shape);
     } else {
       std::ostringstream message;
-      message << "it gives the shape " << given << ", the program declares "
+      message << "the operation returns the shape " << given << ", but the program declares "
               << declared.type.to_string();
       throw OpError(corrupt_data(message.str()));
     }
@@ -224,9 +227,9 @@ Output Environment::finish(const model::Operation& operation, const model::Named
     output = reshape(output, declared.type.shape);
   }
   if (output.get_partial_shape().is_static() && element_count(output.get_shape()) > kMaxElements) {
-    throw OpError(resource_exhausted("its output has the shape " +
-                                     output.get_partial_shape().to_string() +
-                                     ": more elements than the portable engine computes with"));
+    throw OpError(resource_exhausted(
+        "the operation's output has the shape " + output.get_partial_shape().to_string() +
+        ", which has more elements than the portable engine supports"));
   }
   if (rounding == Rounding::kRound && scope_.options->numeric_mode == NumericMode::kFloat16 &&
       declared.type.element == model::ElementType::kFloat16) {

@@ -160,7 +160,7 @@ ov::element::Type runtime_type(ElementType element) {
       break;
   }
   throw OpError(unsupported("values of the type " + std::string(model::element_type_name(element)) +
-                            " cannot be computed with"));
+                            " cannot be used in computations"));
 }
 
 ov::element::Type border_type(ElementType element) {
@@ -351,7 +351,8 @@ uint64_t element_count(const ov::Shape& shape) {
 int64_t rank(const Output& value) {
   const ov::Rank rank = value.get_partial_shape().rank();
   if (rank.is_dynamic())
-    throw OpError(unsupported("the rank of an argument is not known when the program is compiled"));
+    throw OpError(
+        unsupported("the rank of an argument must be known when the program is compiled"));
   return rank.get_length();
 }
 

@@ -28,8 +28,8 @@ NumericMode arithmetic_of(NumericMode mode) {
     const bool result = has_exact_integer_kernels(cpu_features());
     if (!result) {
       COREML_DELEGATE_LOG(kInfo,
-                          "low_precision computes as float32 here: without VNNI, OpenVINO's "
-                          "integer kernels saturate (docs/engine.md, Processors)");
+                          "low_precision computes as float32 on this processor, because OpenVINO's "
+                          "integer kernels saturate without VNNI (docs/engine.md, Processors)");
     }
     return result;
   }();

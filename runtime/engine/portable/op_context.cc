@@ -106,7 +106,7 @@ model::ConstantPtr OpContext::find_numeric_constant(std::string_view name, size_
   model::ConstantPtr found = find_constant(name, index);
   if (found != nullptr && (found->type.kind != model::ValueType::Kind::kTensor ||
                            model::element_bits(found->type.element) == 0)) {
-    fail("the argument \"" + std::string(name) + "\" must be a numeric tensor, it is " +
+    fail("the argument \"" + std::string(name) + "\" must be a numeric tensor, but is " +
          found->type.to_string());
   }
   return found;
@@ -136,7 +136,7 @@ std::vector<T> OpContext::elements(std::string_view name, Read read) const {
 
 std::vector<int64_t> OpContext::integers(std::string_view name) const {
   if (model::ConstantPtr known = numeric_constant(name); !is_integer(known->type.element)) {
-    fail("the argument \"" + std::string(name) + "\" must be of an integer type, it is " +
+    fail("the argument \"" + std::string(name) + "\" must be of an integer type, but is " +
          known->type.to_string());
   }
   return elements<int64_t>(name,
@@ -204,8 +204,8 @@ std::string OpContext::string(std::string_view name, std::string_view default_va
 
 int64_t OpContext::normalize_axis(int64_t axis, int64_t rank, std::string_view name) const {
   if (axis < -rank || axis >= rank) {
-    fail("\"" + std::string(name) + "\" is " + std::to_string(axis) + ", outside the rank " +
-         std::to_string(rank));
+    fail("\"" + std::string(name) + "\" is " + std::to_string(axis) +
+         ", which is outside the rank " + std::to_string(rank));
   }
   return axis < 0 ? axis + rank : axis;
 }

@@ -112,13 +112,13 @@ Status status_of_exception(const std::string& doing, const std::string& artifact
   try {
     throw;
   } catch (const std::bad_alloc&) {
-    return resource_exhausted(doing + " failed: no memory", artifact);
+    return resource_exhausted(doing + " failed, because memory ran out", artifact);
   } catch (const ov::Cancelled&) {
     return cancelled(doing + " was cancelled", artifact);
   } catch (const std::exception& error) {
-    return engine_failure(doing + " failed: OpenVINO says: " + on_one_line(error.what()), artifact);
+    return engine_failure(doing + " failed. OpenVINO says: " + on_one_line(error.what()), artifact);
   } catch (...) {
-    return engine_failure(doing + " failed: OpenVINO threw something without a text", artifact);
+    return engine_failure(doing + " failed. OpenVINO gave no reason", artifact);
   }
 }
 

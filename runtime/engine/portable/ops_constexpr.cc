@@ -39,7 +39,7 @@ std::vector<int64_t> stored_shape(const OpContext& op, size_t limit, size_t* cou
   for (int64_t size : shape) {
     op.require(size >= 0, "shape has a negative element");
     op.require(size == 0 || *count <= limit / static_cast<size_t>(size),
-               "shape has more elements than are stored");
+               "shape has more elements than the constant stores");
     *count *= static_cast<size_t>(size);
   }
   return shape;
@@ -52,7 +52,7 @@ void check_blocks(const OpContext& op, const std::vector<int64_t>& data,
   op.require(data.size() == blocks.size(), std::string(name) + " needs the rank of the data");
   for (size_t i = 0; i < data.size(); ++i) {
     op.require(blocks[i] > 0 && data[i] % blocks[i] == 0,
-               "the extents of the data are no multiples of those of " + std::string(name));
+               "the extents of the data are not multiples of those of " + std::string(name));
   }
 }
 

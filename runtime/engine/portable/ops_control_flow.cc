@@ -50,7 +50,7 @@ void push_result(OpResults& results, const Output& output, const model::ValueTyp
 
 OpResults translate_cond(OpContext& op) {
   const std::vector<model::Block>& blocks = op.operation().blocks;
-  op.require(blocks.size() == 2, "a cond has two blocks");
+  op.require(blocks.size() == 2, "a cond must have two blocks");
   const Output condition = scalar_condition(op.input("pred"));
   Environment& outside = op.environment();
   Environment then_environment(outside.scope(), &outside);
@@ -59,9 +59,9 @@ OpResults translate_cond(OpContext& op) {
   std::vector<ov::OutputVector> values(2);
   for (size_t branch = 0; branch < 2; ++branch) {
     const model::Block& block = blocks[branch];
-    op.require(block.inputs.empty(), "the blocks of a cond have no inputs");
+    op.require(block.inputs.empty(), "the blocks of a cond must not have inputs");
     op.require(block.outputs.size() == op.output_count(),
-               "the blocks and the cond differ in their number of outputs");
+               "the blocks of a cond have another number of outputs than the cond");
     branches[branch]->run(block);
     for (size_t i = 0; i < block.outputs.size(); ++i) {
       const std::string& name = block.outputs[i];
@@ -149,7 +149,8 @@ Value body_value(const std::shared_ptr<ov::op::v0::Parameter>& parameter,
 Output condition_of(OpContext& op, const model::Block& block, Environment& parent,
                     const std::vector<Value>& variables) {
   op.require(block.inputs.size() == variables.size() && block.outputs.size() == 1,
-             "the condition block of a while_loop takes the loop variables and gives one value");
+             "the condition block of a while_loop must have the loop variables as inputs and one "
+             "value as output");
   Environment environment(parent.scope(), &parent, Environment::Kind::kInline);
   for (size_t i = 0; i < variables.size(); ++i)
     environment.define(block.inputs[i].name, variables[i]);
@@ -162,11 +163,11 @@ OpResults translate_while_loop(OpContext& op) {
   const std::vector<model::Block>& blocks = op.operation().blocks;
   const size_t count = op.count("loop_vars");
   op.require(blocks.size() == 2 && count > 0,
-             "a while_loop has loop variables, a condition block and a body block");
+             "a while_loop must have loop variables, a condition block and a body block");
   const model::Block& body_block = blocks[1];
   op.require(body_block.inputs.size() == count && body_block.outputs.size() == count &&
                  op.output_count() == count,
-             "the body of a while_loop takes and gives the loop variables");
+             "the body of a while_loop must have the loop variables as inputs and as outputs");
   Environment& outside = op.environment();
 
   ov::OutputVector initial;

@@ -21,7 +21,7 @@ ov::CoordinateDiff as_pads(const std::vector<int64_t>& values) {
 int64_t checked_rank(const OpContext& op, const Output& x, const Output& weight) {
   const int64_t x_rank = rank(x);
   op.require(x_rank >= 3 && x_rank <= 5,
-             "x needs rank 3, 4 or 5, it has " + std::to_string(x_rank));
+             "x needs rank 3, 4 or 5, but has " + std::to_string(x_rank));
   op.require(rank(weight) == x_rank, "weight needs the rank of x");
   return x_rank;
 }

@@ -155,10 +155,10 @@ OpResults translate_crop(OpContext& op) {
   for (int64_t i = 0; i < 2; ++i) {
     const std::vector<int64_t> crop = op.integers(names[i]);
     op.require(crop.size() == 2 && crop[0] >= 0 && crop[1] >= 0,
-               std::string(names[i]) + " needs two numbers from 0 on");
+               std::string(names[i]) + " needs two numbers that are not negative");
     const int64_t axis = rank(x) - 2 + i, in = extent(x, axis);
     op.require(in < 0 || checked_sum(crop[0], crop[1]) <= in,
-               std::string(names[i]) + " takes away more than there is");
+               std::string(names[i]) + " removes more than there is");
     if (crop[0] == 0 && crop[1] == 0) continue;
     x = slice(x, axis, crop[0], crop[1] == 0 ? std::numeric_limits<int64_t>::max() : -crop[1]);
   }

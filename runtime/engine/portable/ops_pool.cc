@@ -32,7 +32,7 @@ struct PoolWindow {
 PoolWindow read_pool(const OpContext& op, const Output& x) {
   const int64_t x_rank = rank(x);
   op.require(x_rank >= 3 && x_rank <= 5,
-             "x needs rank 3, 4 or 5, it has " + std::to_string(x_rank));
+             "x needs rank 3, 4 or 5, but has " + std::to_string(x_rank));
   PoolWindow pool;
   pool.window = read_window(op, x_rank - 2);
   pool.kernel = op.integers("kernel_sizes");

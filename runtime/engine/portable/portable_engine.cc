@@ -23,7 +23,7 @@ namespace {
 
 Status check_cancelled(const CancellationToken* token, const std::string& name) {
   if (token == nullptr || !token->is_cancelled()) return {};
-  return cancelled("the caller cancelled", name);
+  return cancelled("the caller cancelled the operation", name);
 }
 
 Status check_source(const ModelSource& source) {
@@ -101,8 +101,8 @@ class PortableEngine : public Engine {
       }
       return descriptions;
     };
-    return annotate(guard("describing the model", source.name, describe), "describe the model",
-                    source.name);
+    return annotate(guard("describing the model", source.name, describe),
+                    "cannot describe the model", source.name);
   }
 
   // Threads execute a graph and are not in it: the CPU plugin chooses kernels when it imports.
@@ -149,7 +149,7 @@ class PortableEngine : public Engine {
       return {};
     };
     return guard("compiling the model", source.name, compile)
-        .annotate("compile the model into " + folder, source.name);
+        .annotate("cannot compile the model into " + folder, source.name);
   }
 
   Result<std::unique_ptr<Model>> load(const std::string& folder, const CompileRequest& request,
@@ -193,8 +193,8 @@ class PortableEngine : public Engine {
       stage.succeed(function);
       return std::unique_ptr<Model>(std::move(model));
     };
-    return annotate(guard("loading the compiled model", folder, load), "load a compiled model",
-                    folder);
+    return annotate(guard("loading the compiled model", folder, load),
+                    "cannot load a compiled model", folder);
   }
 
   Result<std::unique_ptr<Model>> load_source(const ModelSource& source,
@@ -235,7 +235,8 @@ class PortableEngine : public Engine {
       stage.succeed(function);
       return std::unique_ptr<Model>(std::move(model));
     };
-    return annotate(guard("loading the model", source.name, load), "load the model", source.name);
+    return annotate(guard("loading the model", source.name, load), "cannot load the model",
+                    source.name);
   }
 
  private:

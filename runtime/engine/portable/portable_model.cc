@@ -93,7 +93,7 @@ Status PortableModel::check_ports() const {
   const auto check = [](const auto& ports, size_t index, const ov::element::Type& type,
                         const std::string& name) -> Status {
     if (index < ports.size() && ports[index].get_element_type() == type) return {};
-    return corrupt_data("the compiled graph has no port of this name and type", name);
+    return corrupt_data("the compiled graph has no port with this name and type", name);
   };
   for (size_t i = 0; i < plan_.inputs.size(); ++i) {
     COREML_DELEGATE_RETURN_IF_ERROR(
@@ -152,8 +152,8 @@ Result<std::unique_ptr<State>> PortableModel::make_state(
 Status PortableModel::check_inputs(std::span<const ConstTensorView> inputs) const {
   const std::vector<TensorSpec>& specs = plan_.description.inputs;
   if (inputs.size() != specs.size()) {
-    return invalid_argument("the function takes " + std::to_string(specs.size()) + " inputs, not " +
-                                std::to_string(inputs.size()),
+    return invalid_argument("the function takes " + std::to_string(specs.size()) +
+                                " inputs, and the call has " + std::to_string(inputs.size()),
                             plan_.description.name);
   }
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -180,8 +180,8 @@ Status PortableModel::check_inputs(std::span<const ConstTensorView> inputs) cons
 Status PortableModel::check_outputs(std::span<const TensorView> outputs) const {
   const std::vector<TensorSpec>& specs = plan_.description.outputs;
   if (outputs.size() != specs.size()) {
-    return invalid_argument("the function gives " + std::to_string(specs.size()) +
-                                " outputs, not " + std::to_string(outputs.size()),
+    return invalid_argument("the function returns " + std::to_string(specs.size()) +
+                                " outputs, and the call has " + std::to_string(outputs.size()),
                             plan_.description.name);
   }
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -210,10 +210,11 @@ Status PortableModel::check_capacity(size_t output, std::span<const int64_t> ext
   // Strides are for the shape passed in; without them the tensor takes whatever fits.
   if (!view->strides.empty() &&
       !std::equal(extents.begin(), extents.end(), view->shape.begin(), view->shape.end())) {
-    return refuse("the tensor is laid out for " + shape_text(view->shape) + ", the result is " +
+    return refuse("the tensor is laid out for " + shape_text(view->shape) + ", but the result is " +
                   shape_text(extents));
   }
-  if (view->shape.size() != extents.size()) return internal_error("an output changed its rank");
+  if (view->shape.size() != extents.size())
+    return internal_error("the rank of an output has changed");
   std::copy(extents.begin(), extents.end(), view->shape.begin());
   size_t needed;
   if (!byte_size(extents, view->dtype, &needed) || needed > view->capacity) {
@@ -227,10 +228,11 @@ Status PortableModel::check_state(State* state, PortableState** portable) const 
   *portable = nullptr;
   if (states_.empty()) {
     if (state == nullptr) return {};
-    return invalid_argument("a state was passed and the function has none", plan_.description.name);
+    return invalid_argument("a state was passed, but the function has none",
+                            plan_.description.name);
   }
   if (state == nullptr) {
-    return invalid_argument("the function has states: pass one made by make_state()",
+    return invalid_argument("the function has states: pass a state that make_state() returned",
                             plan_.description.name);
   }
   *portable = dynamic_cast<PortableState*>(state);
@@ -239,8 +241,9 @@ Status PortableModel::check_state(State* state, PortableState** portable) const 
   }
   for (const StateLayout& layout : states_) {
     if ((*portable)->find(layout) == nullptr) {
-      return invalid_argument("the state passed was made by another function and lacks this one",
-                              layout.spec.to_string());
+      return invalid_argument(
+          "the state that was passed belongs to another function, and lacks this state",
+          layout.spec.to_string());
     }
   }
   return {};
@@ -267,7 +270,8 @@ Status PortableModel::execute(std::span<const ConstTensorView> inputs,
   std::optional<PortableState::Use> use;
   if (state != nullptr) {
     use.emplace(*state);
-    if (!use->ok()) return use->status().annotate("execute the function", plan_.description.name);
+    if (!use->ok())
+      return use->status().annotate("cannot execute the function", plan_.description.name);
   }
   // Each one, so that a caller learns all the extents it needs at once.
   Status capacity;
@@ -289,7 +293,7 @@ Status PortableModel::execute(std::span<const ConstTensorView> inputs,
   const std::string& name = plan_.description.name;
   Result<LoadedGraph*> graph = graph_for(form, options.events);
   if (!graph.ok()) {
-    return graph.status().annotate("load the function for the inspection asked for", name);
+    return graph.status().annotate("cannot load the function for inspection", name);
   }
   const uint64_t start = options.events != nullptr ? now_ns() : 0;
   uint64_t measuring_ns = 0;

@@ -116,7 +116,7 @@ Status convert_elements(DataType from, const std::byte* source, DataType to, std
     with_integer(to, [&](auto to_value) { convert(from_value, to_value); });
   });
   if (!done) {
-    return unsupported("no conversion from " + std::string(data_type_name(from)) + " to " +
+    return unsupported("there is no conversion from " + std::string(data_type_name(from)) + " to " +
                        std::string(data_type_name(to)));
   }
   return {};
@@ -140,9 +140,9 @@ Result<std::unique_ptr<PortableState>> PortableState::create(
   for (const StateLayout& layout : layouts) {
     Slot slot{layout, {}, allocate(layout.buffer_bytes()), allocate(layout.buffer_bytes())};
     if (slot.current == nullptr || slot.next == nullptr) {
-      return resource_exhausted(
-          "no memory for a state of twice " + std::to_string(layout.buffer_bytes()) + " bytes",
-          layout.spec.name);
+      return resource_exhausted("there is not enough memory for a state of twice " +
+                                    std::to_string(layout.buffer_bytes()) + " bytes",
+                                layout.spec.name);
     }
     state->slots_.push_back(std::move(slot));
   }
@@ -177,7 +177,7 @@ Result<const PortableState::Slot*> PortableState::find(std::string_view name) co
     if (slot.layout.spec.name == name) return &slot;
     names += (names.empty() ? "" : ", ") + slot.layout.spec.name;
   }
-  return not_found("there is no such state; there are: " + (names.empty() ? "none" : names),
+  return not_found("there is no such state; the states are: " + (names.empty() ? "none" : names),
                    std::string(name));
 }
 
@@ -195,7 +195,8 @@ Status PortableState::read(std::string_view name, std::span<std::byte> destinati
   const StateLayout& layout = slot->layout;
   if (destination.size() != layout.described_bytes()) {
     return invalid_argument("reading the state takes " + std::to_string(layout.described_bytes()) +
-                                " bytes, not " + std::to_string(destination.size()),
+                                " bytes, and the caller's buffer has " +
+                                std::to_string(destination.size()),
                             layout.spec.to_string());
   }
   return convert_elements(layout.buffer_type, slot->current.get(), layout.spec.dtype,
@@ -209,7 +210,8 @@ Status PortableState::write(std::string_view name, ByteSpan source) {
   const StateLayout& layout = slot->layout;
   if (source.size() != layout.described_bytes()) {
     return invalid_argument("the state has " + std::to_string(layout.described_bytes()) +
-                                " bytes, not " + std::to_string(source.size()),
+                                " bytes, and the caller's buffer has " +
+                                std::to_string(source.size()),
                             layout.spec.to_string());
   }
   return convert_elements(layout.spec.dtype, source.data(), layout.buffer_type, slot->current.get(),

@@ -126,7 +126,7 @@ bool RandomValues::evaluate(ov::TensorVector& outputs, const ov::TensorVector& i
     outputs[0].set_shape(shape);
     float* out = outputs[0].data<float>();
     OPENVINO_ASSERT(classes != 0 || outputs[0].get_size() == 0,
-                    "a sample of no classes is asked for (", get_friendly_name(), ")");
+                    "a sample from no classes cannot be drawn (", get_friendly_name(), ")");
     const size_t rows = classes == 0 ? 0 : input.get_size() / classes;
     for (size_t row = 0; row < rows; ++row) {
       const float* logits = input.data<const float>() + row * classes;

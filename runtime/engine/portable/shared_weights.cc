@@ -79,7 +79,7 @@ WeightFileScope::~WeightFileScope() { weight_file = nullptr; }
 
 Result<PlacedWeight> find_weight(int64_t offset, uint64_t size, const std::string& digest) {
   if (weight_file == nullptr) {
-    return corrupt_data("a node of the graph has weights, and there is no file of weights");
+    return corrupt_data("a node of the graph has weights, but the folder has no file of weights");
   }
   if (offset < 0 || static_cast<uint64_t>(offset) > weight_file->size() ||
       size > weight_file->size() - static_cast<uint64_t>(offset)) {

@@ -33,10 +33,10 @@ void TranslationBudget::charge(uint64_t count, uint64_t size) {
   uint64_t bytes;
   if (__builtin_mul_overflow(count, size, &bytes) || bytes > current->bytes_ - current->used_) {
     throw OpError(resource_exhausted(
-        "the constants that are computed from the program's take more than the " +
+        "the constants that are computed from the program's constants take more than the " +
         std::to_string(current->bytes_) +
-        " bytes that a package of this size may use; a model whose weights are stored as they are "
-        "used has no such limit"));
+        " bytes that a package of this size may use; a model that stores its weights as it uses "
+        "them has no such limit"));
   }
   current->used_ += bytes;
 }

@@ -50,7 +50,8 @@ Opset parse_opset(const std::string& name) {
     if (name == known) return opset;
   }
   throw OpError(unsupported(
-      "the portable engine knows the opsets CoreML5 to CoreML9, not \"" + name + "\"", name));
+      "the portable engine supports the opsets CoreML5 to CoreML9, and not \"" + name + "\"",
+      name));
 }
 
 // The declared shape with the bounds that the model's description gives for its unknown extents.
@@ -160,7 +161,8 @@ class FunctionTranslator {
       }
       if (input.type.kind != ValueType::Kind::kTensor) {
         throw OpError(unsupported(
-            "the input has the type " + input.type.to_string() + ", not a tensor", input.name));
+            "the input has the type " + input.type.to_string() + ", but must be a tensor",
+            input.name));
       }
       const ov::PartialShape shape = input_shape(function_, input, options_.use_feature_ranges);
       translation_.inputs.push_back({input.name, input.type, parameters_.size()});
@@ -174,7 +176,7 @@ class FunctionTranslator {
       type.kind = ValueType::Kind::kTensor;
       if (!type.is_static()) {
         throw OpError(unsupported(
-            "the state has the shape " + type.to_string() + "; states have fixed shapes",
+            "the state has the shape " + type.to_string() + ", but states must have fixed shapes",
             state->name));
       }
       const ov::element::Type element = runtime_type(type.element);
@@ -274,7 +276,7 @@ Result<Translation> translate(const model::Function& function, const TranslateOp
   } catch (const OpError& error) {
     return error.status().annotate("cannot translate the function", function.name);
   } catch (const std::bad_alloc&) {
-    return resource_exhausted("out of memory while translating the function", function.name);
+    return resource_exhausted("memory ran out while the function was translated", function.name);
   } catch (const std::exception& error) {
     return corrupt_data(std::string("cannot translate the function: ") + error.what(),
                         function.name);

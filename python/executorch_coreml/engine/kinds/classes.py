@@ -39,15 +39,13 @@ class ClassOutputs:
         label = model.named(self._label, model.outputs, "output of the predicted class")
         if label.kind != item_kind:
             raise refusals.corrupt(
-                f"the predicted class is described as {label.kind}, the classes are {item_kind}s", model.artifact
+                f"the predicted class is described as {label.kind}, but the classes are {item_kind}s", model.artifact
             )
         self._probabilities = description.predictedProbabilitiesName
         if self._probabilities:
             spec = model.named(self._probabilities, model.outputs, "output of the probabilities")
             if spec.kind != "dictionary" or spec.item_kind != item_kind:
-                raise refusals.corrupt(
-                    f"the probabilities are described as another feature than a dictionary of {item_kind}s", model.artifact
-                )
+                raise refusals.corrupt(f"the probabilities are not described as a dictionary of {item_kind}s", model.artifact)
         model.require_outputs({self._label, self._probabilities, *others})
         self.names = (self._label, self._probabilities)
 

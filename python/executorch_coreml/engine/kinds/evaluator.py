@@ -77,12 +77,12 @@ class KindModel:
 
     def only_input(self) -> feature_types.FeatureDescription:
         if len(self.inputs) != 1:
-            raise refusals.corrupt(f"{len(self.inputs)} inputs are described where there must be one", self.artifact)
+            raise refusals.corrupt(f"{len(self.inputs)} inputs are described, and there must be one", self.artifact)
         return self.inputs[0]
 
     def only_output(self) -> feature_types.FeatureDescription:
         if len(self.outputs) != 1:
-            raise refusals.corrupt(f"{len(self.outputs)} outputs are described where there must be one", self.artifact)
+            raise refusals.corrupt(f"{len(self.outputs)} outputs are described, and there must be one", self.artifact)
         return self.outputs[0]
 
     def named(self, name: str, specs: tuple[feature_types.FeatureDescription, ...], what: str) -> feature_types.FeatureDescription:
@@ -96,7 +96,7 @@ class KindModel:
         """corrupt_data where an output is described that the model does not compute."""
         for spec in self.outputs:
             if spec.name not in computed:
-                raise refusals.corrupt(f"an output is described that the model does not compute: {spec.name}", self.artifact)
+                raise refusals.corrupt(f"the description has an output that the model does not compute: {spec.name}", self.artifact)
 
     def vector(self, values: Mapping[str, Any], size: int) -> np.ndarray:
         """All inputs, numbers and arrays, as one vector in the order of their description: float64[size]."""
@@ -107,7 +107,7 @@ class KindModel:
             parts.append(np.asarray(values[spec.name], np.float64).reshape(-1))
         whole = np.concatenate(parts) if parts else np.empty(0)
         if whole.size != size:
-            raise refusals.invalid(f"the inputs have {whole.size} numbers, the model takes {size}", self.artifact)
+            raise refusals.invalid(f"the inputs have {whole.size} numbers, but the model takes {size}", self.artifact)
         return whole
 
     def require_numbers(self) -> None:

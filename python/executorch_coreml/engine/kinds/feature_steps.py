@@ -34,7 +34,7 @@ class Identity(evaluator.KindModel):
             self._sources = {self.outputs[0].name: self.inputs[0].name}
         missing = [name for name in self._sources.values() if name not in names]
         if missing:
-            raise refusals.corrupt(f"an identity has the output {missing[0]} and no such input", self.artifact)
+            raise refusals.corrupt(f"an identity has the output {missing[0]}, but no input with this name", self.artifact)
 
     def evaluate(self, values: dict[str, Any]) -> dict[str, Any]:
         results = {}
@@ -93,7 +93,7 @@ class Imputer(evaluator.KindModel):
         self._replaced = getattr(parameters, replaced) if replaced else math.nan
         imputed = parameters.WhichOneof("ImputedValue")
         if imputed is None:
-            raise refusals.corrupt("there is nothing to impute", self.artifact)
+            raise refusals.corrupt("the imputer has nothing to impute", self.artifact)
         value = getattr(parameters, imputed)
         self._imputed: Any = value
         if imputed in ("imputedDoubleArray", "imputedInt64Array"):
@@ -110,7 +110,7 @@ class Imputer(evaluator.KindModel):
         x = values.get(self._input, self._replaced)
         if isinstance(x, dict):
             if not isinstance(self._imputed, dict):
-                raise refusals.invalid("the imputer has no dictionary for one", self.artifact)
+                raise refusals.invalid("the imputer's input is a dictionary, but its values are not", self.artifact)
             found = {key: self._imputed.get(key, item) if self._is_missing(item) else item for key, item in x.items()}
             return {self._output: found}
         if isinstance(x, np.ndarray):
@@ -139,12 +139,12 @@ class OneHotEncoder(evaluator.KindModel):
         which = parameters.WhichOneof("CategoryType")
         categories = list(getattr(parameters, which).vector) if which else []
         if not categories or len(set(categories)) != len(categories):
-            raise refusals.corrupt("the encoder has no categories, or one twice", self.artifact)
+            raise refusals.corrupt("the encoder has no categories, or has one twice", self.artifact)
         self._index = {category: index for index, category in enumerate(categories)}
         self._ignores_unknown = parameters.handleUnknown == 1
         self._is_sparse = parameters.outputSparse
         if self._is_sparse != (self._output.kind == "dictionary"):
-            raise refusals.corrupt("the encoder's output is not described as what it gives", self.artifact)
+            raise refusals.corrupt("the encoder's output is not described as the encoder computes it", self.artifact)
 
     def evaluate(self, values: dict[str, Any]) -> dict[str, Any]:
         value = values[self._input]
@@ -152,7 +152,7 @@ class OneHotEncoder(evaluator.KindModel):
             value = value.reshape(-1)[0].item()
         index = None if isinstance(value, (np.ndarray, dict, list)) else self._index.get(value)
         if index is None and not self._ignores_unknown:
-            raise refusals.invalid(f"{value!r} is none of the encoder's categories"[:300], self.artifact)
+            raise refusals.invalid(f"{value!r} is not one of the encoder's categories"[:300], self.artifact)
         if self._is_sparse:
             key = value if self._output.item_kind == "string" else index
             return {self._output.name: {} if index is None else {key: 1.0}}
@@ -172,12 +172,12 @@ class DictVectorizer(evaluator.KindModel):
         which = model.dictVectorizer.WhichOneof("Map")
         keys = list(getattr(model.dictVectorizer, which).vector) if which else []
         if not keys or len(set(keys)) != len(keys):
-            raise refusals.corrupt("the vectorizer has no keys, or one twice", self.artifact)
+            raise refusals.corrupt("the vectorizer has no keys, or has one twice", self.artifact)
         if self.inputs[0].kind != "dictionary":
             raise refusals.corrupt("the vectorizer's input is not described as a dictionary", self.artifact)
         self._is_sparse = self.outputs[0].kind == "dictionary"
         if self._is_sparse and self.outputs[0].item_kind != "int64":
-            raise refusals.corrupt("the places of a vectorizer are no texts", self.artifact)
+            raise refusals.corrupt("the places of a vectorizer must be texts", self.artifact)
         self._index = {key: index for index, key in enumerate(keys)}
 
     def evaluate(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +205,7 @@ class FeatureVectorizer(evaluator.KindModel):
             if spec.kind in ("string", "sequence", "image") or (spec.kind == "dictionary" and spec.item_kind != "int64"):
                 raise refusals.corrupt(f"the input {name} is a {spec.kind}, which has no place in a vector", self.artifact)
         if sum(size for _, size in self._columns) > _MAX_ELEMENTS:
-            raise refusals.exhausted("a vector of more elements than memory has", self.artifact)
+            raise refusals.exhausted("the vector has more elements than memory can hold", self.artifact)
 
     def evaluate(self, values: dict[str, Any]) -> dict[str, Any]:
         parts = []
@@ -217,7 +217,7 @@ class FeatureVectorizer(evaluator.KindModel):
                 value = _dense(value, size, self.artifact)
             part = np.asarray(value, np.float64).reshape(-1)
             if part.size != size:
-                raise refusals.invalid(f"the input {name} has {part.size} numbers, the vectorizer takes {size}", self.artifact)
+                raise refusals.invalid(f"the input {name} has {part.size} numbers, but the vectorizer takes {size}", self.artifact)
             parts.append(part)
         return {self._output: np.concatenate(parts) if parts else np.empty(0)}
 
@@ -236,7 +236,7 @@ class ArrayFeatureExtractor(evaluator.KindModel):
     def evaluate(self, values: dict[str, Any]) -> dict[str, Any]:
         flat = np.asarray(values[self._input]).reshape(-1)
         if max(self._indices) >= flat.size:
-            raise refusals.invalid(f"the extractor asks for element {max(self._indices)} of {flat.size}", self.artifact)
+            raise refusals.invalid(f"the extractor needs element {max(self._indices)} of {flat.size}", self.artifact)
         return {self._output: flat[self._indices]}
 
 

@@ -18,7 +18,7 @@ class ItemSimilarity(evaluator.KindModel):
         count = len(parameters.itemItemSimilarities)
         names: list[Any] = list(parameters.itemStringIds.vector) or list(parameters.itemInt64Ids.vector) or list(range(count))
         if len(names) != count or len(set(names)) != count:
-            raise refusals.corrupt(f"there are {len(names)} names for {count} items, or one twice", self.artifact)
+            raise refusals.corrupt(f"there are {len(names)} names for {count} items, or one of them is there twice", self.artifact)
         self._names = names
         self._numbers = {name: number for number, name in enumerate(names)}
         self._shift = [0.0] * count

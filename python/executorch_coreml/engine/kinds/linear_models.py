@@ -63,7 +63,7 @@ class LinearClassifier(_LinearModel):
         if not self._is_binary and rows + self._has_reference != len(labels):
             raise refusals.corrupt(f"there are {rows} rows of weights for {len(labels)} classes", self.artifact)
         if self._is_probit and not self._is_binary:
-            raise refusals.corrupt("probit is of two classes and one row of weights", self.artifact)
+            raise refusals.corrupt("probit needs two classes and one row of weights", self.artifact)
 
     def evaluate(self, values: dict[str, Any]) -> dict[str, Any]:
         scores = self._scores(values)

@@ -23,7 +23,9 @@ class NearestNeighbors(evaluator.KindModel):
         samples = evaluator.matrix([sample.vector for sample in index.floatSamples], "samples", self.artifact)
         self._dimensions = index.numberOfDimensions
         if self._dimensions < 1 or (len(samples) and samples.shape[1] != self._dimensions):
-            raise refusals.corrupt(f"the samples have {samples.shape[1]} numbers, {self._dimensions} are declared", self.artifact)
+            raise refusals.corrupt(
+                f"the samples have {samples.shape[1]} numbers, but {self._dimensions} are declared", self.artifact
+            )
         self._samples = samples
         which = parameters.WhichOneof("ClassLabels")
         self._labels: list[Any] = list(getattr(parameters, which).vector) if which else []
@@ -31,7 +33,7 @@ class NearestNeighbors(evaluator.KindModel):
             raise refusals.corrupt(f"there are {len(self._labels)} labels for {len(samples)} samples", self.artifact)
         self._neighbors = parameters.numberOfNeighbors.defaultValue
         if self._neighbors < 1:
-            raise refusals.corrupt(f"{self._neighbors} neighbors are asked for", self.artifact)
+            raise refusals.corrupt(f"{self._neighbors} neighbors are requested", self.artifact)
         self._by_distance = parameters.WhichOneof("WeightingScheme") == "inverseDistanceWeighting"
         default = parameters.WhichOneof("DefaultClassLabel")
         self._default = getattr(parameters, default) if default else None

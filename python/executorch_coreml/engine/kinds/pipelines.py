@@ -36,7 +36,7 @@ class Pipeline(evaluator.KindModel):
             loaded = registry.load_model(part, context.within(name))
             for spec in loaded.inputs:
                 if spec.name not in known and not spec.is_optional and spec.default_value is None:
-                    raise refusals.corrupt(f"{name} takes {spec.name}, which nothing before it gives", context.artifact)
+                    raise refusals.corrupt(f"{name} takes {spec.name}, which nothing before it computes", context.artifact)
             known.update(spec.name for spec in loaded.outputs)
             # Those of a classifier that is an ML Program are no tensors.
             known.update(filter(None, [getattr(getattr(loaded, "classifier", None), "label", None)]))

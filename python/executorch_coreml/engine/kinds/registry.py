@@ -81,6 +81,6 @@ def load_model(model: Any, context: Context) -> Evaluator:
     specification.check_version(model, context.artifact)
     if kind not in _KINDS:
         raise refusals.unsupported(
-            f"the model is {specification.SENTENCES.get(kind, kind)}; this kind is not evaluated here", context.artifact
+            f"the model is {specification.SENTENCES.get(kind, kind)}; this kind cannot be evaluated here", context.artifact
         )
     return _KINDS[kind](model, context)

@@ -30,7 +30,7 @@ def _read_vectors(parameters: Any, artifact: str) -> np.ndarray:
     vectors = parameters.sparseSupportVectors.vectors
     indices = [node.index for vector in vectors for node in vector.nodes]
     if not all(1 <= index <= _MAX_FEATURES for index in indices):
-        raise refusals.corrupt("a support vector has an index that is not from 1 on", artifact)
+        raise refusals.corrupt("a support vector has an index below 1", artifact)
     width = max(indices, default=0)
     if len(vectors) * width > _MAX_ELEMENTS:
         raise refusals.exhausted(f"{len(vectors)} support vectors of {width} features", artifact)
@@ -111,16 +111,16 @@ class SupportVectorClassifier(_SupportVectorModel):
         pairs = self._count * (self._count - 1) // 2
         per_class = list(parameters.numberOfSupportVectorsPerClass)
         if self._count < 2 or len(per_class) != self._count or min(per_class) < 0 or sum(per_class) != len(self._vectors):
-            raise refusals.corrupt(f"{len(self._vectors)} vectors are not those of {self._count} classes", self.artifact)
+            raise refusals.corrupt(f"{len(self._vectors)} vectors do not fit {self._count} classes", self.artifact)
         self._coefficients = evaluator.matrix([row.alpha for row in parameters.coefficients], "coefficients", self.artifact)
         if self._coefficients.shape != (self._count - 1, len(self._vectors)):
             raise refusals.corrupt(f"the coefficients are {list(self._coefficients.shape)}", self.artifact)
         self._rho = np.array(parameters.rho, np.float64)
         if self._rho.size != pairs or len(parameters.probA) not in (0, pairs) or len(parameters.probB) != len(parameters.probA):
-            raise refusals.corrupt(f"the constants are not those of {pairs} pairs of classes", self.artifact)
+            raise refusals.corrupt(f"the constants do not fit {pairs} pairs of classes", self.artifact)
         self._slopes = np.array([parameters.probA, parameters.probB], np.float64) if parameters.probA else None
         if self._slopes is None and model.description.predictedProbabilitiesName:
-            raise refusals.corrupt("probabilities are described that the model has no constants for", self.artifact)
+            raise refusals.corrupt("the description has probabilities for which the model has no constants", self.artifact)
         ends = np.cumsum([0, *per_class])
         self._of_class = [slice(begin, end) for begin, end in itertools.pairwise(ends)]
 

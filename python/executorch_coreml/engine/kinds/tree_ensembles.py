@@ -32,7 +32,7 @@ class _Ensemble:
         nodes = parameters.nodes
         indices = {(node.treeId, node.nodeId): index for index, node in enumerate(nodes)}
         if len(indices) != len(nodes):
-            raise refusals.corrupt("a tree has two nodes of one number", artifact)
+            raise refusals.corrupt("a tree has two nodes with one number", artifact)
         count = len(nodes)
         self._behavior = np.array([node.nodeBehavior for node in nodes], np.int64)
         if ((self._behavior < 0) | (self._behavior > _LEAF)).any():
@@ -53,7 +53,7 @@ class _Ensemble:
                     leaf_values.append(item.evaluationValue)
                 continue
             if node.branchFeatureIndex >= 1 << 31:
-                raise refusals.corrupt(f"a node asks for feature {node.branchFeatureIndex}", artifact)
+                raise refusals.corrupt(f"a node reads feature {node.branchFeatureIndex}", artifact)
             self._feature[index] = node.branchFeatureIndex
             for side, child in ((1, node.trueChildNodeId), (0, node.falseChildNodeId)):
                 found = indices.get((node.treeId, child))
@@ -73,7 +73,7 @@ class _Ensemble:
         self._roots = np.flatnonzero(parents == 0)
         trees = [nodes[index].treeId for index in self._roots]
         if len(set(trees)) != len(trees) or set(trees) != {node.treeId for node in nodes}:
-            raise refusals.corrupt("a tree has not exactly one root", artifact)
+            raise refusals.corrupt("a tree must have exactly one root", artifact)
         if (parents > 1).any():
             node = nodes[int(np.argmax(parents > 1))]
             raise refusals.corrupt(f"node {node.nodeId} of tree {node.treeId} is a child twice", artifact)
@@ -83,7 +83,7 @@ class _Ensemble:
             branches = level[self._behavior[level] != _LEAF]
             level = self._children[:, branches].reshape(-1)
         if reached != len(nodes):
-            raise refusals.corrupt("nodes of a tree lie in a circle", artifact)
+            raise refusals.corrupt("the nodes of a tree form a cycle", artifact)
 
     def sums(self, features: np.ndarray) -> np.ndarray:
         """float64[dimensions] of a vector of at least `self.features`."""
@@ -125,7 +125,7 @@ class _TreeModel(evaluator.KindModel):
         # Features behind the last one that a node asks for have no influence, so that their number is not known.
         if given.size < self._ensemble.features:
             raise refusals.invalid(
-                f"the inputs have {given.size} numbers, the trees ask for {self._ensemble.features}", self.artifact
+                f"the inputs have {given.size} numbers, but the trees read {self._ensemble.features}", self.artifact
             )
         return self._ensemble.sums(given)
 
@@ -157,9 +157,9 @@ class TreeClassifier(_TreeModel):
         self._is_binary = dimensions == 1 and len(labels) == 2
         has_reference = self._transform == "Classification_SoftMaxWithZeroClassReference"
         if not self._is_binary and dimensions + has_reference != len(labels):
-            raise refusals.corrupt(f"the trees give {dimensions} numbers for {len(labels)} classes", self.artifact)
+            raise refusals.corrupt(f"the trees compute {dimensions} numbers for {len(labels)} classes", self.artifact)
         if self._is_binary and self._transform == "Classification_SoftMax":
-            raise refusals.corrupt("one number has no softmax", self.artifact)
+            raise refusals.corrupt("a softmax needs more than one number", self.artifact)
 
     def evaluate(self, values: dict[str, Any]) -> dict[str, Any]:
         sums = self._sums(values)

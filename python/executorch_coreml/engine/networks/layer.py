@@ -74,13 +74,13 @@ MANY = 1 << 16
 def extents(x: Var) -> tuple[int, ...]:
     """The shape of a value; ValueError where an extent is known at run time only."""
     if any(not isinstance(extent, (int, np.integer)) for extent in x.shape):
-        raise ValueError("the layer takes a value whose shape depends on other values, which is not translated")
+        raise ValueError("the layer reads a value whose shape depends on other values, which cannot be translated")
     return tuple(int(extent) for extent in x.shape)
 
 
 def rank_of(x: Var, least: int, most: int = 5) -> int:
     if not least <= x.rank <= most:
-        raise ValueError(f"the layer takes a value of rank {least} to {most}, not {x.rank}")
+        raise ValueError(f"the layer needs a value of rank {least} to {most}, not {x.rank}")
     return int(x.rank)
 
 
@@ -88,7 +88,7 @@ def limited(shape: Sequence[int]) -> list[int]:
     """A shape that a layer makes; ValueError where it is larger than a value may be."""
     made = [int(extent) for extent in shape]
     if any(extent < 0 for extent in made) or math.prod(made) > MAX_ELEMENTS:
-        raise ValueError(f"the layer makes a value of the shape {made}")
+        raise ValueError(f"the layer computes a value of the shape {made}")
     return made
 
 
@@ -113,7 +113,7 @@ class ValueNeededError(ValueError):
 def known_numbers(x: Var) -> list[float]:
     """The elements of a value that is known: of constants, or of shapes. ValueNeededError where it depends on the inputs' values."""
     if x.val is None:
-        raise ValueNeededError("the layer takes numbers that depend on the inputs' values for a shape, an axis or a threshold")
+        raise ValueNeededError("the layer uses numbers that depend on the inputs' values as a shape, an axis or a threshold")
     return [float(value) for value in np.asarray(x.val).reshape(-1)]
 
 
@@ -137,5 +137,5 @@ def with_rank_4(x: Var, compute: Callable[[Var], Var]) -> Var:
 
 def axis_of(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
-        raise ValueError(f"the axis {axis} is none of a value of rank {rank}")
+        raise ValueError(f"the axis {axis} does not exist in a value of rank {rank}")
     return int(axis) % rank

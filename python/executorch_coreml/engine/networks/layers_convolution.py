@@ -42,7 +42,7 @@ def _amounts(border: object) -> list[int]:
     """[top, bottom, left, right] of BorderAmounts."""
     edges = list(border.borderAmounts)  # type: ignore[attr-defined]
     if len(edges) not in (0, 2):
-        raise ValueError(f"there are border amounts of {len(edges)} axes")
+        raise ValueError(f"there are border amounts for {len(edges)} axes")
     amounts = [int(size) for edge in edges for size in (edge.startEdgeSize, edge.endEdgeSize)] or [0, 0, 0, 0]
     if max(amounts) >= 1 << 24:
         raise ValueError(f"the border amounts are {amounts}")
@@ -58,7 +58,7 @@ def _convolution(layer: Layer) -> Var:
     rank_of(layer.x, 4)
     if params.isDeconvolution:
         if channels % groups:
-            raise ValueError(f"{channels} channels are not in {groups} groups")
+            raise ValueError(f"{channels} channels cannot be divided into {groups} groups")
         weight = layer.weights(
             "weights", (params.kernelChannels, channels // groups, *kernel), channel_axis=1 if groups == 1 else 0
         )
@@ -112,7 +112,7 @@ def _cut(x: Var, before: Sequence[int], sizes: Sequence[int]) -> Var:
     """x[..., before : before + size] of the last two axes."""
     shape = extents(x)
     if any(b < 0 or n < 1 or b + n > extent for b, n, extent in zip(before, sizes, shape[-2:], strict=True)):
-        raise ValueError(f"{list(sizes)} from {list(before)} on is no part of {list(shape[-2:])}")
+        raise ValueError(f"{list(sizes)} from {list(before)} on is not a part of {list(shape[-2:])}")
     if tuple(sizes) == shape[-2:]:
         return x
     lead = len(shape) - 2
@@ -137,7 +137,7 @@ def _convolution3d(layer: Layer) -> Var:
     if params.isDeconvolution:
         weight = layer.weights("weights", (params.inputChannels, channels // groups, *kernel), channel_axis=1)
         if params.outputShape or params.paddingType == 2:
-            raise ValueError("deconvolutions of three dimensions with an output shape or the padding SAME are not translated")
+            raise ValueError("deconvolutions of three dimensions with an output shape or the padding SAME cannot be translated")
         pad = custom if params.paddingType == 0 else [0] * 6
         return mb.conv_transpose(x=layer.x, weight=weight, strides=stride, pad_type="custom", pad=pad, groups=groups, **options)
     weight = layer.weights("weights", (channels, params.inputChannels // groups, *kernel))
@@ -340,7 +340,7 @@ def _padding(layer: Layer) -> Var:
     shape = extents(layer.x)
     limited([*shape[:-2], shape[-2] + sum(amounts[:2]), shape[-1] + sum(amounts[2:])])
     if which == "reflection" and any(max(amounts[2 * i : 2 * i + 2]) >= shape[i - 2] for i in range(2)):
-        raise ValueError(f"{amounts} is more than {list(shape[-2:])} can reflect")
+        raise ValueError(f"{amounts} is more than the reflection of {list(shape[-2:])} allows")
     mode = {"reflection": "reflect", "replication": "replicate"}.get(which or "", "constant")
     value = np.float32(params.constant.value if mode == "constant" else 0)
     return mb.pad(x=layer.x, pad=amounts, mode=mode, constant_val=value)

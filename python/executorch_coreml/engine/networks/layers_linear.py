@@ -17,7 +17,7 @@ from executorch_coreml.engine.networks.layers_elementwise import activate
 def _inner_product(layer: Layer) -> Var:
     params = layer.params
     if params.int8DynamicQuantize:
-        raise ValueError("products that are quantized while they run (int8DynamicQuantize) are not translated")
+        raise ValueError("products that are quantized while they run (int8DynamicQuantize) cannot be translated")
     shape = extents(layer.x)
     rank = rank_of(layer.x, 1)
     weight = layer.weights("weights", (params.outputChannels, params.inputChannels))
@@ -53,7 +53,7 @@ def _embedding(layer: Layer) -> Var:
 def _batched_matmul(layer: Layer) -> Var:
     params = layer.params
     if params.int8DynamicQuantize:
-        raise ValueError("products that are quantized while they run (int8DynamicQuantize) are not translated")
+        raise ValueError("products that are quantized while they run (int8DynamicQuantize) cannot be translated")
     if len(layer.inputs) == 2:
         a, b = layer.inputs
         if a.rank == 1:
@@ -83,7 +83,7 @@ class _Recurrence:
     def __init__(self, layer: Layer, size: int, output: int, is_reversed: bool) -> None:
         shape = extents(layer.x)
         if len(shape) != 5 or shape[2:] != (size, 1, 1):
-            raise ValueError(f"{list(shape)} is no sequence [sequence, batch, {size}, 1, 1]")
+            raise ValueError(f"{list(shape)} is not a sequence [sequence, batch, {size}, 1, 1]")
         if shape[0] > _MAX_STEPS:
             raise ValueError(f"a sequence of {shape[0]} steps; the limit is {_MAX_STEPS}")
         self.batch, self.output, self.is_reversed = shape[1], output, is_reversed

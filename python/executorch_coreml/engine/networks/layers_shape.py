@@ -75,7 +75,7 @@ def _permute(layer: Layer) -> Var:
 def _permutation(axes: Sequence[int], rank: int) -> list[int]:
     order = [int(axis) for axis in axes]
     if sorted(order) != list(range(rank)):
-        raise ValueError(f"{order} is no order of {rank} axes")
+        raise ValueError(f"{order} is not an order of {rank} axes")
     return order
 
 
@@ -200,7 +200,7 @@ def _concat_nd(layer: Layer) -> Var:
         return mb.concat(values=layer.inputs, axis=axis)
     shape = extents(layer.x)
     if any(extents(x) != shape for x in layer.inputs):
-        raise ValueError("values of different shapes are not interleaved")
+        raise ValueError("values of different shapes cannot be interleaved")
     y = mb.stack(values=layer.inputs, axis=axis + 1)
     return reshaped(y, (*shape[:axis], shape[axis] * len(layer.inputs), *shape[axis + 1 :]))
 
@@ -219,10 +219,10 @@ def _split(layer: Layer) -> list[Var]:
     size = extents(layer.x)[axis]
     if not sizes:
         if size % layer.output_count:
-            raise ValueError(f"{size} elements are not split into {layer.output_count} parts")
+            raise ValueError(f"{size} elements cannot be split into {layer.output_count} parts")
         sizes = [size // layer.output_count] * layer.output_count
     if len(sizes) != layer.output_count or sum(sizes) != size or min(sizes) < 1:
-        raise ValueError(f"{size} elements are not split into {sizes} for {layer.output_count} outputs")
+        raise ValueError(f"{size} elements cannot be split into {sizes} for {layer.output_count} outputs")
     if len(sizes) == 1:
         return [layer.x]
     return list(mb.split(x=layer.x, split_sizes=sizes, axis=axis))
@@ -282,7 +282,7 @@ def _expand_dims(layer: Layer) -> Var:
     rank = layer.x.rank + len(layer.params.axes)
     axes = sorted({axis_of(axis, rank) for axis in layer.params.axes})
     if len(axes) != len(layer.params.axes):
-        raise ValueError(f"an axis is there twice in {list(layer.params.axes)}")
+        raise ValueError(f"an axis appears twice in {list(layer.params.axes)}")
     rest = iter(extents(layer.x))
     return reshaped(layer.x, [1 if axis in axes else next(rest) for axis in range(rank)])
 
@@ -292,7 +292,7 @@ def _flatten_to_2d(layer: Layer) -> Var:
     shape = extents(layer.x)
     axis = layer.params.axis + (len(shape) if layer.params.axis < 0 else 0)
     if not 0 <= axis <= len(shape):
-        raise ValueError(f"the axis {layer.params.axis} is none of a value of rank {len(shape)}")
+        raise ValueError(f"the axis {layer.params.axis} does not exist in a value of rank {len(shape)}")
     return reshaped(layer.x, (math.prod(shape[:axis]), math.prod(shape[axis:])))
 
 
@@ -364,7 +364,7 @@ def _fill_dynamic(layer: Layer) -> Var:
 def _broadcast_to(x: Var, shape: Sequence[int]) -> Var:
     made = limited(shape)
     if tuple(np.broadcast_shapes(extents(x), tuple(made))) != tuple(made):
-        raise ValueError(f"{list(extents(x))} is not broadcast to {made}")
+        raise ValueError(f"{list(extents(x))} cannot be broadcast to {made}")
     return broadcast(x, tuple(made))
 
 
@@ -391,7 +391,7 @@ def _range(layer: Layer) -> Var:
         numbers[place] = known_numbers(x)[0]
     end, start, step = numbers
     if not all(map(math.isfinite, numbers)) or step == 0 or not 0 < (end - start) / step < 1 << 28:
-        raise ValueError(f"the range from {start} to {end} by {step} is empty or endless")
+        raise ValueError(f"the range from {start} to {end} by {step} is empty or infinite")
     return mb.const(val=np.arange(start, end, step, dtype=np.float32))
 
 
@@ -400,7 +400,7 @@ def _constant_pad(layer: Layer) -> Var:
     shape = extents(layer.x)
     amounts = known_integers(layer.inputs[1]) if len(layer.inputs) == 2 else [int(amount) for amount in layer.params.padAmounts]
     if len(amounts) != 2 * len(shape) or min(amounts) < 0:
-        raise ValueError(f"{len(amounts)} amounts pad no value of rank {len(shape)}")
+        raise ValueError(f"{len(amounts)} amounts cannot pad a value of rank {len(shape)}")
     if layer.params.padToGivenOutputSizeMode:
         # Of each axis one of both is the size that it is to have, on the side where it grows.
         amounts = [max(0, amount - shape[i // 2]) for i, amount in enumerate(amounts)]

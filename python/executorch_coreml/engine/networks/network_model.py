@@ -49,7 +49,7 @@ class NetworkModel(evaluator.KindModel):
         if unknown:
             more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
             raise refusals.unsupported(
-                f"the network has layers that are not translated: {', '.join(unknown[:3])}{more}", self.artifact
+                f"the network has layers that cannot be translated: {', '.join(unknown[:3])}{more}", self.artifact
             )
         self._preprocessing = _read_preprocessing(self._network.preprocessing, self.inputs, self.artifact)
         self._classes = self._probabilities = None
@@ -171,7 +171,9 @@ class NetworkModel(evaluator.KindModel):
         if self._classes is not None and self._probabilities is not None:
             probabilities = found[self._probabilities].reshape(-1).astype(np.float64)
             if probabilities.size != self._count:
-                raise refusals.corrupt(f"the network gives {probabilities.size} numbers for {self._count} classes", self.artifact)
+                raise refusals.corrupt(
+                    f"the network computes {probabilities.size} numbers for {self._count} classes", self.artifact
+                )
             results.update(self._classes.present(probabilities))
         return results
 
@@ -185,7 +187,7 @@ class NetworkModel(evaluator.KindModel):
             named = zip((spec.name for spec in self.inputs), tensors, strict=True)
             return self._program(shapes, {name: tensor for name, tensor in named if tensor.size <= _MOST_KNOWN})
         except translation.ValueNeededError as error:
-            raise refusals.unsupported(f"it cannot be translated: {error}", self.artifact) from error
+            raise refusals.unsupported(f"the network cannot be translated: {error}", self.artifact) from error
 
     def _preprocessed(self, spec: feature_types.FeatureDescription, image: np.ndarray) -> np.ndarray:
         for name, factor, offset in self._preprocessing:
@@ -227,7 +229,7 @@ def _default_shape(kind: Any) -> tuple[int, ...] | None:
 
 def _last_output(layers: Any, artifact: str) -> str:
     if not layers or not layers[-1].output:
-        raise refusals.corrupt("the network has no layer that gives probabilities", artifact)
+        raise refusals.corrupt("the network has no layer that computes probabilities", artifact)
     return layers[-1].output[0]
 
 
@@ -240,7 +242,7 @@ def _read_preprocessing(
     for step in steps:
         chosen = [spec for spec in images if spec.name == step.featureName or not step.featureName]
         if not chosen:
-            raise refusals.corrupt(f"{step.featureName} is preprocessed as an image, and none", artifact)
+            raise refusals.corrupt(f"{step.featureName} is preprocessed as an image, but is not an image", artifact)
         spec = chosen[0]
         which = step.WhichOneof("preprocessor")
         if which == "scaler":
@@ -257,5 +259,5 @@ def _read_preprocessing(
                 raise refusals.corrupt(f"the mean image has {mean.size} values for {list(shape)}", artifact)
             found.append((spec.name, np.float32(1), -mean.reshape(shape)))
         else:
-            raise refusals.corrupt("there is a preprocessing that says nothing", artifact)
+            raise refusals.corrupt("there is an empty preprocessing", artifact)
     return found

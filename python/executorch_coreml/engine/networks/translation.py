@@ -114,17 +114,17 @@ def _run(layers: Sequence[Any], values: dict[str, Var], artifact: str, depth: in
         where = f"the layer {message.name} ({kind}) of {artifact}"
         missing = [name for name in message.input if name not in values]
         if missing:
-            raise refusals.corrupt(f"it takes {missing[0]}, which nothing before it gives", where)
+            raise refusals.corrupt(f"the layer reads {missing[0]}, which nothing before it computes", where)
         if kind in _CONTROL:
             if depth >= _MAX_DEPTH:
                 raise refusals.unsupported(f"networks are nested more than {_MAX_DEPTH} deep", where)
             (_branch if kind == "branch" else _loop)(message, values, artifact, depth, budget)
             continue
         if kind not in HANDLERS:
-            raise refusals.unsupported("layers of this kind are not translated", where)
+            raise refusals.unsupported("layers of this kind cannot be translated", where)
         fewest, most = ARITY[kind]
         if not fewest <= len(message.input) <= most:
-            raise refusals.corrupt(f"it has {len(message.input)} inputs", where)
+            raise refusals.corrupt(f"the layer has {len(message.input)} inputs", where)
         layer = Layer(message.name, kind, getattr(message, kind), [values[name] for name in message.input], len(message.output))
         try:
             made = HANDLERS[kind](layer)
@@ -132,10 +132,10 @@ def _run(layers: Sequence[Any], values: dict[str, Var], artifact: str, depth: in
             raise ValueNeededError(f"{error} [{where}]") from error
         except Exception as error:
             # coremltools' checks of types and shapes end with exceptions of every kind.
-            raise refusals.unsupported(f"it cannot be translated: {error or type(error).__name__}"[:600], where) from error
+            raise refusals.unsupported(f"the layer cannot be translated: {error or type(error).__name__}"[:600], where) from error
         results = made if isinstance(made, list) else [made]
         if len(message.output) > len(results) or not message.output:
-            raise refusals.corrupt(f"it has {len(message.output)} outputs where there are {len(results)}", where)
+            raise refusals.corrupt(f"the layer has {len(message.output)} outputs where its kind has {len(results)}", where)
         for name, value in zip(message.output, results, strict=False):
             values[name] = value
 
@@ -145,7 +145,7 @@ def _branch(message: Any, values: dict[str, Var], artifact: str, depth: int, bud
     params = message.branch
     where = f"the layer {message.name} (branch) of {artifact}"
     if len(message.input) != 1:
-        raise refusals.corrupt(f"it has {len(message.input)} conditions", where)
+        raise refusals.corrupt(f"the layer has {len(message.input)} conditions", where)
     condition = values[message.input[0]]
     if condition.val is not None:
         is_true = abs(float(np.asarray(condition.val).reshape(-1)[0])) > 1e-6
@@ -166,7 +166,7 @@ def _branch(message: Any, values: dict[str, Var], artifact: str, depth: int, bud
     if not written:
         return
     if int(np.prod(extents(condition))) != 1:
-        raise refusals.corrupt(f"its condition has the shape {list(extents(condition))}", where)
+        raise refusals.corrupt(f"the condition has the shape {list(extents(condition))}", where)
     try:
         flag = mb.greater(x=mb.abs(x=mb.reshape(x=condition, shape=[1])), y=np.float32(1e-6))
         made = mb.cond(
@@ -177,7 +177,7 @@ def _branch(message: Any, values: dict[str, Var], artifact: str, depth: int, bud
     except ValueNeededError:
         raise
     except (ValueError, TypeError, AttributeError, AssertionError) as error:
-        raise refusals.unsupported(f"it cannot be translated: {error}"[:600], where) from error
+        raise refusals.unsupported(f"the layer cannot be translated: {error}"[:600], where) from error
     for name, value in zip(written, made if isinstance(made, (tuple, list)) else [made], strict=True):
         values[name] = value
 
@@ -186,8 +186,10 @@ def _loop(message: Any, values: dict[str, Var], artifact: str, depth: int, budge
     params = message.loop
     where = f"the layer {message.name} (loop) of {artifact}"
     if params.HasField("conditionNetwork") or message.input:
-        raise refusals.unsupported("loops with a condition, or with a number of rounds that is a value, are not translated", where)
+        raise refusals.unsupported("loops with a condition, or with a computed number of rounds, cannot be translated", where)
     if params.maxLoopIterations > _MAX_ROUNDS:
-        raise refusals.unsupported(f"loops are unrolled up to {_MAX_ROUNDS} rounds; it has {params.maxLoopIterations}", where)
+        raise refusals.unsupported(
+            f"loops are unrolled up to {_MAX_ROUNDS} rounds, and this one has {params.maxLoopIterations}", where
+        )
     for _ in range(params.maxLoopIterations):
         _run(params.bodyNetwork.layers, values, artifact, depth + 1, budget)

@@ -55,7 +55,7 @@ def _dequantize(weights: Any, shape: tuple[int, ...], count: int, channel_axis: 
         raise ValueError(f"weights are quantized to {bits} bits")
     raw = np.frombuffer(weights.rawValue, np.uint8)
     if raw.size != -(-count * bits // 8):
-        raise ValueError(f"{raw.size} bytes hold no {count} weights of {bits} bits")
+        raise ValueError(f"{raw.size} bytes cannot hold {count} weights of {bits} bits")
     if bits < 8:
         # One after the other, each with its highest bit first.
         places = np.unpackbits(raw)[: count * bits].reshape(count, bits)

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> None:
     if arguments.n < 1 or arguments.warm_up < 0:
-        raise ToolError("-n is at least 1, and --warm-up at least 0")
+        raise ToolError("-n must be at least 1, and --warm-up at least 0")
     began = time.perf_counter()
     runnable = run_command.prepare(arguments, output)
     load = time.perf_counter() - began

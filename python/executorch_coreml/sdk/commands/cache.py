@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
     if (wanted is None) != (arguments.argument is None):
         raise ToolError(f"{arguments.action} takes {f'{wanted} after' if wanted else 'nothing but'} the folder")
     if not (arguments.folder / "coreml-delegate-1").is_dir():
-        raise ToolError(f"{arguments.folder} has never been a cache of compiled models: give the folder that cache_dir was set to")
+        raise ToolError(f"{arguments.folder} is not a cache of compiled models: name the folder that cache_dir is set to")
     try:
         _act(cache, arguments, output)
     except runtime.DelegateError as error:

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
     # All or none, as far as can be told before.
     for model, folder in zip(found, folders, strict=True):
         if os.path.lexists(model.target(folder)):
-            raise ToolError(f"{model.target(folder)} exists already: give another folder, or remove it")
+            raise ToolError(f"{model.target(folder)} already exists: name another folder, or remove this one")
     written: list[dict[str, Any]] = [
         {"path": str(model.write(folder)), "method": delegate.method, "function": model.function, "size": model.size}
         for model, folder, delegate in zip(found, folders, chosen, strict=True)

@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
 
     verify_command.check_tolerance(arguments.tolerance)
     if arguments.values_memory < 1:
-        raise ToolError("--values-memory is at least 1")
+        raise ToolError("--values-memory must be at least 1")
     made = kit.make(
         arguments.file,
         arguments.output,

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> None:
     if arguments.n < 1:
-        raise ToolError("-n is at least 1")
+        raise ToolError("-n must be at least 1")
     found = profiling.profile(
         arguments.file,
         run_command.given_inputs(arguments),

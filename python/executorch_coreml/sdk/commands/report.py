@@ -35,9 +35,9 @@ def run(arguments: argparse.Namespace, output: Output) -> None:
     from executorch_coreml.sdk.report import plots
 
     if arguments.n < 1:
-        raise ToolError("-n is at least 1")
+        raise ToolError("-n must be at least 1")
     if arguments.output is None and arguments.plots is None and not output.as_json:
-        raise ToolError("say what to write: -o report.html, --plots FOLDER or --json")
+        raise ToolError("choose what to write: -o report.html, --plots FOLDER or --json")
     read = (arguments.file, arguments.compare, arguments.partition_report, *(Path(t.partition("=")[2]) for t in arguments.input))
     if arguments.reference is not None:
         read = (*read, Path(arguments.reference))
@@ -80,4 +80,4 @@ def _check_page(path: Path) -> None:
     with path.open("rb") as file:
         beginning = file.read(15)
     if not beginning.lower().startswith((b"<!doctype html", b"<html")):
-        raise ToolError(f"{path} exists and is no HTML page: give another name, or remove it")
+        raise ToolError(f"{path} exists, and is not an HTML page: use another name, or remove it")

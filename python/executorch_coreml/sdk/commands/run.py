@@ -55,7 +55,7 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, runs: bool = True) -
 def natural(text: str) -> int:
     """A command line's whole number from 0."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise argparse.ArgumentTypeError(f"takes a whole number from 0 to 999999999, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 999999999, not {text!r}")
     return int(text)
 
 
@@ -65,7 +65,7 @@ def given_inputs(arguments: argparse.Namespace) -> dict[str, np.ndarray]:
     for text in arguments.input:
         name, separator, file = text.partition("=")
         if not separator:
-            raise ToolError(f"--input is NAME=FILE.npy, not {text!r}")
+            raise ToolError(f"--input must be NAME=FILE.npy, not {text!r}")
         if name in given:
             raise ToolError(f"--input {name} is given twice")
         given[name] = files.read_array(Path(file), "the input file")
@@ -90,7 +90,7 @@ def prepare(arguments: argparse.Namespace, output: Output) -> running.Runnable:
 def run(arguments: argparse.Namespace, output: Output) -> None:
     if arguments.save is not None:
         if arguments.save.suffix != ".npz":
-            raise ToolError(f"--save writes a .npz, which {arguments.save} is not named: give a name that ends in .npz")
+            raise ToolError(f"--save writes a .npz file, but {arguments.save} does not end in .npz: use a name that does")
         files.check_output(arguments.save, arguments.file, *(Path(text.partition("=")[2]) for text in arguments.input))
     outputs = prepare(arguments, output).call()
     if arguments.save is not None:

@@ -68,7 +68,7 @@ def add_inputs_argument(parser: argparse.ArgumentParser) -> None:
 def check_tolerance(tolerance: float | None) -> None:
     """ToolError for what is no tolerance."""
     if tolerance is not None and not 0 <= tolerance < math.inf:
-        raise ToolError("--tolerance is a number from 0")
+        raise ToolError("--tolerance must be a number of at least 0")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
 
     check_tolerance(arguments.tolerance)
     if arguments.memory < 1:
-        raise ToolError("--memory is at least 1")
+        raise ToolError("--memory must be at least 1")
     reference = verify_reference.load(arguments.reference)
     given = inputs(arguments)
     found: Verification = verify(
@@ -215,7 +215,7 @@ def inputs(arguments: argparse.Namespace) -> dict[str, np.ndarray] | list[np.nda
     if arguments.inputs is None:
         return given or None
     if given:
-        raise ToolError("give --inputs or --input, not both")
+        raise ToolError("pass --inputs or --input, but not both")
     arrays = files.read_arrays(arguments.inputs, "the file of inputs")
     # numpy.savez calls positional arrays arr_0, arr_1, ...
     if all(name == f"arr_{index}" for index, name in enumerate(arrays)):

@@ -51,7 +51,7 @@ def collect(path: Path, given: Mapping[str, np.ndarray] | None = None, settings:
     earlier = read_earlier(settings.compare) if settings.compare else None
     facts = inspection.inspect(path)
     if facts["what"] not in ("program", "package"):
-        raise ToolError(f"{path} is a {facts['what']}: a report is made of a .pte or a .mlpackage")
+        raise ToolError(f"{path} is a {facts['what']}: a report can be made of a .pte or a .mlpackage")
     model = reference.load(settings.reference)
     given = reference.inputs(model, path, settings.method, given)
     measured = profiling.profile(
@@ -120,7 +120,7 @@ def read_earlier(path: Path) -> dict[str, Any]:
             raise ValueError("another version")
         return _comparable(document)
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ToolError(f"{path} is no report of this version: write one with coreml report --json > {path.name}") from error
+        raise ToolError(f"{path} is not a report of this version: write one with coreml report --json > {path.name}") from error
 
 
 def _comparable(document: Any) -> dict[str, Any]:
@@ -149,13 +149,13 @@ def _comparable(document: Any) -> dict[str, Any]:
 
 def _as(kind: type, value: Any) -> Any:
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no {kind.__name__}")
+        raise TypeError(f"{value!r} is not a {kind.__name__}")
     return value
 
 
 def _number(value: Any) -> float:
     if not math.isfinite(number := float(_as((int, float), value))):  # type: ignore[arg-type]
-        raise ValueError("no finite number")
+        raise ValueError("not a finite number")
     return number
 
 

@@ -34,7 +34,7 @@ def _outputs(document: Mapping[str, Any], add: Any) -> None:
     if verification is None:
         return
     if verification["passed"]:
-        add("good", "numbers", f"Every output is within what is normal of {verification['reference']}.")
+        add("good", "numbers", f"Every output is within the normal difference from {verification['reference']}.")
         return
     for mode in verification["modes"]:
         missed = [output["name"] for output in mode["outputs"] if not output["passed"]]

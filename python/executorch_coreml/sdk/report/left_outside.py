@@ -14,11 +14,11 @@ from executorch_coreml.sdk.errors import ToolError
 from executorch_coreml.sdk.report.instructions import Step
 
 _UNKNOWN = (
-    "The program does not say why. Give the model (--reference) or the partitioner's report (--partition-report) to learn it."
+    "The program does not say why. To learn it, pass the model (--reference) or the partitioner's report (--partition-report)."
 )
 _TAKEN = (
-    "The partitioner takes this operator now: it was left by an option of the lowering, such as skip_ops_for_coreml_delegation, "
-    "or by another exporter."
+    "The partitioner now takes this operator. An option of the lowering, such as skip_ops_for_coreml_delegation, or another "
+    "exporter left it outside."
 )
 
 
@@ -73,7 +73,7 @@ def _from_file(path: Path) -> dict[str, list[dict[str, Any]]]:
         left = json.loads(path.read_text(encoding="utf-8"))["left"]
         return _by_operator([dict(node, op=str(node["op"])) for node in left])
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ToolError(f"{path} is no partitioner's report: write PartitionReport.to_json() to it") from error
+        raise ToolError(f"{path} is not a partitioner's report: write PartitionReport.to_json() to it") from error
 
 
 def _from_model(model: verify_reference.Reference, lowered_with: Mapping[str, bytes]) -> list[dict[str, Any]]:
