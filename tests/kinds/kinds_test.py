@@ -242,7 +242,8 @@ def test_scalers(load) -> None:
     message.scaler.scaleValue.append(0.5)
     assert load(message).predict({"x": 6}) == {"y": 3}
     with pytest.raises(
-        EngineError, match=r"the model does not compute the int64 that its description names: the value is an int64, which 3\.5 is not"
+        EngineError,
+        match=r"the model does not compute the int64 that its description names: the value is an int64, which 3\.5 is not",
     ):
         load(message).predict({"x": 7})
     with pytest.raises(EngineError, match="the scaler has 3 numbers for 2 values"):
