@@ -289,7 +289,7 @@ def test_a_missing_library_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(ImportError, match=r"none of these places:[\s\S]*libcoremldelegate.so[\s\S]*tools/bazel build"):
         _library.load.__wrapped__()
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(ImportError, match="No wheel has it for darwin, where this package lowers and inspects models"):
+    with pytest.raises(ImportError, match="no wheel has it for darwin, where this package can lower and inspect models"):
         _library.load.__wrapped__()
 
 

@@ -58,7 +58,7 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
     good = tiny_model.write_gguf(tmp_path / "good.gguf")
     status, output = chat(f"--checkpoint={good}", "--context=64", f"--prompt={'x' * 64}")
     assert status == 1
-    assert "the prompt has 64 tokens, and the context 64: see --context\n" in output
+    assert "the prompt has 64 tokens, but the context has 64: shorten it, or see --context\n" in output
 
 
 if FULL:  # It takes minutes.
