@@ -141,6 +141,9 @@ def test_report_says_what_nothing_executes(caplog):
     left = {node.op: node.not_executed for node in report.left}
     assert left == {"coreml_report_test.twice.default": "it has no out variant", "aten.asinh.default": ""}
     assert len(report.warnings()) == 1
-    assert "can execute coreml_report_test.twice.default: Core ML does not because coremltools has no conversion" in report.warnings()[0]
+    assert (
+        "can execute coreml_report_test.twice.default: Core ML does not because coremltools has no conversion"
+        in report.warnings()[0]
+    )
     assert report.warnings()[0] in report.text()
     assert report.warnings()[0] in caplog.text

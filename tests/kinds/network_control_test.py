@@ -58,7 +58,7 @@ def test_shapes_that_inputs_say(tmp_path: pathlib.Path) -> None:
     large = network([("fillDynamic", {"value": 1.0}, ["n"], ["y"])], {"n": (65,)}, ["y"])
     with pytest.raises(
         EngineError,
-        match=r"the layer cannot be translated: the layer uses numbers that depend .*\[the layer layer0 \(fillDynamic\)",
+        match=r"the network cannot be translated: the layer uses numbers that depend .*\[the layer layer0 \(fillDynamic\)",
     ):
         run(large, tmp_path, {"n": np.ones(65, np.float32)})
 
