@@ -354,7 +354,7 @@ def test_wrong_files_get_a_sentence(coreml, files, tmp_path) -> None:
         ([files.program, "--reference", files.reference, "--input", "0=missing.npy"], "cannot be read"),
         (
             [files.program, "--reference", files.reference, "--inputs", tmp_path / "two.npz"],
-            "1 inputs (0), and what was given has 2",
+            "1 inputs (0), but what was given has 2",
         ),
         ([files.program, "--reference", files.reference, "--tolerance", "-1"], "--tolerance must be a number of at least 0"),
         ([files.program, "--reference", files.outputs, *given, "--audit"], "the audit needs the model"),
