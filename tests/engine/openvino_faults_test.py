@@ -15,7 +15,6 @@ import openvino as ov
 import pytest
 from openvino import opset13 as op
 
-
 # As the engine computes: where a processor has AMX or VNNI, OpenVINO's own choice is bfloat16, and bytes for compressed weights.
 _EXACT = {"INFERENCE_PRECISION_HINT": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
 
