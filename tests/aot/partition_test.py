@@ -15,7 +15,7 @@ import torch
 from aot_lowering import Unary, call, calls, export, lower, outside
 from executorch.backends.apple.coreml.compiler import CoreMLBackend, high_rank, op_rules
 from executorch.backends.apple.coreml.compiler.compile_options import Options
-from executorch.backends.apple.coreml.partition import CoreMLPartitioner, boundary, grouping, support
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner, boundary, grouping, support, torch_decompositions
 from executorch.backends.apple.coreml.partition.constraints import Constraint
 from executorch.exir import to_edge
 from executorch.runtime import Runtime
@@ -419,6 +419,35 @@ def test_what_would_end_the_process_is_refused(function):
         Runtime.get().load_program(program).load_method("forward").execute([x])
         os._exit(0)
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize(
+    ("function", "inputs", "parts"),
+    [
+        (lambda x: F.cross_entropy(x, torch.tensor([1, 0])), (torch.randn(2, 4),), {"log_softmax.int"}),
+        (lambda x: F.glu(x.clone()), (torch.randn(2, 4),), set()),
+        (lambda x: F.conv2d(x, torch.ones(1, 2, 3, 3), padding="same"), (torch.randn(1, 2, 4, 4),), {"conv2d.default"}),
+        # A list of tensors, and indices that are looked at.
+        (lambda x: torch.block_diag(x, x), (X,), set()),
+    ],
+    ids=["loss", "gate", "padding by a word", "list"],
+)
+def test_what_a_call_is_taken_apart_to(function, inputs, parts):
+    kept = [torch.ops.aten.log_softmax.int, torch.ops.aten.linear.default, torch.ops.aten.conv2d.default]
+    program = export(function, inputs)
+    found = [
+        torch_decompositions.parts_of(node, kept)
+        for node in program.graph.nodes
+        if node.op == "call_function" and node.target not in kept and not torch_decompositions.is_view(node.target)
+    ]
+    assert {str(part).removeprefix("aten.") for parts in found for part in parts} == parts
+
+
+def test_a_call_that_cannot_be_made_alone_may_be_taken_apart_to_all():
+    kept = [torch.ops.aten.linear.default]
+    graph = export(lambda x: torch.nonzero(x)[0], (X,)).graph
+    (node,) = [node for node in graph.nodes if node.target is torch.ops.aten.nonzero.default]
+    assert torch_decompositions.parts_of(node, kept) == frozenset(kept)
 
 
 def test_a_number_for_a_tensor_is_no_other_dtype():

@@ -328,6 +328,10 @@ def test_a_gelu_of_other_constants_is_none(make: Callable[..., Any]) -> None:
     assert not any(op.op_type == "gelu" for op in program.functions["main"].operations)
 
 
+def _by_the_largest(x: Any) -> Any:
+    return mb.real_div(x=x, y=mb.reduce_max(x=x, axes=[0], keep_dims=True))
+
+
 def _as_float(bools: Any) -> Any:
     return mb.cast(x=mb.cast(x=bools, dtype="int32"), dtype="fp32")
 
@@ -340,10 +344,11 @@ def _as_float(bools: Any) -> Any:
         (lambda x, i: mb.sin(x=mb.mul(x=x, y=mb.cast(x=i, dtype="fp32"))), ["fp16"]),
         (lambda x, i: mb.mul(x=x, y=mb.cos(x=mb.cast(x=i, dtype="fp32"))), ["fp32", "fp16"]),
         (lambda x, i: mb.mul(x=x, y=mb.mul(x=mb.cast(x=i, dtype="fp32"), y=np.float32(0.5))), ["fp32", "fp16"]),
+        (lambda x, i: mb.mul(x=x, y=_by_the_largest(mb.mul(x=mb.cast(x=i, dtype="fp32"), y=np.float32(1.5)))), ["fp32", "fp16"]),
         (lambda x, i: mb.mul(x=x, y=mb.mul(x=mb.cast(x=i, dtype="fp32"), y=np.float32(1.5))), ["fp16", "fp16"]),
         (lambda x, i: mb.mul(x=x, y=mb.mul(x=_as_float(mb.greater(x=i, y=2)), y=np.float32(0.5))), ["fp16", "fp16"]),
     ],
-    ids=["integers", "floats", "both", "floats behind", "scaled down", "scaled up", "scaled bools"],
+    ids=["integers", "floats", "both", "floats behind", "scaled down", "scaled by the largest", "scaled up", "scaled bools"],
 )
 def test_what_is_computed_from_integers_is_float32(make: Callable[..., Any], expected: list[str]) -> None:
     row = Row("", make, (REALS, np.int32([1, 2, 3, 4])), "", FLOAT16)

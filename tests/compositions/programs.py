@@ -312,6 +312,16 @@ PROGRAMS: dict[str, Program] = {
         lambda i: (i / 255, i * 0.001, (i.float() - 30000.0) / 255.0, (i.unsqueeze(0) / 1000).sqrt()),
         (torch.tensor([3, 70000, 2049, 65535, 0], dtype=torch.int32),),
     ),
+    "integers_scaled_by_what_they_are": Program(
+        lambda i: (
+            (i.float() - i.float().amin(1, keepdim=True)) / 1000.0,
+            i.float() / i.float().amax(),
+            (i.float() - i.float().mean()) / i.float().std(),
+            i / i.sum(),
+        ),
+        (torch.tensor([[5, 70000, 40000, 2], [3, 0, 1, 9]]),),
+        dynamic=({1: Dim("columns", min=2, max=9)},),
+    ),
     "halves_beyond_their_range": Program(
         lambda i: (i.to(torch.float16), torch.special.entr(i.to(torch.float16))), (torch.tensor([3, 70000, 0, 2**31 - 1]),)
     ),

@@ -18,11 +18,12 @@ from coremltools.converters.mil.mil import Block, Operation, Program, Var, types
 from executorch_coreml.compiler.known_ranges import known_range
 
 _WAVES = frozenset({"cos", "sin"})
-# What an angle is computed with: operations that move numbers, or are linear in each operand.
+# What an angle or a scale is computed with: operations that move or choose numbers, or are linear in each operand, and what makes a deviation.
 _PASSES_ON = frozenset(
     {
         *("add", "mul", "real_div", "sub", "linear", "matmul", "cumsum", "identity", "cast"),
         *("concat", "expand_dims", "gather", "reshape", "slice_by_index", "split", "squeeze", "stack", "tile", "transpose"),
+        *("abs", "clip", "maximum", "minimum", "reduce_max", "reduce_min", "reduce_mean", "reduce_sum", "select", "sqrt", "square"),
     }
 )
 # Of these, what costs too much in float32 to be done for a scale behind it.
@@ -53,10 +54,10 @@ def _is_large(op: Operation) -> bool:
     return known is None or known[0] < -_EXACT or known[1] > _EXACT
 
 
-def _makes_smaller(op: Operation) -> bool:
-    """Whether an operation divides by numbers of at least 1, or multiplies by such of at most 1."""
+def _makes_smaller(op: Operation, large: set[Operation]) -> bool:
+    """Whether an operation divides by numbers of at least 1, or by others that are large, or multiplies by numbers of at most 1."""
     if op.op_type == "real_div":
-        return op.y.val is not None and bool(np.all(np.abs(op.y.val) >= 1))
+        return bool(np.all(np.abs(op.y.val) >= 1)) if op.y.val is not None else op.y.op in large
     factor = (op.y.val if op.y.val is not None else op.x.val) if op.op_type == "mul" else None
     return factor is not None and bool(np.all(np.abs(factor) <= 1))
 
@@ -76,7 +77,7 @@ def kept(program: Program) -> frozenset[Operation]:
                 comes_from_large = any(var.op in large for var in operands) if operands else _is_large(op)
                 if comes_from_large and op.op_type not in _PRODUCTS:
                     large.add(op)
-        pending = [op for op in operations if (op.op_type in _WAVES and op in comes) or (op in large and _makes_smaller(op))]
+        pending = [op for op in operations if (op.op_type in _WAVES and op in comes) or (op in large and _makes_smaller(op, large))]
         while pending:
             op = pending.pop()
             if op not in found:
