@@ -71,7 +71,7 @@ def test_an_entry_that_matches_nothing_is_named(caplog: pytest.LogCaptureFixture
     logger = "executorch.backends.apple.coreml.compiler.coreml_preprocess"
     with caplog.at_level(logging.INFO, logger):
         lower(Model(), (X,), float32_ops=["norm", "attention"])
-    assert "float32_ops: nothing of this partition is called 'attention'." in caplog.text
+    assert "float32_ops: no op and no node of this partition has the name 'attention'." in caplog.text
 
 
 def test_islands_in_a_float32_program_are_refused():
