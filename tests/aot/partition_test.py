@@ -383,7 +383,7 @@ REFUSED = {
         torch.zeros(4, 0),
         "constant_pad_nd",
         "at least one element",
-        "without elements",
+        "result without elements",
     ),
 }
 
@@ -399,6 +399,22 @@ def test_what_only_a_run_would_show_is_refused(case):
     method = Runtime.get().load_program(bytes(edge.to_executorch().buffer)).load_method("forward")
     with pytest.raises(RuntimeError, match="0x12"):
         method.execute([x])
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 0), (2, 0, 2), (0, 1, 5, 5), (2, 1, 0)], ids=str)
+@pytest.mark.parametrize("pad", [(2, 2), (0, 0, 1, 1), (1, 0, 0, 0, 0, 1)], ids=str)
+def test_padding_of_nothing_is_refused_where_executorch_refuses_it(shape, pad):
+    x = torch.zeros(shape)
+    program = export(lambda x: F.pad(x, pad, value=2.0), (x,))
+    method = Runtime.get().load_program(bytes(to_edge(program).to_executorch().buffer)).load_method("forward")
+    try:
+        (actual,) = method.execute([x])
+    except RuntimeError:
+        with pytest.raises(NotImplementedError, match="result without elements"):
+            lower(program)
+    else:
+        assert torch.equal(actual, F.pad(x, pad, value=2.0))
+        lower(program)
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,16 @@ def _is_empty(value: Any) -> bool:
     return isinstance(value, torch.fx.Node) and any(isinstance(extent, int) and extent == 0 for extent in value.meta["val"].shape)
 
 
+def _pads_to_nothing(given: dict[str, Any]) -> bool:
+    """Whether the kernel steps by zero: the result has no elements, and each dimension before the first that is padded has some."""
+    extents, pad = list(given["self"].meta["val"].shape), given["pad"]
+    changed = [len(extents) - 1 - index // 2 for index, amount in enumerate(pad) if not isinstance(amount, int) or amount]
+    for index, amount in enumerate(pad):
+        extents[len(extents) - 1 - index // 2] += amount
+    before = extents[: min(changed, default=len(extents))]
+    return any(isinstance(e, int) and e == 0 for e in extents) and not any(isinstance(e, int) and e == 0 for e in before)
+
+
 # Read of, and tried on, the portable kernels of ExecuTorch 1.5.
 _REFUSALS = (
     _Refusal(
@@ -67,8 +77,8 @@ _REFUSALS = (
     ),
     _Refusal(
         ("aten.constant_pad_nd.default",),
-        lambda given: _is_empty(given["self"]),
-        "pads no tensor without elements",
+        _pads_to_nothing,
+        "cannot pad to a result without elements",
     ),
 )
 
