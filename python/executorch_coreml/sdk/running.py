@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,16 @@ from executorch_coreml.sdk.errors import ToolError
 
 @dataclasses.dataclass(frozen=True)
 class Runnable:
-    """Something loaded that gives named outputs. `call` may be repeated; states it has go on from call to call."""
+    """Something loaded that gives named outputs.
+
+    `call` may be repeated; states it has go on from call to call. The inputs that it is given stand in for those of `inputs`, in this call only.
+    """
 
     input_names: tuple[str, ...]
     inputs: Mapping[str, np.ndarray]
     # Names of inputs that were made up.
     made_up: tuple[str, ...]
-    call: Callable[[], Mapping[str, np.ndarray]]
+    call: Callable[..., Mapping[str, np.ndarray]]
     # Of a package: one execution, as the engine's events (kind, name, operation, start in ns, end in ns).
     inspect: Callable[[], list[tuple[str, str, str, int, int]]] | None = None
     # Of a .pte prepared with `traced`: writes ExecuTorch's ETDump of what was called so far.
@@ -99,9 +103,9 @@ def _package(path: Path, given: Mapping[str, np.ndarray], function: str, seed: i
     inputs, made_up = _choose(specs, given, seed, path)
     state = model.make_state() if model.states else None
 
-    def call() -> Mapping[str, np.ndarray]:
+    def call(changed: Mapping[str, np.ndarray] = MappingProxyType({})) -> Mapping[str, np.ndarray]:
         with _refused(path, ml_model.EngineError):
-            return model.predict_tensors(inputs, state)
+            return model.predict_tensors({**inputs, **changed}, state)
 
     def inspect() -> list[tuple[str, str, str, int, int]]:
         with _refused(path, ml_model.EngineError):
@@ -138,17 +142,17 @@ def _program(
         fits = array.ndim == len(tensor.sizes) if tensor.is_dynamic else array.shape == tensor.sizes
         if not fits:
             raise ToolError(f"input {name} of {method_name} in {path} is {list(tensor.sizes)}, not {list(array.shape)}")
-    tensors = [torch.from_numpy(np.array(array)) for array in inputs.values()]
+    tensors = {name: torch.from_numpy(np.array(array)) for name, array in inputs.items()}
     if traced:
         from executorch.extension.pybindings import portable_lib
 
         with _refused(path, RuntimeError, runtime.last_error), runtime.options(**options):
             module = portable_lib._load_for_executorch(str(path), enable_etdump=True)
 
-        def execute() -> Sequence[Any]:
+        def execute(given: list[torch.Tensor]) -> Sequence[Any]:
             # The first run loads the method.
             with runtime.options(**options):
-                return module.run_method(method_name, tensors)
+                return module.run_method(method_name, given)
     else:
         module = None
         with _refused(path, RuntimeError, runtime.last_error), runtime.options(**options):
@@ -156,13 +160,14 @@ def _program(
             program_in_use = Runtime.get().load_program(path, verification=Verification.InternalConsistency)
             loaded = program_in_use.load_method(method_name)
 
-        def execute() -> Sequence[Any]:
+        def execute(given: list[torch.Tensor]) -> Sequence[Any]:
             assert program_in_use is not None
-            return loaded.execute(tensors)
+            return loaded.execute(given)
 
-    def call() -> Mapping[str, np.ndarray]:
+    def call(changed: Mapping[str, np.ndarray] = MappingProxyType({})) -> Mapping[str, np.ndarray]:
+        given = {**tensors, **{name: torch.from_numpy(np.array(array)) for name, array in changed.items()}}
         with _refused(path, RuntimeError, runtime.last_error):
-            outputs = execute()
+            outputs = execute(list(given.values()))
         return {str(i): _as_array(o) for i, o in enumerate(outputs)}
 
     def write_etdump(target: Path) -> None:

@@ -154,7 +154,7 @@ def verify(
     names, given = _inputs_of(path, method, expected, inputs)
     modes: list[ModeResult] = []
     remarks: list[str] = []
-    model: _Model | None = None
+    model: Model | None = None
     with verify_package.open_packages(path, method) as packages:
         is_float16 = any(package.is_float16 for package in packages)
         for numeric_mode in numeric_modes:
@@ -164,7 +164,7 @@ def verify(
             flat = [runnable.inputs[name] for name in names]
             outputs = _in_order(path, runnable.call(), packages)
             if model is None:
-                model = _Model.of(expected, flat, packages, remarks)
+                model = Model.of(expected, flat, packages, remarks)
             normal = model.normal(len(outputs), is_float16, numeric_mode)
             results = tuple(_results(path, outputs, model.outputs, expected, normal, tolerance))
             found = None
@@ -193,8 +193,15 @@ def verify(
 
 
 @dataclasses.dataclass
-class _Model:
-    """The reference on the inputs at hand."""
+class Model:
+    """The reference on the inputs at hand.
+
+    Attributes:
+        outputs: what it computes of `inputs`, flat.
+        edge: its edge program; None where that is not known, which `remarks` then say.
+        nodes: the outputs' nodes in it.
+        exact: the nodes' values, computed by PyTorch.
+    """
 
     outputs: list[np.ndarray]
     inputs: list[np.ndarray]
@@ -209,7 +216,7 @@ class _Model:
         inputs: list[np.ndarray],
         packages: Sequence[verify_package.Package],
         remarks: list[str],
-    ) -> _Model:
+    ) -> Model:
         outputs = expected.outputs(inputs)
         if expected.program is None:
             return cls(outputs, inputs, None, [], {})

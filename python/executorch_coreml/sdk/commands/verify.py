@@ -18,9 +18,11 @@ EXAMPLES = """\
   coreml verify model.pte --reference my_models:make --inputs inputs.npz --numeric-mode float16
   coreml verify model.mlpackage --input x=x.npy --reference outputs.npz
   coreml verify model.pte --reference model.pt2 --audit   where float16 is too small, and what to keep in float32
+  coreml verify llm.pte --reference llm.pt2 --generate 64 --prompt 1,450,7483
+                                                          whether it chooses the tokens that PyTorch does
   coreml verify kit --kit answer.json                     what another machine answered to `coreml kit`
 
-The exit code is 3 when an output is outside the tolerance."""
+The exit code is 3 when an output is outside the tolerance, and when a token is another one for no reason that rounding explains."""
 
 # Neither an error nor a wrong usage: the answer is no.
 OUTSIDE_TOLERANCE = 3
@@ -52,8 +54,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--audit", action="store_true", help="list values that float16 does not hold, and try which operations to keep in float32"
     )
     parser.add_argument(
+        "--generate",
+        type=run_command.natural,
+        metavar="N",
+        help="of a language model: continue the prompt by N tokens, and compare the logits and choices with PyTorch's",
+    )
+    parser.add_argument(
+        "--prompt", type=_ids, metavar="IDS", help="token ids, as 1,450,7483 (default: those of the reference's example inputs)"
+    )
+    parser.add_argument(
+        "--token-input", metavar="NAME", help="the model's input of token ids (default: its first input of integers)"
+    )
+    parser.add_argument(
+        "--position-input",
+        metavar="NAME",
+        help="the model's input of positions, if it keeps a cache (default: its next input of integers)",
+    )
+    parser.add_argument(
         "--memory", type=int, default=1024, metavar="MB", help="for values inside the program, when looking (default: 1024)"
     )
+
+
+def _ids(text: str) -> list[int]:
+    """A command line's token ids."""
+    return [run_command.natural(part.strip()) for part in text.split(",")]
 
 
 def add_inputs_argument(parser: argparse.ArgumentParser) -> None:
@@ -82,12 +106,19 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         raise ToolError("--memory must be at least 1")
     reference = verify_reference.load(arguments.reference)
     given = inputs(arguments)
+    numeric_modes = NUMERIC_MODES if arguments.numeric_mode == "both" else (arguments.numeric_mode,)
+    if arguments.generate is None and (arguments.prompt or arguments.token_input or arguments.position_input):
+        raise ToolError("--prompt, --token-input and --position-input are for a text to continue: pass --generate too")
+    if arguments.generate is not None:
+        if arguments.audit:
+            raise ToolError("--audit looks at one call of a program, and --generate at many: pass one of them")
+        return _run_generation(arguments, output, reference, given, numeric_modes)
     found: Verification = verify(
         arguments.file,
         reference,
         given,
         method=arguments.method,
-        numeric_modes=NUMERIC_MODES if arguments.numeric_mode == "both" else (arguments.numeric_mode,),
+        numeric_modes=numeric_modes,
         tolerance=arguments.tolerance,
         seed=arguments.seed,
         threads=arguments.threads,
@@ -165,6 +196,56 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         output.line()
         output.line("float16 audit")
         output.line(str(audited))
+    output.line()
+    output.line("Computed by the engine of this machine: agreement with Apple's own runtime is not established by it.")
+    return 0 if found.passed else OUTSIDE_TOLERANCE
+
+
+def _run_generation(
+    arguments: argparse.Namespace,
+    output: Output,
+    reference: verify_reference.Reference,
+    given: dict[str, np.ndarray] | list[np.ndarray] | None,
+    numeric_modes: tuple[str, ...],
+) -> int:
+    from executorch_coreml.sdk.generation import generate
+
+    found = generate(
+        arguments.file,
+        reference,
+        arguments.generate,
+        prompt=arguments.prompt,
+        inputs=given,
+        token_input=arguments.token_input,
+        position_input=arguments.position_input,
+        method=arguments.method,
+        numeric_modes=numeric_modes,
+        tolerance=arguments.tolerance,
+        seed=arguments.seed,
+        threads=arguments.threads,
+    )
+    if output.as_json:
+        output.value(found.to_json())
+        return 0 if found.passed else OUTSIDE_TOLERANCE
+    output.line(f"{found.path} against {found.reference}: {len(found.prompt)} tokens, continued by {arguments.generate}")
+    for mode in found.modes:
+        output.line()
+        output.line(f"numeric mode {mode.numeric_mode}: {'right' if mode.passed else 'WRONG'}")
+        same = sum(not token.differs for token in mode.tokens)
+        output.line(
+            f"{same} of {len(mode.tokens)} tokens are those that PyTorch chooses; logits differ by at most {mode.worst.l2_relative:.3g} (l2-relative), "
+            f"{mode.tolerance:.3g} is allowed"
+        )
+        output.line(f"normal: {mode.source}")
+        if mode.first_difference is not None:
+            output.line(f"the first that differs: {mode.first_difference}")
+        if mode.first_fault is not None and mode.first_fault is not mode.first_difference:
+            output.line(
+                f"the first fault: logits behind token {mode.first_fault.index} differ by {mode.first_fault.l2_relative:.3g}"
+            )
+    for remark in found.remarks:
+        output.line()
+        output.line(remark)
     output.line()
     output.line("Computed by the engine of this machine: agreement with Apple's own runtime is not established by it.")
     return 0 if found.passed else OUTSIDE_TOLERANCE
