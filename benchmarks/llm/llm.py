@@ -1,7 +1,9 @@
-"""SmolLM2-135M as a .pte: memory of loading and running it, and its speed beside PyTorch's.
+"""SmolLM2-135M as a .pte: memory of loading and running it, and its speed beside PyTorch's, ExecuTorch XNNPACK's and llama.cpp's.
 
     tools/bazel run -c opt //benchmarks/llm -- --keep=FOLDER                          # .pte files stay in FOLDER, and are used again
     tools/bazel run -c opt //benchmarks/llm -- --quantizations=fp16,8w,b4w --threads=1,2 --rounds=5
+
+    tools/bazel run -c opt //benchmarks/llm -- --peers=torch,xnnpack,llama_cpp --llama-cpp-python=FOLDER/bin/python  # llama_cpp_peer.py makes FOLDER
 
 The program is that of //examples:chat, caches with the caller: a prompt goes through `prefill` in parts, a new token through `decode`.
 
@@ -9,13 +11,17 @@ Memory is of a new process for each figure, in MB above the process before the p
 included; a thread looks every 2 ms for the peak of loading. `first` loads without a store, `second` from a store that a process before has
 filled. PyTorch is in each of these processes and counts for nothing, but its model is in none of them.
 
-Speed is a ratio, PyTorch's time / ours (above 1: ours is faster), of rounds that take turns in one process, with a 95 % bootstrap interval:
-PyTorch computes the same step in float32, with the weights that the program has. The numeric mode is float32 (docs/engine.md).
+Speed is a ratio, the peer's time / ours (above 1: ours is faster), of rounds that take turns, with a 95 % bootstrap interval. PyTorch computes the
+same step in float32, with the weights that the program has. XNNPACK computes float32 weights beside float16 ones, and rounds activations to 8
+bits where weights have 8 or 4. llama.cpp has F16, Q8_0 and Q4_0, and rounds activations to 8 bits for the last two. Both take the prompt of 128
+tokens in one call, ours in parts of 32. The numeric mode is float32 (docs/engine.md).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import gc
 import json
 import os
@@ -27,10 +33,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import llama_cpp_peer
 import numpy as np
 import ratios
 import rich.console
 import torch
+import xnnpack_peer
 
 from examples import checkpoint, decoder, pipeline
 
@@ -162,38 +170,49 @@ def print_memory(console: rich.console.Console, path: Path, layers: int) -> None
         console.print(f"  {name:7} {values['seconds']:6.2f} s   {'   '.join(parts)}", highlight=False)
 
 
-def print_speed(
-    console: rich.console.Console, ours: Ours, eager: Eager, quantization: str, threads: int, rounds: int, tokens: int
-) -> None:
-    def prompt(step: Callable[[int, int], object]) -> None:
-        for position in range(0, _PROMPT, decoder.PREFILL_TOKENS):
-            step(decoder.PREFILL_TOKENS, position)
+# A peer's prompt of _PROMPT tokens, and so many tokens behind it.
+Work = tuple[Callable[[], object], Callable[[int], object]]
 
-    def generate(step: Callable[[int, int], object]) -> None:
+
+def by_steps(step: Callable[[int, int], object], prompt_size: int) -> Work:
+    """The work of a model that is called with a number of tokens and their position."""
+
+    def prompt() -> None:
+        for position in range(0, _PROMPT, prompt_size):
+            step(prompt_size, position)
+
+    def generate(tokens: int) -> None:
         for position in range(_PROMPT, _PROMPT + tokens):
             step(1, position)
 
-    difference = float((ours.step(1, _PROMPT).float() - eager.step(1, _PROMPT)).abs().max())
-    for name, work, count in (("prefill", prompt, _PROMPT), ("decode", generate, tokens)):
-        times = ratios.interleave(
-            {"ours": lambda work=work: work(ours.step), "torch": lambda work=work: work(eager.step)}, rounds=rounds, warmup=1
-        )
-        rates = "   ".join(f"{key} {count / float(np.median(values)):.1f} tokens/s" for key, values in times.items())
-        console.print(
-            f"  {quantization} {threads} thread(s) {name:8} torch/ours {ratios.ratio(times['torch'], times['ours'])}   {rates}",
-            highlight=False,
-        )
-    console.print(f"  {quantization} {threads} thread(s) logits differ by at most {difference:.4f}", highlight=False)
+    return prompt, generate
+
+
+def print_speed(
+    console: rich.console.Console, works: dict[str, Work], quantization: str, threads: int, rounds: int, tokens: int
+) -> None:
+    """One line for the prompt and one for the tokens behind it; the first of `works` is ours."""
+    for name, count in (("prefill", _PROMPT), ("decode", tokens)):
+        runners = {
+            key: prompt if name == "prefill" else functools.partial(generate, tokens) for key, (prompt, generate) in works.items()
+        }
+        times = ratios.interleave(runners, rounds=rounds, warmup=1)
+        parts = [f"{key}/ours {ratios.ratio(times[key], times['ours'])}" for key in works if key != "ours"]
+        rates = [f"{key} {count / float(np.median(values)):.1f} tokens/s" for key, values in times.items()]
+        console.print(f"  {quantization} {threads} thread(s) {name:8} {'   '.join(parts + rates)}", highlight=False)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quantizations", default="fp16,8w,b4w")
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--peers", default="torch,xnnpack", help="of torch, xnnpack and llama_cpp")
+    parser.add_argument("--llama-cpp-python", type=Path, help="the Python of an environment that has llama-cpp-python")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=64, help="new tokens of a round")
     parser.add_argument("--layers", type=int, default=30, help="fewer than SmolLM2's 30: its first ones")
     parser.add_argument("--keep", type=Path, help="a folder for the .pte files; those that are there are used")
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True, help="measure memory too")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--store", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -202,10 +221,16 @@ def main() -> None:
         child(arguments.child, arguments.layers, arguments.store)
         return
     from executorch.backends.apple.coreml import runtime
+    from executorch.extension.pybindings import portable_lib
 
+    peers = [peer for peer in arguments.peers.split(",") if peer]
+    if unknown := set(peers) - {"torch", "xnnpack", "llama_cpp"}:
+        parser.error(f"--peers has no {min(unknown)!r}: it takes torch, xnnpack and llama_cpp")
+    if "llama_cpp" in peers and (arguments.llama_cpp_python is None or arguments.layers != 30):
+        parser.error("llama_cpp needs --llama-cpp-python, and all layers: it reads the whole checkpoint")
     console = rich.console.Console(width=200)
-    whole = checkpoint.read(checkpoint.smollm2_path())
-    model = checkpoint.first_layers(whole, arguments.layers)
+    whole_path = checkpoint.smollm2_path()
+    model = checkpoint.first_layers(checkpoint.read(whole_path), arguments.layers)
     with tempfile.TemporaryDirectory() as temporary, torch.no_grad():
         for quantization in arguments.quantizations.split(","):
             path = (arguments.keep or Path(temporary)) / f"static-{quantization}-{arguments.layers}.pte"
@@ -214,13 +239,47 @@ def main() -> None:
                     pte = decoder.lower(model, form="static", quantization=quantization, context=_CONTEXT, stages=stages)
                 path.write_bytes(pte)
                 del pte
-            print_memory(console, path, arguments.layers)
+            if arguments.memory:
+                print_memory(console, path, arguments.layers)
+            files = peer_files(peers, model, whole_path, quantization, path.parent)
             for threads in map(int, arguments.threads.split(",")):
                 torch.set_num_threads(threads)
+                portable_lib._unsafe_reset_threadpool(threads)
                 runtime.set_options(threads=threads)
-                ours, eager = Ours(path, arguments.layers), Eager(model, quantization)
-                print_speed(console, ours, eager, quantization, threads, arguments.rounds, arguments.tokens)
-                del ours, eager
+                ours = Ours(path, arguments.layers)
+                works = {"ours": by_steps(ours.step, decoder.PREFILL_TOKENS)}
+                if "torch" in peers:
+                    eager = Eager(model, quantization)
+                    difference = float((ours.step(1, _PROMPT).float() - eager.step(1, _PROMPT)).abs().max())
+                    console.print(
+                        f"  {quantization} {threads} thread(s) logits differ from PyTorch's by at most {difference:.4f}",
+                        highlight=False,
+                    )
+                    works["torch"] = by_steps(eager.step, decoder.PREFILL_TOKENS)
+                if "xnnpack" in peers:
+                    works["xnnpack"] = by_steps(xnnpack_peer.Xnnpack(files["xnnpack"]).step, _PROMPT)
+                with contextlib.ExitStack() as closing:
+                    if "llama_cpp" in peers:
+                        llama = llama_cpp_peer.LlamaCpp(arguments.llama_cpp_python, files["llama_cpp"], threads, _CONTEXT)
+                        closing.callback(llama.close)
+                        works["llama_cpp"] = (functools.partial(llama.prompt, _PROMPT), functools.partial(llama.decode, _PROMPT))
+                    print_speed(console, works, quantization, threads, arguments.rounds, arguments.tokens)
+                del ours, works
+
+
+def peer_files(peers: list[str], model: checkpoint.Checkpoint, source: Path, quantization: str, folder: Path) -> dict[str, Path]:
+    """What the peers load, made in `folder` unless it is there."""
+    layers = model.parameters["n_layers"]
+    files = {}
+    if "xnnpack" in peers:
+        files["xnnpack"] = folder / f"xnnpack-{quantization}-{layers}.pte"
+        if not files["xnnpack"].exists():
+            xnnpack_peer.lower(model, quantization, _CONTEXT, files["xnnpack"])
+    if "llama_cpp" in peers:
+        files["llama_cpp"] = folder / f"llama_cpp-{quantization}.gguf"
+        if not files["llama_cpp"].exists():
+            llama_cpp_peer.write_gguf(source, files["llama_cpp"], llama_cpp_peer.TYPES[quantization])
+    return files
 
 
 if __name__ == "__main__":
