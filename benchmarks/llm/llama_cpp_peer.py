@@ -4,6 +4,10 @@ llama-cpp-python has no wheel on PyPI and is built from its source distribution,
 
     python3 -m venv FOLDER && FOLDER/bin/pip install llama-cpp-python==0.3.36
 
+It is built for the processor that it is built on. In a virtual machine that shows AMX and does not let it be used, it ends with an illegal
+instruction: set CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_AVX512=ON -DGGML_AVX512_VNNI=ON" (what the
+processor has) for the installation.
+
 Run as a program, `llama_cpp_peer.py MODEL.gguf THREADS CONTEXT` answers the lines "prompt N" and "decode N" on standard input with "done".
 """
 

@@ -250,7 +250,10 @@ class CoreMLPartitioner(Partitioner):
             and not torch_decompositions.is_view(node.target)
         }
         while targets and any(torch_decompositions.parts_of(node, targets) for node in apart.values()):
-            decomposed = program.run_decompositions(torch_decompositions.table_but(targets))
+            try:
+                decomposed = program.run_decompositions(torch_decompositions.table_but(targets))
+            except Exception:  # Of one of torch's own decompositions; ExecuTorch, which makes them next, reports it.
+                return targets
             support = control_flow.ProgramSupport(decomposed, self._options, self._skip_list)
             outside = {
                 node.target
