@@ -48,9 +48,10 @@ class Machine:
         appear = f'printf "#!/bin/bash\\necho ran {provides} \\$*\\n" >{self.bin}/{provides}; chmod +x {self.bin}/{provides}\n'
         self.program("apt-get", f'#!/bin/bash\necho "$*" >>{self.log}\n[[ $1 == install ]] || exit 0\n{appear if provides else ""}')
 
-    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, folder: pathlib.Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(self.launcher), *arguments],
+            cwd=folder or self.folder,
             env={"PATH": f"{self.bin}:{self.folder / 'core'}", "COREML_DELEGATE_SYSTEM_ROOT": str(self.folder), **environ},
             capture_output=True,
             text=True,
@@ -77,7 +78,7 @@ def test_bazel_real_is_used_and_gets_the_arguments(machine: Machine) -> None:
 def test_bazel_real_of_debians_wrapper_that_does_not_exist_is_ignored(machine: Machine) -> None:
     machine.program("bazel-4")
     machine.program("bazel", WRAPPER.format(launcher=machine.launcher))
-    result = subprocess.run([machine.bin / "bazel", "test"], env={"PATH": f"{machine.bin}:{machine.folder / 'core'}"},
+    result = subprocess.run([machine.bin / "bazel", "test"], cwd=machine.folder, env={"PATH": f"{machine.bin}:{machine.folder / 'core'}"},
                             capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
     assert result.stdout == "ran bazel-4 test\n"
 
@@ -243,6 +244,31 @@ def test_debians_rule_packages_are_used_if_bazel_knows_modules(machine: Machine,
     added = f" --noenable_bzlmod --enable_workspace --override_repository=rules_cc={rules}" if knows_modules else ""
     assert shown == f"ran --batch test{added} //...\n"
     assert machine.run("shutdown").stdout == "ran shutdown\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "is_added"),
+    [("no_version", True), ("4.2.3", True), ("7.7.1", True), ("8.0.0", False), ("9.1.0", False), ("10.0.0rc1", False)],
+)
+def test_flags_of_old_bazels_are_added_after_asking(machine: Machine, version: str, is_added: bool) -> None:
+    machine.program("bazel", f'#!/bin/bash\n[[ $1 == --version ]] && echo "bazel {version}" || echo "ran $*"\n')
+    workspace = machine.folder / "theirs"
+    folder = workspace / "deep" / "er"
+    folder.mkdir(parents=True)
+    (workspace / "MODULE.bazel").touch()
+    assert machine.run("build", "//x", folder=folder).stdout == "ran build //x\n"
+    (workspace / ".bazelrc").write_text("build --a\nbuild:before_bazel_8 --b=1 2\nbuild:before_bazel_8 --c\nbuild:later --d\n")
+    added = " --b=1 2 --c" if is_added else ""
+    assert machine.run("--batch", "test", "//x", folder=folder).stdout == f"ran --batch test{added} //x\n"
+    assert machine.run("query", "//x", folder=folder).stdout == "ran query //x\n"
+    assert machine.run("build", "//x").stdout == "ran build //x\n"
+
+
+def test_a_bazel_that_calls_back_when_asked_ends(machine: Machine) -> None:
+    machine.program("bazel", f'#!/bin/bash\n[[ $1 == run ]] && echo "ran $*" && exit\nexec "{machine.launcher}" "$@"\n')
+    (machine.folder / "MODULE.bazel").touch()
+    (machine.folder / ".bazelrc").write_text("build:before_bazel_8 --b\n")
+    assert machine.run("run").stdout == "ran run --b\n"
 
 
 def test_every_line_of_the_package_list_has_packages_and_signs() -> None:

@@ -41,9 +41,9 @@ for folder in "$delegate"/coreml_delegate_pypi_*; do
 done
 set -- --disk_cache="$work/cache" "$@"
 
-"$bazel" test ${shared[@]+"${shared[@]}"} "$@" //:run_pte //:export //:sin //:sin_partition_test
+"$bazel" test ${shared[@]+"${shared[@]}"} "$@" //:run_pte //:export //:sin //:sin_partition_test //:sin_test
 bin=$("$bazel" info ${shared[@]+"${shared[@]}"} "$@" bazel-bin 2>/dev/null)
-step "run_pte, export and sin are built, and what sin has inside is tested"
+step "run_pte, export and sin are built, and sin is tested"
 
 "$bin/export" "$work"
 [[ -s $work/sin.pte && -s $work/quantized.pte ]] || fail "export wrote no .pte"
