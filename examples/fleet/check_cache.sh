@@ -5,10 +5,14 @@
 #
 #   examples/fleet/check_cache.sh disk   [-- BAZEL FLAGS...]    --disk_cache
 #   examples/fleet/check_cache.sh server [-- BAZEL FLAGS...]    --remote_cache, BuildGrid (PyPI: buildgrid) on the loopback
+#   examples/fleet/check_cache.sh none   [-- BAZEL FLAGS...]    no cache
+#
+# Without a cache each copy executes every action itself, in a sandbox without network, host name or user name. Every action then has the same command,
+# environment and inputs, and makes the same bytes: none needs the machine, the home or the output base that it was planned with.
 #
 # BGD: the program of BuildGrid (default: bgd). FLEET_TARGETS: what is built (default: //:fleet and all tests).
 set -euo pipefail
-kind=${1:?disk or server}
+kind=${1:?disk, server or none}
 shift
 [[ ${1:-} != -- ]] || shift
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -71,7 +75,11 @@ YML
     done
     cache=(--remote_cache="grpc://127.0.0.1:$port" --remote_timeout=600)
     ;;
-  *) fail "disk or server, not $kind" ;;
+  none)
+    cache=(--sandbox_default_allow_network=false --sandbox_fake_hostname --sandbox_fake_username)
+    cache+=(--spawn_strategy=sandboxed --strategy=CoremlBuild=sandboxed --strategy=CoremlRun=sandboxed --strategy=CoremlReport=sandboxed)
+    ;;
+  *) fail "disk, server or none, not $kind" ;;
 esac
 
 for copy in first second; do
@@ -79,23 +87,67 @@ for copy in first second; do
   (cd "$root" && git ls-files -z --cached --others --exclude-standard | xargs -0 tar -c --ignore-failed-read -f - 2>/dev/null) | tar -x -C "$work/$copy"
 done
 
+# What the two programs below read a log with.
+cat >"$work/execution_log.py" <<'PY'
+import json
+
+
+def entries(path):
+    """The actions of a log that Bazel wrote: JSON documents one behind the other."""
+    text, decoder, position = open(path, encoding="utf-8").read(), json.JSONDecoder(), 0
+    while text[position:].strip():
+        while text[position].isspace():
+            position += 1
+        entry, position = decoder.raw_decode(text, position)
+        yield entry
+PY
+
 # executed LOG: a line for each action that ran; then "N actions, M hits".
 executed() {
-  python3 - "$1" <<'PY'
-import json, sys
+  PYTHONPATH=$work python3 - "$1" <<'PY'
+import sys
 
-text, decoder, position = open(sys.argv[1], encoding="utf-8").read(), json.JSONDecoder(), 0
+from execution_log import entries
+
 actions = hits = 0
-while text[position:].strip():
-    while text[position].isspace():
-        position += 1
-    entry, position = decoder.raw_decode(text, position)
+for entry in entries(sys.argv[1]):
     actions += 1
     if entry.get("remoteCacheHit") or "cache hit" in entry.get("runner", ""):
         hits += 1
     else:
         print(entry.get("mnemonic", ""), " ".join(entry.get("listedOutputs", [])))
 print(f"{actions} actions, {hits} hits")
+PY
+}
+
+# same LOG LOG FOLDER: fails unless the actions of both are the same and made the same, and none has FOLDER in its command or environment. What a test
+# writes has times in it.
+same() {
+  PYTHONPATH=$work python3 - "$@" <<'PY'
+import json, sys
+
+from execution_log import entries
+
+PARTS = ("commandArgs", "environmentVariables", "inputs", "actualOutputs")
+
+
+def actions(path):
+    return {
+        " ".join(entry["listedOutputs"]): {part: entry.get(part) for part in PARTS}
+        for entry in entries(path)
+        if entry["mnemonic"] != "TestRunner"
+    }
+
+
+first, second = map(actions, sys.argv[1:3])
+wrong = [f"only one copy has {name}" for name in first.keys() ^ second.keys()]
+for name in first.keys() & second.keys():
+    wrong += [f"{part} of {name} differ" for part in PARTS if first[name][part] != second[name][part]]
+    if sys.argv[3] in json.dumps([first[name][part] for part in PARTS[:2]]):
+        wrong.append(f"{name} names a folder of the copy")
+if wrong or not first:
+    sys.exit("\n".join(sorted(wrong)) or "nothing was executed")
+print(f"{len(first)} actions have the same commands, environments, inputs and outputs")
 PY
 }
 
@@ -114,6 +166,11 @@ echo "check_cache: the first checkout: $(ran first.log)"
 bazel_in first shutdown
 build second second.log "$@"
 echo "check_cache: the second checkout: $(ran second.log)"
+if [[ $kind == none ]]; then
+  said=$(same "$work/first.log" "$work/second.log" "$work") || fail "an action needs the copy that it was planned in"
+  echo "check_cache: $said"
+  exit
+fi
 if (($(wc -l <"$work/second.log.txt") != 1)); then
   cat "$work/second.log.txt" >&2
   fail "the second checkout executed what the first had made"

@@ -57,6 +57,8 @@ def main() -> None:
             if a.read_bytes() != b.read_bytes():
                 raise SystemExit(f"model {index}: the worker's bytes are others")
     print(f"{COUNT} models: {cold:.1f} s in {COUNT} processes, {warm:.1f} s in one worker, {cold / warm:.1f} times as fast")
+    # At most: what the processes after the first take, all of it.
+    print(f"saved: {(cold - warm) / (cold * (COUNT - 1) / COUNT):.0%} of what the {COUNT - 1} processes after the first take")
     print(f"the worker's first model {first:.1f} s, each of the others {(warm - first) / (COUNT - 1):.2f} s")
 
 
