@@ -48,10 +48,13 @@ class Machine:
         appear = f'printf "#!/bin/bash\\necho ran {provides} \\$*\\n" >{self.bin}/{provides}; chmod +x {self.bin}/{provides}\n'
         self.program("apt-get", f'#!/bin/bash\necho "$*" >>{self.log}\n[[ $1 == install ]] || exit 0\n{appear if provides else ""}')
 
-    def run(self, *arguments: str, folder: pathlib.Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return self.run_in(self.folder, *arguments, **environ)
+
+    def run_in(self, folder: pathlib.Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(self.launcher), *arguments],
-            cwd=folder or self.folder,
+            cwd=folder,
             env={"PATH": f"{self.bin}:{self.folder / 'core'}", "COREML_DELEGATE_SYSTEM_ROOT": str(self.folder), **environ},
             capture_output=True,
             text=True,
@@ -256,11 +259,11 @@ def test_flags_of_old_bazels_are_added_after_asking(machine: Machine, version: s
     folder = workspace / "deep" / "er"
     folder.mkdir(parents=True)
     (workspace / "MODULE.bazel").touch()
-    assert machine.run("build", "//x", folder=folder).stdout == "ran build //x\n"
+    assert machine.run_in(folder, "build", "//x").stdout == "ran build //x\n"
     (workspace / ".bazelrc").write_text("build --a\nbuild:before_bazel_8 --b=1 2\nbuild:before_bazel_8 --c\nbuild:later --d\n")
     added = " --b=1 2 --c" if is_added else ""
-    assert machine.run("--batch", "test", "//x", folder=folder).stdout == f"ran --batch test{added} //x\n"
-    assert machine.run("query", "//x", folder=folder).stdout == "ran query //x\n"
+    assert machine.run_in(folder, "--batch", "test", "//x").stdout == f"ran --batch test{added} //x\n"
+    assert machine.run_in(folder, "query", "//x").stdout == "ran query //x\n"
     assert machine.run("build", "//x").stdout == "ran build //x\n"
 
 
