@@ -69,33 +69,34 @@ def load(name: str, what_it_does: str) -> ctypes.CDLL:
         raise ImportError(f"{name}, which {what_it_does}, {missing(name)}")
     share_openvino(path)
     try:
-        return _load(path, _libraries_in_runfiles())
+        return _load(path)
     except OSError as error:
         raise ImportError(explanation(path, str(error))) from error
 
 
-def _libraries_in_runfiles() -> dict[str, Path]:
-    """Name -> path of the libraries that Bazel puts into the runfiles of a program, below the main repository's; empty elsewhere."""
+def _paths(library: Path) -> list[Path]:
+    """The paths by which a library may be loaded, in order; more than one in the runfiles of a program of Bazel's.
+
+    Where this repository is an external one, Bazel 4 writes search paths into its libraries that lead from RUNFILES/MAIN/external/REPOSITORY and from the
+    output folder to what they need, and from RUNFILES/REPOSITORY, where this package is imported from, out of the runfiles.
+    """
     # Without following links: RUNFILES/coreml_delegate/python/executorch_coreml/_libraries.py.
     runfiles = Path(__file__).absolute().parents[3]
-    return {path.name: path for path in runfiles.glob("*/_solib_*/*/*")} if runfiles.suffix == ".runfiles" else {}
+    named = library.absolute()
+    if runfiles.suffix != ".runfiles" or not named.is_relative_to(runfiles):
+        return [library]
+    return [named, *runfiles.glob(f"*/external/{named.relative_to(runfiles)}"), named.resolve()]
 
 
-def _load(library: Path, others: dict[str, Path]) -> ctypes.CDLL:
-    """Loads a library, after those of `others` that the loader does not find by itself; these are taken out of `others`. OSError of the loader.
-
-    Where this repository is an external one, Bazel 4 writes search paths into its libraries that are right in its output folder and lead out of the
-    runfiles. A library that is loaded already is found by its name.
-    """
-    while True:
+def _load(library: Path) -> ctypes.CDLL:
+    """Loads a library by the first of its paths by which what it needs is found. OSError of the loader, of the first."""
+    errors = []
+    for path in _paths(library):
         try:
-            return ctypes.CDLL(str(library))
+            return ctypes.CDLL(str(path))
         except OSError as error:
-            name = re.match(r"(\S+): cannot open shared object file", str(error))
-            other = others.pop(name[1], None) if name else None
-            if other is None:
-                raise
-            _load(other, others)
+            errors.append(error)
+    raise errors[0]
 
 
 def _needed_openvino(library: Path) -> str:
