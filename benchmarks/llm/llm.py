@@ -103,11 +103,12 @@ class Eager:
     def __init__(self, model: checkpoint.Checkpoint, quantization: str) -> None:
         attention = {"attention_type": "static_mha", "attention_kwargs": {"decompose_sdpa_in_mha": True}}
         module = decoder.transformer(model, max_context_len=_CONTEXT, max_seq_len=_CONTEXT, **attention)
-        for part in decoder.quantize(module, quantization).modules():
+        # Rounded as for the program, whose module has float16 weights.
+        for part in decoder.quantize(module.half(), quantization).modules():
             weight = getattr(part, "weight", None)
             if hasattr(weight, "dequantize"):
                 part.weight = torch.nn.Parameter(weight.dequantize(), requires_grad=False)
-        self._module = decoder.StaticStep(module, _CONTEXT - 1)
+        self._module = decoder.StaticStep(module.float(), _CONTEXT - 1)
         rotations = torch.ones(_CONTEXT, 32)
         self._caches = decoder.StaticCaches(shape_of(model.parameters["n_layers"]), rotations, rotations)
 

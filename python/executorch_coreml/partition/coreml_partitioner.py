@@ -20,7 +20,7 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 from executorch_coreml.compiler import CoreMLBackend
 from executorch_coreml.compiler.compile_options import COMPILE_SPEC_KEYS, Options
 from executorch_coreml.logging import get_coreml_log_level
-from executorch_coreml.partition import boundary, buffers, control_flow, torch_decompositions
+from executorch_coreml.partition import boundary, buffers, control_flow, refused_ops, torch_decompositions
 from executorch_coreml.partition.decompositions import is_taken_apart
 from executorch_coreml.partition.grouping import Group
 from executorch_coreml.partition.node_view import computes_no_tensor, tensors
@@ -183,6 +183,10 @@ class CoreMLPartitioner(Partitioner):
     def report(self) -> PartitionReport:
         """The report of the last program partitioned. Raises IndexError before there is one."""
         return self.reports[-1]
+
+    def transform_for_pre_decomposition(self, exported_program: ExportedProgram) -> ExportedProgram:
+        """An ATen program without calls that ExecuTorch would refuse, whoever executed them; itself where it has none."""
+        return refused_ops.taken_apart(exported_program)
 
     def ops_to_not_decompose(
         self, ep: ExportedProgram
