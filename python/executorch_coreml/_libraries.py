@@ -90,7 +90,7 @@ def _paths(library: Path) -> list[Path]:
 
 def _load(library: Path) -> ctypes.CDLL:
     """Loads a library by the first of its paths by which what it needs is found. OSError of the loader, of the first."""
-    errors = []
+    errors: list[OSError] = []
     for path in _paths(library):
         try:
             return ctypes.CDLL(str(path))
