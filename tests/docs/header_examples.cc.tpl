@@ -168,6 +168,12 @@ std::unique_ptr<Engine> make_portable_engine();
 //@ runtime/engine/cts/engine_cts.h
 }  // namespace engine
 
+namespace coreml_delegate_h {
+void example() {
+//@ runtime/include/coreml_delegate.h
+}
+}  // namespace coreml_delegate_h
+
 namespace coreml_delegate_c {
 void example() {
 //@ runtime/include/coreml_delegate_c.h
