@@ -24,7 +24,7 @@ LAYERS = [
     ["runtime/engine", "runtime/model"],
     # What an engine must do, for the engines' tests; it writes packages as the model reader's tests do.
     ["runtime/engine/cts"],
-    ["runtime/engine/portable", "runtime/engine/coreml", "runtime/assets", "runtime/sdk"],
+    ["runtime/engine/portable", "runtime/engine/coreml", "runtime/assets"],
     ["runtime/engine/coreml/gnustep"],
     ["runtime/delegate", "runtime/include"],
     # runtime/engine_c_api: the engines for callers without ExecuTorch. runtime/runner: a program.

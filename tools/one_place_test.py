@@ -92,6 +92,20 @@ def test_writing_of_files() -> None:
     _holds("files staged under another name", _places(r"\.coreml-part", paths), 1)
 
 
+def test_what_engines_share() -> None:
+    """An engine has what is its own; what a call may be, what a function is and how long a stage took are said once for all of them."""
+    paths = _production("runtime/engine", "runtime/model", suffixes=(".cc", ".mm"))
+    for what, pattern in {
+        "refusals of tensors": r"\"the tensor's element type is ",
+        "refusals of shapes": r"\"the tensor's shape ",
+        "results that do not fit": r"does not fit the tensor's",
+        "states that are missing": r"\"the function has states: pass",
+        "descriptions made of functions": r"^FunctionDescription describe\(",
+    }.items():
+        _holds(what, _places(pattern, paths), 1)
+    _holds("timers of stages", _places(r"^class StageTimer", _production("runtime")), 1)
+
+
 def test_names_of_engines() -> None:
     """An engine is known by what it registers: nobody else has its name in a string (tests/third_engine adds one)."""
     engines = {"portable", "coreml"}

@@ -18,8 +18,7 @@
 // The caller frees that text, and every other text that a function writes, by coreml_engine_free().
 // Strings are UTF-8 (paths: the system's bytes) and end in NUL. Tensors are contiguous.
 //
-// Thread rule: a model may be used from several threads at once, a state by one execution at a
-// time.
+// Thread rule: several threads may use a model at once, and one execution at a time may use a state.
 
 #include <stdint.h>
 
@@ -29,7 +28,7 @@ extern "C" {
 
 #define COREML_ENGINE_EXPORT __attribute__((visibility("default")))
 
-// Changes with every change of what is declared here.
+// This number changes whenever a declaration of this header changes.
 #define COREML_ENGINE_C_VERSION 2
 
 typedef struct coreml_engine_model coreml_engine_model;
@@ -37,25 +36,28 @@ typedef struct coreml_engine_state coreml_engine_state;
 typedef struct coreml_engine_record coreml_engine_record;
 
 typedef struct {
-  const char* engine;         // The name of the engine; null: the platform's.
-  const char* function_name;  // Null: the package's default function.
-  // Options of the engine by the names of docs/runtime.md, such as "threads=2". Null: the defaults.
+  const char* engine;         // The name of the engine. Null stands for the platform's.
+  const char* function_name;  // Null stands for the package's default function.
+  // Options of the engine by the names of docs/runtime.md, such as "threads=2". Null stands for the
+  // defaults.
   const char* engine_options;
-  // The path of the program that compiles in a process of its own; null: compile in this process.
+  // The path of the program that compiles in a process of its own. With null this process compiles.
   const char* compile_helper;
-  int64_t compile_helper_memory_mb;  // 0: no limit.
-  int32_t compile_helper_timeout_s;  // 0: 600.
+  int64_t compile_helper_memory_mb;  // In megabytes (10^6 bytes). With 0 there is no limit.
+  int32_t compile_helper_timeout_s;  // In seconds. 0 stands for 600.
 } coreml_engine_options;
 
 typedef struct {
   const char* dtype;  // "bool", "int8", ..., "float16", "float32", "float64".
-  int64_t* shape;     // Of outputs also written: the extents that were or would have been written.
+  // The extents. Those of an output are written too: with a flexible shape, they are the extents of
+  // what was written, or of what would have been written if it had fitted.
+  int64_t* shape;
   int32_t rank;
   void* data;
-  uint64_t size;  // Bytes at `data`; for outputs the capacity.
+  uint64_t size;  // The number of bytes at `data`. For an output, how many there is room for.
 } coreml_engine_tensor;
 
-// What coreml_engine_execute() records; may be combined.
+// What coreml_engine_execute() records. The values may be combined.
 enum {
   COREML_ENGINE_TIMINGS = 1,
   COREML_ENGINE_VALUES = 2,
@@ -66,8 +68,8 @@ COREML_ENGINE_EXPORT void coreml_engine_free(char* text);
 
 // Writes a JSON list of the engines' names.
 COREML_ENGINE_EXPORT char* coreml_engine_names(char** names);
-// Writes what the engine's results may depend on: versions and processor features. `engine` may be
-// null.
+// Writes what the engine's results may depend on, which are versions and processor features. If
+// `engine` is null, it is the platform's.
 COREML_ENGINE_EXPORT char* coreml_engine_fingerprint(const char* engine, char** fingerprint);
 // Describes the functions of the package at `path`: a JSON list of what
 // coreml_engine_describe_model() writes.
@@ -86,7 +88,7 @@ COREML_ENGINE_EXPORT char* coreml_engine_load_compiled(const char* folder,
                                                        coreml_engine_model** model);
 COREML_ENGINE_EXPORT void coreml_engine_free_model(coreml_engine_model* model);
 
-// JSON: {"name", "inputs": [...], "outputs": [...], "states": [...], "images": {name: layout},
+// Writes JSON: {"name", "inputs": [...], "outputs": [...], "states": [...], "images": {name: layout},
 // "default_values": {name: number, or "inf", "-inf", "nan"}, "classifier": null or {"label",
 // "probabilities", "classes"}, "offers_intermediate_values"}; a tensor is {"name", "dtype",
 // "shape", "enumerated_shapes"}, an extent a number or [smallest, largest or null].

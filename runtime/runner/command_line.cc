@@ -23,44 +23,50 @@ constexpr char kHelp[] =
   coreml_runner --kit folder --answer answer.json
 
 What runs
-  --model FILE             the .pte, or the .bpte; its name may also stand alone
-  --testset-idx N          of a .bpte: the test case whose inputs are taken (default: 0)
-  --output-verification    of a .bpte: compare the outputs with those of the test case
-  --data FILE              a .ptd with weights that lie outside the program
-  --method NAME            default: forward
-  --input [INDEX=]VALUE    an input: a .npy file, any other file as raw little-endian elements, or a
-                           number where the method takes a number. Without INDEX: the next one
-  --seed N                 inputs not given are normal reals and zero integers; without it, ones
-  --mmap                   map the file instead of reading it
-  --kit FOLDER             instead of a model: what `coreml kit` made, to compare this machine with
-                           another; with --answer and options of the delegate, and none of the others
+  --model FILE             the .pte or .bpte to execute; the name alone, without --model, does too
+  --testset-idx N          the number of the test case in a .bpte whose inputs are used (default: 0)
+  --output-verification    compare the outputs with those that the .bpte has for the test case
+  --data FILE              a .ptd, which has weights that lie outside the program
+  --method NAME            the method to execute (default: forward)
+  --input [INDEX=]VALUE    an input: a .npy file, another file that is read as raw little-endian
+                           elements, or a number where the method takes a number. Without INDEX it
+                           is the input after the one that is given before it
+  --seed N                 fill the inputs that are not given with normally distributed reals, and
+                           with zeros if they hold integers; without a seed they are filled with
+                           ones
+  --mmap                   map the file into memory instead of reading it
+  --kit FOLDER             execute what `coreml kit` wrote, to compare this machine with the one
+                           that wrote it. It goes with --answer, --verbose and the options of the
+                           delegate, and with no other option
 
 How often
-  --iterations N           timed executions (default: 1)
-  --warm-up N              executions before them (default: 0)
-  --reset-states           states go back to their initial values before each execution
+  --iterations N           the number of executions that are timed (default: 1)
+  --warm-up N              the number of executions before them that are not timed (default: 0)
+  --reset-states           set the states back to their initial values before each execution
 
 What is written
-  --output PREFIX          the last outputs, as PREFIX0.npy, PREFIX1.npy, ...
-  --output-format FORMAT   npy (default) or raw (PREFIX0.bin, ...)
-  --etdump FILE            ExecuTorch's event trace, for its Inspector
-  --debug-buffer FILE      the values of operations within delegates, beside --etdump
+  --output PREFIX          write the outputs of the last execution to PREFIX0.npy, PREFIX1.npy, ...
+  --output-format FORMAT   the format of these files: npy (default), or raw (PREFIX0.bin, ...)
+  --etdump FILE            write ExecuTorch's trace of events, which its Inspector reads
+  --debug-buffer FILE      write the values of operations within delegates; it needs --etdump too
   --dump-intermediate-outputs, --dump-outputs
-                           both, into debug_output.bin and etdump.etdp where no name is given; the
-                           second has the outputs of the method only
-  --purge-models-cache     remove the models in --cache-dir first
-  --json                   the result as one JSON value
-  --answer FILE            of a kit, for `coreml verify --kit` (default: standard output)
+                           write both files, as debug_output.bin and etdump.etdp if they are not
+                           named. With --dump-outputs the values are those of the method's outputs
+                           only
+  --purge-models-cache     remove the compiled models in --cache-dir before the model is loaded
+  --json                   print the result as one JSON value
+  --answer FILE            write a kit's answer, which `coreml verify --kit` reads, to this file
+                           (default: standard output)
 
 The delegate
 )";
 constexpr char kHelpEnd[] = R"(
-  --verbose                the log of ExecuTorch and the delegate on standard error
-  --help                   this
+  --verbose                write the log of ExecuTorch and of the delegate to standard error
+  --help                   print this text
 
-Results go to standard output, errors to standard error. Exit code: 0; 1 when something failed; 2
-for a wrong command line. Off Apple platforms everything runs on the CPU, and agreement with Core ML
-is not established by it.
+Results go to standard output, and errors to standard error. The exit code is 0, or 1 if something
+failed, or 2 if the command line is wrong. Off Apple platforms everything runs on the CPU, which
+does not show that Core ML gives the same results.
 )";
 
 using Words = std::vector<std::string>;

@@ -35,8 +35,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
     folder = tmp_path_factory.mktemp("wheel")
     requirement = " ".join([f"coremltools=={VERSION}", *(f"--hash=sha256:{value}" for value in HASHES)])
     (folder / "requirements.txt").write_text(requirement + "\n")
-    pip = [sys.executable, "-m", "pip", "download", "--quiet", "--pre", "--no-deps", "--require-hashes", "--only-binary=:all:"]
-    subprocess.run([*pip, "--dest", str(folder), "--requirement", str(folder / "requirements.txt")], check=True)
+    # The interpreter itself has pip; the test's own is an environment without it.
+    pip = [os.path.realpath(sys.executable), "-I", "-m", "pip", "download", "--quiet", "--pre", "--no-deps", "--require-hashes"]
+    wanted = ["--only-binary=:all:", "--dest", str(folder), "--requirement", str(folder / "requirements.txt")]
+    subprocess.run([*pip, *wanted], check=True)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site-packages")

@@ -18,7 +18,6 @@ import coremltools as ct
 import numpy as np
 import pytest
 import torch
-import tqdm
 from aot_lowering import call, export, lower
 from coremltools.converters.mil.backend.mil import helper
 from coremltools.converters.mil.frontend.torch import ops as torch_ops
@@ -129,18 +128,6 @@ def test_nothing_is_replaced_for_other_threads() -> None:
     for seen in watched(_what_others_share, work):
         for index, (now, was) in enumerate(zip(seen, before)):
             assert now == was, f"number {index}"
-
-
-def test_importing_the_delegate_replaced_nothing() -> None:
-    """The progress bars are tqdm's, and coremltools' registry has coremltools' converters, beside the one under this delegate's own name."""
-    for module, name in ((pass_pipeline, "tqdm"), (torch_ops, "_tqdm"), (_quantization_passes, "tqdm")):
-        assert getattr(module, name) is tqdm.tqdm, module.__name__
-    strangers = {
-        name: converter.__module__
-        for name, converter in _TORCH_OPS_REGISTRY.name_to_func_mapping.items()
-        if not converter.__module__.startswith("coremltools.")
-    }
-    assert strangers == {"coreml_delegate::call": "executorch_coreml.compiler.node_conversion"}
 
 
 def test_coremltools_own_conversions_still_show_their_bars(capsys: Any) -> None:

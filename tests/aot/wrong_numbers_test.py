@@ -46,6 +46,7 @@ ROWS = (
     Row(2742, "pow_of_two", correction="pow", mil="pow"),
     Row(2742, "pow_integers_of_two_large", correction="pow", mil="pow"),
     Row(2762, "div_floor_one", correction="div"),
+    Row(2762, "floor_divide_one_inside", correction="floor_divide"),
     Row(2773, "reciprocal_small", correction="reciprocal"),
     Row(2769, "atan2_axes", correction="atan2"),
     Row(2778, "dynamic_roll_negative", constraint="roll_dynamic", mil="range_1d"),

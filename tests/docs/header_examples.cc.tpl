@@ -164,9 +164,19 @@ Status example_of_a_fake() {
   return Status();
 }
 
+namespace call_checks {
+//@ runtime/engine/call_checks.h
+}  // namespace call_checks
+
 std::unique_ptr<Engine> make_portable_engine();
 //@ runtime/engine/cts/engine_cts.h
 }  // namespace engine
+
+namespace coreml_delegate_h {
+void example() {
+//@ runtime/include/coreml_delegate.h
+}
+}  // namespace coreml_delegate_h
 
 namespace coreml_delegate_c {
 void example() {

@@ -85,6 +85,15 @@ def test_files_that_the_text_names_are_there() -> None:
     assert sorted((file, name) for file, name in named if not (ROOT / name).is_file()) == []
 
 
+def test_the_files_to_touch_are_there() -> None:
+    """Those of the table in docs/architecture.md, which may have a * and may lie in the Python package."""
+    table = (ROOT / "docs/architecture.md").read_text().partition("## What to touch for")[2]
+    paths = {path for path in re.findall(r"`([\w./*-]+)`", table) if "/" in path.rstrip("/")}
+    assert len(paths) > 25
+    folders = (ROOT, ROOT / "python/executorch_coreml")
+    assert sorted(path for path in paths if not any(list(folder.glob(path)) for folder in folders)) == []
+
+
 def test_the_program_that_makes_the_source_needs_a_block(tmp_path: pathlib.Path) -> None:
     (tmp_path / "empty.md").write_text("no code\n")
     script = str(pathlib.Path(code_blocks.__file__).with_name("cpp_blocks.py"))

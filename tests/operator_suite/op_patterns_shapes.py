@@ -143,6 +143,7 @@ SCALARS: dict[str, Callable[[torch.Tensor], Any]] = {
     "div_scalar": lambda x: x / 3,
     "div_floor": lambda x: torch.div(x, 0.3, rounding_mode="floor"),
     "div_floor_one": lambda x: torch.div(x * 2, 1, rounding_mode="floor") + 1,
+    "floor_divide_one_inside": lambda x: (x + 0.25) // 1 + 1,
     "div_trunc": lambda x: torch.div(x, 0.3, rounding_mode="trunc"),
     "floor_divide_one": lambda x: torch.floor_divide(x, 1),
     "floor_divide_scalar": lambda x: x // 0.7,

@@ -11,6 +11,7 @@ from executorch_coreml.compiler import (  # noqa: F401  they fill the table
     corrections_bits,
     corrections_complex,
     corrections_experts,
+    corrections_functions,
     corrections_quantization,
     corrections_resize,
     corrections_tensor,

@@ -15,16 +15,16 @@ from executorch_coreml.sdk.errors import ToolError
 
 # Command -> what it is for; the module of that name has the rest.
 COMMANDS = {
-    "inspect": "what is in a .pte, a blob or a model package",
-    "extract": "the model packages inside a .pte, as folders",
-    "run": "execute a .pte or a model package once",
-    "bench": "how long one execution takes here",
-    "profile": "where the time of an execution goes, by operation",
-    "verify": "does a program compute what its PyTorch model does, and if not, where it starts",
-    "kit": "a program with what it should give, to run on another machine: a phone or a Mac",
-    "report": "one page on a program: what runs where, time, error and range of each operation",
-    "convert": "the other form of the Core ML models inside a .pte: stock directories to blobs, and back",
-    "cache": "what is in a folder of compiled models, and clearing it",
+    "inspect": "shows what is in a .pte, a blob or a model package",
+    "extract": "writes the model packages that are inside a .pte, as folders",
+    "run": "executes a .pte or a model package once",
+    "bench": "measures how long one execution takes on this machine",
+    "profile": "measures how much of an execution's time each operation takes",
+    "verify": "checks whether a program computes what its PyTorch model does, and finds the operation where a difference starts",
+    "kit": "writes a folder with a program and its expected outputs, to check it on another machine such as a phone or a Mac",
+    "report": "writes one page about a program: what runs where, and the time, the error and the range of each operation",
+    "convert": "changes the form of the Core ML models inside a .pte, from stock directories to blobs or back",
+    "cache": "shows, checks or clears a folder of compiled models",
 }
 
 
@@ -36,9 +36,9 @@ def make_parser(asked: str | None = None) -> argparse.ArgumentParser:
     """The parser of the command `asked`, which knows of the others what they are for: their modules take seconds to import."""
     parser = argparse.ArgumentParser(
         prog="coreml",
-        description="Looks into ExecuTorch programs with Core ML delegates and into Core ML model packages, and runs them: on any machine.",
-        epilog="coreml COMMAND --help has examples. Everything runs on the CPU off Apple platforms; agreement with Apple's own runtime "
-        "is not established by it.",
+        description="Looks into ExecuTorch programs with Core ML delegates and into Core ML model packages, and runs them, on any machine.",
+        epilog="coreml COMMAND --help shows the options of a command, and examples. Off Apple platforms everything runs on the CPU, which does "
+        "not show that Apple's own runtime gives the same results.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in COMMANDS.items():

@@ -47,11 +47,8 @@ class CoreMLModel : public Model {
   Status execute_batch(std::span<const BatchEntry> entries);
 
  private:
-  Status check_inputs(std::span<const ConstTensorView> inputs) const;
-  Status check_outputs(std::span<const TensorView> outputs) const;
   // Of outputs whose extents are known, which are written to the views' shapes.
   Status check_known_capacities(std::span<TensorView> outputs) const;
-  Status check_capacity(size_t output, std::span<const int64_t> extents, TensorView* view) const;
   Result<MLDictionaryFeatureProvider*> bind_inputs(std::span<const ConstTensorView> inputs) const;
   // Multi-arrays over the outputs, in their order; empty when results are to be copied.
   Result<std::vector<MLMultiArray*>> bind_outputs(std::span<const TensorView> outputs) const;

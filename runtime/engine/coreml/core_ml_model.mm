@@ -5,28 +5,19 @@
 #include <utility>
 
 #include "base/private_folder.h"
+#include "runtime/engine/call_checks.h"
 #include "runtime/engine/coreml/core_ml_state.h"
 #include "runtime/engine/coreml/guard.h"
-#include "runtime/engine/coreml/strided_copy.h"
 #include "runtime/engine/coreml/tensors.h"
 #include "runtime/engine/stage_timer.h"
+#include "runtime/engine/tensor_layout.h"
 
 namespace coreml_delegate::engine::coreml {
 
 namespace {
 
-std::string shape_text(std::span<const int64_t> shape) {
-  return shape_to_string(shape.data(), shape.size());
-}
-
-// Bytes from a tensor's first to its last element; false when they do not fit a size.
-bool bytes_needed(std::span<const int64_t> shape, std::span<const int64_t> strides, DataType dtype,
-                  size_t* bytes) {
-  const int64_t count = element_count(shape);
-  if (count < 0) return false;
-  const int64_t span = strides.empty() || count == 0 ? count : element_span(shape, strides);
-  return !__builtin_mul_overflow(static_cast<size_t>(span), data_type_size(dtype), bytes);
-}
+// MLMultiArray takes any strides.
+constexpr Layouts kLayouts = Layouts::kDisjoint;
 
 bool backings_available() {
   if (@available(macOS 11.0, iOS 16.0, tvOS 16.0, watchOS 9.0, *)) return true;
@@ -50,7 +41,7 @@ CoreMLModel::CoreMLModel(ObjCPtr<MLModel> model, FunctionDescription description
 
 bool CoreMLModel::accepts_strides(std::span<const int64_t> shape,
                                   std::span<const int64_t> strides) const {
-  return shape.size() == strides.size() && is_disjoint(shape, strides);
+  return engine::accepts_strides(kLayouts, shape, strides);
 }
 
 Result<std::unique_ptr<State>> CoreMLModel::make_state(std::span<const InitialStateValue> initial) {
@@ -62,93 +53,12 @@ Result<std::unique_ptr<State>> CoreMLModel::make_state(std::span<const InitialSt
   return std::unique_ptr<State>(std::move(state));
 }
 
-Status CoreMLModel::check_inputs(std::span<const ConstTensorView> inputs) const {
-  const std::vector<TensorSpec>& specs = description_.inputs;
-  if (inputs.size() != specs.size()) {
-    return invalid_argument("the function takes " + std::to_string(specs.size()) +
-                                " inputs, and the call has " + std::to_string(inputs.size()),
-                            description_.name);
-  }
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const ConstTensorView& view = inputs[i];
-    const auto refuse = [&](const std::string& why) {
-      return invalid_argument("input " + std::to_string(i) + ": " + why, specs[i].to_string());
-    };
-    if (view.dtype != specs[i].dtype) {
-      return refuse("the tensor's element type is " + std::string(data_type_name(view.dtype)));
-    }
-    if (!specs[i].accepts(view.shape.data(), view.shape.size())) {
-      return refuse("the tensor's shape " + shape_text(view.shape) + " is not allowed");
-    }
-    if (!view.strides.empty() && !accepts_strides(view.shape, view.strides)) {
-      return refuse("the tensor's strides " + shape_text(view.strides) + " make elements overlap");
-    }
-    size_t bytes;
-    if (!bytes_needed(view.shape, view.strides, view.dtype, &bytes)) {
-      return refuse("the tensor of shape " + shape_text(view.shape) + " has too many bytes");
-    }
-    if (view.data == nullptr && bytes != 0) return refuse("the tensor has no data");
-  }
-  return {};
-}
-
-Status CoreMLModel::check_outputs(std::span<const TensorView> outputs) const {
-  const std::vector<TensorSpec>& specs = description_.outputs;
-  if (outputs.size() != specs.size()) {
-    return invalid_argument("the function returns " + std::to_string(specs.size()) +
-                                " outputs, and the call has " + std::to_string(outputs.size()),
-                            description_.name);
-  }
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const TensorView& view = outputs[i];
-    const auto refuse = [&](const std::string& why) {
-      return invalid_argument("output " + std::to_string(i) + ": " + why, specs[i].to_string());
-    };
-    if (view.dtype != specs[i].dtype) {
-      return refuse("the tensor's element type is " + std::string(data_type_name(view.dtype)));
-    }
-    if (view.shape.size() != specs[i].shape.size()) {
-      return refuse("the tensor's shape " + shape_text(view.shape) + " has another rank");
-    }
-    if (!view.strides.empty() && !accepts_strides(view.shape, view.strides)) {
-      return refuse("the tensor's strides " + shape_text(view.strides) + " make elements overlap");
-    }
-    if (view.data == nullptr && view.capacity != 0) return refuse("the tensor has no data");
-  }
-  return {};
-}
-
-Status CoreMLModel::check_capacity(size_t output, std::span<const int64_t> extents,
-                                   TensorView* view) const {
-  const auto refuse = [&](const std::string& why) {
-    return invalid_argument("output " + std::to_string(output) + ": " + why,
-                            description_.outputs[output].to_string());
-  };
-  // Strides are for the shape passed in; without them the tensor takes whatever fits.
-  if (!view->strides.empty() &&
-      !std::equal(extents.begin(), extents.end(), view->shape.begin(), view->shape.end())) {
-    return refuse("the tensor is laid out for " + shape_text(view->shape) + ", but the result is " +
-                  shape_text(extents));
-  }
-  if (view->shape.size() != extents.size()) {
-    return engine_failure("Core ML returned a result of another rank: " + shape_text(extents),
-                          description_.outputs[output].to_string());
-  }
-  std::copy(extents.begin(), extents.end(), view->shape.begin());
-  size_t needed;
-  if (!bytes_needed(extents, view->strides, view->dtype, &needed) || needed > view->capacity) {
-    return refuse("the result of shape " + shape_text(extents) + " does not fit the tensor's " +
-                  std::to_string(view->capacity) + " bytes");
-  }
-  return {};
-}
-
 Status CoreMLModel::check_known_capacities(std::span<TensorView> outputs) const {
   // Each one, so that a caller learns all the extents it needs at once.
   Status capacity;
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (!description_.outputs[i].is_static()) continue;
-    Status checked = check_capacity(i, fixed_outputs_[i], &outputs[i]);
+    Status checked = check_capacity(description_, i, fixed_outputs_[i], &outputs[i]);
     if (capacity.ok()) capacity = std::move(checked);
   }
   return capacity;
@@ -226,7 +136,7 @@ Status CoreMLModel::take_results(id<MLFeatureProvider> result,
     std::vector<int64_t> extents = from_numbers(array.shape);
     // One element, however many dimensions Core ML gives a scalar.
     if (spec.shape.empty() && array.count == 1) extents.clear();
-    Status checked = check_capacity(i, extents, &outputs[i]);
+    Status checked = check_capacity(description_, i, extents, &outputs[i]);
     if (capacity.ok()) capacity = std::move(checked);
   }
   COREML_DELEGATE_RETURN_IF_ERROR(capacity);
@@ -282,20 +192,12 @@ Status CoreMLModel::run(std::span<const ConstTensorView> inputs, std::span<Tenso
 Status CoreMLModel::execute(std::span<const ConstTensorView> inputs, std::span<TensorView> outputs,
                             const ExecuteOptions& options) {
   const StageTimer timer(options.events, EventKind::kExecute);
-  COREML_DELEGATE_RETURN_IF_ERROR(check_inputs(inputs));
-  COREML_DELEGATE_RETURN_IF_ERROR(check_outputs(outputs));
-  CoreMLState* state = nullptr;
-  if (!description_.states.empty()) {
-    if (options.state == nullptr) {
-      return invalid_argument("the function has states: pass a state that make_state() returned",
-                              description_.name);
-    }
-    state = dynamic_cast<CoreMLState*>(options.state);
-    if (state == nullptr) {
-      return invalid_argument("the state was made by another engine", description_.name);
-    }
-  } else if (options.state != nullptr) {
-    return invalid_argument("a state was passed, but the function has none", description_.name);
+  COREML_DELEGATE_RETURN_IF_ERROR(check_inputs(description_, kLayouts, inputs));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_outputs(description_, kLayouts, outputs));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_has_state(description_, options.state));
+  auto* const state = dynamic_cast<CoreMLState*>(options.state);
+  if (state == nullptr && options.state != nullptr) {
+    return invalid_argument("the state was made by another engine", description_.name);
   }
   std::optional<CoreMLState::Use> use;
   if (state != nullptr) {
@@ -328,8 +230,8 @@ Status CoreMLModel::execute_batch(std::span<const BatchEntry> entries) {
   }
   for (size_t i = 0; i < entries.size(); ++i) {
     const auto check = [&]() -> Status {
-      COREML_DELEGATE_RETURN_IF_ERROR(check_inputs(entries[i].inputs));
-      COREML_DELEGATE_RETURN_IF_ERROR(check_outputs(entries[i].outputs));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_inputs(description_, kLayouts, entries[i].inputs));
+      COREML_DELEGATE_RETURN_IF_ERROR(check_outputs(description_, kLayouts, entries[i].outputs));
       return check_known_capacities(entries[i].outputs);
     };
     if (const Status status = check(); !status.ok()) {

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "runtime/engine/coreml/guard.h"
-#include "runtime/engine/coreml/strided_copy.h"
 #include "runtime/engine/coreml/tensors.h"
+#include "runtime/engine/tensor_layout.h"
 
 namespace coreml_delegate::engine::coreml {
 

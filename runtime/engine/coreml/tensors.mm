@@ -4,7 +4,7 @@
 
 #include "base/strides.h"
 #include "runtime/engine/coreml/guard.h"
-#include "runtime/engine/coreml/strided_copy.h"
+#include "runtime/engine/tensor_layout.h"
 
 namespace coreml_delegate::engine::coreml {
 

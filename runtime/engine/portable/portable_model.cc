@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/strides.h"
+#include "runtime/engine/call_checks.h"
 #include "runtime/engine/event_sink.h"
 #include "runtime/engine/portable/openvino_core.h"
 
@@ -16,30 +17,7 @@ namespace coreml_delegate::engine::portable {
 
 namespace {
 
-// False when the number of bytes does not fit.
-bool byte_size(std::span<const int64_t> shape, DataType dtype, size_t* bytes) {
-  *bytes = data_type_size(dtype);
-  for (const int64_t extent : shape) {
-    if (extent == 0) {
-      *bytes = 0;
-      return true;
-    }
-  }
-  for (const int64_t extent : shape) {
-    if (extent < 0 || __builtin_mul_overflow(*bytes, static_cast<size_t>(extent), bytes)) {
-      return false;
-    }
-  }
-  return true;
-}
-
-std::string shape_text(std::span<const int64_t> shape) {
-  return shape_to_string(shape.data(), shape.size());
-}
-
-std::string wrong_type(DataType have) {
-  return "the tensor's element type is " + std::string(data_type_name(have));
-}
+constexpr Layouts kLayouts = Layouts::kContiguous;
 
 std::vector<int64_t> extents_of(const ov::Shape& shape) {
   return std::vector<int64_t>(shape.begin(), shape.end());
@@ -136,7 +114,7 @@ Status PortableModel::check_ports() const {
 
 bool PortableModel::accepts_strides(std::span<const int64_t> shape,
                                     std::span<const int64_t> strides) const {
-  return is_contiguous(shape, strides);
+  return engine::accepts_strides(kLayouts, shape, strides);
 }
 
 Result<std::unique_ptr<State>> PortableModel::make_state(
@@ -149,92 +127,10 @@ Result<std::unique_ptr<State>> PortableModel::make_state(
   return std::unique_ptr<State>(std::move(state));
 }
 
-Status PortableModel::check_inputs(std::span<const ConstTensorView> inputs) const {
-  const std::vector<TensorSpec>& specs = plan_.description.inputs;
-  if (inputs.size() != specs.size()) {
-    return invalid_argument("the function takes " + std::to_string(specs.size()) +
-                                " inputs, and the call has " + std::to_string(inputs.size()),
-                            plan_.description.name);
-  }
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const ConstTensorView& view = inputs[i];
-    const auto refuse = [&](const std::string& why) {
-      return invalid_argument("input " + std::to_string(i) + ": " + why, specs[i].to_string());
-    };
-    if (view.dtype != specs[i].dtype) return refuse(wrong_type(view.dtype));
-    if (!specs[i].accepts(view.shape.data(), view.shape.size())) {
-      return refuse("the tensor's shape " + shape_text(view.shape) + " is not allowed");
-    }
-    if (!view.strides.empty() && !is_contiguous(view.shape, view.strides)) {
-      return refuse("the tensor's strides " + shape_text(view.strides) + " are not contiguous");
-    }
-    size_t bytes;
-    if (!byte_size(view.shape, view.dtype, &bytes)) {
-      return refuse("the tensor of shape " + shape_text(view.shape) + " has too many bytes");
-    }
-    if (view.data == nullptr && bytes != 0) return refuse("the tensor has no data");
-  }
-  return {};
-}
-
-Status PortableModel::check_outputs(std::span<const TensorView> outputs) const {
-  const std::vector<TensorSpec>& specs = plan_.description.outputs;
-  if (outputs.size() != specs.size()) {
-    return invalid_argument("the function returns " + std::to_string(specs.size()) +
-                                " outputs, and the call has " + std::to_string(outputs.size()),
-                            plan_.description.name);
-  }
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const TensorView& view = outputs[i];
-    const auto refuse = [&](const std::string& why) {
-      return invalid_argument("output " + std::to_string(i) + ": " + why, specs[i].to_string());
-    };
-    if (view.dtype != specs[i].dtype) return refuse(wrong_type(view.dtype));
-    if (view.shape.size() != specs[i].shape.size()) {
-      return refuse("the tensor's shape " + shape_text(view.shape) + " has another rank");
-    }
-    if (!view.strides.empty() && !is_contiguous(view.shape, view.strides)) {
-      return refuse("the tensor's strides " + shape_text(view.strides) + " are not contiguous");
-    }
-    if (view.data == nullptr && view.capacity != 0) return refuse("the tensor has no data");
-  }
-  return {};
-}
-
-Status PortableModel::check_capacity(size_t output, std::span<const int64_t> extents,
-                                     TensorView* view) const {
-  const auto refuse = [&](const std::string& why) {
-    return invalid_argument("output " + std::to_string(output) + ": " + why,
-                            plan_.description.outputs[output].to_string());
-  };
-  // Strides are for the shape passed in; without them the tensor takes whatever fits.
-  if (!view->strides.empty() &&
-      !std::equal(extents.begin(), extents.end(), view->shape.begin(), view->shape.end())) {
-    return refuse("the tensor is laid out for " + shape_text(view->shape) + ", but the result is " +
-                  shape_text(extents));
-  }
-  if (view->shape.size() != extents.size())
-    return internal_error("the rank of an output has changed");
-  std::copy(extents.begin(), extents.end(), view->shape.begin());
-  size_t needed;
-  if (!byte_size(extents, view->dtype, &needed) || needed > view->capacity) {
-    return refuse("the result of shape " + shape_text(extents) + " does not fit the tensor's " +
-                  std::to_string(view->capacity) + " bytes");
-  }
-  return {};
-}
-
 Status PortableModel::check_state(State* state, PortableState** portable) const {
   *portable = nullptr;
-  if (states_.empty()) {
-    if (state == nullptr) return {};
-    return invalid_argument("a state was passed, but the function has none",
-                            plan_.description.name);
-  }
-  if (state == nullptr) {
-    return invalid_argument("the function has states: pass a state that make_state() returned",
-                            plan_.description.name);
-  }
+  COREML_DELEGATE_RETURN_IF_ERROR(check_has_state(plan_.description, state));
+  if (state == nullptr) return {};
   *portable = dynamic_cast<PortableState*>(state);
   if (*portable == nullptr) {
     return invalid_argument("the state was made by another engine", plan_.description.name);
@@ -263,8 +159,8 @@ Result<LoadedGraph*> PortableModel::graph_for(GraphForm form, EventSink* events)
 
 Status PortableModel::execute(std::span<const ConstTensorView> inputs,
                               std::span<TensorView> outputs, const ExecuteOptions& options) {
-  COREML_DELEGATE_RETURN_IF_ERROR(check_inputs(inputs));
-  COREML_DELEGATE_RETURN_IF_ERROR(check_outputs(outputs));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_inputs(plan_.description, kLayouts, inputs));
+  COREML_DELEGATE_RETURN_IF_ERROR(check_outputs(plan_.description, kLayouts, outputs));
   PortableState* state = nullptr;
   COREML_DELEGATE_RETURN_IF_ERROR(check_state(options.state, &state));
   std::optional<PortableState::Use> use;
@@ -277,7 +173,7 @@ Status PortableModel::execute(std::span<const ConstTensorView> inputs,
   Status capacity;
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (static_outputs_[i].empty() && !plan_.description.outputs[i].shape.empty()) continue;
-    Status checked = check_capacity(i, static_outputs_[i], &outputs[i]);
+    Status checked = check_capacity(plan_.description, i, static_outputs_[i], &outputs[i]);
     if (capacity.ok()) capacity = std::move(checked);
   }
   COREML_DELEGATE_RETURN_IF_ERROR(capacity);
@@ -358,7 +254,7 @@ Status PortableModel::run(LoadedGraph& graph, std::span<const ConstTensorView> i
           results.emplace_back(request->request().get_output_tensor(plan_.outputs[i].index));
       const std::vector<int64_t> extents =
           plan_.outputs[i].is_scalar ? std::vector<int64_t>{1} : extents_of(result.get_shape());
-      Status checked = check_capacity(i, extents, &outputs[i]);
+      Status checked = check_capacity(plan_.description, i, extents, &outputs[i]);
       if (capacity.ok()) capacity = std::move(checked);
     }
     if (!capacity.ok()) {

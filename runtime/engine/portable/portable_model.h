@@ -50,10 +50,6 @@ class PortableModel : public Model {
                  const ExecuteOptions& options) override;
 
  private:
-  Status check_inputs(std::span<const ConstTensorView> inputs) const;
-  Status check_outputs(std::span<const TensorView> outputs) const;
-  // Of one output, whose extents are known. Sets `view`'s shape to them.
-  Status check_capacity(size_t output, std::span<const int64_t> extents, TensorView* view) const;
   Status check_state(State* state, PortableState** portable) const;
   // `events`: told of loading another form than kPlain, which needs it.
   Result<LoadedGraph*> graph_for(GraphForm form, EventSink* events);

@@ -1,9 +1,9 @@
 #ifndef COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_DELEGATE_H_
 #define COREML_DELEGATE_RUNTIME_INCLUDE_COREML_BACKEND_DELEGATE_H_
 
-// The stock delegate's C++ surface, by its names, so that an app's sources compile unchanged.
-// runtime/include/coreml_delegate.h and coreml_delegate_cache.h say more and return reasons; a new
-// program uses them.
+// The C++ functions and classes of the stock delegate under the same names, so that the sources of
+// an app compile unchanged. New programs use coreml_delegate.h and coreml_delegate_cache.h, which
+// offer more and return the reasons of failures.
 //
 //   #include <coreml_backend/delegate.h>
 //
@@ -20,14 +20,14 @@ namespace executorch {
 namespace backends {
 namespace coreml {
 
-// A face of the process's one backend: every object hands on to it, so it does not matter which of
-// them is registered.
+// Every object of this class passes its calls on to the one backend of the process, so it does not
+// matter which of them is registered.
 //
-// Thread rule: everything may be called from several threads at once, except that nothing may
-// register backends meanwhile.
+// Thread rule: every function may be called from several threads at once, but not while another
+// thread registers a backend.
 class CoreMLBackendDelegate final : public ::executorch::runtime::BackendInterface {
  public:
-  // Registers the platform's engine, but not the object with ExecuTorch.
+  // Registers the platform's engine. It does not register the object with ExecuTorch.
   CoreMLBackendDelegate() noexcept;
   ~CoreMLBackendDelegate() override;
 
@@ -54,12 +54,13 @@ class CoreMLBackendDelegate final : public ::executorch::runtime::BackendInterfa
       ::executorch::runtime::BackendOptionContext& context,
       ::executorch::runtime::Span<::executorch::runtime::BackendOption>& options) override;
 
-  // The registered delegate; null when no CoreMLBackend is registered, or one of another library.
+  // Returns the registered delegate, or null if no CoreMLBackend is registered or if it is one of
+  // another library.
   static CoreMLBackendDelegate* get_registered_delegate() noexcept;
 
-  // Removes the compiled models that are kept in the process's cache folder and that nobody uses;
-  // true as well when none are kept. False when that failed: coreml_delegate::last_error() says
-  // why.
+  // Removes the compiled models that are kept in the process's cache folder and that nobody uses.
+  // Returns true if that succeeded, also if no models were kept. After false,
+  // coreml_delegate::last_error() says why.
   bool purge_models_cache() const noexcept;
 };
 
@@ -68,8 +69,8 @@ class CoreMLBackendDelegate final : public ::executorch::runtime::BackendInterfa
 
 namespace core_ml_backend_delegate {
 
-// Registers the delegate and the platform's engine with ExecuTorch unless that has been done. For
-// apps that register when they need it; a failure is logged.
+// Registers the delegate and the platform's engine with ExecuTorch, unless that has been done. It is
+// for apps that register by hand. A failure is logged.
 void register_backend_coreml();
 
 }  // namespace core_ml_backend_delegate
@@ -78,7 +79,7 @@ void register_backend_coreml();
 namespace torch {
 namespace executor {
 
-// As apps for ExecuTorch before 0.5 spell it.
+// The name that apps for ExecuTorch before 0.5 use.
 using ::executorch::backends::coreml::CoreMLBackendDelegate;
 
 }  // namespace executor

@@ -18,10 +18,12 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pte or a .mlpackage")
+    parser.add_argument("file", type=Path, help="the .pte or the .mlpackage to execute")
     run_command.add_run_arguments(parser)
-    parser.add_argument("-n", type=int, default=50, help="timed executions (default: 50)")
-    parser.add_argument("--warm-up", type=int, default=5, help="executions before them (default: 5)")
+    parser.add_argument("-n", type=int, default=50, help="the number of executions that are timed (default: 50)")
+    parser.add_argument(
+        "--warm-up", type=int, default=5, help="the number of executions before them that are not timed (default: 5)"
+    )
 
 
 def run(arguments: argparse.Namespace, output: Output) -> None:

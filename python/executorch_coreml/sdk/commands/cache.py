@@ -23,9 +23,11 @@ _WITH_ARGUMENT = {"evict": "the beginning of an entry's name", "shrink": "a numb
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("stats", "list", "verify", "evict", "shrink", "purge"))
-    parser.add_argument("folder", type=Path, help="what the option cache_dir was set to")
-    parser.add_argument("argument", nargs="?", help="; ".join(f"{action}: {what}" for action, what in _WITH_ARGUMENT.items()))
+    parser.add_argument(
+        "action", choices=("stats", "list", "verify", "evict", "shrink", "purge"), help="what to do; the examples show each"
+    )
+    parser.add_argument("folder", type=Path, help="the folder that the option cache_dir was set to")
+    parser.add_argument("argument", nargs="?", help="; ".join(f"with {action}, {what}" for action, what in _WITH_ARGUMENT.items()))
 
 
 def run(arguments: argparse.Namespace, output: Output) -> None:

@@ -19,15 +19,15 @@ FORMATS = ("both", "coreml_blob", "inmemoryfs")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pte, of this exporter or of executorch's own")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the .pte to write; it must not exist")
+    parser.add_argument("file", type=Path, help="the .pte to convert, made by this exporter or by executorch's own")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the .pte to write, which must not exist yet")
     parser.add_argument(
         "--format",
         choices=FORMATS,
         default="both",
-        help="both: blobs that this project's runtime and ExecuTorch's stock one read (default); coreml_blob: blobs for this project's "
-        "runtime alone; inmemoryfs: the stock exporter's flattened directories. The models themselves stay as they are, and so do the "
-        "outputs",
+        help="the form to write. both (default): blobs that both this project's runtime and ExecuTorch's stock runtime read. coreml_blob: "
+        "blobs that only this project's runtime reads. inmemoryfs: the stock exporter's flattened directories. The models and the "
+        "outputs of the program stay the same",
     )
 
 

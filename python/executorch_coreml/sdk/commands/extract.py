@@ -18,9 +18,9 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pte, of this exporter or of executorch's own")
-    parser.add_argument("-o", "--output", type=Path, default=Path("."), help="the folder to write into (default: this one)")
-    parser.add_argument("--method", help="of this method only")
+    parser.add_argument("file", type=Path, help="the .pte to read, made by this exporter or by executorch's own")
+    parser.add_argument("-o", "--output", type=Path, default=Path("."), help="the folder to write into (default: the current one)")
+    parser.add_argument("--method", help="the method whose models are written (default: every method)")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> None:

@@ -16,7 +16,7 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pte, a .mlpackage or a blob of this delegate")
+    parser.add_argument("file", type=Path, help="the .pte, the .mlpackage or the blob of this delegate to look into")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> None:

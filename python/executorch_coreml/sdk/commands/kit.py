@@ -12,27 +12,37 @@ from executorch_coreml.sdk.commands.output import Output, size
 from executorch_coreml.sdk.errors import ToolError
 
 EXAMPLES = """\
-  coreml kit model.pte -o kit                              made-up inputs
+  coreml kit model.pte -o kit                              with inputs that are made up
   coreml kit model.pte -o kit --values --reference model.pt2
-  coreml_runner --kit kit --answer answer.json             there
-  coreml verify kit --kit answer.json                      here"""
+  coreml_runner --kit kit --answer answer.json             on the other machine
+  coreml verify kit --kit answer.json                      here again"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pte")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="the folder to write, which must not be there")
+    parser.add_argument("file", type=Path, help="the .pte to take along")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="the folder to write, which must not exist yet")
     parser.add_argument(
         "--reference",
-        help=f"for its example inputs, and for the lines of the model that operations come from: {verify_reference.FORMS}",
+        help=f"where the example inputs come from, and the lines of the model behind the operations: {verify_reference.FORMS}",
     )
     verify_command.add_inputs_argument(parser)
     run_command.add_input_arguments(parser, runs=False)
-    parser.add_argument("--values", action="store_true", help="ask for the values of operations too, to find the one at fault")
     parser.add_argument(
-        "--values-memory", type=run_command.natural, default=64, metavar="MB", help="that the values may take (default: 64)"
+        "--values",
+        action="store_true",
+        help="ask the other machine for the values of operations too, so that the one at fault can be found",
     )
     parser.add_argument(
-        "--tolerance", type=float, help="of the l2-relative difference (default: four times what rounding does to each value)"
+        "--values-memory",
+        type=run_command.natural,
+        default=64,
+        metavar="MB",
+        help="the megabytes (10^6 bytes) that these values may take (default: 64)",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        help="the largest l2-relative difference that is accepted (default: four times the one that rounding causes in each value)",
     )
 
 

@@ -19,10 +19,12 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pte or a .mlpackage")
+    parser.add_argument("file", type=Path, help="the .pte or the .mlpackage to execute")
     run_command.add_run_arguments(parser)
-    parser.add_argument("-n", type=int, default=10, help="executions, after one that is not counted (default: 10)")
-    parser.add_argument("--top", type=int, default=20, help="operations to list (default: 20)")
+    parser.add_argument(
+        "-n", type=int, default=10, help="the number of executions that are measured, after one that is not (default: 10)"
+    )
+    parser.add_argument("--top", type=int, default=20, help="the number of operations to list, the slowest first (default: 20)")
 
 
 def run(arguments: argparse.Namespace, output: Output) -> None:

@@ -18,16 +18,28 @@ EXAMPLES = """\
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pte or a .mlpackage, of this exporter or another")
+    parser.add_argument("file", type=Path, help="the .pte or the .mlpackage to report on, made by this exporter or another")
     parser.add_argument("-o", "--output", type=Path, help="the page to write: one HTML file that needs no network")
     run_command.add_run_arguments(parser)
-    parser.add_argument("-n", type=int, default=20, help="executions to measure, after one that is not counted (default: 20)")
-    parser.add_argument("--reference", help=verify_reference.FORMS)
     parser.add_argument(
-        "--partition-report", type=Path, metavar="FILE", help="PartitionReport.to_json() of the lowering, for the reasons"
+        "-n", type=int, default=20, help="the number of executions that are measured, after one that is not (default: 20)"
     )
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="the --json of an earlier report")
-    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="writes times.png, kinds.png, errors.png and ranges.png there")
+    parser.add_argument("--reference", help=f"what the values are compared with: {verify_reference.FORMS}")
+    parser.add_argument(
+        "--partition-report",
+        type=Path,
+        metavar="FILE",
+        help="what PartitionReport.to_json() returned when the program was lowered: it has the reasons why operators stayed outside",
+    )
+    parser.add_argument(
+        "--compare", type=Path, metavar="FILE", help="what --json printed for an earlier report, to compare this one with"
+    )
+    parser.add_argument(
+        "--plots",
+        type=Path,
+        metavar="FOLDER",
+        help="the folder into which times.png, kinds.png, errors.png and ranges.png are written",
+    )
 
 
 def run(arguments: argparse.Namespace, output: Output) -> None:

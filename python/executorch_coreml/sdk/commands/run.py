@@ -13,15 +13,15 @@ from executorch_coreml.sdk.commands.output import Output
 from executorch_coreml.sdk.errors import ToolError
 
 EXAMPLES = """\
-  coreml run model.pte                        made-up inputs: normal reals, zero integers, from --seed
+  coreml run model.pte                        inputs are made up: normally distributed reals, and zeros for integers
   coreml run model.pte --input 0=image.npy --save outputs.npz
   coreml run model.mlpackage --input x=x.npy --numeric-mode float16"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="a .pte or a .mlpackage")
+    parser.add_argument("file", type=Path, help="the .pte or the .mlpackage to execute")
     add_run_arguments(parser)
-    parser.add_argument("--save", type=Path, help="writes the outputs to this .npz")
+    parser.add_argument("--save", type=Path, help="the .npz into which the outputs are written")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,8 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--numeric-mode",
         choices=("float32", "float16", "low_precision"),
         default="float32",
-        help="whether float16 values are rounded, or what is quantized is computed in integers",
+        help="how the engine computes. float32 (default): in float32. float16: each result is rounded to float16. low_precision: as float32, but "
+        "quantized operations in integers",
     )
 
 
@@ -42,14 +43,16 @@ def add_input_arguments(parser: argparse.ArgumentParser, *, runs: bool = True) -
         action="append",
         default=[],
         metavar="NAME=FILE",
-        help="an input from a .npy; NAME is the package's name of it, or its number in a .pte's method",
+        help="an input, read from a .npy; NAME is the name of the input in a package, or its number in the method of a .pte",
     )
     parser.add_argument(
-        "--method", default="forward", help="of a .pte, or the function of a package with several (default: forward)"
+        "--method", default="forward", help="the method of a .pte, or the function of a package that has several (default: forward)"
     )
-    parser.add_argument("--seed", type=natural, default=0, help="of made-up inputs (default: 0)")
+    parser.add_argument("--seed", type=natural, default=0, help="the seed of the inputs that are made up (default: 0)")
     if runs:
-        parser.add_argument("--threads", type=natural, default=0, help="of one execution (default: the engine's choice)")
+        parser.add_argument(
+            "--threads", type=natural, default=0, help="the number of threads of one execution (default: the engine chooses)"
+        )
 
 
 def natural(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The report's figures as PNG, for a document or a slide. Drawn with Pillow, which the workspace has anyway."""
+"""The report's figures as PNG, for a document or a slide. They are drawn with Pillow; docs/architecture.md says why not with matplotlib."""
 
 from __future__ import annotations
 

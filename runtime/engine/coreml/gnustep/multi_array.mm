@@ -5,7 +5,7 @@
 #include "base/half.h"
 #include "base/strides.h"
 #include "runtime/engine/coreml/gnustep/framework.h"
-#include "runtime/engine/coreml/strided_copy.h"
+#include "runtime/engine/tensor_layout.h"
 
 using coreml_delegate::data_type_size;
 using coreml_delegate::DataType;
@@ -16,7 +16,7 @@ using coreml_delegate::core_ml_gnustep::extents;
 using coreml_delegate::core_ml_gnustep::make_error;
 using coreml_delegate::core_ml_gnustep::numbers;
 using coreml_delegate::core_ml_gnustep::set_error;
-namespace layout = coreml_delegate::engine::coreml;
+namespace layout = coreml_delegate::engine;
 
 namespace {
 

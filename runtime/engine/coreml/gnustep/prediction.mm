@@ -6,13 +6,13 @@
 
 #include "base/half.h"
 #include "base/strides.h"
-#include "runtime/engine/coreml/strided_copy.h"
+#include "runtime/engine/tensor_layout.h"
 
 namespace coreml_delegate::core_ml_gnustep {
 
 namespace {
 
-namespace layout = engine::coreml;
+namespace layout = engine;
 
 struct Input {
   std::vector<int64_t> shape;

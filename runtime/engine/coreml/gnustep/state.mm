@@ -1,5 +1,5 @@
 #include "runtime/engine/coreml/gnustep/framework.h"
-#include "runtime/engine/coreml/strided_copy.h"
+#include "runtime/engine/tensor_layout.h"
 
 using coreml_delegate::Status;
 using coreml_delegate::TensorSpec;
@@ -43,7 +43,7 @@ using namespace coreml_delegate::core_ml_gnustep;  // NOLINT: the framework's ow
   MLMultiArray *const array = [[MLMultiArray alloc] initWithShape:numbers(shape)
                                                          dataType:multi_array_type(found->dtype)
                                                             error:nullptr];
-  const size_t size = static_cast<size_t>(coreml_delegate::engine::coreml::element_count(shape)) *
+  const size_t size = static_cast<size_t>(coreml_delegate::engine::element_count(shape)) *
                       coreml_delegate::data_type_size(found->dtype);
   const std::span<std::byte> bytes(static_cast<std::byte *>(array.dataPointer), size);
   Status status = _box->state->read(name, bytes);

@@ -1,15 +1,15 @@
-#include "runtime/engine/coreml/strided_copy.h"
+#include "runtime/engine/tensor_layout.h"
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
-namespace coreml_delegate::engine::coreml {
+namespace coreml_delegate::engine {
 namespace {
 
 using ::testing::ElementsAre;
 using Extents = std::vector<int64_t>;
 
-TEST(StridedCopy, WhatSharesNoMemory) {
+TEST(TensorLayout, WhatSharesNoMemory) {
   EXPECT_TRUE(is_disjoint(Extents{2, 3}, Extents{3, 1}));
   EXPECT_TRUE(is_disjoint(Extents{2, 3}, Extents{1, 2})) << "transposed";
   EXPECT_TRUE(is_disjoint(Extents{2, 3}, Extents{8, 2})) << "with gaps";
@@ -20,7 +20,7 @@ TEST(StridedCopy, WhatSharesNoMemory) {
   EXPECT_FALSE(is_disjoint(Extents{2, 2}, Extents{INT64_MAX, INT64_MAX}));
 }
 
-TEST(StridedCopy, CountsAndSpans) {
+TEST(TensorLayout, CountsAndSpans) {
   EXPECT_EQ(element_count(Extents{}), 1);
   EXPECT_EQ(element_count(Extents{2, 0}), 0);
   EXPECT_EQ(element_count(Extents{-1, 2}), -1);
@@ -30,7 +30,7 @@ TEST(StridedCopy, CountsAndSpans) {
   EXPECT_EQ(element_span(Extents{}, Extents{}), 1);
 }
 
-TEST(StridedCopy, CopiesBetweenLayouts) {
+TEST(TensorLayout, CopiesBetweenLayouts) {
   const std::vector<int32_t> rows = {0, 1, 2, 3, 4, 5};
   std::vector<int32_t> columns(6, -1);
   copy_strided(Extents{2, 3}, 4, rows.data(), Extents{3, 1}, columns.data(), Extents{1, 2});
@@ -48,4 +48,4 @@ TEST(StridedCopy, CopiesBetweenLayouts) {
 }
 
 }  // namespace
-}  // namespace coreml_delegate::engine::coreml
+}  // namespace coreml_delegate::engine

@@ -1,8 +1,8 @@
-#ifndef COREML_DELEGATE_RUNTIME_ENGINE_COREML_STRIDED_COPY_H_
-#define COREML_DELEGATE_RUNTIME_ENGINE_COREML_STRIDED_COPY_H_
+#ifndef COREML_DELEGATE_RUNTIME_ENGINE_TENSOR_LAYOUT_H_
+#define COREML_DELEGATE_RUNTIME_ENGINE_TENSOR_LAYOUT_H_
 
-// Layouts of tensors, in elements, as MLMultiArray and engine.h have them: an element lies at the
-// sum of index times stride. No strides are those of base/strides.h.
+// Layouts of tensors, in elements, as engine.h and Core ML's MLMultiArray have them: an element lies
+// at the sum of index times stride. Without strides, elements lie one after the other.
 //
 // Thread rule: pure functions.
 
@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-namespace coreml_delegate::engine::coreml {
+namespace coreml_delegate::engine {
 
 // Whether no two elements share memory and none lies before the first: what may be written in
 // place.
@@ -30,6 +30,6 @@ void copy_strided(std::span<const int64_t> shape, size_t element_size, const voi
                   std::span<const int64_t> source_strides, void* destination,
                   std::span<const int64_t> destination_strides);
 
-}  // namespace coreml_delegate::engine::coreml
+}  // namespace coreml_delegate::engine
 
-#endif  // COREML_DELEGATE_RUNTIME_ENGINE_COREML_STRIDED_COPY_H_
+#endif  // COREML_DELEGATE_RUNTIME_ENGINE_TENSOR_LAYOUT_H_

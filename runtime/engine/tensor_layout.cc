@@ -1,4 +1,4 @@
-#include "runtime/engine/coreml/strided_copy.h"
+#include "runtime/engine/tensor_layout.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,7 +6,7 @@
 
 #include "base/strides.h"
 
-namespace coreml_delegate::engine::coreml {
+namespace coreml_delegate::engine {
 
 bool is_disjoint(std::span<const int64_t> shape, std::span<const int64_t> strides) {
   if (strides.empty()) return true;
@@ -94,4 +94,4 @@ void copy_strided(std::span<const int64_t> shape, size_t element_size, const voi
   }
 }
 
-}  // namespace coreml_delegate::engine::coreml
+}  // namespace coreml_delegate::engine
