@@ -16,8 +16,35 @@ from torch.export import ExportedProgram
 aten = torch.ops.aten
 
 
+Parts = tuple[torch.Tensor, ...]
+
+
+def _scanned(parts: Parts, dim: int, combine: Callable[[Parts, Parts], Parts], before: float | None) -> Parts:
+    """What `combine` makes of the elements up to each, along a fixed extent, in as many steps as its logarithm has.
+
+    Args:
+        combine: an associative function of what comes earlier and what comes later.
+        before: what it leaves the later as it is with; None for the first element, where that is so.
+    """
+    parts = tuple(part.movedim(dim, -1) for part in parts)
+    count, step = parts[0].shape[-1], 1
+    while step < count:
+        earlier = []
+        for part in parts:
+            first = part[..., :step]
+            filling = part[..., :1].expand(first.shape) if before is None else torch.full_like(first, before)
+            earlier.append(torch.cat([filling, part[..., :-step]], -1))
+        parts, step = combine(tuple(earlier), parts), 2 * step
+    return tuple(part.movedim(-1, dim) for part in parts)
+
+
+def _is_fixed(x: torch.Tensor, dim: int) -> bool:
+    return isinstance(x.shape[dim], int)
+
+
 def _rows(x: torch.Tensor, dim: int, beyond: float | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """[..., n] along `dim` -> [..., n, n], whose row i has the elements up to the i-th and `beyond` behind them; and where those elements are.
+    """Of a flexible extent, for which the steps of _scanned() are not known: [..., n] along `dim` -> [..., n, n], whose row i has the elements up to
+    the i-th and `beyond` behind them; and where those elements are.
 
     None for the first element, which every row has anyway.
     """
@@ -32,26 +59,41 @@ def _cumprod(x: torch.Tensor, dim: int, *, dtype: torch.dtype | None = None) -> 
     x = x.to(dtype or (x.dtype if x.is_floating_point() else torch.int64))
     if x.dim() == 0:
         return x.clone()
-    rows, _ = _rows(x, dim, 1)
-    return rows.prod(-1).movedim(-1, dim)
+    if _is_fixed(x, dim):
+        return _scanned((x,), dim, lambda earlier, later: (earlier[0] * later[0],), 1)[0]
+    return _rows(x, dim, 1)[0].prod(-1).movedim(-1, dim)
 
 
 def _logcumsumexp(x: torch.Tensor, dim: int) -> torch.Tensor:
     if x.dim() == 0:
         return x.clone()
-    rows, _ = _rows(x, dim, -torch.inf)
-    return rows.logsumexp(-1).movedim(-1, dim)
+    if _is_fixed(x, dim):
+        return _scanned((x,), dim, lambda earlier, later: (torch.logaddexp(earlier[0], later[0]),), -torch.inf)[0]
+    return _rows(x, dim, -torch.inf)[0].logsumexp(-1).movedim(-1, dim)
+
+
+def _later_of_greater(earlier: Parts, later: Parts) -> Parts:
+    """The greater value, with its place: of equal ones the later, and NaN before all."""
+    is_later = later[0] >= earlier[0]
+    if later[0].is_floating_point():
+        is_later = later[0].isnan() | (is_later & ~earlier[0].isnan())
+    return tuple(torch.where(is_later, b, a) for a, b in zip(earlier, later, strict=True))
 
 
 def _cummax(x: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Of equal maxima the last one's place, as in torch."""
+    if x.dim() == 0:
+        return x.clone(), torch.zeros_like(x, dtype=torch.int64)
+    if _is_fixed(x, dim):
+        places = torch.arange(x.shape[dim], device=x.device).expand(x.movedim(dim, -1).shape).movedim(-1, dim)
+        values, indices = _scanned((x, places), dim, _later_of_greater, None)
+        return values, indices
     rows, is_up_to = _rows(x, dim, None)
     values = rows.amax(-1)
     is_it = (rows == values[..., None]) & is_up_to
     if x.is_floating_point():  # NaN is the maximum from where it is on.
         is_it = is_it | (rows.isnan() & is_up_to)
-    places = torch.arange(x.shape[dim], device=x.device)
-    indices = torch.where(is_it, places, -1).amax(-1)
+    indices = torch.where(is_it, torch.arange(x.shape[dim], device=x.device), -1).amax(-1)
     return values.movedim(-1, dim), indices.movedim(-1, dim)
 
 

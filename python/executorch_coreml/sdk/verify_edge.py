@@ -23,6 +23,7 @@ from executorch_coreml.sdk.errors import ToolError
 
 Node = torch.fx.Node
 Rule = Callable[[ExportedProgram], tuple[list[torch._ops.OpOverload], Any]]
+Transform = Callable[[ExportedProgram], ExportedProgram]
 
 
 class _Captured(Exception):
@@ -32,10 +33,15 @@ class _Captured(Exception):
 class _Capture(Partitioner):
     """Stands in for the partitioner that a program was lowered with, up to the point where it is asked to partition."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: Rule, before: Transform) -> None:
+        """rule: what is kept whole of a program. before: what is made of the program before."""
         super().__init__()
         self._rule = rule
+        self._before = before
         self.program: ExportedProgram | None = None
+
+    def transform_for_pre_decomposition(self, exported_program: ExportedProgram) -> ExportedProgram:
+        return self._before(exported_program)
 
     def ops_to_not_decompose(self, ep: ExportedProgram) -> tuple[list[torch._ops.OpOverload], Any]:
         return self._rule(ep)
@@ -121,11 +127,14 @@ def capture(reference: ExportedProgram, *, names: Collection[str], lowered_with:
         ToolError: for a program that cannot be lowered to the edge dialect.
     """
     found: list[EdgeProgram] = []
-    rules: list[Rule] = [lambda ep: our_partitioner(lowered_with).ops_to_not_decompose(ep)]
+    ours = our_partitioner(lowered_with)
+    rules: list[tuple[Rule, Transform]] = [
+        (lambda ep: our_partitioner(lowered_with).ops_to_not_decompose(ep), ours.transform_for_pre_decomposition)
+    ]
     if not is_ours:
-        rules.append(_stock)
+        rules.append((_stock, lambda ep: ep))
     for rule in rules:
-        stand_in = _Capture(rule)
+        stand_in = _Capture(*rule)
         try:
             with verify_reference.quiet():
                 to_edge_transform_and_lower(
