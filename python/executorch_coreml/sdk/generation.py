@@ -147,7 +147,7 @@ class Generation:
         for mode in self.modes:
             same = sum(not token.differs for token in mode.tokens)
             lines.append(f"  {mode.numeric_mode}: {same} of {len(mode.tokens)} tokens are PyTorch's")
-            lines += [f"    {token}" for token in {mode.first_difference, mode.first_fault} - {None}]
+            lines += [f"    {token}" for token in dict.fromkeys((mode.first_difference, mode.first_fault)) if token is not None]
         return "\n".join([*lines, *self.remarks])
 
 
