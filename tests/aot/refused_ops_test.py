@@ -45,6 +45,8 @@ CASES: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
     "searchsorted in rows": (lambda x: torch.searchsorted(x.sort(-1)[0], x * 1.1, side="right"), X),
     "searchsorted of integers": (lambda x: torch.searchsorted(torch.tensor([-3, 0, 2]), x), INTEGERS),
     "searchsorted by a sorter": (lambda x: torch.searchsorted(BOUNDARIES.flip(0), x, sorter=torch.tensor([2, 1, 0])), X),
+    "searchsorted of a number": (lambda x: torch.searchsorted(x.sort(-1)[0][0], 0.25, right=True), X),
+    "bucketize of a number": (lambda x: torch.bucketize(0.25, x.sort(-1)[0][1]), X),
     "kthvalue": (lambda x: tuple(torch.kthvalue(x, 2)), X),
     "kthvalue of columns": (lambda x: tuple(torch.kthvalue(x, 3, 0, True)), X),
     "median": (lambda x: tuple(torch.median(x, 1)), X),

@@ -131,6 +131,14 @@ def _searchsorted(
     return _search(sorted_, x, right=right, out_int32=out_int32)
 
 
+def _searchsorted_number(sorted_: torch.Tensor, number: float, **options: Any) -> torch.Tensor:
+    return _searchsorted(sorted_, torch.scalar_tensor(number, device=sorted_.device), **options)
+
+
+def _bucketize_number(number: float, boundaries: torch.Tensor, **options: Any) -> torch.Tensor:
+    return _searchsorted_number(boundaries, number, **options)
+
+
 def _kthvalue(x: torch.Tensor, k: int, dim: int = -1, keepdim: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
     values, indices = x.topk(k, dim, largest=False, sorted=True)
     values, indices = values.narrow(dim, k - 1, 1), indices.narrow(dim, k - 1, 1)
@@ -180,7 +188,9 @@ _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.cummax.default: _cummax,
     aten.cummin.default: _cummin,
     aten.bucketize.Tensor: _bucketize,
+    aten.bucketize.Scalar: _bucketize_number,
     aten.searchsorted.Tensor: _searchsorted,
+    aten.searchsorted.Scalar: _searchsorted_number,
     aten.kthvalue.default: _kthvalue,
     aten.median.dim: _median,
     aten.median.default: _median_of_all,
