@@ -61,7 +61,6 @@ CALLS = {
     "statistics": Call(lambda x: torch.native_layer_norm(x, (3,), None, None, 1e-5)[1]),
     "pool_ceil_3d": Call(lambda x: F.avg_pool3d(x[None], 2, ceil_mode=True), (IMAGE,)),
     "output_padding": Call(lambda x: F.conv_transpose2d(x, torch.ones(4, 2, 3, 3), stride=2, output_padding=1), (IMAGE,)),
-    "unsorted_topk": Call(lambda x: torch.topk(x, 2, sorted=False)[0]),
     "boolean_index": Call(lambda x: torch.index_put(x, (x > 0,), torch.tensor(1.0))),
     "index_put_broadcast": Call(lambda x: torch.index_put(x, (torch.tensor([1]), torch.tensor([1, 2])), torch.tensor([5.0, 6.0]))),
     "index_put_after_whole_dimension": Call(lambda x: torch.ops.aten.index_put(x, [None, INDEX], torch.tensor(1.0))),

@@ -88,12 +88,6 @@ ARGUMENTS = {
         "aten.convolution.default",
         "padding is at least as large",
     ),
-    "topk_unsorted": (
-        lambda x: torch.topk(x, 2, sorted=False)[0] * 2,
-        X,
-        "aten.topk.default",
-        "11698",
-    ),
     "integer_matmul": (lambda x: (x.int() @ x.int().t()).float(), X, "aten.mm.default", "2673"),
 }
 

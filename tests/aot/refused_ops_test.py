@@ -14,6 +14,10 @@ from executorch.backends.apple.coreml.partition import CoreMLPartitioner, refuse
 from executorch.exir import to_edge
 from running import execute
 from torch.export import Dim
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.utils._python_dispatch import TorchDispatchMode
+
+F = torch.nn.functional
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
 NAN = X.clone()
@@ -21,6 +25,24 @@ NAN[1, 2] = torch.nan
 EQUAL = torch.tensor([[1.0, 3.0, 3.0, 2.0], [2.0, 2.0, 1.0, 2.0], [-1.0, -1.0, -2.0, 0.0]])
 INTEGERS = torch.randint(-5, 6, (3, 4), generator=torch.Generator().manual_seed(1))
 BOUNDARIES = torch.tensor([-1.0, 0.0, 0.5])
+
+SIGNS = torch.tensor([[0.0, -0.0, 1.5, -1.5], [torch.inf, -torch.inf, -0.0, 2.0]])
+WEIGHT = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(4))
+WORDS = torch.tensor([[1, 2], [2, 0]])
+# Ops that ExecuTorch has at lowering, and no kernel of at run time.
+WITHOUT_KERNEL = {torch.ops.aten.adaptive_avg_pool3d.default}
+FREQUENCIES = torch.polar(torch.ones(3), torch.arange(3.0))
+
+
+def _with_diagonal(x: torch.Tensor) -> torch.Tensor:
+    x = x.clone()
+    x.diagonal(offset=-1).mul_(10)
+    return x
+
+
+def _numbers(x: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_complex(x[:, :4].reshape(3, 2, 2))
+
 
 # The function of a tensor, whose outputs are tensors, and what it is tried with.
 CASES: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
@@ -38,6 +60,7 @@ CASES: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
     "cummax of equals": (lambda x: tuple(torch.cummax(x, 1)), EQUAL),
     "cummax of NaN": (lambda x: tuple(torch.cummax(x, 1)), NAN),
     "cummax of integers": (lambda x: tuple(torch.cummax(x, 0)), INTEGERS),
+    "cummin of integers": (lambda x: tuple(torch.cummin(x, 0)), INTEGERS),
     "cummin": (lambda x: tuple(torch.cummin(x, -1)), EQUAL),
     "bucketize": (lambda x: torch.bucketize(x, BOUNDARIES), X),
     "bucketize on a boundary": (lambda x: torch.bucketize(x, torch.tensor([1.0, 2.0]), right=True, out_int32=True), EQUAL),
@@ -59,6 +82,89 @@ CASES: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
     "std_mean, biased": (lambda x: torch.std_mean(x, dim=1, unbiased=False), X),
     "ldexp": (lambda x: torch.ldexp(x, torch.tensor([[1], [-2], [3]])), X),
     "dist": (lambda x: torch.dist(x, x * 2 + 1, 3.0), X),
+    "exp2": (lambda x: torch.exp2(x * 3), X),
+    "exp2 of integers": (torch.exp2, INTEGERS),
+    "signbit": (torch.signbit, SIGNS),
+    "signbit of integers": (torch.signbit, INTEGERS),
+    "copysign": (lambda x: torch.copysign(x, x.flip(1)), SIGNS),
+    "copysign of integers": (lambda x: torch.copysign(x, -2.0), INTEGERS),
+    "hypot": (lambda x: torch.hypot(x * 1e25, x.flip(0) * 1e25), X),
+    "hypot of zeros": (lambda x: torch.hypot(x, torch.zeros_like(x)), SIGNS),
+    "fmax": (lambda x: torch.fmax(x, x.flip(1)), NAN),
+    "fmin": (lambda x: torch.fmin(x, torch.full_like(x, 0.25)), NAN),
+    "round to decimals": (lambda x: torch.round(x * 37, decimals=1), X),
+    "round to tens": (lambda x: torch.round(x * 137, decimals=-1), X),
+    "remainder of a number": (lambda x: torch.remainder(7, x), torch.tensor([[1.5, -2.0, 3.0, 4.0]])),
+    "shift to the left": (lambda x: x << 3, INTEGERS),
+    "shift to the right": (lambda x: (x * 1000003) >> 5, INTEGERS),
+    "shift by numbers": (lambda x: torch.bitwise_left_shift(x, x.abs()) + torch.bitwise_right_shift(x * 77, x.abs()), INTEGERS),
+    "shift in place": (lambda x: (x + 1).bitwise_left_shift_(2), INTEGERS),
+    "bits of a number and a tensor": (
+        lambda x: torch.bitwise_and(True, x > 0) & torch.bitwise_or(False, x > 1) | torch.bitwise_xor(True, x > 1),
+        X,
+    ),
+}
+# What is tried at fixed extents alone.
+OF_FIXED_EXTENTS: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
+    "addbmm": (lambda x: torch.addbmm(x[:, :3], x.view(2, 3, -1)[:, :, :2], x.view(2, -1, 3)[:, :2], beta=0.5, alpha=2), X),
+    "addmv": (lambda x: torch.addmv(x[:, 0], x, x[0], beta=2, alpha=0.5), X),
+    "bilinear": (lambda x: F.bilinear(x[:, :3], x[:, :2], WEIGHT, torch.arange(5.0)), X),
+    "bilinear of integers": (lambda x: torch.ops.aten._trilinear(x[:, :2], x[:, :2], x[:, :2], [1], [2], [2], [1]), INTEGERS.int()),
+    "put": (lambda x: torch.put(x, torch.tensor([1, 7]), torch.tensor([5.0, 6.0])), X),
+    "put, added": (lambda x: torch.put(x, torch.tensor([1, 1]), torch.tensor([5.0, 6.0]), accumulate=True), X),
+    "a diagonal": (lambda x: torch.diagonal_scatter(x[:, :3], x[:, 0] * 2), X),
+    "a diagonal above": (lambda x: torch.diagonal_scatter(x[None, :, :4], x[None, 0, :3], 1, 1, 2), X),
+    "a diagonal in place": (lambda x: _with_diagonal(x[:, :4]), X),
+    "tril_indices": (lambda x: x[tuple(torch.tril_indices(3, 4, 1))], X),
+    "triu_indices": (lambda x: x[tuple(torch.triu_indices(3, 4, -1))], X),
+    "repeat_interleave": (lambda x: x.repeat_interleave(torch.tensor([2, 0, 3]), 0, output_size=5), X),
+    "scatter, added": (lambda x: x.scatter(1, torch.tensor([[0, 0], [1, 2]]), 2.5, reduce="add"), X),
+    "scatter, multiplied": (lambda x: x.scatter(0, torch.tensor([[0, 2], [1, 2]]), x[:2, :2] + 1, reduce="multiply"), X),
+    "index_reduce": (lambda x: x.index_reduce(0, torch.tensor([1, 1]), x[:2] * 2, "amax"), X),
+    "adaptive_max_pool1d": (lambda x: F.adaptive_max_pool1d(x[:, :4], 3), X),
+    "adaptive_max_pool2d": (lambda x: F.adaptive_max_pool2d(x[None, :, :4], (2, 3), return_indices=True), X),
+    "adaptive_max_pool2d of whole windows": (lambda x: F.adaptive_max_pool2d(x[None, :, :4], (1, 2)), X),
+    "adaptive_max_pool3d": (lambda x: F.adaptive_max_pool3d(x[:, :4].view(1, 3, 2, 2), (2, 1, 2)), X),
+    "adaptive_avg_pool3d": (lambda x: F.adaptive_avg_pool3d(x[:, :4].view(1, 1, 3, 2, 2), (2, 2, 1)), X),
+    "embedding_bag": (lambda x: F.embedding_bag(x, WORDS, mode="mean"), X),
+    "embedding_bag of some": (lambda x: F.embedding_bag(x, WORDS.flatten(), torch.tensor([0, 1, 1]), mode="sum", padding_idx=2), X),
+    "embedding_bag of maxima": (lambda x: F.embedding_bag(x, WORDS.flatten(), torch.tensor([0, 1, 1]), mode="max"), X),
+    "embedding_bag, weighted": (lambda x: F.embedding_bag(x, WORDS, mode="sum", per_sample_weights=WORDS * 0.5 - 1), X),
+    "histc": (lambda x: torch.histc(x, bins=4, min=-1, max=1), X),
+    "bincount of experts": (lambda x: torch.histc(x.float(), bins=11, min=-5, max=5), INTEGERS),
+    "sort, stably": (lambda x: tuple(torch.sort(x, stable=True)), EQUAL),
+    "sort, stably and descending": (lambda x: tuple(torch.sort(x, dim=0, stable=True, descending=True)), EQUAL),
+    "argsort of NaN, stably": (lambda x: torch.argsort(x, stable=True), NAN),
+    "argsort of integers, stably": (lambda x: torch.argsort(x, stable=True), INTEGERS),
+    "vander, of running products": (lambda x: torch.vander(x[0], 3), X),
+}
+# And the least and the largest result.
+DRAWN: dict[str, tuple[Callable[[torch.Tensor], Any], float, float]] = {
+    "randn_like": (lambda x: torch.randn_like(x) + 0 * x, -8, 8),
+    "rand_like": (lambda x: torch.rand_like(x) + 0 * x, 0, 1),
+    "bernoulli": (lambda x: torch.bernoulli(x, 0.5) + 0 * x, 0, 1),
+    "exponential": (lambda x: torch.empty_like(x).exponential_(2.0) + 0 * x, 0, 60),
+    "gumbel_softmax": (lambda x: F.gumbel_softmax(x, tau=0.5), 0, 1),
+    "multinomial": (lambda x: torch.multinomial(x.softmax(1), 2), 0, 3),
+    "multinomial with replacement": (lambda x: torch.multinomial(x.softmax(1), 9, replacement=True), 0, 3),
+}
+# Complex numbers, which ExecuTorch refuses by other words.
+COMPLEX: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
+    "rfft": (lambda x: torch.fft.rfft(x, dim=0).abs(), X),
+    "rfft and back": (lambda x: torch.fft.irfft(torch.fft.rfft(x, dim=0) * 2, n=3, dim=0), X),
+    "fft of two dimensions": (lambda x: torch.view_as_real(torch.fft.fft2(x[:, :4], norm="ortho")), X),
+    "ifft": (lambda x: torch.fft.ifft(_numbers(x)).imag, X),
+    "stft": (lambda x: torch.stft(x.flatten(), 4, 2, window=torch.hann_window(4), return_complex=True).abs().square(), X),
+    "rotary positions": (lambda x: torch.view_as_real(_numbers(x) * FREQUENCIES[:, None]).flatten(1), X),
+    "quotients": (lambda x: torch.view_as_real((1 + 2j) / (_numbers(x) * 1e20 - 3j)), X),
+    "a reciprocal and a power of e": (lambda x: torch.view_as_real(_numbers(x).reciprocal() + torch.exp(_numbers(x))), X),
+    "sums with reals": (lambda x: torch.view_as_real(torch.cat([_numbers(x) + x[:, :2], _numbers(x) - 2, x[:, :1] + 0j], 1)), X),
+    "products of matrices": (lambda x: torch.view_as_real(_numbers(x) @ _numbers(x).conj().t()), X),
+    "polar and angle": (lambda x: torch.polar(x.abs(), x * 2).angle(), X),
+    "complex, real and imag": (lambda x: torch.complex(x, x + 1).real + torch.complex(x, x + 1).imag, X),
+    "split and padded": (lambda x: torch.view_as_real(F.pad(torch.cat(torch.split(_numbers(x), 1, 1), 0), (1, 1))), X),
+    "where and filled": (lambda x: torch.view_as_real(torch.where(x[:, :2] > 0, _numbers(x), torch.zeros_like(_numbers(x)))), X),
+    "mean": (lambda x: torch.view_as_real(_numbers(x).mean(0)), X),
 }
 FLEXIBLE = ({1: Dim("n", min=1, max=256)},)
 
@@ -69,10 +175,7 @@ def _longer(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([x, further], 1)[:, :7].contiguous()
 
 
-@pytest.mark.parametrize("flexible", [False, True], ids=["fixed", "flexible"])
-@pytest.mark.parametrize("case", CASES)
-def test_refused_ops(case: str, flexible: bool) -> None:
-    function, x = CASES[case]
+def _check(function: Callable[[torch.Tensor], Any], x: torch.Tensor, *, flexible: bool = False) -> None:
     precision = {"compute_precision": ct.precision.FLOAT32, "minimum_deployment_target": ct.target.iOS17}
     edge = lower(function, (x,), dynamic=FLEXIBLE if flexible else None, **precision)
     assert outside(edge) == []
@@ -85,18 +188,143 @@ def test_refused_ops(case: str, flexible: bool) -> None:
             torch.testing.assert_close(actual, wanted, rtol=bound, atol=bound, equal_nan=True)
 
 
+@pytest.mark.parametrize("flexible", [False, True], ids=["fixed", "flexible"])
+@pytest.mark.parametrize("case", CASES)
+def test_refused_ops(case: str, flexible: bool) -> None:
+    _check(*CASES[case], flexible=flexible)
+
+
+@pytest.mark.parametrize("case", OF_FIXED_EXTENTS)
+def test_refused_ops_of_fixed_extents(case: str) -> None:
+    _check(*OF_FIXED_EXTENTS[case])
+
+
+@pytest.mark.parametrize("case", COMPLEX)
+def test_complex_numbers(case: str) -> None:
+    function, x = COMPLEX[case]
+    with pytest.raises(Exception, match=r"not in Core ATen opset|mismatched dtypes"):
+        to_edge(export(function, (x,)))
+    _check(function, x)
+
+
 def test_each_row_is_needed() -> None:
     """ExecuTorch alone refuses a call of every op of the table; a row whose op it takes has to go."""
     tried = set()
-    for function, x in CASES.values():
-        program = export(function, (x,)).run_decompositions({})
-        ops = {node.target for node in program.graph.nodes if node.op == "call_function"} & refused_ops._TABLE.keys()
-        assert ops, function
-        tried |= ops
-        with pytest.raises(Exception, match="not in Core ATen opset"):
-            to_edge(program)
+    drawn = ((function, X) for function, *_ in DRAWN.values())
+    for function, x in (*CASES.values(), *OF_FIXED_EXTENTS.values(), *drawn):
+        program = export(function, (x,))
+        needed = refused_ops._needed(program)
+        assert needed, function
+        new = needed.keys() - tried - WITHOUT_KERNEL
+        tried |= needed.keys() | refused_ops._needed(program.run_decompositions(needed)).keys()
+        if new:
+            with pytest.raises(Exception, match="not in Core ATen opset"):
+                to_edge(program)
     # Other overloads of what is tried.
-    assert {op._schema.name for op in refused_ops._TABLE} == {op._schema.name for op in tried}
+    assert {op._schema.name for op in refused_ops._TABLE} <= {op._schema.name for op in tried}
+
+
+# Of torch's own samples.
+SAMPLED = frozenset(
+    [
+        "cumprod",
+        "logcumsumexp",
+        "cummax",
+        "cummin",
+        "bucketize",
+        "searchsorted",
+        "kthvalue",
+        "median",
+        "var_mean",
+        "std_mean",
+        "ldexp",
+        "dist",
+        "exp2",
+        "signbit",
+        "copysign",
+        "hypot",
+        "fmax",
+        "fmin",
+        "round",
+        "remainder",
+        "bitwise_left_shift",
+        "bitwise_right_shift",
+        "addbmm",
+        "addmv",
+        "nn.functional.bilinear",
+        "put",
+        "diagonal_scatter",
+        "tril_indices",
+        "triu_indices",
+        "repeat_interleave",
+        "scatter",
+        "index_reduce",
+        "nn.functional.adaptive_max_pool1d",
+        "nn.functional.adaptive_max_pool2d",
+        "nn.functional.adaptive_max_pool3d",
+        "nn.functional.adaptive_avg_pool3d",
+        "nn.functional.embedding_bag",
+        "multinomial",
+        "randn_like",
+        "histc",
+        "sort",
+        "argsort",
+    ]
+)
+
+
+class _Compared(TorchDispatchMode):
+    """Calls of ops of the table beside what the table makes of them."""
+
+    # Drawn, or of elements that are equal, among which torch may take any.
+    _ANY = ("exponential", "multinomial", "rand_like", "randn_like")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tried: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func not in refused_ops._TABLE:
+            return result
+        made = refused_ops._TABLE[func](*args, **(kwargs or {}))
+        name = func._schema.name.removeprefix("aten::")
+        if made is NotImplemented:
+            return result
+        self.tried.add(name)
+        wanted, actual = (result, made) if isinstance(result, torch.Tensor) else (result[0], made[0])
+        assert (actual.dtype, actual.shape) == (wanted.dtype, wanted.shape), (func, args, kwargs)
+        if name not in self._ANY:
+            torch.testing.assert_close(
+                actual, wanted, rtol=1e-4, atol=1e-5, equal_nan=True, msg=lambda text: f"{func} {args} {text}"
+            )
+        return result
+
+
+def test_functions_are_torchs_over_its_own_samples() -> None:
+    """Values, dtypes and shapes, for each dtype of torch's samples of the ops; of float16 the dtypes would differ only by rounding."""
+    compared = _Compared()
+    for info in op_db:
+        if info.name not in SAMPLED:
+            continue
+        for dtype in (torch.float32, torch.int32, torch.uint8, torch.bool):
+            if info.supports_dtype(dtype, "cpu"):
+                for sample in info.sample_inputs("cpu", dtype):
+                    # Embedding bags without elements, and what a sample asks for that is no call.
+                    with torch.no_grad(), compared:
+                        info(sample.input, *sample.args, **sample.kwargs)
+    assert len(compared.tried) >= 30, compared.tried
+
+
+@pytest.mark.parametrize("case", DRAWN)
+def test_drawn_numbers(case: str) -> None:
+    """Not those that torch draws, but as many, and of the same range."""
+    function, low, high = DRAWN[case]
+    (actual,) = execute(lower(function, (X,), compute_precision=ct.precision.FLOAT32), (X,))
+    wanted = function(X)
+    assert (actual.dtype, actual.shape) == (wanted.dtype, wanted.shape)
+    assert low <= actual.min() <= actual.max() <= high
+    assert actual.unique().numel() > 1
 
 
 def test_a_program_without_them_is_left_alone() -> None:

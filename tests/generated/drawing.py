@@ -265,7 +265,8 @@ class Draw:
                 raise Unfit("beyond int32 at another extent")
 
     def _is_beyond_int32(self, tensor: torch.Tensor) -> bool:
-        return tensor.dtype is torch.int64 and not self._may_be_large and int(tensor.abs().max()) > 2**31 - 1
+        # Not by way of the magnitude: int64's lowest number has none.
+        return tensor.dtype is torch.int64 and not self._may_be_large and max(int(tensor.max()), -int(tensor.min())) > 2**31 - 1
 
     def _check_tensor(self, written: torch.Tensor, exact: torch.Tensor, disturbed: list[torch.Tensor]) -> None:
         if any(other.shape != written.shape for other in (exact, *disturbed)):

@@ -61,8 +61,8 @@ class _Wide(TorchDispatchMode):
         super().__init__()
         self.epsilon, self.tiny = epsilon, tiny
         self.generator = torch.Generator().manual_seed(seed)
-        # Whether a value inside an op is beyond float16 although none of its operands and results is.
-        self.squares_overflow = False
+        # Whether a value inside an op, or a result of one that a composite op consists of, is finite and beyond float16.
+        self.overflowed_half = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         asked: list[torch.dtype] = []
@@ -79,8 +79,11 @@ class _Wide(TorchDispatchMode):
             operands = [value for value in tree_leaves(args) if isinstance(value, torch.Tensor) and value.is_floating_point()]
             for value in operands[:1]:
                 finite = value[value.isfinite()]
-                self.squares_overflow |= bool((finite * finite).sum() > _HALF_LARGEST)
+                self.overflowed_half |= bool((finite * finite).sum() > _HALF_LARGEST)
         result = func(*args, **kwargs)
+        for value in tree_leaves(result):
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                self.overflowed_half |= bool((value.isfinite() & (value.abs() > _HALF_LARGEST)).any())
         if asked and asked[0] in (torch.float16, torch.bfloat16) and isinstance(result, torch.Tensor):
             return result.to(asked[0]).to(torch.float64)
         if name.rstrip("_").removesuffix("_copy") in _EXACT or name in _EXACT or self.epsilon == 0 or func.is_view:
@@ -158,7 +161,7 @@ class World:
         """Whether an op since the last question computed, inside itself, what float16 does not hold."""
         if self._mode is None:
             return False
-        overflowed, self._mode.squares_overflow = self._mode.squares_overflow, False
+        overflowed, self._mode.overflowed_half = self._mode.overflowed_half, False
         return overflowed
 
     def convert(self, tensor: torch.Tensor) -> torch.Tensor:

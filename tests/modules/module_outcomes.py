@@ -104,16 +104,17 @@ class Subject:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self._expected: dict[str, module_judge.Expected] = {}
+        self._expected: dict[tuple[str, bool], module_judge.Expected] = {}
 
     def export(self) -> torch.export.ExportedProgram:
         with torch.no_grad():
             return torch.export.export(self.case.module, tuple(i.clone() for i in self.case.inputs))
 
-    def expected(self, precision: str) -> module_judge.Expected:
-        if precision not in self._expected:
-            self._expected[precision] = module_judge.expected(self.case.module, self.case.inputs, precision)
-        return self._expected[precision]
+    def expected(self, precision: str, *, decides: bool = False) -> module_judge.Expected:
+        if (precision, decides) not in self._expected:
+            found = module_judge.expected(self.case.module, self.case.inputs, precision, decides=decides)
+            self._expected[precision, decides] = found
+        return self._expected[precision, decides]
 
 
 def _outcome(subject: Subject, exported: torch.export.ExportedProgram, configuration: str) -> Outcome:
@@ -155,6 +156,10 @@ def _kind(
     share = 0.0
     for mode, outputs in actual.items():
         wrong, more = module_judge.difference(outputs, wanted, precision)
+        if wrong is not None and not wanted.random:
+            # Inside, as where an expert is chosen, numbers may decide about integers: few roundings meet those that turn one over.
+            wanted = subject.expected(precision, decides=True)
+            wrong, more = module_judge.difference(outputs, wanted, precision)
         share = max(share, more)
         if wrong is None:
             continue
@@ -166,7 +171,7 @@ def _kind(
             return "unexported", f"torch.export's own program: {wrong}"
         alone, failure = _alone(exported, case.inputs)
         said_alone = None if alone is None else module_judge.difference(alone, wanted, precision)[0]
-        if said_alone == wrong or (reasons and (alone is None or said_alone is not None)):
+        if said_alone == wrong or (reasons and said_alone is not None):
             return "executorch", f"{wrong}; alone: {failure or 'wrong'}"
         return "wrong", f"numeric_mode {mode}: {wrong}"
     if not taken:

@@ -10,6 +10,9 @@ from op_inputs import CUBE, IMAGE, INTEGERS, WEIGHT, B, C, J, L, P, S, W, X, Y, 
 from torch.export import Dim
 from torch.nn import functional as F
 
+# Where rows go.
+_TARGETS = torch.tensor([[0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 1, 0]])
+
 MANY: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     "mm": (torch.mm, (normal(3, 4), normal(4, 5))),
     "mv": (torch.mv, (normal(3, 4), normal(4))),
@@ -121,6 +124,16 @@ MANY: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     "index_add": (lambda x, i, v: torch.index_add(x, 0, i, v), (X, torch.tensor([2, 2]), normal(2, 4))),
     "index_fill": (lambda x, i: torch.index_fill(x, 0, i, 3.0), (X, torch.tensor([2, 0]))),
     "scatter_input": (lambda x, i, v: torch.scatter(x, 1, i, v), (X, torch.tensor([[0, 1], [3, 2], [1, 0]]), normal(3, 2))),
+    "scatter_reduce_amin": (lambda x, y: torch.scatter_reduce(x, 0, _TARGETS, y * 2 - 3, "amin", include_self=False), (X, Y)),
+    "scatter_reduce_mean": (lambda x, y: torch.scatter_reduce(x, 0, _TARGETS[:2], y * 2, "mean"), (X, Y)),
+    "scatter_reduce_mean_anew": (lambda x, y: torch.scatter_reduce(x, 0, _TARGETS, y, "mean", include_self=False), (X, Y)),
+    "scatter_reduce_prod": (lambda x, y: torch.scatter_reduce(x, 1, _TARGETS[:, :2], y, "prod"), (X, Y)),
+    "scatter_reduce_integers": (
+        lambda x, y: torch.scatter_reduce(x, 0, _TARGETS, y, "amax", include_self=False),
+        (INTEGERS, J),
+    ),
+    "scatter_add_of_a_part": (lambda x, y: torch.scatter_add(x, 1, _TARGETS[:2, :3], y), (X, Y)),
+    "scatter_of_a_part": (lambda x, y: torch.scatter(x, 0, _TARGETS[:1, :2], y), (X, Y)),
     "scatter_reduce_amax": (
         lambda x, i, v: torch.scatter_reduce(x, 1, i, v, "amax"),
         (X, torch.tensor([[0, 1], [3, 2], [1, 0]]), normal(3, 2)),

@@ -9,7 +9,6 @@ Importing this module fills the table.
 from executorch_coreml.compiler import (  # noqa: F401  they fill the table
     corrections_arithmetic,
     corrections_bits,
-    corrections_complex,
     corrections_experts,
     corrections_functions,
     corrections_quantization,

@@ -1,4 +1,4 @@
-"""Mixtures of experts: the product of each row with the matrix of its group, and the histogram that counts the rows of the groups."""
+"""Mixtures of experts: the product of each row with the matrix of its group."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
 
-from executorch_coreml.compiler.correction_table import arguments, cast, constant, correction, integers_of, number, result_type
+from executorch_coreml.compiler.correction_table import arguments, correction, number
 
 
 @correction(
@@ -56,28 +56,3 @@ def _zeros_like(x: Var) -> Any:
     if all(isinstance(extent, (int, np.integer)) for extent in x.shape):
         return np.zeros(x.shape, types.nptype_from_builtin(x.dtype))
     return mb.fill(shape=mb.shape(x=x), value=number(0, x))
-
-
-@correction("histc", reason="coremltools has no conversion", where_missing=True)
-def histc(context: Any, node: Any) -> None:
-    """histc(x, bins, min, max), of a range that is given: bins of one width, the last of which has max. Counted in integers."""
-    x, bins, low, high = arguments(context, node, "self", "bins", "min", "max")
-    bins, low, high = int(constant(bins, 100)), float(constant(low, 0)), float(constant(high, 0))
-    if low == high:
-        raise NotImplementedError("the range of the histogram must be that of the data")
-    edges = low + np.arange(bins, dtype=np.float64) * ((high - low) / bins)
-    integers = integers_of(x)
-    if integers is not None:  # Compared exactly, also where the program is float16.
-        x, edges = integers, np.ceil(edges - 1e-9)
-        low, high = np.ceil(low), np.floor(high)
-        dtype: Any = np.int32
-    else:
-        dtype = types.nptype_from_builtin(x.dtype)
-    x = mb.reshape(x=x, shape=[1, -1])
-    is_inside = mb.logical_and(x=mb.greater_equal(x=x, y=dtype(low)), y=mb.less_equal(x=x, y=dtype(high)))
-    reached = mb.logical_and(x=mb.greater_equal(x=x, y=edges.astype(dtype)[:, None]), y=is_inside)
-    # Numbers in a bin or a later one.
-    counts = mb.reduce_sum(x=mb.cast(x=reached, dtype="int32"), axes=[1], keep_dims=False)
-    later = mb.concat(values=[mb.slice_by_index(x=counts, begin=[1], end=[0], end_mask=[True]), np.zeros(1, np.int32)], axis=0)
-    counts = mb.sub(x=counts, y=later) if bins > 1 else counts
-    context.add(mb.identity(x=cast(counts, result_type(node)), name=node.name))

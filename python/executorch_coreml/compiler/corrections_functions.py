@@ -86,24 +86,6 @@ def variance(context: Any, node: Any) -> None:
     context.add(mb.sqrt(x=result, name=node.name) if node.kind.startswith("std") else mb.identity(x=result, name=node.name))
 
 
-@correction(
-    "var",
-    "var.dim",
-    "std",
-    "std.dim",
-    reason="coremltools uses another correction than torch if no correction or no dimension is passed",
-)
-def unbiased_variance(context: Any, node: Any) -> None:
-    x, *rest = ops._get_inputs(context, node)
-    by_position = ("unbiased",) if node.kind in ("var", "std") else ("dim", "unbiased", "keepdim")
-    given = dict(zip(by_position, rest, strict=False))
-    dim, unbiased, keep = (
-        given.get(name, ops._get_kwinputs(context, node, name, default=[None])[0]) for name in ("dim", "unbiased", "keepdim")
-    )
-    result = _variance(x, axes_of(dim, x.rank), int(bool(constant(unbiased, True))), bool(constant(keep, False)))
-    context.add(mb.sqrt(x=result, name=node.name) if node.kind.startswith("std") else mb.identity(x=result, name=node.name))
-
-
 @correction("cumsum", reason="coremltools refuses negative dimensions, and ignores the requested dtype of the sum")
 def cumsum(context: Any, node: Any) -> None:
     x, dim, _ = arguments(context, node, "self", "dim", "dtype")
@@ -158,7 +140,7 @@ def prod(context: Any, node: Any) -> None:
     *(
         name
         for name in [
-            *("acos", "asin", "atan", "atanh", "cos", "cosh", "erf", "exp", "exp2", "sigmoid", "sin", "sinh"),
+            *("acos", "asin", "atan", "atanh", "cos", "cosh", "erf", "exp", "sigmoid", "sin", "sinh"),
             *("sqrt", "tan", "tanh"),
         ]
     ),
@@ -233,23 +215,6 @@ def cosine_similarity(context: Any, node: Any) -> None:
     (x, length_x), (y, length_y) = scaled(x), scaled(y)
     product = mb.mul(x=mb.real_div(x=x, y=length_x), y=mb.real_div(x=y, y=length_y))
     context.add(mb.reduce_sum(x=product, axes=axes, keep_dims=False, name=node.name))
-
-
-@correction("logcumsumexp", reason="coremltools sums the exponentials without scaling them, so they soon become infinite")
-def logcumsumexp(context: Any, node: Any) -> None:
-    """Each result from its own largest, of a square of terms: those behind a place are minus infinity for it."""
-    x, dim = arguments(context, node, "self", "dim")
-    axis, rank = int(constant(dim, 0)) % max(x.rank, 1), x.rank
-    if rank == 0 or rank > 4 or any_symbolic([x.shape[axis]]):
-        raise NotImplementedError("sums of exponentials can be taken only along fixed extents of at most four dimensions")
-    order = [*(a for a in range(rank) if a != axis), axis]
-    terms = mb.expand_dims(x=mb.transpose(x=x, perm=order), axes=[rank - 1])
-    behind = np.triu(np.full((x.shape[axis],) * 2, -np.inf, types.nptype_from_builtin(x.dtype)), 1)
-    terms = mb.add(x=terms, y=behind.reshape((1,) * (rank - 1) + behind.shape))
-    largest = mb.reduce_max(x=terms, axes=[-1], keep_dims=True)
-    total = mb.reduce_sum(x=mb.exp(x=mb.sub(x=terms, y=largest)), axes=[-1], keep_dims=False)
-    result = mb.add(x=mb.log(x=total, epsilon=number(0, x)), y=mb.squeeze(x=largest, axes=[-1]))
-    context.add(mb.transpose(x=result, perm=[order.index(a) for a in range(rank)], name=node.name))
 
 
 @correction(

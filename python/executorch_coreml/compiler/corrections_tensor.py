@@ -12,7 +12,7 @@ from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var, types
 from coremltools.converters.mil.mil.types.symbolic import any_symbolic
 
-from executorch_coreml.compiler.correction_table import CT, arguments, cast, constant, correction, result_type
+from executorch_coreml.compiler.correction_table import CT, arguments, cast, constant, correction, number, result_type
 from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
 
 
@@ -139,34 +139,69 @@ def masked_scatter(context: Any, node: Any) -> None:
     context.add(mb.select(cond=mask, a=mb.reshape(x=taken, shape=list(x.shape)), b=x, name=node.name))
 
 
-# Elements up to which each is compared with each.
-_MOST_COMPARED = 512
+def _first(x: Var, axis: int, count: int) -> tuple[Var, Var]:
+    """The first elements along a dimension, and the others."""
+    begin, masks = [0] * x.rank, [index != axis for index in range(x.rank)]
+    end = [count if index == axis else 0 for index in range(x.rank)]
+    head = mb.slice_by_index(x=x, begin=begin, end=end, begin_mask=[True] * x.rank, end_mask=masks)
+    return head, mb.slice_by_index(x=x, begin=end, end=begin, begin_mask=masks, end_mask=[True] * x.rank)
+
+
+def _scattered(x: Var, index: Var, values: Any, axis: int, mode: str) -> Var:
+    """MIL's scatter_along_axis where the other dimensions of the index may be shorter, as torch has it. values: a var, at least as long, or a number."""
+    if any_symbolic(index.shape) and any_symbolic(x.shape) and index.rank == x.rank:
+        shorter = None
+    elif any_symbolic(index.shape) or any_symbolic(x.shape):
+        raise NotImplementedError("elements are scattered by an index of fixed extents into a tensor of such")
+    else:
+        shorter = next((d for d in range(x.rank) if d != axis and index.shape[d] < x.shape[d]), None)
+    if shorter is not None:
+        head, tail = _first(x, shorter, int(index.shape[shorter]))
+        return mb.concat(values=[_scattered(head, index, values, axis, mode), tail], axis=shorter)
+    if not isinstance(values, Var) or values.rank == 0:
+        value = number(values.val if isinstance(values, Var) else values, x)
+        shape = mb.shape(x=index) if any_symbolic(index.shape) else list(index.shape)
+        values = mb.fill(shape=shape, value=value)
+    elif values.shape != index.shape:
+        values = mb.slice_by_size(x=values, begin=[0] * x.rank, size=list(index.shape))
+    return mb.scatter_along_axis(data=x, indices=index, updates=values, axis=axis, mode=mode)
 
 
 @correction(
-    "sort.stable", reason="coremltools has no conversion, and MIL does not define the order of equal elements", where_missing=True
+    *("scatter", "scatter.src", "scatter.value", "scatter_add"),
+    reason="coremltools raises where the index has shorter dimensions than the tensor, or than what is scattered",
 )
-def stable_sort(context: Any, node: Any) -> None:
-    """The place of an element is the number of those before it: of smaller ones, and of equal ones that come first."""
-    x, _, dim, descending = arguments(context, node, "self", "stable", "dim", "descending")
-    axis = int(constant(dim, -1)) % max(x.rank, 1)
-    if x.rank == 0 or x.rank >= MAXIMUM_RANK or any_symbolic(x.shape) or types.is_bool(x.dtype) or x.shape[axis] > _MOST_COMPARED:
-        raise NotImplementedError(f"numbers can be sorted stably only along a fixed extent of at most {_MOST_COMPARED}")
-    count = x.shape[axis]
-    order = [*(a for a in range(x.rank) if a != axis), axis]
-    back = [order.index(a) for a in range(x.rank)]
-    moved = mb.transpose(x=x, perm=order)
-    one, other = mb.expand_dims(x=moved, axes=[x.rank]), mb.expand_dims(x=moved, axes=[x.rank - 1])
-    comes_before = (mb.greater if constant(descending, False) else mb.less)(x=other, y=one)
-    earlier = np.tril(np.ones((count, count), bool), -1).reshape((1,) * (x.rank - 1) + (count, count))
-    is_before = mb.logical_or(x=comes_before, y=mb.logical_and(x=mb.equal(x=other, y=one), y=earlier))
-    places = mb.reduce_sum(x=mb.cast(x=is_before, dtype="int32"), axes=[x.rank], keep_dims=True)
-    # Which element is at each place: the one whose place it is.
-    is_at = mb.cast(x=mb.equal(x=places, y=np.arange(count, dtype=np.int32)), dtype="int32")
-    numbers = np.arange(count, dtype=np.int32)[:, None]
-    indices = mb.reduce_sum(x=mb.mul(x=is_at, y=numbers), axes=[x.rank - 1], keep_dims=False)
-    values = mb.gather_along_axis(x=moved, indices=indices, axis=x.rank - 1)
-    context.add((mb.transpose(x=values, perm=back), mb.transpose(x=indices, perm=back)), node.name)
+def scatter(context: Any, node: Any) -> None:
+    x, dim, index, values = arguments(context, node, "self", "dim", "index", "value" if node.kind == "scatter.value" else "src")
+    if x.rank == 0 or (isinstance(values, Var) and values.rank == 0 and values.val is None):
+        raise NotImplementedError("elements are scattered into tensors of at least one dimension")
+    mode = "add" if node.kind == "scatter_add" else "update"
+    result = _scattered(x, index, values, int(constant(dim, 0)) % x.rank, mode)
+    context.add(mb.identity(x=result, name=node.name))
+
+
+# torch's reduction: MIL's mode, and what leaves another number as it is.
+_REDUCTIONS = {"sum": ("add", 0), "mean": ("add", 0), "prod": ("mul", 1), "amax": ("max", -np.inf), "amin": ("min", np.inf)}
+
+
+@correction("scatter_reduce.two", reason="coremltools has no conversion", where_missing=True)
+def scatter_reduce(context: Any, node: Any) -> None:
+    """scatter_reduce(self, dim, index, src, reduce, include_self). Without the own elements, those that something is scattered to begin anew."""
+    x, dim, index, source, reduce, include_self = arguments(context, node, "self", "dim", "index", "src", "reduce", "include_self")
+    how = str(constant(reduce, "sum"))
+    (mode, neutral), axis, is_mean = _REDUCTIONS[how], int(constant(dim, 0)) % max(x.rank, 1), how == "mean"
+    if x.rank == 0 or (is_mean and types.is_int(x.dtype)):
+        raise NotImplementedError("means of floats are scattered, into tensors of at least one dimension")
+    if np.isinf(neutral) and types.is_int(x.dtype):
+        neutral = np.iinfo(np.int32).max if neutral > 0 else np.iinfo(np.int32).min
+    begins_anew = not constant(include_self, True)
+    x = _scattered(x, index, neutral, axis, "update") if begins_anew else x
+    result = _scattered(x, index, source, axis, mode)
+    if is_mean:
+        counts = mb.fill(shape=mb.shape(x=x), value=number(1, x))
+        counts = _scattered(counts, index, 0, axis, "update") if begins_anew else counts
+        result = mb.real_div(x=result, y=_scattered(counts, index, 1, axis, "add"))
+    context.add(mb.identity(x=result, name=node.name))
 
 
 def _broadcast(condition: Var, a: Var, b: Var) -> tuple[Var, Var, Var]:

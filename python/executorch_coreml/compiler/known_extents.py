@@ -44,7 +44,7 @@ def told(value: Any, expected: Any, name: str) -> Any:
         expected: the node's `meta["val"]`; `value` agrees with it (mil_types.py).
         name: of the node; a var that is made has another.
     """
-    if isinstance(expected, torch.Tensor) and isinstance(value, Var) and not expected.is_complex():
+    if isinstance(expected, torch.Tensor) and isinstance(value, Var):
         # To a reshape of MIL, 0 is the extent that the value has.
         if value.rank != expected.dim() or 0 in tuple(expected.shape) or not _is_less_known(value, expected):
             return value

@@ -46,15 +46,11 @@ def _is_mismatch(var: Var, tensor: torch.Tensor) -> bool:
 
 
 def mismatches(value: Any, expected: Any) -> Iterator[str]:
-    """What is wrong with the MIL value of a node, a var or a sequence of them; `expected` is its `meta["val"]`. Complex numbers are pairs.
+    """What is wrong with the MIL value of a node, a var or a sequence of them; `expected` is its `meta["val"]`.
 
     Numbers (SymInt and the like) are not compared: coremltools has int32 scalars for them.
     """
-    if isinstance(expected, torch.Tensor) and expected.is_complex():
-        parts = value if isinstance(value, tuple) and len(value) == 2 else (None, None)
-        for part in parts:
-            yield from mismatches(part, expected.real)
-    elif isinstance(expected, torch.Tensor):
+    if isinstance(expected, torch.Tensor):
         if not isinstance(value, Var) or not (types.is_tensor(value.sym_type) or types.is_scalar(value.sym_type)):
             yield f"not a tensor, but {type(value).__name__}, where PyTorch has {of_tensor(expected)}"
         elif _is_mismatch(value, expected):

@@ -16,7 +16,7 @@ from coremltools.converters.mil.frontend.torch.utils import sanitize_op_kind
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from executorch_coreml.compiler import corrections, corrections_complex, known_elements, known_extents, mil_types
+from executorch_coreml.compiler import corrections, known_elements, known_extents, mil_types
 from executorch_coreml.compiler.correction_table import EVERYWHERE, OnDevices
 from executorch_coreml.node_facts import op_name, source_line
 
@@ -68,9 +68,6 @@ def prepare(graph: torch.fx.Graph, guarded: frozenset[OnDevices]) -> None:
         if node.op == "call_function" and node.target is not _CALL:
             node.meta = {**node.meta, _KIND: kind_of(node.target), _OP: op_name(node.target), _GUARDED: guarded}
             node.target = _CALL
-            dtype = node.kwargs.get("dtype")
-            if isinstance(dtype, torch.dtype) and dtype.is_complex:  # coremltools has no number for it; the result's says the same.
-                node.kwargs = {name: value for name, value in node.kwargs.items() if name != "dtype"}
 
 
 def _convert(context: Any, node: Any) -> None:
@@ -79,10 +76,7 @@ def _convert(context: Any, node: Any) -> None:
     converter = converter_of(kind, node.meta[_GUARDED])
     if converter is None:
         raise NotImplementedError(f"Neither coremltools nor this delegate converts {node.meta[_OP]} (node {node.name}).")
-    if corrections_complex.is_of_pairs(context, node):
-        corrections_complex.convert(context, node, converter)
-    else:
-        converter(context, node)
+    converter(context, node)
     if _TORCH_OPS_REGISTRY.is_inplace_op(kind):
         context.process_inplace_op(node)
     result = context[node.name]

@@ -68,6 +68,14 @@ def _float_bounds(node: torch.fx.Node) -> None:
         node.args = (node.args[0], *(float(bound) for bound in bounds))
 
 
+def _sorted(node: torch.fx.Node) -> None:
+    """Sorts what may stand in any order."""
+    if "sorted" in node.kwargs:
+        node.kwargs = {**node.kwargs, "sorted": True}
+    elif len(node.args) > 4:
+        node.args = (*node.args[:4], True)
+
+
 _POOLING = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices")
 
 op_rules.add(
@@ -100,6 +108,12 @@ op_rules.add(
         ops=("aten.hardtanh.default",),
         rewrite=_float_bounds,
         reason="coremltools passes integer bounds as int32 to an operation on floats",
+    ),
+    Rewrite(
+        ops=("aten.topk.default",),
+        rewrite=_sorted,
+        reason="coremltools converts topk only with sorted=True, which is one of the orders that sorted=False allows",
+        reference="https://github.com/pytorch/executorch/issues/11698",
     ),
     Rewrite(
         ops=("aten.cosine_similarity.default",),

@@ -9,12 +9,10 @@ from typing import Any
 
 import coremltools as ct
 import numpy as np
-import torch
 from coremltools.converters.mil.frontend import _utils
-from coremltools.converters.mil.frontend.torch import dim_order_ops, ops
-from coremltools.converters.mil.frontend.torch.utils import NUM_TO_TORCH_DTYPE
+from coremltools.converters.mil.frontend.torch import ops
 from coremltools.converters.mil.mil import Builder as mb
-from coremltools.converters.mil.mil import Var, types
+from coremltools.converters.mil.mil import Var
 from coremltools.converters.mil.mil.block import is_current_opset_version_compatible_with
 
 from executorch_coreml.compiler.correction_table import correction
@@ -26,9 +24,6 @@ _IOS18_HINT = (
 
 
 _missing = functools.partial(correction, reason="coremltools has no conversion", where_missing=True)
-_missing("split_copy", reference="https://github.com/apple/coremltools/pull/2563")(ops.split)
-_missing("dim_order_ops._to_dim_order_copy")(dim_order_ops._to_dim_order_copy)
-_missing("dim_order_ops._empty_dim_order")(dim_order_ops._empty_dim_order)
 
 
 @_missing("_clone_dim_order", "dim_order_ops::_clone_dim_order", "dim_order_ops._clone_dim_order")
@@ -47,58 +42,8 @@ def _raise_with_hint(error: ValueError) -> None:
     raise error
 
 
-def _rows_of_groups(values: np.ndarray | None, groups: int) -> np.ndarray | None:
-    return None if values is None else values.reshape(-1, groups)
-
-
 def _value(var: Any) -> Any:
     return None if var is None else var.val
-
-
-def _integer_type(quant_min: int, quant_max: int) -> Any:
-    for name, bounds in (("int4", (-8, 7)), ("int8", (-128, 127))):
-        if (quant_min, quant_max) == bounds:
-            return types.nptype_from_builtin(types.string_to_builtin(name))
-    raise ValueError(
-        f"Unsupported quantization range: {quant_min} to {quant_max}.  CoreML only supports 4-bit and 8-bit quantization."
-    )
-
-
-@correction(
-    "dequantize_affine",
-    "torchao::dequantize_affine",
-    "torchao.dequantize_affine",
-    reason="coremltools asserts a shape of the zero points that torchao does not produce",
-    reference="https://github.com/apple/coremltools/pull/2589",
-)
-def dequantize_affine(context: Any, node: Any) -> None:
-    """torchao.dequantize_affine(weight, block_size, scale, zero_point, input_dtype, quant_min, quant_max[, output_dtype]).
-
-    The weight, a constant of rank 2 quantized per row in groups of columns, becomes one constexpr op.
-    """
-    weight, block_size, scale, zero_point, input_dtype, quant_min, quant_max, *_ = (
-        _value(var) for var in ops._get_inputs(context, node, expected=[7, 8])
-    )
-    if NUM_TO_TORCH_DTYPE[input_dtype] not in (torch.int8, torch.int32):
-        raise ValueError("input_dtype should be int8 or int32")
-    if weight.ndim != 2:
-        raise ValueError("dequantize_affine only supports rank 2 inputs")
-    rows, columns = (int(size) for size in block_size)
-    if rows != 1 or weight.shape[1] % columns:
-        raise ValueError(
-            f"dequantize_affine groups columns of one row, so block_size is (1, a divisor of {weight.shape[1]}); it is {(rows, columns)}"
-        )
-    groups = weight.shape[1] // columns
-    try:
-        output = _utils._construct_constexpr_dequant_op(
-            weight.astype(_integer_type(int(quant_min), int(quant_max))),
-            _rows_of_groups(zero_point, groups),
-            _rows_of_groups(scale, groups),
-            name=node.name,
-        )
-    except ValueError as error:
-        _raise_with_hint(error)
-    context.add(output, node.name)
 
 
 @_missing("dequantize_codebook", "quant::dequantize_codebook", "quant.dequantize_codebook")

@@ -26,7 +26,7 @@ from coremltools.converters.mil.frontend.torch.utils import TorchFrontend
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Function, get_new_symbol, types
 
-from executorch_coreml.compiler import constants, coremltools_state, corrections_complex, node_conversion
+from executorch_coreml.compiler import constants, coremltools_state, node_conversion
 from executorch_coreml.compiler.correction_table import EVERYWHERE, OnDevices
 from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
 from executorch_coreml.compiler.mil_types import mil_dtype
@@ -114,7 +114,6 @@ def _key(closure: _Closure, target: ct.target, guarded: frozenset[OnDevices]) ->
         lines.append(f"{names[node]}: {_described(node.meta.get('val'))}")
         if constant is not None:
             content = constant.detach() if constant.numel() <= _SMALL else constant.detach().reshape(-1)[:1]
-            content = torch.view_as_real(content) if content.is_complex() else content
             lines.append(f"= {content.float().flatten().tolist()} {content.flatten().tolist()}")
     for node in closure.calls:
         arguments = torch.fx.node.map_arg((node.args, node.kwargs), lambda source: names[source])
@@ -158,13 +157,6 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     return tensor.contiguous().numpy()
 
 
-def _placeholders(name: str, tensor: torch.Tensor, symbols: _Symbols) -> dict[str, Any]:
-    """What a function has for an input: two of a complex one."""
-    if not tensor.is_complex():
-        return {name: _placeholder(tensor, symbols)}
-    return {f"{name}_{part}": _placeholder(tensor.real, symbols) for part in corrections_complex.Pair._fields}
-
-
 def _placeholder(tensor: torch.Tensor, symbols: _Symbols) -> Any:
     dtype = mil_dtype(tensor.dtype)
     if dtype is None or tensor.dim() > MAXIMUM_RANK:
@@ -183,18 +175,12 @@ def _convert(closure: _Closure, target: ct.target, guarded: frozenset[OnDevices]
     symbols = _Symbols()
     computed = {name: node.meta["val"] for name, (node, constant) in given if constant is None}
     context = TranscriptionContext(frontend=TorchFrontend.EXECUTORCH)
-    placeholders_of = {name: _placeholders(name, value, symbols) for name, value in computed.items()}
-    inputs = {name: placeholder for made in placeholders_of.values() for name, placeholder in made.items()}
+    inputs = {name: _placeholder(value, symbols) for name, value in computed.items()}
     with Function(inputs, opset_version=target) as function:
         for name, value in computed.items():
-            parts = [
-                function.inputs[part] if value.dim() else mb.squeeze(x=function.inputs[part]) for part in placeholders_of[name]
-            ]
-            context.add(corrections_complex.Pair(*parts) if value.is_complex() else parts[0], torch_name=name)
+            context.add(function.inputs[name] if value.dim() else mb.squeeze(x=function.inputs[name]), torch_name=name)
         for name, (source, constant) in given:
             if constant is not None:
-                if constant.is_complex():
-                    raise _NotTried
                 user = next(user for user in source.users if user in closure.calls)
                 context.add(mb.const(val=_array(constants.widened(constant, user)), name=name), torch_name=name)
         for node in graph.nodes:

@@ -50,8 +50,6 @@ def _output_problem(value: Any) -> Problem | None:
         return None  # It is read through getitem.
     if not isinstance(value, torch.Tensor):
         return "scalar_output", "a Core ML model's outputs are tensors, but the number that it computes is used outside"
-    if value.is_complex():
-        return "dtype", f"Core ML has no {value.dtype} outputs"
     return _RANK if value.dim() > MAXIMUM_RANK else None
 
 

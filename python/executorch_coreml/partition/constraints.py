@@ -187,13 +187,6 @@ op_rules.add(
         reason="coremltools converts output_padding only where padding is at least as large",
     ),
     Constraint(
-        code="unsorted_topk",
-        ops=("aten.topk",),
-        violated=predicates.argument_is_not("sorted", True),
-        reason="coremltools converts topk only with sorted=True",
-        reference=ET + "11698",
-    ),
-    Constraint(
         code="boolean_index",
         ops=("aten.index", "aten.index_put", "aten.masked_select", "aten.nonzero"),
         violated=predicates.has_boolean_index,

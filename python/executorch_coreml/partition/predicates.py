@@ -13,8 +13,7 @@ from typing import Any
 import coremltools as ct
 import torch
 
-from executorch_coreml.compiler import corrections_complex, high_rank
-from executorch_coreml.compiler.node_conversion import kind_of
+from executorch_coreml.compiler import high_rank
 from executorch_coreml.partition.node_view import NodeView, has_other_dim_order, tensors
 
 # Namespaces whose ops are about low-precision values.
@@ -62,15 +61,10 @@ def has_other_dtype(view: NodeView) -> bool:
     """Whether a value has a dtype that Core ML lacks. Constants do not count: they are converted ahead of time."""
     if is_quantization(view.op):
         return False
-    # Complex numbers are pairs inside a partition, none of which is a constant.
     constant = (tensor for node in view.node.all_input_nodes if view.is_constant(node) for tensor in tensors(node.meta.get("val")))
-    if any(tensor.is_complex() for tensor in constant) or any(isinstance(argument, complex) for argument in view.node.args):
+    if any(tensor.is_complex() for tensor in constant):
         return True
-    kind = kind_of(view.node.target)
-    return any(
-        tensor.dtype not in _TAKEN_DTYPES and not corrections_complex.takes(kind, tensor.dtype)
-        for tensor in (*view.computed_inputs, *view.outputs)
-    )
+    return any(tensor.dtype not in _TAKEN_DTYPES for tensor in (*view.computed_inputs, *view.outputs))
 
 
 def has_rank_above_five(view: NodeView) -> bool:
