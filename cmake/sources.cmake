@@ -85,6 +85,7 @@ coreml_delegate_sources(apple
   base/platform.cc
   runtime/engine/call_checks.cc
   runtime/engine/compile_request.cc
+  runtime/engine/coreml/app_settings.mm
   runtime/engine/coreml/compilation.mm
   runtime/engine/coreml/compiled_folder.cc
   runtime/engine/coreml/configuration.mm

@@ -1,6 +1,6 @@
-// Loads model.pte from the app's bundle, runs its method "forward" on six numbers, and shows the result.
+// Loads model.pte from the app's bundle, runs its method "forward" on a number, and shows the result.
 //
-// The model is one of a float32 input of shape [2, 3], such as tests/end_to_end/testdata/sin_float32.pte. The delegate registers itself when the program
+// The model is one of a float32 input of shape [1], such as tests/end_to_end/testdata/sin_float32.pte. The delegate registers itself when the program
 // starts (runtime:coremldelegate is linked whole).
 
 import ExecuTorch
@@ -33,7 +33,7 @@ func describeRun() -> String {
   do {
     let module = Module(filePath: path)
     try module.load("forward")
-    let input = Tensor<Float>([0, 0.5, 1, 1.5, 2, 2.5], shape: [2, 3])
+    let input = Tensor<Float>([0.5], shape: [1])
     guard let output: Tensor<Float> = try module.forward(input).first?.tensor() else {
       return "The model's output is not a float32 tensor."
     }

@@ -4,7 +4,6 @@ The compiler is Zig's (the PyPI distribution ziglang): clang with libc++ and the
 Apple publishes it (//runtime/engine/coreml/api:headers).
 """
 
-load("@rules_cc//cc/common:cc_common.bzl", "cc_common")
 load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
 load(":apple.bzl", "MINIMUM_OS")
 load(":objc.bzl", "GNUSTEP_COPTS")
@@ -122,20 +121,25 @@ _MORE_TRIPLES = {
     "runtime/engine/helper": [_TVOS, _WATCHOS],
 }
 
-def _is_gnustep(label):
-    return label.package.endswith("gnustep") or label.workspace_name.endswith("gnustep")
+def _without_gnustep(flags):
+    """Without the folders that GNUstep's headers and those of our own framework are looked for in."""
+    kept = []
+    for flag in flags:
+        if "gnustep" not in flag:
+            kept.append(flag)
+        elif kept and kept[-1] in ["-iquote", "-isystem"]:
+            kept.pop()
+    return kept
 
-def _compile_objective_cxx(ctx):
+def _compile_objective_cxx(target, ctx):
     """The .mm files of an objcxx_library, as Apple's compiler sees them: without GNUstep and our own framework."""
     sources = [file for file in getattr(ctx.rule.files, "textual_hdrs", []) if file.extension == "mm"]
     if not sources:
         return []
-    deps = [dep[CcInfo] for dep in ctx.rule.attr.deps if CcInfo in dep and not _is_gnustep(dep.label)]
-    context = cc_common.merge_cc_infos(cc_infos = deps).compilation_context
-    own = [file for file in ctx.rule.files.srcs + ctx.rule.files.hdrs if file.extension == "h"]
+    context = target[CcInfo].compilation_context
     apple = ctx.files._apple_headers
-    headers = depset(own + apple, transitive = [context.headers])
-    flags = _flags(context, ctx.rule.attr)
+    headers = depset(apple + [file for file in ctx.rule.files.srcs if file.extension == "h"], transitive = [context.headers])
+    flags = _without_gnustep(_flags(context, ctx.rule.attr))
     return [
         struct(
             source = source,
@@ -162,7 +166,7 @@ def _portable_objects_aspect_impl(target, ctx):
                     triple = triple,
                     object = _compile(ctx, file, triple, flags, context.headers),
                 ))
-        objects += _compile_objective_cxx(ctx)
+        objects += _compile_objective_cxx(target, ctx)
     return [PortableObjectsInfo(objects = depset(objects, transitive = transitive))]
 
 _portable_objects_aspect = aspect(

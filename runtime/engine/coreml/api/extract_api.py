@@ -25,6 +25,7 @@ TYPINGS = "package/lib/ios/objc-x86_64/objc!{}.d.ts"
 # What foundation/Foundation/Foundation.h declares.
 FOUNDATION = (
     "NSArray",
+    "NSBundle",
     "NSDictionary",
     "NSError",
     "NSException",

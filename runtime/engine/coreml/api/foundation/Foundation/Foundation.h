@@ -53,6 +53,7 @@ static const NSStringEncoding NSUTF8StringEncoding = 4;
 
 @interface NSNumber : NSValue
 @property(readonly) long long longLongValue;
+@property(readonly) BOOL boolValue;
 + (NSNumber *)numberWithLongLong:(long long)value;
 @end
 
@@ -70,6 +71,7 @@ static const NSStringEncoding NSUTF8StringEncoding = 4;
 @end
 
 @interface NSDictionary<K, V> : NSObject <NSFastEnumeration>
++ (NSDictionary<NSString *, id> *)dictionaryWithContentsOfFile:(NSString *)path;
 - (V)objectForKey:(K)aKey;
 @end
 
@@ -97,6 +99,11 @@ extern NSString *const NSUnderlyingErrorKey;
 @interface NSURL : NSObject
 @property(readonly, copy) NSString *path;
 + (NSURL *)fileURLWithPath:(NSString *)path isDirectory:(BOOL)isDir;
+@end
+
+@interface NSBundle : NSObject
+@property(class, readonly) NSBundle *mainBundle;
+- (NSString *)pathForResource:(NSString *)name ofType:(NSString *)ext;
 @end
 
 @interface NSFileManager : NSObject
