@@ -5,4 +5,6 @@ namespace coreml_delegate::engine {
 
 Status register_platform_engine() { return portable::register_once(); }
 
+Result<AppSettings> app_settings() { return AppSettings(); }
+
 }  // namespace coreml_delegate::engine

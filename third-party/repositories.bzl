@@ -11,6 +11,7 @@ MODULE.bazel reaches the same repositories through extensions.bzl.
 
 load("//third-party/gnustep:gnustep.bzl", "gnustep_repository")
 load("//third-party/npm:repository.bzl", "npm_program")
+load("//third-party/pypi:macos.bzl", "macos_wheel")
 load("//third-party/pypi:repositories.bzl", "pypi_lock")
 load("//tools/toolchains:clang.bzl", "clang_repository")
 load(":python.bzl", "python_repository")
@@ -53,5 +54,12 @@ def coreml_delegate_repositories(libraries = {}, tools = {}, packages = {}, exec
         package = "@bazel/buildifier@8.2.1",
         program = "buildifier",
         sha256 = "b96ea9b13003036c801f52bee6f9b0314738f8432e5cb9d814c89f59292604ee",
+    )
+
+    # Likewise.
+    macos_wheel(
+        name = "coreml_delegate_executorch_macos",
+        distribution = "executorch",
+        files = {"executorch/lib/libexecutorch.dylib": "libexecutorch"},
     )
     pypi_lock(packages)

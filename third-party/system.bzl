@@ -28,6 +28,18 @@ cc_library(
 )
 """
 
+# What links a library of an SDK, which has its headers where the compiler looks by itself.
+_SDK_BUILD = """
+cc_library(
+    name = "{name}",
+    linkopts = {linkopts},
+    visibility = ["//visibility:public"],
+)
+"""
+
+# The target of a library on Apple's systems, where `sdk_linkopts` is given.
+SDK = "of_the_sdk"
+
 # Where a distribution or a package manager puts headers; the first that has the library wins.
 _PREFIXES = ["/usr", "/usr/local", "/opt/homebrew", "/opt/local"]
 
@@ -49,6 +61,9 @@ def _system_library_impl(repository_ctx):
             " ".join(attr.debian_packages),
         )
         write_missing_repository(repository_ctx, message, libraries = [attr.library] + list(attr.more), tools = attr.tools)
+        if attr.sdk_linkopts:
+            missing_build = repository_ctx.read("BUILD.bazel")
+            repository_ctx.file("BUILD.bazel", missing_build + _SDK_BUILD.format(name = SDK, linkopts = repr(attr.sdk_linkopts)), executable = False)
         return
     for tool, path in tools.items():
         repository_ctx.symlink(path, tool)
@@ -68,6 +83,8 @@ def _system_library_impl(repository_ctx):
     )
     for name, flags in attr.more.items():
         build += _EXTRA_BUILD.format(library = attr.library, linkopts = repr(flags), name = name)
+    if attr.sdk_linkopts:
+        build += _SDK_BUILD.format(name = SDK, linkopts = repr(attr.sdk_linkopts))
     repository_ctx.file(MISSING, "", executable = False)
     repository_ctx.file("BUILD.bazel", build, executable = False)
     repository_ctx.file("WORKSPACE", "", executable = False)
@@ -82,6 +99,7 @@ system_library = repository_rule(
         "linkopts": attr.string_list(),
         "static_linkopts": attr.string_list(doc = "Instead of linkopts where //third-party:static is set."),
         "more": attr.string_list_dict(doc = "Further cc_libraries on top of it: name and link flags."),
+        "sdk_linkopts": attr.string_list(doc = "Of a library that Apple's SDKs have, which is taken on their systems in this one's place."),
         "tools": attr.string_list(doc = "Programs, exported under their names."),
     },
     local = True,
@@ -95,6 +113,8 @@ def _library(libraries, name, library, tools = [], **kwargs):
     aliases = {library: replaced.target}
     for more in kwargs.get("more", {}):
         aliases[more] = replaced.target
+    if kwargs.get("sdk_linkopts"):
+        aliases[SDK] = replaced.target
     if tools and not replaced.tool:
         fail("{}: the library comes with the program {}, so name one of the same version too (tool = ...)".format(name, tools[0]))
     for tool in tools:
@@ -159,5 +179,6 @@ def system_repositories(libraries = {}):
         headers = ["sqlite3.h", "sqlite3ext.h"],
         library = "sqlite",
         linkopts = ["-lsqlite3"],
+        sdk_linkopts = ["-lsqlite3"],
         static_linkopts = ["-l:libsqlite3.a", "-lm"],
     )

@@ -13,7 +13,7 @@ ROOT = source_tree.root()
 BUILT_IN = {"workspace": {"bazel_tools", "coreml_delegate", "platforms"}, "module": {"bazel_tools", "coreml_delegate"}}
 
 # Repositories of their own: their BUILD files see other names.
-SEPARATE = ("third-party/rules/", "tests/downstream/", "examples/fleet/", "integration/")
+SEPARATE = ("third-party/rules/", "tests/downstream/", "examples/fleet/", "integration/", "apple/")
 
 
 def calls(path: pathlib.Path) -> list[ast.Call]:

@@ -23,8 +23,9 @@ using executorch::runtime::EValue;
 using executorch::runtime::FreeableBuffer;
 using executorch::runtime::Span;
 
-CoreMLBackend::CoreMLBackend(std::unique_ptr<CompiledModelProvider> provider)
-    : provider_(std::move(provider)) {}
+CoreMLBackend::CoreMLBackend(std::unique_ptr<CompiledModelProvider> provider,
+                             std::function<DelegateOptions()> app_options)
+    : provider_(std::move(provider)), app_options_(std::move(app_options)) {}
 
 CoreMLBackend::~CoreMLBackend() = default;
 
@@ -120,9 +121,9 @@ Error CoreMLBackend::set_option(BackendOptionContext& context, const Span<Backen
 Error CoreMLBackend::get_option(BackendOptionContext& context, Span<BackendOption>& options) {
   (void)context;
   return at_the_edge("read options", [&] {
-    const MutexLock lock(mutex_);
+    const DelegateOptions present = defaults();
     for (BackendOption& option : options) {
-      const Status status = read_option(defaults_, option);
+      const Status status = read_option(present, option);
       if (!status.ok()) return report(status);
     }
     return Error::Ok;
@@ -130,8 +131,9 @@ Error CoreMLBackend::get_option(BackendOptionContext& context, Span<BackendOptio
 }
 
 DelegateOptions CoreMLBackend::defaults() const {
+  const DelegateOptions of_app = app_options_ ? app_options_() : DelegateOptions();
   const MutexLock lock(mutex_);
-  return defaults_;
+  return defaults_.or_else(of_app);
 }
 
 Status CoreMLBackend::reset_states(const std::string& method_name) const {

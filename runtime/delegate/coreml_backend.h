@@ -9,6 +9,7 @@
 
 #include <executorch/runtime/backend/interface.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -26,8 +27,10 @@ inline constexpr char kBackendName[] = "CoreMLBackend";
 
 class CoreMLBackend final : public executorch::runtime::BackendInterface {
  public:
-  // Does no work beyond taking `provider` over.
-  explicit CoreMLBackend(std::unique_ptr<CompiledModelProvider> provider);
+  // Does no work beyond taking `provider` over. `app_options` says, when it is first asked, what
+  // the app has asked for otherwise than by set_option().
+  explicit CoreMLBackend(std::unique_ptr<CompiledModelProvider> provider,
+                         std::function<DelegateOptions()> app_options = nullptr);
   ~CoreMLBackend() override;
 
   // Whether some engine is registered.
@@ -60,7 +63,7 @@ class CoreMLBackend final : public executorch::runtime::BackendInterface {
   // executions under way. not_found when no such method is loaded.
   Status reset_states(const std::string& method_name) const;
 
-  // What set_option() has set.
+  // What set_option() has set, and else the app.
   DelegateOptions defaults() const;
 
  private:
@@ -70,6 +73,7 @@ class CoreMLBackend final : public executorch::runtime::BackendInterface {
       executorch::runtime::ArrayRef<executorch::runtime::CompileSpec> compile_specs) const;
 
   const std::unique_ptr<CompiledModelProvider> provider_;
+  const std::function<DelegateOptions()> app_options_;
   mutable SharedStates shared_states_;
   const std::shared_ptr<LoadedNamedData> named_data_ = std::make_shared<LoadedNamedData>();
   mutable Mutex mutex_;

@@ -1,10 +1,11 @@
 #ifndef COREML_DELEGATE_RUNTIME_DELEGATE_OPTIONS_H_
 #define COREML_DELEGATE_RUNTIME_DELEGATE_OPTIONS_H_
 
-// What a user can ask of the delegate, from three places; the first that says something wins:
+// What a user can ask of the delegate, from four places; the first that says something wins:
 //   1. runtime specs: LoadBackendOptionsMap at load time (LoadOptionsBuilder),
 //   2. the process's defaults: executorch::runtime::set_option("CoreMLBackend", ...),
-//   3. what the program says: the compile spec `compute_units`, else the blob's own request.
+//   3. on Apple's systems the stock delegate's property list in the app's bundle (app_settings.h),
+//   4. what the program says: the compile spec `compute_units`, else the blob's own request.
 //
 // kLoadOptions below has a row for each option, from which everything else about it follows. To add
 // an option, add a member and its row here, use the member, and add its line to docs/runtime.md.

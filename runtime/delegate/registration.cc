@@ -2,6 +2,8 @@
 
 #include <executorch/runtime/backend/interface.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -25,11 +27,34 @@ struct Process {
   CoreMLBackend* backend;
 };
 
+// Reads the app's file once, when a method is first loaded or somebody asks.
+DelegateOptions options_of_app() {
+  static const DelegateOptions options = [] {
+    DelegateOptions asked;
+    const Result<engine::AppSettings> settings = engine::app_settings();
+    if (!settings.ok()) {
+      COREML_DELEGATE_LOG_STATUS(kWarning,
+                                 settings.status().annotate("the app's settings are left out"));
+      return asked;
+    }
+    asked.warm_up = settings->warm_up;
+    if (settings->cache_bytes) {
+      // At least one: zero stands for the default.
+      constexpr uint64_t kMegabyte = 1'000'000;
+      const uint64_t whole =
+          *settings->cache_bytes / kMegabyte + (*settings->cache_bytes % kMegabyte != 0);
+      asked.cache_budget_mb = static_cast<int32_t>(std::clamp<uint64_t>(whole, 1, INT32_MAX));
+    }
+    return asked;
+  }();
+  return options;
+}
+
 const Process& process() {
   static const Process process = [] {
     auto provider = std::make_unique<InProcessModelProvider>();
     InProcessModelProvider* const borrowed = provider.get();
-    return Process{borrowed, new CoreMLBackend(std::move(provider))};
+    return Process{borrowed, new CoreMLBackend(std::move(provider), options_of_app)};
   }();
   return process;
 }

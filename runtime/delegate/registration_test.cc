@@ -33,6 +33,11 @@ Status register_platform_engine() {
   return {};
 }
 
+// Of an app that asks for both.
+Result<AppSettings> app_settings() {
+  return AppSettings{.warm_up = true, .cache_bytes = 1'500'001};
+}
+
 }  // namespace engine
 
 namespace {
@@ -81,6 +86,19 @@ TEST(StockDelegateTest, HandsOnToTheProcessesBackend) {
   EXPECT_EQ(StockDelegate::get_registered_delegate(), delegate);
   executorch::core_ml_backend_delegate::register_backend_coreml();
   EXPECT_EQ(executorch::runtime::get_backend_class("CoreMLBackend"), &process_backend());
+}
+
+TEST(RegistrationTest, WhatTheAppAsksForHoldsUntilSomebodySaysOtherwise) {
+  executorch::runtime::runtime_init();
+  CoreMLBackend& backend = process_backend();
+  EXPECT_EQ(backend.defaults().warm_up, true);
+  EXPECT_EQ(backend.defaults().cache_budget_mb, 2);
+  EXPECT_FALSE(backend.defaults().threads.has_value());
+  executorch::runtime::BackendOptionContext context;
+  executorch::runtime::BackendOptions<1> options;
+  ASSERT_EQ(options.set_option("warm_up", false), Error::Ok);
+  EXPECT_EQ(backend.set_option(context, options.view()), Error::Ok);
+  EXPECT_EQ(backend.defaults().warm_up, false);
 }
 
 TEST(StockDelegateTest, OptionsAreThoseOfTheProcessesBackend) {

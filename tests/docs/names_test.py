@@ -46,7 +46,7 @@ def missing_labels(code: str) -> list[str]:
     missing = []
     for package, name in re.findall(r"@coreml_delegate//([\w/-]*):([\w.-]+)", code):
         folder = ROOT / package
-        if name.endswith(".bzl"):
+        if name.endswith((".bzl", ".h")):
             if not (folder / name).is_file():
                 missing.append(f"//{package}:{name}")
         elif not (folder / "BUILD.bazel").is_file() or name not in defined_in(folder / "BUILD.bazel"):

@@ -18,6 +18,8 @@ Status register_platform_engine() {
   return status;
 }
 
+Result<AppSettings> app_settings() { return AppSettings(); }
+
 namespace {
 
 [[maybe_unused]] const bool registered = register_platform_engine().ok();

@@ -20,7 +20,7 @@ GNUSTEP_TEST_DATA = [_LEAKS]
 GNUSTEP_TEST_ENV = {"LSAN_OPTIONS": "suppressions=third-party/gnustep/leaks.supp"}
 
 # How Debian's GNUstep was compiled, with the language that the .cc files in front of the .mm files are in.
-_GNUSTEP_COPTS = [
+GNUSTEP_COPTS = [
     "-xobjective-c++",
     "-fobjc-runtime=gcc",
     "-fblocks",
@@ -105,7 +105,7 @@ def objcxx_library(
         name = name + "_gnustep",
         hdrs = hdrs,
         alwayslink = True,
-        copts = workspace_copts() + _GNUSTEP_COPTS + copts,
+        copts = workspace_copts() + GNUSTEP_COPTS + copts,
         includes = includes,
         srcs = _including_sources(name, mm) + private,
         tags = tags + ["manual"],

@@ -14,6 +14,9 @@ package(default_visibility = ["//visibility:public"])
 
 filegroup(name = "empty")
 
+# The linker for Apple's systems.
+exports_files(["ld64.lld"])
+
 clang_toolchain_config(
     name = "config",
     ar = "{ar}",
@@ -113,6 +116,13 @@ def _clang_repository_impl(repository_ctx):
         found = beside if beside.exists else repository_ctx.which(tool)
         tools[tool] = str(found) if found else "/usr/bin/false"
     lld = home.get_child("ld.lld") if home.get_child("ld.lld").exists else repository_ctx.which("ld.lld")
+
+    # The same program as lld; its name tells it whose command line it gets.
+    ld64 = home.get_child("ld64.lld")
+    if ld64.exists:
+        repository_ctx.symlink(ld64, "ld64.lld")
+    else:
+        repository_ctx.file("ld64.lld", "#!/bin/sh\necho 'no ld64.lld beside {}. Debian: apt-get install lld-16' >&2\nexit 1\n".format(clang))
 
     repository_ctx.file("BUILD.bazel", _BUILD.format(
         clang = clang,

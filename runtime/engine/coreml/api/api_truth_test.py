@@ -135,6 +135,23 @@ def test_constants_and_functions_exist() -> None:
             assert name in API["macos"]["functions"], name
 
 
+# --- What the engine is compiled against for Apple's systems (tests/portability) ---
+
+
+def test_the_foundation_that_is_declared_is_apples() -> None:
+    text = (ROOT / "api" / "foundation" / "Foundation" / "Foundation.h").read_text(encoding="utf-8")
+    declared = declarations(re.sub(r"<[^<>\n]*>", "", text))
+    properties = re.findall(r"@property\([^)]*\)[^;]*;", text)
+    assert len(properties) >= 14 and len(declared) >= 28
+    for owner, member, _ in declared:
+        if owner == "NSFastEnumeration":
+            continue
+        assert owner in API["foundation"]["classes"], owner
+        assert javascript_name(member) in API["foundation"]["classes"][owner], f"{owner}.{member}"
+    for name in re.findall(r"^(?:extern NSString \*const|static const \w+) (\w+)", text, re.MULTILINE):
+        assert name in API["foundation"]["constants"], name
+
+
 # --- Availability ---
 
 
@@ -265,4 +282,7 @@ def test_the_oldest_system_is_the_one_of_the_build() -> None:
 
 
 def test_sources_are_named() -> None:
-    assert API["sources"] == ["npm @nativescript/types-ios 9.1.2", "PyPI pyobjc-framework-coreml 12.2.2"]
+    assert API["sources"] == [
+        "npm @nativescript/types-ios 9.1.2",
+        "PyPI pyobjc-framework-coreml 12.2.2",
+    ]
