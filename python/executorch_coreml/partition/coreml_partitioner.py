@@ -20,7 +20,7 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 from executorch_coreml.compiler import CoreMLBackend
 from executorch_coreml.compiler.compile_options import COMPILE_SPEC_KEYS, Options
 from executorch_coreml.logging import get_coreml_log_level
-from executorch_coreml.partition import boundary, buffers, control_flow, refused_ops, torch_decompositions
+from executorch_coreml.partition import boundary, buffers, compressed_weights, control_flow, refused_ops, torch_decompositions
 from executorch_coreml.partition.decompositions import is_taken_apart
 from executorch_coreml.partition.grouping import Group
 from executorch_coreml.partition.node_view import computes_no_tensor, tensors
@@ -185,8 +185,12 @@ class CoreMLPartitioner(Partitioner):
         return self.reports[-1]
 
     def transform_for_pre_decomposition(self, exported_program: ExportedProgram) -> ExportedProgram:
-        """An ATen program without calls that ExecuTorch would refuse, whoever executed them; itself where it has none."""
-        return refused_ops.taken_apart(exported_program)
+        """An ATen program without calls that ExecuTorch would refuse, whoever executed them, and whose compressed weights are known as such; itself
+        where it has neither.
+
+        Raises ValueError for weights whose compressed form is above the deployment target.
+        """
+        return refused_ops.taken_apart(compressed_weights.noted(exported_program, self._options))
 
     def ops_to_not_decompose(
         self, ep: ExportedProgram
