@@ -20,10 +20,14 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+import coremltools as ct
 import numpy as np
 import torch
 from coremltools.converters.mil.frontend.torch.converter import CompressionInfo
+from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
+from coremltools.converters.mil.mil.block import is_current_opset_version_compatible_with
+from coremltools.optimize import _utils as optimize_utils
 from torch.export.exported_program import ExportedProgram
 from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -32,7 +36,7 @@ from executorch_coreml.compiler.node_conversion import kind_of
 logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
 
 # Ops whose conversions take a weight in any form. Others, such as recurrent layers, read its values.
-_READERS = frozenset({"addmm", "bmm", "convolution", "conv1d", "conv2d", "conv3d", "embedding", "linear", "matmul", "mm"})
+_READERS = frozenset({"addmm", "bmm", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "embedding", "linear", "matmul", "mm"})
 _READERS_OF_VIEWS = frozenset({"permute", "permute_copy", "t", "t_copy", "transpose", "transpose_copy"})
 
 _FLOAT16 = np.finfo(np.float16)
@@ -70,6 +74,19 @@ def of(program: ExportedProgram) -> dict[str, CompressionInfo]:
                 "The weight %s is stored uncompressed, because %s reads its values.", names[node.name], kind_of(other.target)
             )
     return found
+
+
+def sparse(weight: np.ndarray, name: str) -> Var:
+    """What is not 0 of a weight, and where it is."""
+    parts = optimize_utils.SparseParamsIos16(
+        nonzero_data=weight[weight != 0], mask=np.packbits(weight.reshape(-1) != 0, bitorder="little"), shape=weight.shape
+    )
+    if not is_current_opset_version_compatible_with(ct.target.iOS18):
+        return mb.constexpr_sparse_to_dense(
+            nonzero_data=parts.nonzero_data, mask=parts.mask, shape=np.uint32(parts.shape), name=name
+        )
+    newer = optimize_utils.ios16_sparse_params_to_ios18(parts)
+    return mb.constexpr_sparse_to_dense(nonzero_data=newer.nonzero_data, mask=newer.mask, name=name)
 
 
 def _is_of(weight: np.ndarray, compressed: Any) -> bool:

@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Any
 
 import coremltools as ct
+import numpy as np
 from coremltools.converters.mil import mil
-from coremltools.converters.mil.frontend.torch.converter import TorchConverter
+from coremltools.converters.mil.frontend.torch.converter import CompressionInfo, TorchConverter
 from coremltools.converters.mil.frontend.torch.exir_utils import WRAPPED_SCALAR_INPUT_SUFFIX
 from coremltools.converters.mil.frontend.torch.ops import convert_single_node
 from coremltools.converters.mil.mil import Builder as mb
@@ -107,6 +108,13 @@ class _Converter(TorchConverter):
             with mb.scope(*_origin(f"read_{buffer_name}")):
                 self.context.add(mb.cast(x=mb.read_state(input=state), dtype="fp32", name=input_name))
             self.context.name_to_source_state[input_name] = state
+
+    @staticmethod
+    def _construct_sparsification_op(
+        weight: np.ndarray, compression_info: CompressionInfo, name: str, compressed_var: Var | None = None
+    ) -> Var:
+        """The weights that are not 0. coremltools leaves out whatever float16's epsilon, 0.001, is above."""
+        return compressed_weights.sparse(weight, name)
 
     def _add_const(self, name: str, val: Any) -> None:
         """A constant; a weight that was compressed in PyTorch as that form of it."""
