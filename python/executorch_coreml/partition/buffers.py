@@ -26,6 +26,18 @@ def mutated_placeholders(program: ExportedProgram) -> dict[torch.fx.Node, tuple[
     return {nodes[name]: (buffer, written[buffer]) for name, buffer in signature.inputs_to_buffers.items() if buffer in written}
 
 
+def drop(program: ExportedProgram, placeholders: Collection[str]) -> None:
+    """Takes constants that no call reads out of a program, by the names of their placeholders. ExecuTorch would write each into the .pte."""
+    graph, signature = program.graph_module.graph, program.graph_signature
+    for node in [node for node in graph.nodes if node.op == "placeholder" and node.name in placeholders]:
+        graph.erase_node(node)
+    program.graph_module.recompile()
+    gone = {spec.target for spec in signature.input_specs if spec.arg.name in placeholders}
+    signature.input_specs = [spec for spec in signature.input_specs if spec.arg.name not in placeholders]
+    program._state_dict = {name: value for name, value in program.state_dict.items() if name not in gone}
+    program._constants = {name: value for name, value in program.constants.items() if name not in gone}
+
+
 def by_initial_value(program: ExportedProgram) -> tuple[set[str], set[str]]:
     """The mutable buffers that start as zeros, and those that do not, or of which it is not known."""
     mutable = set(program.graph_signature.buffers_to_mutate.values())

@@ -16,6 +16,7 @@ from torch.export.graph_signature import InputKind
 
 from executorch_coreml.compiler import compressed_weights
 from executorch_coreml.compiler.compile_options import Options
+from executorch_coreml.partition import buffers
 
 _MARK = "_COREML_/"
 # The widths of indices that Core ML has before iOS 18.
@@ -88,21 +89,14 @@ def noted(program: ExportedProgram, options: Options) -> ExportedProgram:
     """
     if not any(map(_is_metadata, program.state_dict)):
         return program
-    state = {name: value for name, value in program.state_dict.items() if not _is_metadata(name)}
+    program = program.run_decompositions({})  # Of the same calls: the graph of the user's own program stays as it is.
+    state = dict(program.state_dict)
     for name, weight, info in _found(program):
         _check_target(name, info, weight, options)
         again = compressed_weights.remember(weight, info)
         # A weight that two layers share has a name for each.
         state.update({other: again for other, value in program.state_dict.items() if value is weight})
-    program = program.run_decompositions({})  # Of the same calls: the graph of the user's own program stays as it is.
-    signature = program.graph_signature
-    gone = {
-        spec.arg.name for spec in signature.input_specs if spec.kind == InputKind.BUFFER and _is_metadata(spec.target or "")
-    }
-    graph = program.graph_module.graph
-    for node in [node for node in graph.nodes if node.op == "placeholder" and node.name in gone]:
-        graph.erase_node(node)
-    program.graph_module.recompile()
-    signature.input_specs = [spec for spec in signature.input_specs if spec.arg.name not in gone]
-    program._state_dict = state
+    program._state_dict = {name: value for name, value in state.items() if not _is_metadata(name)}
+    specs = program.graph_signature.input_specs
+    buffers.drop(program, {spec.arg.name for spec in specs if spec.kind == InputKind.BUFFER and _is_metadata(spec.target or "")})
     return program

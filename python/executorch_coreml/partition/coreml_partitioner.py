@@ -20,7 +20,15 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 from executorch_coreml.compiler import CoreMLBackend
 from executorch_coreml.compiler.compile_options import COMPILE_SPEC_KEYS, Options
 from executorch_coreml.logging import get_coreml_log_level
-from executorch_coreml.partition import boundary, buffers, compressed_weights, control_flow, refused_ops, torch_decompositions
+from executorch_coreml.partition import (
+    boundary,
+    buffers,
+    compressed_weights,
+    control_flow,
+    quantized_tensors,
+    refused_ops,
+    torch_decompositions,
+)
 from executorch_coreml.partition.decompositions import is_taken_apart
 from executorch_coreml.partition.grouping import Group
 from executorch_coreml.partition.node_view import computes_no_tensor, tensors
@@ -190,7 +198,8 @@ class CoreMLPartitioner(Partitioner):
 
         Raises ValueError for weights whose compressed form is above the deployment target.
         """
-        return refused_ops.taken_apart(compressed_weights.noted(exported_program, self._options))
+        program = quantized_tensors.as_integers(compressed_weights.noted(exported_program, self._options))
+        return refused_ops.taken_apart(program)
 
     def ops_to_not_decompose(
         self, ep: ExportedProgram
