@@ -198,6 +198,8 @@ class CoreMLPartitioner(Partitioner):
 
         Raises ValueError for weights whose compressed form is above the deployment target.
         """
+        # Decompositions of torchao's ops would hide what they were: where the target has no form for them, that is said first.
+        check_quantization_target(exported_program, self._options, self._skip_list)
         program = quantized_tensors.as_integers(compressed_weights.noted(exported_program, self._options))
         return refused_ops.taken_apart(program)
 
