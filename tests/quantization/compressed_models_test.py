@@ -11,7 +11,10 @@ import coremltools as ct
 import pytest
 import torch
 from coremltools.optimize.torch import layerwise_compression, palettization, pruning, quantization
+from executorch.backends.apple.coreml.compiler import CoreMLBackend
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.backends.apple.coreml.quantizer import exportable
+from executorch.exir import to_edge_transform_and_lower
 from quantized_lowering import FLOAT16, FLOAT32, Inputs, lower, relative
 from torch import nn
 
@@ -173,5 +176,85 @@ def test_a_compressed_model_keeps_its_form_and_its_numbers(name: str, rest: int)
         assert tuple(op for op in lowered.ops if op.startswith("constexpr")) == ops or sorted(set(lowered.ops) & set(ops)) == sorted(ops)
         assert abs((len(lowered.pte) - rest) / case.bytes - 1) < 0.03, (target, len(lowered.pte), rest, case.bytes)
         assert relative(lowered.run(*inputs), expected) < 3e-3
-        exact = lower(model, inputs, target=target, precision=FLOAT32)
-        assert relative(exact.run(*inputs), expected) < 1e-6
+    exact = lower(model, inputs, target=case.lowest, precision=FLOAT32)
+    assert relative(exact.run(*inputs), expected) < 1e-6
+
+
+def test_a_quantized_activation_has_the_integers_of_the_model() -> None:
+    """`torch.quantize_per_tensor` and `dequantize`, which coremltools' LinearQuantizer leaves."""
+    model, (_, inputs) = trained_integers(weight_dtype="qint8", activation_dtype="quint8"), layer()
+    lowered = lower(model, inputs, target=IOS17, precision=FLOAT32)
+    assert lowered.ops.count("quantize") == 2
+    expected, actual = model(*inputs), lowered.run(*inputs)
+    steps = (actual - expected).abs() / torch.unique(expected).diff().min()
+    assert float(steps.max()) < 1.01  # A sum in another order may move a value across the border between two steps.
+    assert float((steps > 0.5).double().mean()) < 0.01
+
+
+class Tied(nn.Module):
+    """An embedding whose table is also the weight of the last layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(64, 32)
+        self.last = nn.Linear(32, 64, bias=False)
+        self.last.weight = self.table.weight
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.last(self.table(ids))
+
+
+def _say_quantized(module: nn.Module, bits: int) -> None:
+    """Rounds a weight to integers of a scale for each row, and says so, as coremltools' compressors do."""
+    weight = module.weight.detach()
+    scale = weight.abs().amax(1, keepdim=True) / (2 ** (bits - 1) - 1)
+    module.weight.data.copy_((weight / scale).round() * scale)
+    said = {"quantization_n_bits": torch.tensor(bits), "quantization_scale": scale, "compression_type": torch.tensor([3])}
+    for name, value in said.items():
+        module.register_buffer(f"_COREML_/weight/{name}", value)
+
+
+def test_a_weight_of_two_layers_is_compressed_once() -> None:
+    torch.manual_seed(0)
+    model = Tied().eval()
+    _say_quantized(model.last, 8)
+    inputs = (torch.randint(0, 64, (2, 5)),)
+    lowered = lower(model, inputs, target=IOS18, precision=FLOAT16)
+    assert lowered.ops.count(SCALE) == 1
+    assert relative(lowered.run(*inputs), model(*inputs)) < 2e-3
+
+
+def test_a_weight_that_was_changed_afterwards_stays_float(caplog: pytest.LogCaptureFixture) -> None:
+    logging.disable(logging.NOTSET)
+    model, inputs = layer()
+    _say_quantized(model[0], 8)
+    with torch.no_grad():
+        model[0].weight.add_(0.01 * torch.randn(ROWS, COLUMNS))
+    lowered = lower(model, inputs, target=IOS17, precision=FLOAT16)
+    assert not any(op.startswith("constexpr") for op in lowered.ops)
+    assert relative(lowered.run(*inputs), model(*inputs)) < 1e-3
+    assert "stored uncompressed, because it is not what its _COREML_/ buffers say" in caplog.text
+
+
+def test_buffers_that_nobody_understands_are_refused_with_a_sentence() -> None:
+    model, inputs = layer()
+    _say_quantized(model[0], 8)
+    model[0].register_buffer("_COREML_/weight/quantization_n_bits", torch.tensor(9))
+    with pytest.raises(ValueError, match="The buffers _COREML_/... of the model.*cannot be read: .*between 1 and 8"):
+        lower(model, inputs, target=IOS18)
+
+
+def test_the_program_of_the_user_stays_as_it_is() -> None:
+    model, inputs = layer()
+    _say_quantized(model[0], 4)
+    exported = torch.export.export(model, inputs)
+    names, code = set(exported.state_dict), exported.graph_module.code
+    first = lower_exported(exported)
+    assert set(exported.state_dict) == names
+    assert exported.graph_module.code == code
+    assert lower_exported(exported) == first
+
+
+def lower_exported(exported: torch.export.ExportedProgram) -> bytes:
+    specs = CoreMLBackend.generate_compile_specs(minimum_deployment_target=IOS18)
+    return bytes(to_edge_transform_and_lower(exported, partitioner=[CoreMLPartitioner(compile_specs=specs)]).to_executorch().buffer)

@@ -23,6 +23,7 @@ from executorch_coreml.logging import get_coreml_log_level
 from executorch_coreml.partition import (
     boundary,
     buffers,
+    byte_weights,
     compressed_weights,
     control_flow,
     quantized_tensors,
@@ -200,7 +201,8 @@ class CoreMLPartitioner(Partitioner):
         """
         # Decompositions of torchao's ops would hide what they were: where the target has no form for them, that is said first.
         check_quantization_target(exported_program, self._options, self._skip_list)
-        program = quantized_tensors.as_integers(compressed_weights.noted(exported_program, self._options))
+        program = byte_weights.named(compressed_weights.noted(exported_program, self._options))
+        program = quantized_tensors.as_integers(program)
         return refused_ops.taken_apart(program)
 
     def ops_to_not_decompose(
