@@ -203,7 +203,7 @@ class CoreMLPartitioner(Partitioner):
         check_quantization_target(exported_program, self._options, self._skip_list)
         program = byte_weights.named(compressed_weights.noted(exported_program, self._options))
         program = quantized_tensors.as_integers(program)
-        return refused_ops.taken_apart(program)
+        return refused_ops.taken_apart(buffers.without_empty_constants(program))
 
     def ops_to_not_decompose(
         self, ep: ExportedProgram
