@@ -79,6 +79,9 @@ _config: contextvars.ContextVar[CoreMLConfig | None] = contextvars.ContextVar("c
 def _prepare(model: torch.nn.Module, sample_inputs: MutableMapping[str, Any]) -> tuple[Any, Any, list[CoreMLPartitioner]]:
     """As transformers' own backends do: the model on the CPU, inputs that ExecuTorch takes, and the partitioners."""
     config = _config.get() or CoreMLConfig()
+    if getattr(model, "_can_set_experts_implementation", lambda: False)():
+        # As transformers' other backends: the grouped product counts tokens by histc, which ExecuTorch refuses.
+        model.set_experts_implementation("batched_mm")
     model.requires_grad_(False)
     return model.to(device="cpu"), exporter_executorch._make_contiguous(sample_inputs), [config.partitioner()]
 
