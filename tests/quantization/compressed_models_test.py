@@ -15,7 +15,7 @@ from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 from executorch.backends.apple.coreml.quantizer import exportable
 from executorch.exir import to_edge_transform_and_lower
-from quantized_lowering import FLOAT16, FLOAT32, Inputs, lower, relative
+from quantized_lowering import FLOAT16, FLOAT32, FULL, Inputs, lower, relative
 from torch import nn
 
 IOS17, IOS18 = ct.target.iOS17, ct.target.iOS18
@@ -133,15 +133,11 @@ CASES = {
     "int4 of blocks": Case(
         lambda: quantized(weight_dtype="int4", granularity="per_block", block_size=32), 4 * BIT + COUNT / 32 * 2, (SCALE,)
     ),
-    "trained int8": Case(
-        lambda: trained_integers(weight_dtype="qint8", activation_dtype="float32"), 8 * BIT, (SCALE,), IOS17
-    ),
+    "trained int8": Case(lambda: trained_integers(weight_dtype="qint8", activation_dtype="float32"), 8 * BIT, (SCALE,), IOS17),
     "trained int4": Case(lambda: trained_integers(weight_dtype="qint4", activation_dtype="float32"), 4 * BIT, (SCALE,)),
     "a quarter of the weights": Case(lambda: pruned(target_sparsity=0.75), BIT + 0.25 * 16 * BIT, (SPARSE,), IOS17),
     "2 of 4 weights": Case(lambda: pruned(n_m_ratio=(2, 4)), BIT + 0.5 * 16 * BIT, (SPARSE,), IOS17),
-    "half of the weights, 4-bit table": Case(
-        pruned_then_palettized, BIT + 0.5 * 4 * BIT, ("constexpr_lut_to_sparse", SPARSE)
-    ),
+    "half of the weights, 4-bit table": Case(pruned_then_palettized, BIT + 0.5 * 4 * BIT, ("constexpr_lut_to_sparse", SPARSE)),
     "half of the weights, int8": Case(
         pruned_then_quantized, BIT + 0.5 * 8 * BIT, ("constexpr_sparse_blockwise_shift_scale", SPARSE)
     ),
@@ -161,19 +157,35 @@ def rest() -> int:
     return len(lower(module, inputs, precision=FLOAT16).pte) - 16 * COUNT // 8
 
 
-@pytest.mark.parametrize("name", CASES)
+# One of each kind; the others run with COREML_DELEGATE_FULL_TESTS.
+SAMPLE = (
+    "4-bit table",
+    "table with scales",
+    "int4 of blocks",
+    "trained int8",
+    "2 of 4 weights",
+    "half of the weights, 4-bit table",
+    "sparsegpt",
+)
+
+
+@pytest.mark.parametrize("name", CASES if FULL else SAMPLE)
 def test_a_compressed_model_keeps_its_form_and_its_numbers(name: str, rest: int) -> None:
     case = CASES[name]
     model, (_, inputs) = case.make(), layer()
     expected = model(*inputs)
     for target in (IOS17, IOS18):
         if target < case.lowest:
-            with pytest.raises(ValueError, match=r"\(0[.\w]*\.weight\), which Core ML can express from minimum_deployment_target iOS18 on"):
+            with pytest.raises(
+                ValueError, match=r"\(0[.\w]*\.weight\), which Core ML can express from minimum_deployment_target iOS18 on"
+            ):
                 lower(model, inputs, target=target)
             continue
         lowered = lower(model, inputs, target=target, precision=FLOAT16)
         ops = tuple(OLD_SCALE if target < IOS18 and op == SCALE else op for op in case.ops)
-        assert tuple(op for op in lowered.ops if op.startswith("constexpr")) == ops or sorted(set(lowered.ops) & set(ops)) == sorted(ops)
+        assert tuple(op for op in lowered.ops if op.startswith("constexpr")) == ops or sorted(
+            set(lowered.ops) & set(ops)
+        ) == sorted(ops)
         assert abs((len(lowered.pte) - rest) / case.bytes - 1) < 0.03, (target, len(lowered.pte), rest, case.bytes)
         assert relative(lowered.run(*inputs), expected) < 3e-3
     exact = lower(model, inputs, target=case.lowest, precision=FLOAT32)

@@ -12,7 +12,7 @@ from coreai_opt.palettization import KMeansPalettizer, KMeansPalettizerConfig, M
 from coreai_opt.pruning import MagnitudePruner, MagnitudePrunerConfig, ModuleMagnitudePrunerConfig, PruningSpec
 from coreai_opt.quantization import ExecutionMode, Quantizer, QuantizerConfig
 from coreai_opt.quantization.spec import PerTensorGranularity, QuantizationSpec
-from quantized_lowering import FLOAT16, FLOAT32, Inputs, lower, relative
+from quantized_lowering import FLOAT16, FLOAT32, FULL, Inputs, lower, relative
 from torch import nn
 
 IOS17, IOS18 = ct.target.iOS17, ct.target.iOS18
@@ -71,7 +71,11 @@ def rest() -> int:
     return len(lower(module, inputs, precision=FLOAT16).pte) - int(16 * BIT)
 
 
-@pytest.mark.parametrize("name", WEIGHTS)
+# The others run with COREML_DELEGATE_FULL_TESTS.
+SAMPLE = ("w8 of a graph", "w4 of blocks", "4-bit table of int8", "two fifths of the weights")
+
+
+@pytest.mark.parametrize("name", WEIGHTS if FULL else SAMPLE)
 def test_weights_keep_their_form_and_their_numbers(name: str, rest: int) -> None:
     make, size, lowest = WEIGHTS[name]
     model, (_, inputs) = make(), layer()

@@ -8,7 +8,7 @@ from typing import Any
 import coremltools as ct
 import pytest
 import torch
-from quantized_lowering import FLOAT16, FLOAT32, Inputs, lower, relative
+from quantized_lowering import FLOAT16, FLOAT32, FULL, Inputs, lower, relative
 from torch import nn
 from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, IntxWeightOnlyConfig, quantize_
 from torchao.quantization.granularity import PerAxis, PerGroup
@@ -69,7 +69,11 @@ def rest() -> int:
     return len(lower(module, inputs, precision=FLOAT16).pte) - int(16 * BIT)
 
 
-@pytest.mark.parametrize("name", CASES)
+# The others run with COREML_DELEGATE_FULL_TESTS.
+SAMPLE = ("int2", "int4, asymmetric groups", "int7", "Int8WeightOnlyConfig", "float8_e4m3", "float8_e5m2")
+
+
+@pytest.mark.parametrize("name", CASES if FULL else SAMPLE)
 def test_weights_keep_their_bits_and_their_numbers(name: str, rest: int) -> None:
     case = CASES[name]
     model, inputs = layer()

@@ -36,7 +36,23 @@ from executorch_coreml.compiler.node_conversion import kind_of
 logger = logging.getLogger("executorch.backends.apple.coreml.compiler.coreml_preprocess")
 
 # Ops whose conversions take a weight in any form. Others, such as recurrent layers, read its values.
-_READERS = frozenset({"addmm", "bmm", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "embedding", "linear", "matmul", "mm"})
+_READERS = frozenset(
+    {
+        "addmm",
+        "bmm",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "convolution",
+        "embedding",
+        "linear",
+        "matmul",
+        "mm",
+    }
+)
 _READERS_OF_VIEWS = frozenset({"permute", "permute_copy", "t", "t_copy", "transpose", "transpose_copy"})
 
 _FLOAT16 = np.finfo(np.float16)

@@ -101,7 +101,9 @@ def dequantize_affine(context: Any, node: Any) -> None:
     if NUM_TO_TORCH_DTYPE[input_dtype] not in (torch.int8, torch.int32):
         raise ValueError("input_dtype should be int8 or int32")
     if weight is None or scale is None:
-        raise ValueError("dequantize_affine takes weights that are known ahead of time; Core ML quantizes no activations by what they are")
+        raise ValueError(
+            "dequantize_affine takes weights that are known ahead of time; Core ML quantizes no activations by what they are"
+        )
     if weight.ndim != 2:
         raise ValueError("dequantize_affine only supports rank 2 inputs")
     rows, columns = (int(size) for size in block_size)

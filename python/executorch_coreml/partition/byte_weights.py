@@ -44,7 +44,12 @@ def _casts(program: ExportedProgram) -> Iterator[tuple[torch.fx.Node, torch.fx.N
         source = node.args[0]
         is_transposed = source.target in _TRANSPOSITIONS
         source = source.args[0] if is_transposed else source
-        if source.op == "placeholder" and source.name in parameters and source.meta["val"].dtype in _BYTES and source.meta["val"].dim() == 2:
+        if (
+            source.op == "placeholder"
+            and source.name in parameters
+            and source.meta["val"].dtype in _BYTES
+            and source.meta["val"].dim() == 2
+        ):
             yield node, source, is_transposed
 
 
@@ -109,7 +114,16 @@ def named(program: ExportedProgram) -> ExportedProgram:
                 continue
             product, scaling, scale = found
             floats = _call(
-                graph, product, torch.ops.torchao.dequantize_affine.default, weight, [1, columns], scale, None, torch.int8, -128, 127
+                graph,
+                product,
+                torch.ops.torchao.dequantize_affine.default,
+                weight,
+                [1, columns],
+                scale,
+                None,
+                torch.int8,
+                -128,
+                127,
             )
             product.update_arg(1, _call(graph, product, aten.t.default, floats))
             scaling.replace_all_uses_with(product)
@@ -124,9 +138,7 @@ def named(program: ExportedProgram) -> ExportedProgram:
             bits = torch.nn.Parameter(value.detach().view(torch.uint8).to(torch.int32), requires_grad=False)
             program._state_dict = {**program.state_dict, name: bits}
             weight.meta["val"] = weight.meta["val"].new_empty((rows, columns), dtype=torch.int32)
-        floats = _call(
-            graph, cast, torch.ops.quant.dequantize_codebook.default, weight, tables[weight], 8, [-1, -1], torch.float32
-        )
+        floats = _call(graph, cast, torch.ops.quant.dequantize_codebook.default, weight, tables[weight], 8, [-1, -1], torch.float32)
         floats = _call(graph, cast, aten.t.default, floats) if is_transposed else floats
         unit = _UNITS[weights[weight]]
         scaling = next(iter(cast.users)) if len(cast.users) == 1 else None

@@ -33,7 +33,9 @@ def exportable(model: torch.nn.Module) -> torch.nn.Module:
         if isinstance(module, ReferenceQuantizedModule):
             _make_float(module)
         elif type(module).__module__.startswith("torch.ao.nn.quantized.reference"):
-            raise TypeError(f"The module {name} is a {type(module).__qualname__}, which quantizes more than one weight: keep it float.")
+            raise TypeError(
+                f"The module {name} is a {type(module).__qualname__}, which quantizes more than one weight: keep it float."
+            )
     return model
 
 
@@ -51,7 +53,12 @@ def _make_float(module: torch.nn.Module) -> None:
         zero_point=module.weight_zero_point.reshape(shape) if bool(module.weight_zero_point.any()) else None,
         compression_type=["quantization"],
     )
-    for buffer in ("weight_scale", "weight_zero_point", "weight_axis", *(n for n in module._buffers if n.startswith("_COREML_/weight"))):
+    for buffer in (
+        "weight_scale",
+        "weight_zero_point",
+        "weight_axis",
+        *(n for n in module._buffers if n.startswith("_COREML_/weight")),
+    ):
         module._buffers.pop(buffer, None)
     module.__class__ = next(kinds)
     module.weight = torch.nn.Parameter(weight, requires_grad=False)

@@ -82,7 +82,9 @@ def _transformer(folder: Path, config: dict[str, Any], length: int) -> tuple[tor
     names = config.get("architectures") or ["AutoModel"]
     kind = getattr(transformers, names[0], None)
     if kind is None:
-        raise ToolError(f"{folder / 'config.json'} names the architecture {names[0]}, which transformers {transformers.__version__} has not")
+        raise ToolError(
+            f"{folder / 'config.json'} names the architecture {names[0]}, which transformers {transformers.__version__} has not"
+        )
     model = _made(folder, lambda: kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32)).eval()
     if hasattr(model.config, "use_cache"):
         model.config.use_cache = False
@@ -146,13 +148,17 @@ def _sentence_transformer(folder: Path, length: int) -> tuple[torch.nn.Module, I
     for entry in _json(folder / "modules.json"):
         kind, part = str(entry.get("type")).rpartition(".")[2], folder / str(entry.get("path", ""))
         if kind == "Transformer":
-            model = _made(part, lambda part=part: transformers.AutoModel.from_pretrained(part, local_files_only=True, dtype=torch.float32))
+            model = _made(
+                part, lambda part=part: transformers.AutoModel.from_pretrained(part, local_files_only=True, dtype=torch.float32)
+            )
         elif kind == "Pooling":
             pooling = _pooling(part / "config.json")
         elif kind == "Normalize":
             steps.append(_Normalize())
         else:
-            raise ToolError(f"{folder / 'modules.json'} has a {kind}, and Transformer, Pooling and Normalize are what is known here: pass MODULE:FUNCTION")
+            raise ToolError(
+                f"{folder / 'modules.json'} has a {kind}, and Transformer, Pooling and Normalize are what is known here: pass MODULE:FUNCTION"
+            )
     if model is None or pooling is None:
         raise ToolError(f"{folder / 'modules.json'} must have a Transformer and a Pooling")
     given = _example_inputs(model, length)
@@ -179,7 +185,8 @@ def _timm(folder: Path, config: dict[str, Any]) -> tuple[torch.nn.Module, Inputs
         raise ToolError(f"{folder} has no model.safetensors, where timm keeps the weights")
     classes = {"num_classes": config["num_classes"]} if "num_classes" in config else {}
     model = _made(
-        folder, lambda: timm.create_model(config["architecture"], checkpoint_path=str(weights), **classes, **config.get("model_args", {}))
+        folder,
+        lambda: timm.create_model(config["architecture"], checkpoint_path=str(weights), **classes, **config.get("model_args", {})),
     )
     size = config.get("pretrained_cfg", {}).get("input_size") or [3, 224, 224]
     return model.eval(), (torch.randn(1, *size, generator=torch.Generator().manual_seed(0)),)

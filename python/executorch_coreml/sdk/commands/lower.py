@@ -25,15 +25,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from executorch_coreml.sdk import model_folder
 
     parser.add_argument(
-        "model", help=f"a .pt2 that torch.export.save wrote, MODULE:FUNCTION that returns a torch module and a tuple of example inputs, or {model_folder.FORMS}"
+        "model",
+        help=f"a .pt2 that torch.export.save wrote, MODULE:FUNCTION that returns a torch module and a tuple of example inputs, or {model_folder.FORMS}",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="the .pte to write")
-    parser.add_argument("--target", default="iOS18", metavar="NAME", help="the oldest system that runs the program, a coremltools.target (default: iOS18)")
+    parser.add_argument(
+        "--target",
+        default="iOS18",
+        metavar="NAME",
+        help="the oldest system that runs the program, a coremltools.target (default: iOS18)",
+    )
     parser.add_argument(
         "--precision", choices=("float16", "float32"), default="float16", help="of weights and arithmetic (default: float16)"
     )
     parser.add_argument(
-        "--length", type=run_command.natural, default=128, metavar="N", help="of a model of texts in a folder: the tokens of a text (default: 128)"
+        "--length",
+        type=run_command.natural,
+        default=128,
+        metavar="N",
+        help="of a model of texts in a folder: the tokens of a text (default: 128)",
     )
     parser.add_argument("--full", action="store_true", help="refuse a model of which anything stays outside Core ML")
     parser.add_argument("--no-verify", action="store_true", help="do not run the program beside the model")
@@ -49,9 +59,7 @@ def _reference(arguments: argparse.Namespace) -> verify_reference.Reference:
                 made = model_folder.load(path, length=arguments.length)
             return verify_reference.load(made)
         if not text.endswith(".pt2") and ":" not in text:
-            raise ToolError(
-                f"the model {text} has no known form: it must be a .pt2, MODULE:FUNCTION or {model_folder.FORMS}"
-            )
+            raise ToolError(f"the model {text} has no known form: it must be a .pt2, MODULE:FUNCTION or {model_folder.FORMS}")
         return verify_reference.load(text)
     except ToolError as error:
         raise ToolError(str(error).replace("the reference", "the model")) from error
@@ -87,7 +95,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
             output.line(line)
         for mode in verified.modes if verified is not None else ():
             differences = ", ".join(f"{o.name} {o.comparison.l2_relative:.1e} (allowed {o.tolerance:.1e})" for o in mode.outputs)
-            output.line(f"numeric mode {mode.numeric_mode}: {'every output is right' if mode.passed else 'OUTSIDE THE TOLERANCE'}: {differences}")
+            output.line(
+                f"numeric mode {mode.numeric_mode}: {'every output is right' if mode.passed else 'OUTSIDE THE TOLERANCE'}: {differences}"
+            )
         if not passed:
             output.line(f"Next: coreml verify {arguments.output} --reference {arguments.model}")
     return 0 if passed else 3
