@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator
@@ -252,7 +251,7 @@ def test_buffers_that_nobody_understands_are_refused_with_a_sentence() -> None:
     model, inputs = layer()
     _say_quantized(model[0], 8)
     model[0].register_buffer("_COREML_/weight/quantization_n_bits", torch.tensor(9))
-    with pytest.raises(ValueError, match="The buffers _COREML_/... of the model.*cannot be read: .*between 1 and 8"):
+    with pytest.raises(ValueError, match=r"The buffers _COREML_/\.\.\. of the model.*cannot be read: .*between 1 and 8"):
         lower(model, inputs, target=IOS18)
 
 
