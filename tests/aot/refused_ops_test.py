@@ -58,6 +58,13 @@ CASES: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
     "std_mean": (lambda x: torch.std_mean(x), X),
     "std_mean, biased": (lambda x: torch.std_mean(x, dim=1, unbiased=False), X),
     "ldexp": (lambda x: torch.ldexp(x, torch.tensor([[1], [-2], [3]])), X),
+    "inv": (lambda x: torch.linalg.inv(x @ x.mT + torch.eye(3)), X),
+    "inverse that needs its rows exchanged": (lambda x: torch.inverse((x @ x.mT + torch.eye(3)).flip(0)), X),
+    "inverses": (lambda x: torch.linalg.inv(torch.stack([x @ x.mT, 2 * x @ x.mT]) + torch.eye(3)), X),
+    "det": (lambda x: torch.linalg.det(0.3 * x @ x.mT), X),
+    "det of older programs": (lambda x: torch.det((0.2 * x @ x.mT)[:2, 1:]), X),
+    "solve": (lambda x: torch.linalg.solve(x @ x.mT + torch.eye(3), x), X),
+    "solve for a vector": (lambda x: torch.linalg.solve(x @ x.mT + torch.eye(3), x.sum(1)), X),
     "dist": (lambda x: torch.dist(x, x * 2 + 1, 3.0), X),
 }
 FLEXIBLE = ({1: Dim("n", min=1, max=256)},)

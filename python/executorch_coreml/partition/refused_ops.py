@@ -182,6 +182,59 @@ def _dist(x: torch.Tensor, y: torch.Tensor, p: float = 2) -> torch.Tensor:
     return torch.linalg.vector_norm(x - y, p)
 
 
+# Rows and columns of the largest matrix whose elimination is written out.
+_MOST_ROWS = 8
+
+
+def _eliminated(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """[..., n, n] and [..., n, m] -> the solution of a x = b, and a's determinant: Gauss and Jordan, each pivot the largest of its column.
+
+    None where n is flexible or large.
+    """
+    count = a.shape[-1]
+    if not isinstance(count, int) or not 1 <= count <= _MOST_ROWS:
+        return None
+    rows = torch.cat([a, b], -1)
+    determinant = torch.ones_like(a[..., 0, 0])
+    places = torch.arange(count, device=a.device)
+    for column in range(count):
+        chosen = torch.where(places >= column, rows[..., column].abs(), -1).argmax(-1, keepdim=True)
+        is_chosen = (places == chosen)[..., None]
+        pivot = torch.where(is_chosen, rows, 0).sum(-2)
+        value = pivot[..., column]
+        determinant = determinant * torch.where(chosen[..., 0] == column, value, -value)
+        pivot = (pivot / value[..., None])[..., None, :]
+        rows = torch.where(is_chosen, rows[..., column : column + 1, :], rows)
+        rows = torch.where((places == column)[:, None], pivot, rows - rows[..., column : column + 1] * pivot)
+    return rows[..., count:], determinant
+
+
+def _inverse(a: torch.Tensor) -> Any:
+    found = _eliminated(a, torch.eye(a.shape[-1], dtype=a.dtype, device=a.device).expand(a.shape))
+    return NotImplemented if found is None else found[0]
+
+
+def _determinant(a: torch.Tensor) -> Any:
+    found = _eliminated(a, a[..., :0])
+    return NotImplemented if found is None else found[1]
+
+
+def _solution(a: torch.Tensor, b: torch.Tensor, *, left: bool = True) -> Any:
+    """b is a vector where torch takes it for one: if it has one dimension, or a's shape without the last extent."""
+    is_vector = b.dim() == 1 or (a.dim() - 1 == b.dim() and tuple(b.shape) == tuple(a.shape[:-1]))
+    if not left:
+        a, b = (a.mT, b) if is_vector else (a.mT, b.mT)
+    b = b[..., None] if is_vector else b
+    batch = torch.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    found = _eliminated(a.expand(*batch, *a.shape[-2:]), b.expand(*batch, *b.shape[-2:]))
+    if found is None:
+        return NotImplemented
+    solution = found[0]
+    if is_vector:
+        return solution[..., 0]
+    return solution if left else solution.mT
+
+
 _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.cumprod.default: _cumprod,
     aten.logcumsumexp.default: _logcumsumexp,
@@ -202,6 +255,11 @@ _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.std_mean.default: lambda x, unbiased=True: _std_mean(x, correction=int(unbiased)),
     aten.ldexp.Tensor: _ldexp,
     aten.dist.default: _dist,
+    aten.linalg_inv.default: _inverse,
+    aten.inverse.default: _inverse,
+    aten.linalg_det.default: _determinant,
+    aten.det.default: _determinant,
+    aten.linalg_solve.default: _solution,
 }
 
 
