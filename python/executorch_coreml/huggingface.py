@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import coremltools as ct
-import torch
 from transformers.exporters import exporter_executorch
 from transformers.exporters.auto import EXPORT_BACKENDS, register_backend
 from transformers.exporters.configs import ExecutorchConfig
@@ -76,7 +75,7 @@ class CoreMLConfig(ExecutorchConfig):
 _config: contextvars.ContextVar[CoreMLConfig | None] = contextvars.ContextVar("config", default=None)
 
 
-def _prepare(model: torch.nn.Module, sample_inputs: MutableMapping[str, Any]) -> tuple[Any, Any, list[CoreMLPartitioner]]:
+def _prepare(model: Any, sample_inputs: MutableMapping[str, Any]) -> tuple[Any, Any, list[CoreMLPartitioner]]:
     """As transformers' own backends do: the model on the CPU, inputs that ExecuTorch takes, and the partitioners."""
     config = _config.get() or CoreMLConfig()
     if getattr(model, "_can_set_experts_implementation", lambda: False)():

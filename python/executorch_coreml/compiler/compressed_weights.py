@@ -57,7 +57,7 @@ _READERS_OF_VIEWS = frozenset({"permute", "permute_copy", "t", "t_copy", "transp
 
 _FLOAT16 = np.finfo(np.float16)
 
-_remembered = WeakTensorKeyDictionary()
+_remembered: Any = WeakTensorKeyDictionary()
 
 
 def remember(weight: torch.Tensor, info: CompressionInfo) -> torch.nn.Parameter:

@@ -118,7 +118,7 @@ def dequantize_affine(context: Any, node: Any) -> None:
         raise ValueError(f"Unsupported quantization range: {bounds[0]} to {bounds[1]}. Core ML has signed integers of 1 to 8 bits.")
     groups = weight.shape[1] // columns
     try:
-        output = _dequantized(weight, _rows_of_groups(zero_point, groups), _rows_of_groups(scale, groups), bits, node.name)
+        output = _dequantized(weight, _rows_of_groups(zero_point, groups), scale.reshape(-1, groups), bits, node.name)
     except ValueError as error:
         _raise_with_hint(error)
     context.add(output, node.name)

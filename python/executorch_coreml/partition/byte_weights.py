@@ -12,6 +12,7 @@ The first also keeps the product within float16, which sums of 127 x leave.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch.export.exported_program import ExportedProgram
@@ -69,7 +70,7 @@ def _scale_behind(cast: torch.fx.Node, rows: int) -> tuple[torch.fx.Node, torch.
     return product, scaling, scale
 
 
-def _call(graph: torch.fx.Graph, before: torch.fx.Node, target: torch._ops.OpOverload, *arguments: object) -> torch.fx.Node:
+def _call(graph: torch.fx.Graph, before: torch.fx.Node, target: torch._ops.OpOverload, *arguments: Any) -> torch.fx.Node:
     with graph.inserting_before(before):
         node = graph.call_function(target, arguments)
     values = torch.fx.node.map_arg(arguments, lambda source: source.meta["val"])
@@ -141,9 +142,9 @@ def named(program: ExportedProgram) -> ExportedProgram:
         floats = _call(graph, cast, torch.ops.quant.dequantize_codebook.default, weight, tables[weight], 8, [-1, -1], torch.float32)
         floats = _call(graph, cast, aten.t.default, floats) if is_transposed else floats
         unit = _UNITS[weights[weight]]
-        scaling = next(iter(cast.users)) if len(cast.users) == 1 else None
-        if scaling is not None and scaling.target == aten.mul.Tensor and scaling.args[0] is cast:
-            scaling.update_arg(1, _call(graph, scaling, aten.mul.Tensor, scaling.args[1], unit))
+        multiplied = next(iter(cast.users)) if len(cast.users) == 1 else None
+        if multiplied is not None and multiplied.target == aten.mul.Tensor and multiplied.args[0] is cast:
+            multiplied.update_arg(1, _call(graph, multiplied, aten.mul.Tensor, multiplied.args[1], unit))
         else:
             floats = _call(graph, cast, aten.mul.Tensor, floats, unit)
         cast.replace_all_uses_with(floats)

@@ -8,6 +8,7 @@ CoreMLPartitioner takes them.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from coremltools.optimize.torch._utils.metadata_utils import CompressionMetadata
@@ -39,7 +40,7 @@ def exportable(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-def _make_float(module: torch.nn.Module) -> None:
+def _make_float(module: Any) -> None:
     kinds = (kind for kind in type(module).__mro__ if kind.__module__.startswith("torch.nn.modules."))
     bits = getattr(module, _BITS_BUFFER, torch.tensor(_BITS_OF_BYTE))
     weight = module.get_weight().detach()

@@ -77,6 +77,10 @@ class _Plain(torch.nn.Module):
         return output
 
 
+def _pretrained(kind: Any, folder: Path) -> Any:
+    return _made(folder, lambda: kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32)).eval()
+
+
 def _transformer(folder: Path, config: dict[str, Any], length: int) -> tuple[torch.nn.Module, Inputs]:
     transformers = _library("transformers", folder)
     names = config.get("architectures") or ["AutoModel"]
@@ -85,7 +89,7 @@ def _transformer(folder: Path, config: dict[str, Any], length: int) -> tuple[tor
         raise ToolError(
             f"{folder / 'config.json'} names the architecture {names[0]}, which transformers {transformers.__version__} has not"
         )
-    model = _made(folder, lambda: kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32)).eval()
+    model = _pretrained(kind, folder)
     if hasattr(model.config, "use_cache"):
         model.config.use_cache = False
     given = _example_inputs(model, length)
@@ -100,12 +104,13 @@ def _example_inputs(model: Any, length: int) -> dict[str, torch.Tensor]:
         ids = torch.randint(0, vocabulary, (1, length), generator=torch.Generator().manual_seed(0))
         given = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         return {**given, "decoder_input_ids": ids} if config.is_encoder_decoder else given
+    shape: tuple[int, ...]
     if main == "pixel_values":
         size = getattr(config, "image_size", None) or 224
         height, width = (size, size) if isinstance(size, int) else size
         shape = (1, getattr(config, "num_channels", 3), height, width)
     elif main == "input_values":
-        shape = (1, 16_000)
+        shape = (1, 16_000)  # A second of sound.
     else:
         raise ToolError(
             f"{type(model).__name__} reads {main}, for which no example input is known here: write a function that returns the model and its example "
@@ -148,9 +153,7 @@ def _sentence_transformer(folder: Path, length: int) -> tuple[torch.nn.Module, I
     for entry in _json(folder / "modules.json"):
         kind, part = str(entry.get("type")).rpartition(".")[2], folder / str(entry.get("path", ""))
         if kind == "Transformer":
-            model = _made(
-                part, lambda part=part: transformers.AutoModel.from_pretrained(part, local_files_only=True, dtype=torch.float32)
-            )
+            model = _pretrained(transformers.AutoModel, part)
         elif kind == "Pooling":
             pooling = _pooling(part / "config.json")
         elif kind == "Normalize":
@@ -162,7 +165,7 @@ def _sentence_transformer(folder: Path, length: int) -> tuple[torch.nn.Module, I
     if model is None or pooling is None:
         raise ToolError(f"{folder / 'modules.json'} must have a Transformer and a Pooling")
     given = _example_inputs(model, length)
-    return _Sentences(model.eval(), pooling, steps), (given["input_ids"], given["attention_mask"])
+    return _Sentences(model, pooling, steps), (given["input_ids"], given["attention_mask"])
 
 
 def _pooling(path: Path) -> str:
