@@ -225,7 +225,7 @@ def _solution(a: torch.Tensor, b: torch.Tensor, *, left: bool = True) -> Any:
     if not left:
         a, b = (a.mT, b) if is_vector else (a.mT, b.mT)
     b = b[..., None] if is_vector else b
-    batch = torch.broadcast_tensors(a[..., 0, 0], b[..., 0, 0])[0].shape
+    batch = (a[..., 0, 0] + b[..., 0, 0]).shape
     found = _eliminated(a.expand(*batch, *a.shape[-2:]), b.expand(*batch, *b.shape[-2:]))
     if found is None:
         return NotImplemented
