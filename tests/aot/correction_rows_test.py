@@ -26,7 +26,7 @@ from running import differences
 from torch import nn
 from torch.export import Dim
 from torchao.prototype.quantization.codebook_coreml import CodebookWeightOnlyConfig
-from torchao.quantization import quantize_
+from torchao.quantization import IntxWeightOnlyConfig, PerAxis, quantize_
 
 zoo_torchvision.prepare()
 import torchvision  # noqa: E402
@@ -116,6 +116,9 @@ CASES: dict[str, Case] = {
         lambda x: torchvision.ops.deform_conv2d(x[:1], torch.full((1, 8, 8, 7), 0.3), torch.ones(2, 4, 2, 2)), (IMAGE,)
     ),
     "_clone_dim_order": Case(lambda x: x.clone() + 1),
+    "dequantize_affine": Case(
+        _quantized(IntxWeightOnlyConfig(weight_dtype=torch.int3, granularity=PerAxis(0))), ROW_OF_64, None, IOS18
+    ),
     "dequantize_codebook": Case(_quantized(CodebookWeightOnlyConfig(torch.uint4, [-1, 64])), ROW_OF_64, None, IOS18),
     "lstm.input": Case(nn.LSTM(4, 5), (X[:, None],), mil="lstm"),
     "gru.input": Case(nn.GRU(4, 5), (X[:, None],), None, IOS18, "gru"),

@@ -164,7 +164,90 @@ def test_a_target_above_the_recipes_lowest_is_kept():
     assert Options.parse(partitioner.delegation_spec.compile_specs).deployment_target == IOS16
 
 
+class Gained(nn.Module):
+    """Two layers, the first of which is much smaller than the second."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+def test_ranges_are_those_of_the_calibration_inputs():
+    torch.manual_seed(0)
+    model, (x,) = Gained().eval(), (torch.randn(8, 16),)
+    calls = []
+
+    def calibration():
+        calls.append(1)
+        return [(x,), (3 * x,)]
+
+    session = export(model, [(x / 100,)], ExportRecipe.get_recipe(R.PT2E_INT8_STATIC, calibration_inputs_fn=calibration))
+    assert calls == [1]
+    # Calibrated with the example inputs alone, everything above a hundredth is cut off.
+    assert relative(session.run_method("forward", (x,))[0], model(x)) < 0.05
+    plain = export(Gained().eval(), [(x / 100,)], ExportRecipe.get_recipe(R.PT2E_INT8_STATIC))
+    assert relative(plain.run_method("forward", (x,))[0], model(x)) > 0.5
+
+
+def test_a_recipe_trains_while_it_quantizes_and_calls_the_passes():
+    torch.manual_seed(0)
+    inputs = (torch.randn(8, 16),)
+    order = []
+
+    def train(prepared):
+        order.append("train")
+        optimizer = torch.optim.SGD(prepared.parameters(), lr=0.1)
+        for _ in range(20):
+            optimizer.zero_grad()
+            (prepared(*inputs) - 1).square().mean().backward()
+            optimizer.step()
+
+    def noted(name):
+        def note(module):
+            order.append(name)
+            return module
+
+        return note
+
+    recipe = ExportRecipe.get_recipe(
+        R.PT2E_INT8_STATIC,
+        is_qat=True,
+        train_fn=train,
+        pre_prepare_passes=[noted("pre_prepare")],
+        post_prepare_passes=[noted("post_prepare")],
+        pre_convert_passes=[noted("pre_convert")],
+        post_convert_passes=[noted("post_convert")],
+    )
+    session = export(Gained(), [inputs], recipe)
+    assert order == ["pre_prepare", "post_prepare", "train", "pre_convert", "post_convert"]
+    assert float((session.run_method("forward", inputs)[0] - 1).square().mean()) < 0.2
+
+
+def test_methods_may_have_options_of_their_own():
+    torch.manual_seed(0)
+    inputs = (torch.randn(8, 16),)
+    recipe = ExportRecipe.get_recipe(R.FP32, methods={"whole": {}, "part": {"skip_ops_for_coreml_delegation": ["aten.relu"]}})
+    model = Gained().eval()
+    session = export({"whole": model, "part": model}, {"whole": [inputs], "part": [inputs]}, recipe)
+    plans = {plan.name: len(plan.delegates) for plan in session.get_executorch_program().execution_plan}
+    assert plans == {"whole": 1, "part": 2}
+    for method in plans:
+        assert relative(session.run_method(method, inputs)[0], model(*inputs)) < 1e-5
+
+
 REFUSED_RECIPES = [
+    (R.PT2E_INT8_STATIC, {"is_qat": True}, "'is_qat' and 'train_fn' go together"),
+    (R.PT2E_INT8_STATIC, {"calibration_inputs_fn": [1]}, "'calibration_inputs_fn' must be a function, got list"),
+    (R.FP16, {"is_qat": True}, "has no parameter 'is_qat'"),
+    (R.FP16, {"edge_transform_passes": 3}, "must be a list of functions, got: 3"),
+    (
+        R.FP16,
+        {"methods": {"forward": {"group_size": 3}}},
+        "'methods' has 'group_size' for 'forward'; a method may have compute_unit",
+    ),
     (R.FP16, {"group_size": 32}, "has no parameter 'group_size'; it takes compute_unit"),
     (R.TORCHAO_INT4_WEIGHT_ONLY_PER_GROUP, {"group_sise": 32}, "did you mean 'group_size'"),
     (R.CODEBOOK_WEIGHT_ONLY, {"bits": 4}, "'bits' and 'block_size' must be present.*missing: block_size"),

@@ -20,6 +20,7 @@ from torch.export.graph_signature import OutputKind
 
 from executorch_coreml.compiler import (
     border_check,
+    compressed_weights,
     constants,
     coremltools_driver,
     node_conversion,
@@ -130,6 +131,7 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
         _check_enumerated(inputs, options)
     islands = Float32Islands(options.float32_ops, program)
     ranged_inputs, outputs = inputs or _ranged_inputs(program), _requested_outputs(program, options)
+    compressions = compressed_weights.of(program)
     constants.widen(program)
     node_conversion.prepare(program.graph, options.guarded)
     with coremltools_driver.exclusive():
@@ -141,6 +143,7 @@ def convert(program: ExportedProgram, options: Options, *, folder: Path, name: s
             inputs=ranged_inputs,
             outputs=outputs,
             in_float16=islands.selector() if options.float32_ops else None,
+            compressions=compressions,
         )
         pruned = options.pruner_config is not None
         if options.pruner_config is not None:

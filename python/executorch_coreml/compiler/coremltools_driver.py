@@ -13,6 +13,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import coremltools as ct
 import numpy as np
@@ -29,6 +30,7 @@ from coremltools.proto import MIL_pb2, Model_pb2
 from torch.export.exported_program import ExportedProgram
 
 from executorch_coreml.compiler import coremltools_state, frontend, known_elements, passes, progress, typed_defaults
+from executorch_coreml.compiler.compressed_weights import Compressions
 from executorch_coreml.compiler.exact_passes import const_deduplication
 from executorch_coreml.compiler.package import manifest
 
@@ -147,12 +149,14 @@ def convert(
     inputs: list[ct.TensorType] | None = None,
     outputs: list[ct.TensorType] | None = None,
     in_float16: Callable[[Operation], bool] | None = None,
+    compressions: Compressions = MappingProxyType({}),
 ) -> Model:
     """Converts a program and writes `package`, a folder named .mlpackage that must not be there. Within exclusive().
 
     Args:
         pipeline: of passes.pipeline(); a conversion to float16 when it has the cast.
         inputs, outputs: as of ct.convert.
+        compressions: Of the parameters that were compressed in PyTorch, how.
         in_float16: Whether an operation is to be computed in float16, for pipelines that cast.
 
     Raises:
@@ -165,7 +169,9 @@ def convert(
         options[passes.CAST] = [PassOption("op_selector", in_float16)]
     version = target or _DEFAULT_TARGET
     float16_borders = narrows and version >= ct.target.iOS16
-    made = frontend.load(program, version, inputs=inputs, outputs=outputs, float16_borders=float16_borders)
+    made = frontend.load(
+        program, version, inputs=inputs, outputs=outputs, float16_borders=float16_borders, compressions=compressions
+    )
     typed_defaults.align()(made)
     before, after = _stages("pytorch", pipeline)
     _run(made, "frontend_pytorch", before, options)

@@ -8,11 +8,13 @@ write the states, return the outputs. How a constant or a node is converted stay
 from __future__ import annotations
 
 from collections import OrderedDict
+from types import MappingProxyType
 from typing import Any
 
 import coremltools as ct
+import numpy as np
 from coremltools.converters.mil import mil
-from coremltools.converters.mil.frontend.torch.converter import TorchConverter
+from coremltools.converters.mil.frontend.torch.converter import CompressionInfo, TorchConverter
 from coremltools.converters.mil.frontend.torch.exir_utils import WRAPPED_SCALAR_INPUT_SUFFIX
 from coremltools.converters.mil.frontend.torch.ops import convert_single_node
 from coremltools.converters.mil.mil import Builder as mb
@@ -20,7 +22,8 @@ from coremltools.converters.mil.mil import Function, Var, types
 from coremltools.converters.mil.mil.scope import ScopeInfo, ScopeSource
 from torch.export.exported_program import ExportedProgram
 
-from executorch_coreml.compiler import progress
+from executorch_coreml.compiler import compressed_weights, progress
+from executorch_coreml.compiler.compressed_weights import Compressions
 
 
 def load(
@@ -30,11 +33,13 @@ def load(
     inputs: list[ct.TensorType] | None,
     outputs: list[ct.TensorType] | None,
     float16_borders: bool,
+    compressions: Compressions = MappingProxyType({}),
 ) -> mil.Program:
     """Makes a MIL program of an exported one; no pass has run on it. For a thread that holds coremltools' lock.
 
     Args:
         inputs, outputs: as of ct.convert.
+        compressions: Of the parameters that were compressed, how: compressed_weights.of().
         float16_borders: Whether float32 inputs and outputs become float16 where `inputs` and `outputs` give no dtype.
 
     Raises:
@@ -42,6 +47,7 @@ def load(
         ValueError: if the program has what the target has not, such as states before iOS 18.
     """
     converter = _Converter(program, inputs, outputs, opset_version=target, use_default_fp16_io=float16_borders, states=[])
+    converter.param_to_compression_info = dict(compressions)
     made: mil.Program = converter.convert()
     return made
 
@@ -102,6 +108,24 @@ class _Converter(TorchConverter):
             with mb.scope(*_origin(f"read_{buffer_name}")):
                 self.context.add(mb.cast(x=mb.read_state(input=state), dtype="fp32", name=input_name))
             self.context.name_to_source_state[input_name] = state
+
+    @staticmethod
+    def _construct_sparsification_op(
+        weight: np.ndarray, compression_info: CompressionInfo, name: str, compressed_var: Var | None = None
+    ) -> Var:
+        """The weights that are not 0. coremltools leaves out whatever float16's epsilon, 0.001, is above."""
+        return compressed_weights.sparse(weight, name)
+
+    def _add_const(self, name: str, val: Any) -> None:
+        """A constant; a weight that was compressed in PyTorch as that form of it."""
+        compressed = None
+        if self._has_compression_info(name):
+            compressed = compressed_weights.made(self, name, val)
+            del self.param_to_compression_info[name]
+        if compressed is None:
+            super()._add_const(name, val)
+        else:
+            self.context.add(compressed, torch_name=name)
 
     def _convert_nodes(self) -> None:
         """Converts the nodes. Those behind the last output matter only where there are states, which they may write."""

@@ -9,13 +9,15 @@ from typing import Any
 
 import coremltools as ct
 import numpy as np
+import torch
 from coremltools.converters.mil.frontend import _utils
 from coremltools.converters.mil.frontend.torch import ops
+from coremltools.converters.mil.frontend.torch.utils import NUM_TO_TORCH_DTYPE
 from coremltools.converters.mil.mil import Builder as mb
-from coremltools.converters.mil.mil import Var
+from coremltools.converters.mil.mil import Var, types
 from coremltools.converters.mil.mil.block import is_current_opset_version_compatible_with
 
-from executorch_coreml.compiler.correction_table import correction
+from executorch_coreml.compiler.correction_table import arguments, correction
 
 _IOS18_HINT = (
     "ExecuTorch hint: pass `compile_specs=CoreMLBackend.generate_compile_specs(minimum_deployment_target=ct.target.iOS18)` (or higher) to "
@@ -42,8 +44,81 @@ def _raise_with_hint(error: ValueError) -> None:
     raise error
 
 
+def _rows_of_groups(values: np.ndarray | None, groups: int) -> np.ndarray | None:
+    return None if values is None else values.reshape(-1, groups)
+
+
 def _value(var: Any) -> Any:
     return None if var is None else var.val
+
+
+# The widths of indices into tables.
+_INDEX_BITS = (1, 2, 3, 4, 6, 8)
+
+
+def _integer_type(bits: int) -> Any:
+    return types.nptype_from_builtin(types.string_to_builtin(f"int{bits}"))
+
+
+def _dequantized(weight: np.ndarray, zero_point: np.ndarray | None, scale: np.ndarray, bits: int, name: str) -> Var:
+    """Integers of 1 to 8 bits, times a scale for each row or group of a row: in the form that takes the fewest bytes.
+
+    Core ML has integers of 4 and 8 bits. Of other widths it has indices, here into a table of the integers themselves. A pass of coremltools makes a
+    table for each scale of it.
+    """
+    plain = 4 if bits <= 4 else 8
+    width = next(width for width in _INDEX_BITS if width >= bits)
+    is_table_smaller = weight.size * width // 8 + scale.size * 2**width < weight.size * plain // 8
+    if not is_table_smaller or not is_current_opset_version_compatible_with(ct.target.iOS18):
+        made: Var = _utils._construct_constexpr_dequant_op(weight.astype(_integer_type(plain)), zero_point, scale, name=name)
+        return made
+    lowest = -(2 ** (bits - 1))
+    table = np.clip(np.arange(2**width) + lowest, -128, 127).astype(np.int8)
+    indices = (weight.astype(np.int32) - lowest).astype(types.nptype_from_builtin(types.string_to_builtin(f"uint{width}")))
+    integers = mb.constexpr_lut_to_dense(indices=indices, lut=table.reshape((1,) * weight.ndim + (2**width, 1)))
+    offset = None if zero_point is None or not zero_point.any() else zero_point.astype(np.int8)
+    return mb.constexpr_blockwise_shift_scale(data=integers, scale=scale, offset=offset, name=name)
+
+
+@correction(
+    "dequantize_affine",
+    "torchao::dequantize_affine",
+    "torchao.dequantize_affine",
+    reason="coremltools asserts a shape of the zero points that torchao does not produce, and takes 4 and 8 bits alone",
+    reference="https://github.com/apple/coremltools/pull/2589",
+)
+def dequantize_affine(context: Any, node: Any) -> None:
+    """torchao.dequantize_affine(weight, block_size, scale, zero_point, input_dtype, quant_min, quant_max[, output_dtype]).
+
+    The weight, a constant of rank 2 quantized per row in groups of columns, becomes constexpr ops.
+    """
+    names = ("input", "block_size", "scale", "zero_point", "input_dtype", "quant_min", "quant_max")
+    given = arguments(context, node, *names)
+    weight, block_size, scale, zero_point, input_dtype, lowest, highest = map(_value, given)
+    if NUM_TO_TORCH_DTYPE[input_dtype] not in (torch.int8, torch.int32):
+        raise ValueError("input_dtype should be int8 or int32")
+    if weight is None or scale is None:
+        raise ValueError(
+            "dequantize_affine takes weights that are known ahead of time; Core ML quantizes no activations by what they are"
+        )
+    if weight.ndim != 2:
+        raise ValueError("dequantize_affine only supports rank 2 inputs")
+    rows, columns = (int(size) for size in block_size)
+    if rows != 1 or weight.shape[1] % columns:
+        raise ValueError(
+            f"dequantize_affine groups columns of one row, so block_size is (1, a divisor of {weight.shape[1]}); it is {(rows, columns)}"
+        )
+    bounds = (-128, 127) if lowest is None or highest is None else (int(lowest), int(highest))
+    # Some configurations leave the lowest value out.
+    bits = bounds[1].bit_length() + 1
+    if bits > 8 or bounds[0] not in (-(2 ** (bits - 1)), 1 - 2 ** (bits - 1)):
+        raise ValueError(f"Unsupported quantization range: {bounds[0]} to {bounds[1]}. Core ML has signed integers of 1 to 8 bits.")
+    groups = weight.shape[1] // columns
+    try:
+        output = _dequantized(weight, _rows_of_groups(zero_point, groups), scale.reshape(-1, groups), bits, node.name)
+    except ValueError as error:
+        _raise_with_hint(error)
+    context.add(output, node.name)
 
 
 @_missing("dequantize_codebook", "quant::dequantize_codebook", "quant.dequantize_codebook")

@@ -20,7 +20,16 @@ from torch.fx.experimental.symbolic_shapes import statically_known_true
 from executorch_coreml.compiler import CoreMLBackend
 from executorch_coreml.compiler.compile_options import COMPILE_SPEC_KEYS, Options
 from executorch_coreml.logging import get_coreml_log_level
-from executorch_coreml.partition import boundary, buffers, control_flow, refused_ops, torch_decompositions
+from executorch_coreml.partition import (
+    boundary,
+    buffers,
+    byte_weights,
+    compressed_weights,
+    control_flow,
+    quantized_tensors,
+    refused_ops,
+    torch_decompositions,
+)
 from executorch_coreml.partition.decompositions import is_taken_apart
 from executorch_coreml.partition.grouping import Group
 from executorch_coreml.partition.node_view import computes_no_tensor, tensors
@@ -185,8 +194,16 @@ class CoreMLPartitioner(Partitioner):
         return self.reports[-1]
 
     def transform_for_pre_decomposition(self, exported_program: ExportedProgram) -> ExportedProgram:
-        """An ATen program without calls that ExecuTorch would refuse, whoever executed them; itself where it has none."""
-        return refused_ops.taken_apart(exported_program)
+        """An ATen program without calls that ExecuTorch would refuse, whoever executed them, and whose compressed weights are known as such; itself
+        where it has neither.
+
+        Raises ValueError for weights whose compressed form is above the deployment target.
+        """
+        # Decompositions of torchao's ops would hide what they were: where the target has no form for them, that is said first.
+        check_quantization_target(exported_program, self._options, self._skip_list)
+        program = byte_weights.named(compressed_weights.noted(exported_program, self._options))
+        program = quantized_tensors.as_integers(program)
+        return refused_ops.taken_apart(buffers.without_empty_constants(program))
 
     def ops_to_not_decompose(
         self, ep: ExportedProgram

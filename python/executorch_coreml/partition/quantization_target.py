@@ -45,7 +45,10 @@ def _affine(view: NodeView) -> Need:
 
 
 def _codebook(view: NodeView) -> Need:
-    return ct.target.iOS18, "palettized weights"
+    tables, bits = view.tensor("codebook"), view.argument("nbits")
+    if tables is not None and tuple(tables.shape[:2]) == (1, 1) and bits in (1, 2, 4, 6, 8):
+        return ct.target.iOS16, "palettized weights"
+    return ct.target.iOS18, "palettized weights of several tables"
 
 
 _NEEDS = {

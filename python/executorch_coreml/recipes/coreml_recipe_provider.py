@@ -49,18 +49,19 @@ class CoreMLRecipeProvider(BackendRecipeProvider):
         return ExportRecipe(
             name=recipe_type.value,
             quantization_recipe=RECIPES[recipe_type].quantization(kwargs),
-            lowering_recipe=_lowering(RECIPES[recipe_type].precision, deployment_target(recipe_type, kwargs), kwargs),
+            lowering_recipe=_lowering(recipe_type, kwargs),
         )
 
 
-def _lowering(precision: ct.precision, target: ct.target | None, arguments: Arguments) -> LoweringRecipe:
+def _partitioner(recipe_type: CoreMLRecipeType, arguments: Arguments) -> CoreMLPartitioner:
+    target = deployment_target(recipe_type, arguments)
     compile_specs = CoreMLBackend.generate_compile_specs(
-        compute_precision=precision,
+        compute_precision=RECIPES[recipe_type].precision,
         compute_unit=arguments.get("compute_unit", ct.ComputeUnit.ALL),
         minimum_deployment_target=target,
     )
     full = arguments.get("lower_full_graph", False)
-    partitioner = CoreMLPartitioner(
+    return CoreMLPartitioner(
         compile_specs=compile_specs,
         # States need iOS 18. The partitioner insists on taking over everything when asked for the full graph.
         take_over_mutable_buffer=full or target is None or target >= ct.target.iOS18,
@@ -68,7 +69,16 @@ def _lowering(precision: ct.precision, target: ct.target | None, arguments: Argu
         lower_full_graph=full,
         take_over_constant_data=arguments.get("take_over_constant_data", True),
     )
+
+
+def _lowering(recipe_type: CoreMLRecipeType, arguments: Arguments) -> LoweringRecipe:
+    methods = arguments.get("methods")
+    partitioners: Any = [_partitioner(recipe_type, arguments)]
+    if methods:
+        partitioners = {method: [_partitioner(recipe_type, {**arguments, **own})] for method, own in methods.items()}
     return LoweringRecipe(
-        partitioners=[partitioner],
+        partitioners=partitioners,
+        edge_transform_passes=arguments.get("edge_transform_passes"),
+        edge_manager_transform_passes=arguments.get("edge_manager_transform_passes"),
         edge_compile_config=EdgeCompileConfig(_check_ir_validity=False, _skip_dim_order=False),
     )

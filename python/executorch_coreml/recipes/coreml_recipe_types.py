@@ -8,7 +8,12 @@ COREML_BACKEND: str = "coreml"
 class CoreMLRecipeType(RecipeType):
     """What a model is turned into.
 
-    All take minimum_deployment_target, compute_unit, skip_ops_for_coreml_delegation, lower_full_graph and take_over_constant_data.
+    All take minimum_deployment_target, compute_unit, skip_ops_for_coreml_delegation, lower_full_graph and take_over_constant_data; methods, a dictionary
+    of method names and what of these a method has otherwise, for a program of several methods, all of which it must name; and edge_transform_passes and
+    edge_manager_transform_passes of executorch.export's LoweringRecipe.
+
+    The PT2E recipes also take the fields of its QuantizationRecipe: calibration_inputs_fn, or is_qat=True with train_fn; dynamic_batch_size; and
+    pre_prepare_passes, post_prepare_passes, pre_convert_passes and post_convert_passes.
     """
 
     # No quantization; weights and arithmetic in this precision.

@@ -24,8 +24,14 @@ COMMON_ARGUMENTS = frozenset(
         "skip_ops_for_coreml_delegation",
         "lower_full_graph",
         "take_over_constant_data",
+        "edge_transform_passes",
+        "edge_manager_transform_passes",
+        "methods",
     }
 )
+
+# What a method may have otherwise than the recipe.
+METHOD_ARGUMENTS = COMMON_ARGUMENTS - {"edge_transform_passes", "edge_manager_transform_passes", "methods"}
 
 Arguments = Mapping[str, Any]
 
@@ -46,6 +52,11 @@ class Recipe:
     quantization: Callable[[Arguments], QuantizationRecipe | None] = lambda arguments: None
 
 
+# Fields of ExecuTorch's QuantizationRecipe, passed on as they are.
+_PASS_LISTS = frozenset({"pre_prepare_passes", "post_prepare_passes", "pre_convert_passes", "post_convert_passes"})
+_PT2E = _PASS_LISTS | {"calibration_inputs_fn", "is_qat", "train_fn", "dynamic_batch_size"}
+
+
 def _pt2e(activation_dtype: torch.dtype) -> Callable[[Arguments], QuantizationRecipe]:
     def quantization(arguments: Arguments) -> QuantizationRecipe:
         config = ModuleLinearQuantizerConfig(
@@ -54,7 +65,8 @@ def _pt2e(activation_dtype: torch.dtype) -> Callable[[Arguments], QuantizationRe
             weight_dtype=torch.qint8,
             weight_per_channel=True,
         )
-        return QuantizationRecipe(quantizers=[CoreMLQuantizer(LinearQuantizerConfig(global_config=config))])
+        quantizer = CoreMLQuantizer(LinearQuantizerConfig(global_config=config))
+        return QuantizationRecipe(quantizers=[quantizer], **{name: arguments[name] for name in _PT2E & arguments.keys()})
 
     return quantization
 
@@ -87,8 +99,8 @@ _GROUPS = frozenset({"filter_fn", "group_size"})
 RECIPES: Mapping[Any, Recipe] = {
     CoreMLRecipeType.FP32: Recipe(precision=ct.precision.FLOAT32),
     CoreMLRecipeType.FP16: Recipe(),
-    CoreMLRecipeType.PT2E_INT8_STATIC: Recipe("pt2e", ct.target.iOS17, quantization=_pt2e(torch.quint8)),
-    CoreMLRecipeType.PT2E_INT8_WEIGHT_ONLY: Recipe("pt2e", ct.target.iOS17, quantization=_pt2e(torch.float32)),
+    CoreMLRecipeType.PT2E_INT8_STATIC: Recipe("pt2e", ct.target.iOS17, arguments=_PT2E, quantization=_pt2e(torch.quint8)),
+    CoreMLRecipeType.PT2E_INT8_WEIGHT_ONLY: Recipe("pt2e", ct.target.iOS17, arguments=_PT2E, quantization=_pt2e(torch.float32)),
     CoreMLRecipeType.TORCHAO_INT4_WEIGHT_ONLY_PER_CHANNEL: Recipe(
         "torchao", ct.target.iOS18, arguments=_FILTER, quantization=_torchao(_INT4, grouped=False)
     ),
@@ -125,6 +137,21 @@ def check_arguments(recipe_type: CoreMLRecipeType, arguments: Arguments) -> None
     for name, check in _CHECKS.items():
         if name in arguments:
             check(name, arguments[name])
+    if bool(arguments.get("is_qat")) != (arguments.get("train_fn") is not None):
+        raise ValueError(
+            "Parameters 'is_qat' and 'train_fn' go together: pass is_qat=True and a function that trains the prepared module, or neither"
+        )
+    if arguments.get("is_qat") and "calibration_inputs_fn" in arguments:
+        raise ValueError(
+            "Parameter 'calibration_inputs_fn' has no use with is_qat=True, where the training observes the ranges: leave it out"
+        )
+    for method, own in arguments.get("methods", {}).items():
+        for name in own.keys() - METHOD_ARGUMENTS:
+            raise ValueError(
+                f"Parameter 'methods' has {name!r} for {method!r}; a method may have {', '.join(sorted(METHOD_ARGUMENTS))}"
+            )
+        shared = {name: value for name, value in arguments.items() if name not in ("methods", *_PT2E)}
+        check_arguments(recipe_type, {**shared, **own})
     target = arguments.get("minimum_deployment_target")
     if target is not None and recipe.minimum_target is not None and target < recipe.minimum_target:
         raise ValueError(
@@ -173,11 +200,34 @@ def _block_size(name: str, value: Any) -> None:
         )
 
 
+def _function(name: str, value: Any) -> None:
+    if value is not None and not callable(value):
+        raise ValueError(f"Parameter {name!r} must be a function, got {type(value).__name__}: {value}")
+
+
+def _functions(name: str, value: Any) -> None:
+    if not isinstance(value, list) or not all(map(callable, value)):
+        raise ValueError(f"Parameter {name!r} must be a list of functions, got: {value}")
+
+
+def _methods(name: str, value: Any) -> None:
+    if not isinstance(value, dict) or not all(isinstance(k, str) and isinstance(v, dict) for k, v in value.items()):
+        raise ValueError(f"Parameter {name!r} must be a dictionary of each method's name and its arguments, got: {value}")
+
+
 _CHECKS: Mapping[str, Callable[[str, Any], None]] = {
     "minimum_deployment_target": _target,
     "compute_unit": _is_a(ct.ComputeUnit, "a coremltools.ComputeUnit, such as ct.ComputeUnit.ALL"),
     "lower_full_graph": _is_a(bool, "True or False"),
     "take_over_constant_data": _is_a(bool, "True or False"),
+    "edge_transform_passes": _functions,
+    "edge_manager_transform_passes": _functions,
+    "methods": _methods,
+    "calibration_inputs_fn": _function,
+    "train_fn": _function,
+    "is_qat": _is_a(bool, "True or False"),
+    "dynamic_batch_size": _is_a(bool, "True or False"),
+    **dict.fromkeys(sorted(_PASS_LISTS), _functions),
     "group_size": _group_size,
     "bits": _bits,
     "block_size": _block_size,

@@ -15,6 +15,7 @@ from executorch_coreml.sdk.errors import ToolError
 
 # Command -> what it is for; the module of that name has the rest.
 COMMANDS = {
+    "lower": "makes a .pte of a PyTorch model, and checks that it computes what the model does",
     "inspect": "shows what is in a .pte, a blob or a model package",
     "extract": "writes the model packages that are inside a .pte, as folders",
     "run": "executes a .pte or a model package once",
