@@ -559,3 +559,16 @@ def test_deprecated_workflow_is_announced(old, caplog):
             lower(program)
     assert ("DEPRECATION WARNING" in caplog.text) == old
     assert ("to_edge_transform_and_lower()" in caplog.text) == old
+
+
+def test_indices_of_computed_extents():
+    """Their shapes were put into a set, which numbers that are not known cannot be."""
+
+    def spread(x: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(x.shape[0])
+        return torch.zeros(16, 16).index_put((places, places), x[:, 0])
+
+    edge = lower(spread, (torch.ones(4, 2),), dynamic=({0: Dim("n", min=2, max=16)},))
+    assert calls(edge) or "aten.index_put.default" in outside(edge)
+    known = lower(lambda x: torch.zeros(4, 4).index_put((torch.arange(4), torch.arange(4)), x[:, 0]), (torch.ones(4, 2),))
+    assert outside(known) == []

@@ -31,6 +31,7 @@ WEIGHT = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(4))
 WORDS = torch.tensor([[1, 2], [2, 0]])
 # Ops that ExecuTorch has at lowering, and no kernel of at run time.
 WITHOUT_KERNEL = {torch.ops.aten.adaptive_avg_pool3d.default}
+ROWS, MATRIX = torch.tensor([0, 2]), torch.randn(3, 2, dtype=torch.complex64, generator=torch.Generator().manual_seed(5))
 FREQUENCIES = torch.polar(torch.ones(3), torch.arange(3.0))
 
 
@@ -172,6 +173,14 @@ COMPLEX: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
     "split and padded": (lambda x: torch.view_as_real(F.pad(torch.cat(torch.split(_numbers(x), 1, 1), 0), (1, 1))), X),
     "where and filled": (lambda x: torch.view_as_real(torch.where(x[:, :2] > 0, _numbers(x), torch.zeros_like(_numbers(x)))), X),
     "mean": (lambda x: torch.view_as_real(_numbers(x).mean(0)), X),
+    "stacked with reals": (lambda x: torch.view_as_real(torch.stack([_numbers(x), x[:, :2], _numbers(x) * 1j], 1)), X),
+    "differences and powers": (lambda x: torch.view_as_real(1 - _numbers(x)) + torch.view_as_real(_numbers(x) ** 3), X),
+    "written": (lambda x: torch.view_as_real(_numbers(x).index_put((ROWS,), x[:2, :2] + 0j)), X),
+    "masked": (lambda x: torch.view_as_real(_numbers(x).masked_fill(x[:, :2] > 0, 0)), X),
+    "compared": (lambda x: (_numbers(x) == _numbers(x.abs())) | _numbers(x / 0).isnan(), X),
+    "a linear layer": (lambda x: torch.view_as_real(F.linear(_numbers(x), MATRIX, MATRIX[:, 0])), X),
+    "norm, logarithm and root": (lambda x: _numbers(x).norm() + torch.view_as_real(_numbers(x).log() * _numbers(x).sqrt()), X),
+    "seen as reals": (lambda x: (_numbers(x) * 2j).view(torch.float32), X),
 }
 FLEXIBLE = ({1: Dim("n", min=1, max=256)},)
 

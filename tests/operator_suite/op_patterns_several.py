@@ -133,6 +133,7 @@ MANY: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
         (INTEGERS, J),
     ),
     "scatter_add_of_a_part": (lambda x, y: torch.scatter_add(x, 1, _TARGETS[:2, :3], y), (X, Y)),
+    "scatter_add_of_constants": (lambda x, y: x * torch.zeros(3, 4).scatter_add(0, _TARGETS, torch.ones(3, 4)) + y, (X, Y)),
     "scatter_of_a_part": (lambda x, y: torch.scatter(x, 0, _TARGETS[:1, :2], y), (X, Y)),
     "scatter_reduce_amax": (
         lambda x, i, v: torch.scatter_reduce(x, 1, i, v, "amax"),

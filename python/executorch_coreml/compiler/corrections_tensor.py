@@ -164,12 +164,25 @@ def _scattered(x: Var, index: Var, values: Any, axis: int, mode: str) -> Var:
         values = mb.fill(shape=shape, value=value)
     elif values.shape != index.shape:
         values = mb.slice_by_size(x=values, begin=[0] * x.rank, size=list(index.shape))
+    if all(isinstance(var.val, np.ndarray) and var.val.dtype != object for var in (x, index, values)):
+        return mb.const(val=_scattered_values(x.val, index.val, values.val, axis, mode))
     return mb.scatter_along_axis(data=x, indices=index, updates=values, axis=axis, mode=mode)
+
+
+def _scattered_values(x: np.ndarray, index: np.ndarray, values: np.ndarray, axis: int, mode: str) -> np.ndarray:
+    """Of known values, of which MIL makes the result of `mode="update"` whatever the mode is."""
+    result, places = x.copy(), list(np.indices(index.shape))
+    places[axis] = index
+    if mode == "update":
+        result[tuple(places)] = values
+    else:
+        {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}[mode].at(result, tuple(places), values)
+    return result
 
 
 @correction(
     *("scatter", "scatter.src", "scatter.value", "scatter_add"),
-    reason="coremltools raises where the index has shorter dimensions than the tensor, or than what is scattered",
+    reason="coremltools raises where the index has shorter dimensions than the tensor or what is scattered, and takes mode for update where all is known",
 )
 def scatter(context: Any, node: Any) -> None:
     x, dim, index, values = arguments(context, node, "self", "dim", "index", "value" if node.kind == "scatter.value" else "src")

@@ -19,6 +19,7 @@ from executorch.backends.transforms.utils import create_constant_placeholder
 from torch._guards import detect_fake_mode
 from torch.export import ExportedProgram
 from torch.export.graph_signature import ExportGraphSignature, InputKind
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from executorch_coreml.partition import composites
 
@@ -120,26 +121,29 @@ def _of(*names: str) -> Callable[[_Function], _Function]:
     return add
 
 
+# Of one complex value: done to each part alone.
 @_of(
-    *("view", "_unsafe_view", "reshape", "permute", "transpose", "t", "unsqueeze", "squeeze", "expand", "slice", "select", "stack"),
-    *("flip", "roll", "repeat", "clone", "alias", "detach", "neg", "index_select", "index", "gather", "sum", "mean", "cumsum"),
     *(
-        "unfold",
-        "split",
-        "split_with_sizes",
-        "unbind",
-        "tril",
-        "triu",
-        "diagonal",
-        "as_strided",
-        "lift_fresh_copy",
-        "slice_scatter",
+        "view",
+        "_unsafe_view",
+        "reshape",
+        "permute",
+        "transpose",
+        "t",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "slice",
+        "select",
+        "getitem",
     ),
-    *("select_scatter", "index_put", "getitem"),
+    *("flip", "roll", "repeat", "clone", "alias", "detach", "neg", "index_select", "index", "gather", "sum", "mean", "cumsum"),
+    *("unfold", "split", "split_with_sizes", "unbind", "tril", "triu", "diagonal", "lift_fresh_copy"),
 )
-def _by_parts(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair:
-    """What is done to each part alone."""
-    if kwargs.get("dtype") is not None:
+def _by_parts(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair | Node:
+    if node.target is aten.view.dtype and not _is_complex(node.meta["val"]):  # The parts of each number beside each other.
+        return writer.call(aten.flatten.using_ints, _view_as_real(writer, node, args, {}), -2)
+    if any(isinstance(argument, torch.dtype) for argument in (*args, *kwargs.values())):
         raise _NotTakenApart
     return Pair(*(writer.call(node.target, *_parts(args, index), **_parts(kwargs, index)) for index in (0, 1)))  # type: ignore[arg-type]
 
@@ -153,10 +157,22 @@ def _parts(given: Any, index: int) -> Any:
     return {name: _parts(value, index) for name, value in given.items()} if isinstance(given, dict) else given
 
 
-@_of("cat")
-def _cat(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair:
+@_of("cat", "stack")
+def _joined(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair | Node:
     tensors, *rest = args
     return _by_parts(writer, node, ([writer.pair(value) for value in tensors], *rest), kwargs)
+
+
+@_of("slice_scatter", "select_scatter", "diagonal_scatter")
+def _scattered(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair | Node:
+    x, source, *rest = args
+    return _by_parts(writer, node, (writer.pair(x), writer.pair(source), *rest), kwargs)
+
+
+@_of("index_put")
+def _index_put(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair | Node:
+    x, indices, values, *rest = args
+    return _by_parts(writer, node, (writer.pair(x), indices, writer.pair(values), *rest), kwargs)
 
 
 @_of("constant_pad_nd")
@@ -172,6 +188,26 @@ def _where(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any])
     condition, *values = args
     a, b = (writer.pair(value) for value in values)
     return Pair(*(writer.call(aten.where.self, condition, a[index], b[index]) for index in (0, 1)))
+
+
+@_of("masked_fill")
+def _masked_fill(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair:
+    x, mask, value = args
+    return _where(writer, node, (mask, value, x), {})
+
+
+@_of("eq", "ne")
+def _compared(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Node:
+    if not all(isinstance(value, Pair) for value in args):
+        raise _NotTakenApart
+    same = [writer.call(aten.eq.Tensor, one, other) for one, other in zip(*args, strict=True)]
+    is_same = writer.call(aten.logical_and.default, *same)
+    return is_same if node.target is aten.eq.Tensor else writer.call(aten.logical_not.default, is_same)
+
+
+@_of("isnan", "isinf")
+def _is_special(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Node:
+    return writer.call(aten.logical_or.default, *(writer.call(node.target, part) for part in args[0]))  # type: ignore[arg-type]
 
 
 @_of("zeros_like", "ones_like", "full_like")
@@ -208,19 +244,51 @@ def _product(writer: _Writer, x: Pair, y: Pair, multiply: Callable[[Node, Node],
     return Pair(real, writer.add(multiply(x.real, y.imaginary), multiply(x.imaginary, y.real)))
 
 
+@_of("rsub")
+def _difference(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair:
+    if kwargs or len(args) > 2:
+        raise _NotTakenApart
+    x, y = _operands(writer, args)
+    return Pair(writer.sub(y.real, x.real), writer.sub(y.imaginary, x.imaginary))
+
+
 @_of("mul")
 def _mul(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair:
     x, y = args
-    if _is_real(x) or _is_real(y):
-        pair, factor = (y, x) if _is_real(x) else (x, y)
-        return Pair(writer.mul(pair.real, factor), writer.mul(pair.imaginary, factor))
+    for pair, factor in ((x, y), (y, x)):
+        if isinstance(pair, Pair) and _is_real(factor):
+            return Pair(writer.mul(pair.real, factor), writer.mul(pair.imaginary, factor))
     return _product(writer, *_operands(writer, args), writer.mul)
+
+
+# Exponents up to which a power is a product.
+_MOST_FACTORS = 8
+
+
+@_of("pow")
+def _power(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair:
+    x, exponent = args
+    if not isinstance(x, Pair) or exponent not in range(1, _MOST_FACTORS + 1):
+        raise _NotTakenApart
+    result = x
+    for _ in range(int(exponent) - 1):
+        result = _product(writer, result, x, writer.mul)
+    return result
 
 
 @_of("mm", "bmm")
 def _matrix_product(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair:
-    x, y = args
-    return _product(writer, x, y, lambda a, b: writer.call(node.target, a, b))  # type: ignore[arg-type]
+    return _product(writer, *_operands(writer, args), lambda a, b: writer.call(node.target, a, b))  # type: ignore[arg-type]
+
+
+@_of("addmm", "baddbmm")
+def _sum_and_product(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair:
+    if kwargs or len(args) > 3:
+        raise _NotTakenApart
+    x, a, b = (writer.pair(value) for value in args)
+    multiply = aten.mm.default if node.target is aten.addmm.default else aten.bmm.default
+    product = _product(writer, a, b, lambda a, b: writer.call(multiply, a, b))
+    return Pair(writer.add(x.real, product.real), writer.add(x.imaginary, product.imaginary))
 
 
 @_of("div")
@@ -228,7 +296,7 @@ def _div(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -
     if kwargs:
         raise _NotTakenApart
     x, y = args
-    if _is_real(y):
+    if isinstance(x, Pair) and _is_real(y):
         return Pair(writer.div(x.real, y), writer.div(x.imaginary, y))
     return _quotient(writer, *_operands(writer, args))
 
@@ -263,6 +331,22 @@ def _abs(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -
     ratio = writer.div(smaller, writer.call(aten.masked_fill.Scalar, larger, is_origin, 1.0))
     root = writer.call(aten.sqrt.default, writer.add(writer.mul(ratio, ratio), 1.0))
     return writer.mul(larger, root)
+
+
+@_of("linalg_vector_norm")
+def _norm(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Node:
+    return writer.call(node.target, _abs(writer, node, args[:1], {}), *args[1:], **kwargs)  # type: ignore[arg-type]
+
+
+@_of("log")
+def _log(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair:
+    return Pair(writer.call(aten.log.default, _abs(writer, node, args, {})), _angle(writer, node, args, {}))
+
+
+@_of("sqrt")
+def _root(writer: _Writer, node: Node, args: Arguments, kwargs: dict[str, Any]) -> Pair:
+    radius = writer.call(aten.sqrt.default, _abs(writer, node, args, {}))
+    return _from_polar(writer, radius, writer.mul(_angle(writer, node, args, {}), 0.5))
 
 
 @_of("angle")
@@ -422,6 +506,26 @@ def _name(target: Any) -> str:
     return target._schema.name.removeprefix("aten::") if isinstance(target, torch._ops.OpOverload) else ""
 
 
+def _is_value_of(made: Pair | Node, value: Any) -> bool:
+    """Whether what was made of a call has the shapes and dtypes of its result."""
+    parts = made if isinstance(made, Pair) else (made,)
+    wanted = value if isinstance(value, (list, tuple)) else [value]
+    if len(parts) != (2 if _is_complex(value) else 1):
+        return False
+    for part in parts:
+        found = part.meta["val"]
+        found = found if isinstance(found, (list, tuple)) else [found]
+        if not all(_agree(a, b) for a, b in zip(found, wanted, strict=True)):
+            return False
+    return True
+
+
+def _agree(part: torch.Tensor, value: torch.Tensor) -> bool:
+    if part.dtype != _REAL.get(value.dtype, value.dtype) or part.dim() != value.dim():
+        return False
+    return not any(statically_known_true(a != b) for a, b in zip(part.shape, value.shape, strict=True))
+
+
 def _replace(program: ExportedProgram) -> None:
     """Replaces all calls of a program that read or make complex values. Raises _NotTakenApart, and leaves it half done."""
     graph = program.graph
@@ -439,6 +543,8 @@ def _replace(program: ExportedProgram) -> None:
                 raise _NotTakenApart
             args, kwargs = torch.fx.node.map_aggregate((node.args, node.kwargs), lambda leaf: pairs.get(leaf, leaf))  # type: ignore[arg-type]
             made = function(_Writer(program, node), node, args, kwargs)
+            if not _is_value_of(made, node.meta["val"]):
+                raise _NotTakenApart
             replaced.append(node)
             if isinstance(made, Pair):
                 pairs[node] = made

@@ -134,7 +134,8 @@ def puts_behind_whole_dimension(view: NodeView) -> bool:
 
 def has_indices_of_several_shapes(view: NodeView) -> bool:
     indices = [index.meta["val"] for index in view.argument("indices") or () if isinstance(index, torch.fx.Node)]
-    return len({tuple(index.shape) for index in indices}) > 1
+    # By how they are written: extents that are computed cannot be put into a set.
+    return len({str(tuple(index.shape)) for index in indices}) > 1
 
 
 def pools_unbatched(view: NodeView) -> bool:

@@ -13,8 +13,25 @@ import tempfile
 import threading
 
 _NOISE = re.compile(rb"^\[cpuinfo_utils\.cpp:\d+\] .*\n?", re.MULTILINE)
+# A line is written in these pieces, between which there may be whole lines of others.
+_PIECES = (
+    rb"\[",
+    rb"cpuinfo_utils\.cpp",
+    rb":",
+    rb"\d+",
+    rb"\] ",
+    rb"(?:(?:Reading file|Failed to open midr file) /sys/devices/(?:soc0/image_version|system/cpu/cpu\d+/regs/identification/midr_el1)"
+    rb"|CPU info and manual query on # of cpus dont match\.)",
+    rb"\n",
+)
+_NOISE_IN_PIECES = re.compile(rb"((?:[^\n]*\n)*?)".join(_PIECES))
 _lock = threading.Lock()
 _is_started = False
+
+
+def _others(written: bytes) -> bytes:
+    """What is left of standard error without the lines about the processor."""
+    return _NOISE.sub(b"", _NOISE_IN_PIECES.sub(lambda match: b"".join(match.groups()), written))
 
 
 def start() -> None:
@@ -40,7 +57,7 @@ def start() -> None:
                 finally:
                     os.dup2(original, 2)
                 written.seek(0)
-                others = _NOISE.sub(b"", written.read())
+                others = _others(written.read())
                 if others:
                     os.write(2, others)
         finally:
