@@ -10,8 +10,9 @@ import executorch.backends.apple.coreml.runtime  # noqa: F401  (makes the Core M
 import pytest
 import torch
 from aot_lowering import export, lower, outside
-from executorch.backends.apple.coreml.partition import CoreMLPartitioner, refused_ops
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner, refused_ops, scalars
 from executorch.exir import to_edge
+from executorch.runtime import Runtime
 from running import execute
 from torch.export import Dim
 from torch.testing._internal.common_methods_invocations import op_db
@@ -29,8 +30,9 @@ BOUNDARIES = torch.tensor([-1.0, 0.0, 0.5])
 SIGNS = torch.tensor([[0.0, -0.0, 1.5, -1.5], [torch.inf, -torch.inf, -0.0, 2.0]])
 WEIGHT = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(4))
 WORDS = torch.tensor([[1, 2], [2, 0]])
-# Ops that ExecuTorch has at lowering, and no kernel of at run time.
-WITHOUT_KERNEL = {torch.ops.aten.adaptive_avg_pool3d.default}
+# Ops that ExecuTorch has at lowering, and no kernel of at run time, or a wrong one.
+_ATEN = torch.ops.aten
+WITHOUT_KERNEL = {_ATEN.adaptive_avg_pool3d.default, _ATEN.nonzero.default, _ATEN.where.default, _ATEN.argwhere.default}
 ROWS, MATRIX = torch.tensor([0, 2]), torch.randn(3, 2, dtype=torch.complex64, generator=torch.Generator().manual_seed(5))
 FREQUENCIES = torch.polar(torch.ones(3), torch.arange(3.0))
 
@@ -182,6 +184,70 @@ COMPLEX: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
     "norm, logarithm and root": (lambda x: _numbers(x).norm() + torch.view_as_real(_numbers(x).log() * _numbers(x).sqrt()), X),
     "seen as reals": (lambda x: (_numbers(x) * 2j).view(torch.float32), X),
 }
+# Results whose extents the data decide; they stay outside Core ML.
+OF_THE_DATA: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
+    "nonzero": (lambda x: torch.nonzero(x > 0) + 1, X),
+    "argwhere": (lambda x: torch.argwhere(x.clamp(min=0)), X),
+    "where": (lambda x: torch.where(x[0] > 0), X),
+    "where of three dimensions": (lambda x: torch.where(x[:, None] > 0.5), X),
+    "masked_select": (lambda x: torch.masked_select(x, x > 0) * 2, X),
+    "masked_select of a row": (lambda x: torch.masked_select(x, x[:1] > 0), X),
+}
+
+SCALAR = torch.tensor(2.5)
+PLACE = torch.tensor(0)
+# A call of each op that scalars.py takes apart.
+OF_A_SCALAR: dict[str, Callable[[torch.Tensor], Any]] = {
+    "all": lambda x: (x > 0).all(0),
+    "any": lambda x: (x > 0).any(-1),
+    "amax": lambda x: x.amax(0),
+    "amin": lambda x: x.amin(-1, keepdim=True),
+    "max": lambda x: tuple(x.max(0)),
+    "min": lambda x: tuple(x.min(-1)),
+    "argmax": lambda x: x.argmax(0),
+    "argmin": lambda x: x.argmin(-1),
+    "argsort": lambda x: x.argsort(),
+    "argsort, stable": lambda x: torch.argsort(x, stable=True, dim=0),
+    "sort": lambda x: tuple(x.sort(0)),
+    "sort, stable": lambda x: tuple(torch.sort(x, stable=True, dim=0)),
+    "topk": lambda x: tuple(x.topk(1)),
+    "kthvalue": lambda x: tuple(x.kthvalue(1)),
+    "median": lambda x: tuple(x.median(0)),
+    "flip": lambda x: x.flip(0),
+    "roll": lambda x: x.roll(1),
+    "cumsum": lambda x: x.cumsum(0),
+    "cumsum of an integer": lambda x: x.int().cumsum(0),
+    "cumprod": lambda x: x.cumprod(0),
+    "logcumsumexp": lambda x: x.logcumsumexp(0),
+    "cummax": lambda x: tuple(x.cummax(0)),
+    "cummin": lambda x: tuple(x.cummin(0)),
+    "softmax": lambda x: x.softmax(0),
+    "softmax, taken apart": lambda x: torch.ops.aten._softmax.default(x, 0, False) + x,
+    "log_softmax, taken apart": lambda x: torch.ops.aten._log_softmax.default(x, 0, False) - x,
+    "log_softmax": lambda x: x.log_softmax(-1) + x,
+    "logsumexp": lambda x: x.logsumexp(0),
+    "mean": lambda x: x.mean(0),
+    "mean of all": lambda x: x.mean(),
+    "sum": lambda x: x.sum(0),
+    "prod": lambda x: x.prod(0),
+    "var": lambda x: x.var(0, correction=0),
+    "var_mean": lambda x: torch.var_mean(x, 0, correction=0),
+    "std": lambda x: x.std(0, correction=0),
+    "std_mean": lambda x: torch.std_mean(x, 0, correction=0),
+    "norm": lambda x: torch.ops.aten.norm.ScalarOpt_dim(x, 2, [0]),
+    "vector_norm": lambda x: torch.linalg.vector_norm(x, dim=0),
+    "index_select": lambda x: x.index_select(0, PLACE),
+    "gather": lambda x: x.gather(0, PLACE),
+    "index_fill": lambda x: x.index_fill(0, PLACE, 3.0),
+    "index_fill by a tensor": lambda x: x.index_fill(0, PLACE, x * 2),
+    "scatter": lambda x: x.scatter(0, PLACE, x * 2),
+    "scatter of a number": lambda x: x.scatter(0, PLACE, 4.0) + x,
+    "scatter_add": lambda x: x.scatter_add(0, PLACE, x * 2),
+    "scatter_reduce": lambda x: x.scatter_reduce(0, PLACE, x * 2, "amax"),
+    "squeeze": lambda x: x.squeeze(0) * 2,
+    "transpose": lambda x: x.transpose(0, -1) * 2,
+}
+
 FLEXIBLE = ({1: Dim("n", min=1, max=256)},)
 
 
@@ -200,7 +266,7 @@ def _check(function: Callable[[torch.Tensor], Any], x: torch.Tensor, *, flexible
         for actual, wanted in zip(execute(edge, (given,)), expected, strict=True):
             # Core ML has no numbers of rank 0; 8 rounding errors of float32, or one of each factor of a product.
             actual = actual.reshape(wanted.shape).to(wanted.dtype)
-            bound = max(8, given.shape[-1]) * 2**-23
+            bound = max([8, *given.shape[-1:]]) * 2**-23
             torch.testing.assert_close(actual, wanted, rtol=bound, atol=bound, equal_nan=True)
 
 
@@ -223,11 +289,44 @@ def test_complex_numbers(case: str) -> None:
     _check(function, x)
 
 
+def test_along_a_dimension_of_a_scalar() -> None:
+    """All in one program, in their order."""
+    _check(lambda x: tuple(function(x * 1.5) for function in OF_A_SCALAR.values()), SCALAR)
+
+
+def test_every_op_along_a_dimension_of_a_scalar_is_tried() -> None:
+    tried = set()
+    for function in OF_A_SCALAR.values():
+        found = {scalars.op_along_a_dimension(node) for node in export(function, (SCALAR,)).graph.nodes} - {None}
+        assert found, function
+        tried |= found
+    # Forms that torch.export makes others of.
+    assert {op._schema.name for op in scalars._ALONG_A_DIMENSION} == {op._schema.name for op in tried}
+
+
+@pytest.mark.parametrize("flexible", [False, True], ids=["fixed", "flexible"])
+@pytest.mark.parametrize("case", OF_THE_DATA)
+def test_results_whose_extents_the_data_decide(case: str, flexible: bool) -> None:
+    function, x = OF_THE_DATA[case]
+    edge = lower(function, (x,), dynamic=FLEXIBLE if flexible else None, compute_precision=ct.precision.FLOAT32)
+    program = Runtime.get().load_program(bytes(edge.to_executorch().buffer))
+    forward = program.load_method("forward")
+    for given in (x, torch.zeros_like(x), *([_longer(x)] if flexible else [])):
+        expected = torch.utils._pytree.tree_leaves(function(given))
+        for actual, wanted in zip(forward.execute([given]), expected, strict=True):
+            assert torch.equal(actual, wanted)
+
+
+def test_the_kernel_of_nonzero_is_wrong() -> None:
+    (actual,) = execute(to_edge(export(torch.nonzero, (torch.ones(2, 3),))), (torch.ones(2, 3),))
+    assert not torch.equal(actual, torch.ones(2, 3).nonzero())
+
+
 def test_each_row_is_needed() -> None:
     """ExecuTorch alone refuses a call of every op of the table; a row whose op it takes has to go."""
     tried = set()
     drawn = ((function, X) for function, *_ in DRAWN.values())
-    for function, x in (*CASES.values(), *OF_FIXED_EXTENTS.values(), *drawn):
+    for function, x in (*CASES.values(), *OF_FIXED_EXTENTS.values(), *OF_THE_DATA.values(), *drawn):
         program = export(function, (x,))
         needed = refused_ops._needed(program)
         assert needed, function
@@ -285,6 +384,8 @@ SAMPLED = frozenset(
         "histc",
         "sort",
         "argsort",
+        "nonzero",
+        "masked_select",
     ]
 )
 

@@ -28,7 +28,7 @@ import torch
 from drawing import Configuration, rounding
 from executorch.backends.apple.coreml.compiler import CoreMLBackend
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
-from executorch.exir import EdgeProgramManager, ExecutorchBackendConfig, to_edge, to_edge_transform_and_lower
+from executorch.exir import EdgeProgramManager, ExecutorchBackendConfig, to_edge_transform_and_lower
 from executorch.exir.passes.init_mutable_pass import InitializedMutableBufferPass
 from executorch.runtime import Runtime
 from program import Program
@@ -312,7 +312,7 @@ def _judge_one(methods: dict[str, Method], configuration: Configuration, tell: C
         """What ExecuTorch alone makes of the program: how it fails ("run: ..."), or differs; empty where it is right."""
         tell("ExecuTorch alone")
         try:
-            buffer = finish(to_edge(given), program)
+            buffer = finish(to_edge_transform_and_lower(given), program)
             return _differences(buffer, methods, half=False)
         except Raised as failure:
             return f"{failure.stage}: {failure}"

@@ -21,6 +21,7 @@ from executorch_coreml.partition import (
     refused_numbers,
     refused_orders,
     refused_places,
+    scalars,
 )
 
 aten = torch.ops.aten
@@ -79,6 +80,8 @@ _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.addmv.default: refused_matrices.addmv,
     aten._trilinear.default: refused_matrices.trilinear,
     aten.put.default: refused_places.put,
+    aten.masked_select.default: refused_places.masked_select,
+    aten.nonzero.default: refused_places.nonzero,
     aten.diagonal_scatter.default: refused_places.diagonal_scatter,
     aten.tril_indices.default: refused_places.tril_indices,
     aten.triu_indices.default: refused_places.triu_indices,
@@ -113,22 +116,31 @@ def _functional(op: OpOverload) -> OpOverload:
     return getattr(packet, overload) if overload in packet.overloads() else op
 
 
+def _calls(program: ExportedProgram) -> list[torch.fx.Node]:
+    graphs = [module.graph for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
+    return [node for graph in graphs for node in graph.nodes if isinstance(node.target, OpOverload)]
+
+
 def _needed(program: ExportedProgram) -> dict[OpOverload, Callable[..., Any]]:
     """What takes apart the calls of these ops, and the calls of others that consist of such."""
-    graphs = [module.graph for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
-    # One call of each form tells of the others.
-    calls = {_form(node): node for graph in graphs for node in graph.nodes if isinstance(node.target, OpOverload)}
     table: dict[OpOverload, Callable[..., Any]] = {}
-    for node in calls.values():
-        made = {_functional(node.target), _SCATTERS.get(node.target, node.target)} & _TABLE.keys()
+    # One call of each form tells of the others.
+    for node in {_form(node): node for node in _calls(program)}.values():
+        op: Any = node.target
+        made = {_functional(op), _SCATTERS.get(op, op)} & _TABLE.keys()
         table.update((op, _TABLE[op]) for op in made)
-        if not made and composites.is_composite(node.target) and not _TABLE.keys().isdisjoint(composites.ops_of(node)):
-            table[node.target] = composites.decomposition(node.target)
+        if not made and composites.is_composite(op) and not _TABLE.keys().isdisjoint(composites.ops_of(node)):
+            table[op] = composites.decomposition(op)
     return table
 
 
 def taken_apart(program: ExportedProgram) -> ExportedProgram:
-    """The ATen program without calls of these ops, and without complex numbers; itself where it has none."""
+    """The ATen program without calls of these ops, without calls along a dimension of a scalar, and without complex numbers.
+
+    Itself where it has none.
+    """
+    if table := {op: scalars.with_a_dimension(op) for op in map(scalars.op_along_a_dimension, _calls(program)) if op is not None}:
+        program = program.run_decompositions(table)
     while table := _needed(program):
         program = program.run_decompositions(table)
         if table.keys() <= _TABLE.keys():  # What is left has no form here.

@@ -13,6 +13,29 @@ def put(x: torch.Tensor, index: torch.Tensor, source: torch.Tensor, accumulate: 
     return x.reshape(-1).index_put((index.reshape(-1),), source.reshape(-1), accumulate).reshape(x.shape)
 
 
+def nonzero(x: torch.Tensor) -> torch.Tensor:
+    """Of at least one dimension. ExecuTorch has a kernel, but torch lays the result out by columns, and the kernel writes rows."""
+    if x.dim() == 0:
+        return NotImplemented
+    places = torch.arange(x.numel()).reshape(x.shape)[x != 0]
+    # Not as columns that are joined: its kernel forgets the extent of what has no elements.
+    steps, step = [], 1
+    for extent in reversed(x.shape):
+        steps.append(step)
+        step = step * extent
+    per_step = torch.div(places.unsqueeze(1), _numbers(steps[::-1]), rounding_mode="floor")
+    return torch.remainder(per_step, _numbers(list(x.shape)))
+
+
+def _numbers(extents: list[int]) -> torch.Tensor:
+    return torch.stack([torch.scalar_tensor(extent, dtype=torch.int64) for extent in extents])
+
+
+def masked_select(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    shape = torch.broadcast_shapes(x.shape, mask.shape)  # type: ignore[no-untyped-call]
+    return x.expand(shape)[mask.expand(shape)]
+
+
 def diagonal_scatter(x: torch.Tensor, source: torch.Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> torch.Tensor:
     """Each row (or, below the diagonal, each column) has one element of the diagonal."""
     if not (isinstance(x.shape[dim1], int) and isinstance(x.shape[dim2], int)):
