@@ -137,8 +137,9 @@ def test_bench(coreml, path) -> None:
 
 @pytest.fixture(scope="module")
 def convolutions(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A .pte whose operations take more than a microsecond."""
-    layers = [torch.nn.Conv2d(3, 16, 3), torch.nn.Sigmoid(), torch.nn.Conv2d(16, 16, 3), torch.nn.Sigmoid()]
+    """A .pte whose operations take more than a microsecond, but for those of the few numbers behind them."""
+    layers = [torch.nn.Conv2d(3, 16, 3), torch.nn.Sigmoid(), torch.nn.Conv2d(16, 16, 3), torch.nn.AvgPool2d(60), torch.nn.Flatten()]
+    layers += [layer for _ in range(16) for layer in (torch.nn.Linear(16, 16), torch.nn.Softmax(-1))]
     exported = torch.export.export(torch.nn.Sequential(*layers).eval(), (torch.ones(1, 3, 64, 64),))
     program = to_edge_transform_and_lower(exported, partitioner=[CoreMLPartitioner()]).to_executorch()
     path = tmp_path_factory.mktemp("programs") / "convolutions.pte"
@@ -147,7 +148,10 @@ def convolutions(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def test_profile_names_the_operations_of_a_program(coreml, convolutions) -> None:
-    operations = json.loads(succeed(coreml("profile", "--json", convolutions, "-n", 3)))["operations"]
+    facts = json.loads(succeed(coreml("profile", "--json", convolutions, "-n", 12)))
+    assert min(facts["method_seconds"]) > 0, "each execution has its time, and has the same operations"
+    assert min(facts["engine_seconds"]) > 0
+    operations = facts["operations"]
     assert {"conv", "sigmoid"} & {o["operation"] for o in operations}
     assert max(o["mean_seconds"] for o in operations) > 1e-6
 

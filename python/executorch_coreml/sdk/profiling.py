@@ -127,7 +127,7 @@ def _program(path: Path, given: Mapping[str, np.ndarray], executions: int, optio
             if event.name.startswith(("load ", "compile ")):
                 loading[event.name] = loading.get(event.name, 0.0) + sum(raw) * 1e-3
                 continue
-            # An operation is not reported before its mean reaches a microsecond. Inspector has milliseconds.
+            # What ExecuTorch runs in a branch is not in each execution. Inspector has milliseconds.
             seconds = np.concatenate([np.zeros(max(executions + 1 - len(raw), 0)), raw])[-executions:] * 1e-3
             if event.name == "Method::execute":
                 method += seconds

@@ -239,6 +239,13 @@ Output Environment::finish(const model::Operation& operation, const model::Named
   return output;
 }
 
+void TranslationScope::name_node(ov::Node* node, const std::string& wanted, const Origin& origin) {
+  std::string unique = wanted;
+  for (int i = 2; origins.contains(unique); ++i) unique = wanted + "#" + std::to_string(i);
+  node->set_friendly_name(unique);
+  origins.emplace(unique, origin);
+}
+
 void Environment::name_nodes(const model::Operation& operation, const Output& output,
                              const std::string& name) {
   // A node whose friendly name is not its automatic one has been named, and so has everything
@@ -248,10 +255,7 @@ void Environment::name_nodes(const model::Operation& operation, const Output& ou
     auto [node, wanted] = std::move(pending.back());
     pending.pop_back();
     if (node->get_friendly_name() != node->get_name()) continue;
-    std::string unique = wanted;
-    for (int i = 2; scope_.origins.contains(unique); ++i) unique = wanted + "#" + std::to_string(i);
-    node->set_friendly_name(unique);
-    scope_.origins.emplace(unique, Origin{operation.label(), operation.type});
+    scope_.name_node(node, wanted, {operation.label(), operation.type});
     for (const Output& input : node->input_values()) {
       pending.emplace_back(input.get_node(),
                            operation.label() + "/" + input.get_node()->get_type_name());

@@ -30,6 +30,9 @@ struct TranslationScope {
   std::map<std::string, model::ValueType, std::less<>> state_types;  // The wrapped tensors.
   std::map<std::string, Origin, std::less<>> origins;
   int depth = 0;  // Of nested blocks.
+
+  // The wanted friendly name, or the next that no node has; and what the node stands for.
+  void name_node(ov::Node* node, const std::string& wanted, const Origin& origin);
 };
 
 class Environment {

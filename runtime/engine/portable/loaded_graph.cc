@@ -91,6 +91,7 @@ ProfiledExecution LoadedGraph::execute_profiled(ov::InferRequest& request) {
   const std::vector<ov::ProfilingInfo> nodes = request.get_profiling_info();
   nanoseconds_so_far_.resize(nodes.size());
   for (size_t i = 0; i < nodes.size(); ++i) {
+    if (nodes[i].node_type == "Parameter" || nodes[i].node_type == "Result") continue;
     const std::chrono::nanoseconds mean = nodes[i].real_time;
     const uint64_t total = static_cast<uint64_t>(mean.count()) * executions_;
     const uint64_t before = std::min(total, nanoseconds_so_far_[i]);

@@ -53,7 +53,7 @@ struct IntermediatePort {
 };
 
 // How long a node of a compiled graph took in one execution: 0 where that is less than OpenVINO can
-// tell, and for a node that computes nothing.
+// tell, and for a node that had nothing to compute.
 struct NodeTime {
   std::string node;
   uint64_t nanoseconds = 0;
@@ -84,8 +84,8 @@ class LoadedGraph {
   // Executes a request of this graph. Throws what OpenVINO throws.
   void execute(ov::InferRequest& request) const;
   // The same for a graph compiled for profiling, with the time of each node in the order of
-  // execution. All nodes are there: OpenVINO calls one whose mean is below a microsecond not run,
-  // so its status tells nothing. OpenVINO has the mean over all executions of a graph, in whole microseconds; the
+  // execution. The same nodes each time, all but inputs and outputs: OpenVINO calls one whose mean
+  // is below a microsecond not run, so its status tells nothing. OpenVINO has the mean over all executions of a graph, in whole microseconds; the
   // time is what this execution added to their sum, so that of the nth is known to n microseconds,
   // and the mean over all of them to one. Waits for executions of other threads.
   ProfiledExecution execute_profiled(ov::InferRequest& request);

@@ -287,9 +287,6 @@ void PortableModel::report(LoadedGraph& graph, BoundRequest& request, uint64_t s
     for (const NodeTime& time : times) {
       // What OpenVINO added by itself (layout changes, conversions) keeps its own name.
       const auto found = operations.find(time.node);
-      // What is no operation of the program is worth an event only if it took time.
-      const bool is_operation = found != operations.end() && found->second.type != "output";
-      if (!is_operation && time.nanoseconds == 0) continue;
       TimingEvent event{EventKind::kOperation, time.node, {}, at, at + time.nanoseconds};
       if (found != operations.end()) {
         event.name = found->second.output;

@@ -190,13 +190,14 @@ class FunctionTranslator {
 
   size_t add_result(Output output, const ov::element::Type& type, const std::string& name) {
     if (may_be_a_parameter(output)) output = make<PassThrough>(output);
+    const auto producer = scope_.origins.find(output.get_node()->get_friendly_name());
     output = convert(output, type);
+    // OpenVINO computes in float32 and drops this conversion, whose name its source then has.
+    if (type == ov::element::f16 && producer != scope_.origins.end()) {
+      scope_.name_node(output.get_node(), name + "/border", producer->second);
+    }
     auto result = std::make_shared<ov::op::v0::Result>(output);
-    std::string unique = name + "/result";
-    for (int i = 2; scope_.origins.contains(unique); ++i)
-      unique = name + "/result#" + std::to_string(i);
-    result->set_friendly_name(unique);
-    scope_.origins.emplace(unique, Origin{name, "output"});
+    scope_.name_node(result.get(), name + "/result", {name, "output"});
     results_.push_back(std::move(result));
     return results_.size() - 1;
   }
