@@ -36,19 +36,29 @@ class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def ops_of(node: torch.fx.Node) -> set[Any]:
-    """The ops that a call of a composite one consists of; none where they cannot be seen before the program is run."""
+def evaluated(
+    node: torch.fx.Node,
+    given: Callable[[Any], Any] = lambda value: value,
+    watch: contextlib.AbstractContextManager[Any] | None = None,
+) -> Any:
+    """What a call gives of what `given` makes of the values of its arguments, without any elements; None where that cannot be seen before the
+    program is run. watch: sees what the call does."""
     args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), lambda source: source.meta.get("val"))
     mode = detect_fake_mode(pytree.tree_leaves((args, kwargs)))
-    calls = _Calls()
     with contextlib.ExitStack() as stack:
         if mode is not None and mode.shape_env is not None:  # The program learns nothing of this call.
             stack.enter_context(mode.shape_env.ignore_fresh_unbacked_symbols())
             stack.enter_context(mode.shape_env.suppress_guards())
         stack.enter_context(mode or contextlib.nullcontext())
-        stack.enter_context(calls)
         try:
-            node.target(*args, **kwargs)  # type: ignore[operator]
+            args, kwargs = given((args, kwargs))
+            stack.enter_context(watch or contextlib.nullcontext())
+            return node.target(*args, **kwargs)  # type: ignore[operator]
         except Exception:  # Of what depends on data.
-            return set()
-    return calls.seen
+            return None
+
+
+def ops_of(node: torch.fx.Node) -> set[Any]:
+    """The ops that a call of a composite one consists of; none where they cannot be seen before the program is run."""
+    calls = _Calls()
+    return calls.seen if evaluated(node, watch=calls) is not None else set()

@@ -26,6 +26,7 @@ from executorch_coreml.partition import (
     byte_weights,
     compressed_weights,
     control_flow,
+    layouts,
     quantized_tensors,
     refused_ops,
     torch_decompositions,
@@ -203,7 +204,8 @@ class CoreMLPartitioner(Partitioner):
         check_quantization_target(exported_program, self._options, self._skip_list)
         program = byte_weights.named(compressed_weights.noted(exported_program, self._options))
         program = quantized_tensors.as_integers(program)
-        return refused_ops.taken_apart(buffers.without_empty_constants(program))
+        program = refused_ops.taken_apart(buffers.without_empty_constants(program))
+        return layouts.with_contiguous_results(program)
 
     def ops_to_not_decompose(
         self, ep: ExportedProgram

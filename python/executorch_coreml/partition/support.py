@@ -17,8 +17,8 @@ from torch.fx.passes.operator_support import OperatorSupportBase
 from executorch_coreml.compiler import constants, node_conversion, trial
 from executorch_coreml.compiler.compile_options import Options
 from executorch_coreml.node_facts import op_name
-from executorch_coreml.partition import constraints
-from executorch_coreml.partition.node_view import NodeView, has_other_dim_order, tensors
+from executorch_coreml.partition import constraints, layouts
+from executorch_coreml.partition.node_view import NodeView, tensors
 
 logger = logging.getLogger("executorch.backends.apple.coreml.partition.coreml_partitioner")
 
@@ -135,29 +135,6 @@ def _mixes_dtypes(node: torch.fx.Node) -> bool:
     return constraint is not None and not constraint.validate(given)
 
 
-def _has_other_layouts(program: ExportedProgram) -> bool:
-    """Whether any tensor of a program is meant to be laid out otherwise than contiguously: an input, a weight or the result of a request."""
-    for node in program.graph.nodes:
-        if node.op == "placeholder" and any(has_other_dim_order(tensor) for tensor in tensors(node.meta.get("val"))):
-            return True
-        if node.kwargs.get("memory_format") not in (None, torch.contiguous_format, torch.preserve_format):
-            return True
-        order = node.kwargs.get("dim_order")
-        if order is not None and list(order) != sorted(order):
-            return True
-    return False
-
-
-def _is_made_outside_in_other_layout(node: torch.fx.Node) -> bool:
-    """Whether a node is a result, laid out otherwise than contiguously, of an op that Core ML never takes, as a decomposition of a matrix is."""
-    if node.op != "call_function" or not any(has_other_dim_order(tensor) for tensor in tensors(node.meta.get("val"))):
-        return False
-    maker = node.args[0] if node.target is operator.getitem else node
-    if not isinstance(maker, torch.fx.Node) or maker.op != "call_function":
-        return False
-    return node_conversion.converter_of(node_conversion.kind_of(maker.target)) is None
-
-
 class NodeSupport(OperatorSupportBase):
     """Decides node by node; remembers why it rejected. One per program."""
 
@@ -176,7 +153,7 @@ class NodeSupport(OperatorSupportBase):
         self._constants = constant_nodes(program)
         self._constant_values = constant_values(program)
         self._beyond_int32 = _beyond_int32(program, self._constant_values)
-        self._orders_matter = _has_other_layouts(program)
+        self._orders_matter = layouts.has_other_layouts(program)
         self._rejections: dict[torch.fx.Node, Rejection] = {}
         self._accepted: set[torch.fx.Node] = set()
 
@@ -227,10 +204,6 @@ class NodeSupport(OperatorSupportBase):
             return Rejection(view.op, "skipped", "skip_ops_for_coreml_delegation names it")
         if node_conversion.converter_of(node_conversion.kind_of(node.target)) is None:
             return Rejection(view.op, "no_converter", "coremltools has no conversion for it")
-        if any(_is_made_outside_in_other_layout(source) for source in node.all_input_nodes):
-            return Rejection(
-                view.op, "memory_format", "it reads a tensor that is not contiguous, from an operation that stays outside"
-            )
         broken = constraints.violated(view)
         if broken is not None:
             return Rejection(view.op, broken.code, broken.reason, broken.reference)
