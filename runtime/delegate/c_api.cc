@@ -19,7 +19,6 @@
 namespace {
 
 using executorch::runtime::BackendOption;
-using executorch::runtime::Error;
 
 using coreml_delegate::at_the_edge;
 using Json = nlohmann::ordered_json;

@@ -16,7 +16,6 @@
 namespace coreml_delegate {
 namespace {
 
-using executorch::runtime::Error;
 using nlohmann::json;
 
 json to_json(const CacheStats& stats) {

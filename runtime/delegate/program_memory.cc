@@ -44,29 +44,30 @@ blob::NamedDataLookup make_named_data_lookup(const NamedDataMap* map,
   if (map == nullptr) return nullptr;
   // Shared by copies of the function object.
   auto loaded = std::make_shared<std::map<std::string, Bytes>>();
-  return [map, loaded, of_programs](const std::string& key) -> Result<Bytes> {
-    const auto found = loaded->find(key);
-    if (found != loaded->end()) return found->second;
-    if (of_programs != nullptr) {
-      Bytes bytes = of_programs->find(map, key);
-      if (bytes.size() != 0) return (*loaded)[key] = std::move(bytes);
-    }
-    executorch::runtime::Result<FreeableBuffer> buffer = map->get_data(key);
-    if (!buffer.ok()) {
-      std::string reason = executorch::runtime::to_string(buffer.error());
-      if (buffer.error() == Error::NotFound) {
-        return not_found("the program's named data does not have this key", key);
-      }
-      return io_error("the program's named data could not be read: " + reason, key);
-    }
-    // An empty value is a file without bytes.
-    if (buffer->size() == 0) return (*loaded)[key] = Bytes();
-    Result<Bytes> bytes = take_buffer(&buffer.get());
-    if (!bytes.ok())
-      return bytes.status().annotate("the program's named data could not be used", key);
-    if (of_programs != nullptr) of_programs->add(map, key, *bytes);
-    return (*loaded)[key] = *std::move(bytes);
-  };
+  return
+      [map, loaded, of_programs = std::move(of_programs)](const std::string& key) -> Result<Bytes> {
+        const auto found = loaded->find(key);
+        if (found != loaded->end()) return found->second;
+        if (of_programs != nullptr) {
+          Bytes bytes = of_programs->find(map, key);
+          if (bytes.size() != 0) return (*loaded)[key] = std::move(bytes);
+        }
+        executorch::runtime::Result<FreeableBuffer> buffer = map->get_data(key);
+        if (!buffer.ok()) {
+          std::string reason = executorch::runtime::to_string(buffer.error());
+          if (buffer.error() == Error::NotFound) {
+            return not_found("the program's named data does not have this key", key);
+          }
+          return io_error("the program's named data could not be read: " + reason, key);
+        }
+        // An empty value is a file without bytes.
+        if (buffer->size() == 0) return (*loaded)[key] = Bytes();
+        Result<Bytes> bytes = take_buffer(&buffer.get());
+        if (!bytes.ok())
+          return bytes.status().annotate("the program's named data could not be used", key);
+        if (of_programs != nullptr) of_programs->add(map, key, *bytes);
+        return (*loaded)[key] = *std::move(bytes);
+      };
 }
 
 }  // namespace coreml_delegate

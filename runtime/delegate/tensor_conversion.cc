@@ -67,6 +67,8 @@ inline D convert_value(S value) {
   }
 }
 
+// Of two types that are one, both sides are the same.
+// NOLINTBEGIN(misc-redundant-expression)
 template <typename S, typename D>
 constexpr bool kAlwaysFits =
     std::is_same_v<S, D> || std::is_same_v<S, Bool> || std::is_same_v<D, Bool> ||
@@ -75,6 +77,7 @@ constexpr bool kAlwaysFits =
     (std::is_integral_v<S> && std::is_integral_v<D> &&
      std::numeric_limits<S>::digits <= std::numeric_limits<D>::digits &&
      (std::is_unsigned_v<S> || std::is_signed_v<D>));
+// NOLINTEND(misc-redundant-expression)
 
 template <typename S, typename D>
 size_t convert_plain_row(const S* __restrict source, int64_t source_stride, D* __restrict target,

@@ -420,8 +420,8 @@ char* coreml_engine_execute(coreml_engine_model* model, coreml_engine_state* sta
                             int32_t output_count, coreml_engine_tensor* outputs, int32_t what,
                             coreml_engine_record** record) {
   return answer([&] {
-    std::unique_ptr<coreml_engine_record> made;
-    if (record != nullptr) made.reset(new coreml_engine_record{Recorder(what)});
+    std::unique_ptr<coreml_engine_record> made(
+        record != nullptr ? new coreml_engine_record{Recorder(what)} : nullptr);
     Status status = execute(*model, state, {inputs, static_cast<size_t>(input_count)},
                             {outputs, static_cast<size_t>(output_count)},
                             made != nullptr ? &made->recorder : nullptr);

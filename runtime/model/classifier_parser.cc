@@ -126,7 +126,7 @@ Status parse_classifier(const mil::Block& block, ValueParser& values,
   }
   if (found == nullptr) return {};
 
-  if (found->outputs.size() != 2 || found->blocks.size() != 0) {
+  if (found->outputs.size() != 2 || !found->blocks.empty()) {
     return corrupt_data("classify must have two outputs");
   }
   Classifier classifier;

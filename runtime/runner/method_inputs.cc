@@ -17,7 +17,6 @@
 namespace coreml_delegate::runner {
 namespace {
 
-using executorch::runtime::EValue;
 using executorch::runtime::MethodMeta;
 using executorch::runtime::Tag;
 using executorch::runtime::TensorInfo;

@@ -147,7 +147,9 @@ class OpContext {
 class OpResults {
  public:
   OpResults() = default;
+  // NOLINTNEXTLINE(google-explicit-constructor)
   OpResults(Output output) { outputs_.push_back({std::move(output)}); }
+  // NOLINTNEXTLINE(google-explicit-constructor)
   OpResults(const ov::OutputVector& outputs) {
     for (const Output& output : outputs) outputs_.push_back({output});
   }
@@ -155,6 +157,7 @@ class OpResults {
     for (const Output& output : outputs) outputs_.push_back({output});
   }
   // A constant, a list or a state: taken as it is, neither converted nor rounded.
+  // NOLINTNEXTLINE(google-explicit-constructor)
   OpResults(Value value) { outputs_.push_back({Output(), std::move(value)}); }
 
   struct Item {

@@ -20,8 +20,6 @@
 namespace coreml_delegate::engine::portable {
 namespace {
 
-using model::ElementType;
-
 Output rank_zero(const Output& value) {
   return rank(value) == 0 ? value : reshape(value, std::vector<int64_t>{});
 }

@@ -27,14 +27,14 @@ namespace coreml_delegate::engine::portable {
 namespace {
 
 // Rows of W that are multiplied together.
-constexpr int64_t kRows = 4;
+inline constexpr int64_t kRows = 4;
 // Rows of W that are widened together where x has many rows, and the most columns of them: with the
 // rows of x beside them they stay in a core's first-level cache.
-constexpr int64_t kWideRows = 8;
-constexpr int64_t kWideColumns = 640;
+inline constexpr int64_t kWideRows = 8;
+inline constexpr int64_t kWideColumns = 640;
 // Rows of x that are multiplied by all of W's before the next: what is read of them again and again
 // stays in the second-level cache.
-constexpr int64_t kPanel = 192;
+inline constexpr int64_t kPanel = 192;
 
 COREML_DELEGATE_ALWAYS_INLINE int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 

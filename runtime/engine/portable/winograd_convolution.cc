@@ -165,7 +165,7 @@ bool WinogradConvolution::evaluate(ov::TensorVector& outputs,
 }
 
 std::shared_ptr<ov::Node> WinogradConvolution::packed_weights(const ov::op::v0::Constant& weights) {
-  const ov::Shape from = weights.get_shape();
+  const ov::Shape& from = weights.get_shape();
   const size_t lanes = static_cast<size_t>(kWinogradOutputBlock), size = from[1] * 9;
   const size_t element = weights.get_element_type().size();
   ov::Tensor tensor(weights.get_element_type(), {from[0] / lanes, from[1], 9, lanes});

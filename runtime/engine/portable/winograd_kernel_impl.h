@@ -18,18 +18,18 @@ namespace coreml_delegate::engine::portable {
 namespace {
 
 // The elements of a transformed 4x4 tile.
-constexpr int64_t kPoints = 16;
+inline constexpr int64_t kPoints = 16;
 // Tiles that are multiplied together: with two vectors of output channels each they fill the
 // registers.
-constexpr int64_t kPanel = 12;
-constexpr int64_t kIn = kWinogradInputBlock;
-constexpr int64_t kOut = kWinogradOutputBlock;
+inline constexpr int64_t kPanel = 12;
+inline constexpr int64_t kIn = kWinogradInputBlock;
+inline constexpr int64_t kOut = kWinogradOutputBlock;
 // Between the sixteen planes of transformed values: written one after another at a power of two of
 // bytes apart, they would all want the same few lines of the cache.
-constexpr int64_t kStagger = 16;
+inline constexpr int64_t kStagger = 16;
 // Channels of weights that are asked for ahead of their use. They come from main memory: between
 // two calls a model reads all its others.
-constexpr int64_t kAhead = 16;
+inline constexpr int64_t kAhead = 16;
 
 template <int kLanes>
 struct VectorOf {
