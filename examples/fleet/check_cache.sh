@@ -87,17 +87,17 @@ for copy in first second; do
   (cd "$root" && git ls-files -z --cached --others --exclude-standard | xargs -0 tar -c --ignore-failed-read -f - 2>/dev/null) | tar -x -C "$work/$copy"
 done
 
-# What the two programs below read a log with.
+# What the two programs below read a log with. It has every input of every action: hundreds of megabytes.
 cat >"$work/execution_log.py" <<'PY'
-import json
+import json, re
+
+SPACE = re.compile(r"\s*")
 
 
 def entries(path):
     """The actions of a log that Bazel wrote: JSON documents one behind the other."""
     text, decoder, position = open(path, encoding="utf-8").read(), json.JSONDecoder(), 0
-    while text[position:].strip():
-        while text[position].isspace():
-            position += 1
+    while (position := SPACE.match(text, position).end()) < len(text):
         entry, position = decoder.raw_decode(text, position)
         yield entry
 PY
@@ -124,7 +124,7 @@ PY
 # writes has times in it.
 same() {
   PYTHONPATH=$work python3 - "$@" <<'PY'
-import json, sys
+import hashlib, json, sys
 
 from execution_log import entries
 
@@ -132,18 +132,21 @@ PARTS = ("commandArgs", "environmentVariables", "inputs", "actualOutputs")
 
 
 def actions(path):
-    return {
-        " ".join(entry["listedOutputs"]): {part: entry.get(part) for part in PARTS}
-        for entry in entries(path)
-        if entry["mnemonic"] != "TestRunner"
-    }
+    """The outputs of each action -> the digest of each part, and whether the folder is in its command or environment."""
+    found = {}
+    for entry in entries(path):
+        if entry["mnemonic"] != "TestRunner":
+            text = {part: json.dumps(entry.get(part)) for part in PARTS}
+            digests = {part: hashlib.sha256(text[part].encode()).hexdigest() for part in PARTS}
+            found[" ".join(entry["listedOutputs"])] = digests, any(sys.argv[3] in text[part] for part in PARTS[:2])
+    return found
 
 
 first, second = map(actions, sys.argv[1:3])
 wrong = [f"only one copy has {name}" for name in first.keys() ^ second.keys()]
 for name in first.keys() & second.keys():
-    wrong += [f"{part} of {name} differ" for part in PARTS if first[name][part] != second[name][part]]
-    if sys.argv[3] in json.dumps([first[name][part] for part in PARTS[:2]]):
+    wrong += [f"{part} of {name} differ" for part in PARTS if first[name][0][part] != second[name][0][part]]
+    if first[name][1] or second[name][1]:
         wrong.append(f"{name} names a folder of the copy")
 if wrong or not first:
     sys.exit("\n".join(sorted(wrong)) or "nothing was executed")

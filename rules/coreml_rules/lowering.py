@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ _ENUMERATIONS: dict[str, Any] = {
     "model_type": CoreMLBackend.MODEL_TYPE,
     "blob_format": CoreMLBackend.BLOB_FORMAT,
 }
+# A frame of a stack, up to the folder that holds the runfiles of each repository; the current folder is that of the main one.
+_IN_RUNFILES = re.compile(r'File "[^"\n]*\.runfiles/')
 _SPECS = tuple(inspect.signature(CoreMLBackend.generate_compile_specs).parameters)
 
 
@@ -208,7 +211,19 @@ def save_references(spec: Spec, folder: str, targets: Mapping[str, Path]) -> Non
     """Writes the exported program of each method to targets[method], a .pt2 with its example inputs. ActionError as of export()."""
     exported = export(spec, folder)
     for name, path in targets.items():
+        _forget_folders(exported.programs[name])
         try:
             torch.export.save(exported.programs[name], str(path))
         except Exception as error:
             raise ActionError(f"torch.export.save cannot write the method {name}: {sentence(error)}") from error
+
+
+def _forget_folders(program: ExportedProgram) -> None:
+    """Names the files of torch and other packages in what a .pt2 records of each call by their place in the runfiles, as the request's own are
+    (request.py): where the build keeps those is another folder in every checkout and every sandbox."""
+    for module in program.graph_module.modules():
+        if not isinstance(module, torch.fx.GraphModule):
+            continue
+        for node in module.graph.nodes:
+            if trace := node.meta.get("stack_trace"):
+                node.meta["stack_trace"] = _IN_RUNFILES.sub('File "../', trace)

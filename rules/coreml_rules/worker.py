@@ -64,8 +64,11 @@ def main(action: Action, preloaded: Sequence[str]) -> int:
         action: does one request; it is called in a child.
         preloaded: modules that the parent imports.
     """
-    for name in preloaded:
-        importlib.import_module(name)
+    from executorch_coreml._quiet_imports import quiet
+
+    with quiet():
+        for name in preloaded:
+            importlib.import_module(name)
     arguments = sys.argv[1:]
     if "--persistent_worker" in arguments:
         arguments.remove("--persistent_worker")

@@ -11,11 +11,14 @@
 #
 #   tests/downstream/check.sh [BAZEL FLAGS...]
 #
+# CC: the compiler of this workspace (default: gcc), another than that of the delegate's own.
+#
 # Of the locked wheels all but those of step 6 are taken from the delegate's own workspace where that has them: they are the same bytes, and to unpack
 # them takes minutes. What both workspaces here compile is compiled once, by way of a --disk_cache.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 bazel=${DOWNSTREAM_BAZEL:-../../tools/bazel}
+export CC=${CC:-gcc}
 
 work=$(mktemp -d)
 trap 'in_library shutdown >/dev/null 2>&1 || true; chmod -R u+w "$work" && rm -rf "$work"' EXIT
@@ -43,7 +46,9 @@ set -- --disk_cache="$work/cache" "$@"
 
 "$bazel" test ${shared[@]+"${shared[@]}"} "$@" //:run_pte //:export //:sin //:sin_partition_test //:sin_test
 bin=$("$bazel" info ${shared[@]+"${shared[@]}"} "$@" bazel-bin 2>/dev/null)
-step "run_pte, export and sin are built, and sin is tested"
+compilers=$(readelf -p .comment "$bin/run_pte")
+[[ $CC != *gcc* ]] || ! grep -q clang <<<"$compilers" || fail "run_pte was not compiled with $CC alone: $compilers"
+step "run_pte, export and sin are built with $("$CC" --version | head -n 1), and sin is tested"
 
 "$bin/export" "$work"
 [[ -s $work/sin.pte && -s $work/quantized.pte ]] || fail "export wrote no .pte"
@@ -75,22 +80,26 @@ if env -u LD_LIBRARY_PATH ldd "$app" | grep -E 'not found|/execroot/|/bazel-out/
   fail "the copied binary still looks into Bazel's folders"
 fi
 
-# The rules for models. Each target of wrong/ has its sentence above it, and all are asked for at once.
+# The rules for models. Each target of wrong/ has its sentence in the line above it, and all are asked for at once.
 [[ -s $bin/sin.pte ]] || fail "coreml_program made no sin.pte"
 sentences=() targets=()
 for file in wrong/BUILD.bazel wrong/*/BUILD.bazel; do
-  while IFS= read -r sentence && IFS= read -r _ && IFS= read -r name; do
-    sentences+=("${sentence#\# }")
-    targets+=("//$(dirname "$file"):$(sed -nE 's/^ *name = "(.*)",$/\1/p' <<<"$name")")
-  done < <(grep -A2 -E '^# .*//wrong[/a-z]*:' "$file" | grep -v '^--$')
+  while IFS=$'\t' read -r name sentence; do
+    sentences+=("$sentence")
+    targets+=("//$(dirname "$file"):$name")
+  done < <(awk '/^coreml_/ && above ~ /^# / { sentence = substr(above, 3) }
+    sentence != "" && /^ *name = / { split($0, part, "\""); print part[2] "\t" sentence; sentence = "" } { above = $0 }' "$file")
 done
-((${#targets[@]} == 16)) || fail "${#targets[@]} wrong uses are in wrong/"
-if said=$("$bazel" build ${shared[@]+"${shared[@]}"} "$@" --keep_going "${targets[@]}" 2>&1); then fail "a wrong use was built"; fi
+((${#targets[@]} == 23)) || fail "${#targets[@]} wrong uses are in wrong/"
+if said=$("$bazel" test ${shared[@]+"${shared[@]}"} "$@" --keep_going --test_output=errors "${targets[@]}" 2>&1); then fail "a wrong use was built"; fi
 for sentence in "${sentences[@]}"; do
   grep -qF -- "$sentence" <<<"$said" || fail "it is not said: $sentence"$'\n'"$said"
 done
 for target in "${targets[@]}"; do
-  if grep -qE "^Target $target up-to-date" <<<"$said"; then fail "$target was built"; fi
+  # A test that was run is built, and has failed.
+  right="^Target $target up-to-date"
+  [[ $target != *_test ]] || right="^$target .*PASSED"
+  if grep -qE "$right" <<<"$said"; then fail "$target is right"; fi
 done
 # What a model's function raises is a sentence; for the others Bazel shows its own files.
 if grep -q 'File ".*\.py"' <<<"$said"; then fail "a stack of calls is shown"$'\n'"$said"; fi
@@ -119,6 +128,9 @@ closure=$(in_library cquery "$@" 'deps(@coreml_delegate//runtime:coremldelegate)
 grep -q '//:their_executorch ' <<<"$closure" || fail "the delegate is not built with their ExecuTorch"
 grep -q '//:their_openvino ' <<<"$closure" || fail "the delegate is not built with their OpenVINO"
 [[ -z $(fetched '*coreml_delegate_pypi_*') ]] || fail "//blob, //inmemoryfs, //kvstore and a delegate of other libraries fetched $(fetched '*coreml_delegate_pypi_*')"
+# For one build of several: a label flag pins the ExecuTorch. The program is compiled with that one alone.
+in_library build "$@" --@coreml_delegate//third-party/executorch:runtime=//:pinned_executorch //:use_pinned
+if in_library build "$@" //:use_pinned 2>/dev/null; then fail "//:use_pinned is built without the ExecuTorch that it is for"; fi
 in_library shutdown
 step "a workspace that brings its own libraries has fetched nothing, then no wheel"
 

@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import time
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +66,24 @@ def test_a_worker_makes_the_bytes_of_a_process_whatever_it_did_before(worker: Wo
     print(f"a worker, once it runs: {time.monotonic() - began:.1f} s")
     assert digests(folders[0]) == digests(folders[1]) == digests(folders[2])
     assert set(digests(folders[0])) == {"m.json", "m.pte", "m.txt"}
+
+
+def test_a_reference_names_no_folder_of_the_build(worker: Worker, tmp_path: pathlib.Path) -> None:
+    """Its bytes are those of every checkout and every sandbox, where the files of torch are elsewhere."""
+    path = tmp_path / "m.pt2"
+    words = ["reference", *arguments(tmp_path, GATE)[1:-3], f"--reference=forward={path}"]
+    assert worker.ask(words) == (0, "")
+    (recorded,) = [text for name, text in contents(path).items() if name.endswith("/models/model.json")]
+    files = set(re.findall(r'File \\+"(.*?)\\+", line', recorded))
+    assert any(file.endswith("/site-packages/torch/nn/modules/linear.py") for file in files), files
+    assert "tests/rules/models.py" in files
+    assert not [file for file in files if file.startswith("/") or ".runfiles" in file]
+    assert str(pathlib.Path(BUILDER).parent) not in recorded
+
+
+def contents(path: pathlib.Path) -> dict[str, str]:
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name).decode("utf-8", "replace") for name in file.namelist()}
 
 
 WRONG = "tests.rules.wrong_models:"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from types import SimpleNamespace
 from typing import Any
 
 import coremltools as ct
@@ -125,6 +126,56 @@ def test_operations_add_up_to_the_execution(lowered) -> None:
     assert np.all(measured.engine_seconds <= measured.delegate_seconds)
     assert np.all(measured.delegate_seconds <= measured.method_seconds)
     assert [outside.name for outside in measured.outside] == ["cumsum.out"]
+
+
+class Face(torch.nn.Module):
+    """The first layers of MTCNN: on small images what the engine adds between them takes about as long as it can tell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 28, 3),
+            torch.nn.PReLU(28),
+            torch.nn.MaxPool2d(3, 2, ceil_mode=True),
+            torch.nn.Conv2d(28, 48, 3),
+            torch.nn.PReLU(48),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(self.layers(x), dim=1)
+
+
+def test_every_execution_is_measured(tmp_path) -> None:
+    """Inspector makes several blocks of one name where the engine reports other operations in one run than in another."""
+    torch.manual_seed(0)
+    exported = torch.export.export(Face().eval(), (torch.randn(4, 3, 24, 24),))
+    path = tmp_path / "face.pte"
+    path.write_bytes(
+        bytes(to_edge_transform_and_lower(exported, partitioner=[CoreMLPartitioner()]).to_executorch().buffer),
+    )
+    measured = profiling.profile(path, {}, executions=EXECUTIONS, threads=2)
+    for seconds in (measured.method_seconds, measured.delegate_seconds, measured.engine_seconds):
+        assert seconds.shape == (EXECUTIONS,)
+        assert np.all(seconds > 0), seconds
+
+
+def test_runs_in_several_blocks_are_put_together() -> None:
+    def event(name: str, milliseconds: list[float], instruction: int | None = 1) -> SimpleNamespace:
+        perf_data = SimpleNamespace(raw=milliseconds)
+        return SimpleNamespace(name=name, perf_data=perf_data, is_delegated_op=name.endswith(":relu"), _instruction_id=instruction)
+
+    blocks = [
+        SimpleNamespace(events=[event("load main", [250.0], None), event("load main", [250.0], 2)]),
+        SimpleNamespace(events=[event("Method::execute", [9.0, 3.0], None), event("x:relu", [1.0, 2.0])]),
+        SimpleNamespace(events=[event("Method::execute", [4.0], None)]),
+        SimpleNamespace(events=[event("Method::execute", [5.0], None), event("x:relu", [3.0]), event("x:relu", [4.0], 7)]),
+    ]
+    loading, timed = profiling._of_all_runs(blocks, 4)
+    assert loading == {"load main": 0.5}
+    np.testing.assert_allclose(timed["Method::execute", False, None], [9e-3, 3e-3, 4e-3, 5e-3])
+    np.testing.assert_allclose(timed["x:relu", True, 1], [1e-3, 2e-3, 0, 3e-3])
+    np.testing.assert_allclose(timed["x:relu", True, 7], [0, 0, 0, 4e-3])
+    assert len(timed) == 3
 
 
 class Activation(torch.nn.Module):

@@ -9,7 +9,7 @@ import collections
 import dataclasses
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,36 +113,56 @@ def _program(path: Path, given: Mapping[str, np.ndarray], executions: int, optio
         runnable.write_etdump(etdump)
         from executorch.devtools import Inspector
 
-        blocks = {block.name: block.events for block in Inspector(etdump_path=str(etdump)).event_blocks}
+        blocks = Inspector(etdump_path=str(etdump)).event_blocks
     types = _operation_types(path, options["method"])
-    loading: dict[str, float] = {}
-    operations: list[Any] = []
+    operations: list[OperationTime] = []
     delegate = np.zeros(executions)
     method = np.zeros(executions)
     engine = np.zeros(executions)
     outside = []
-    for events in blocks.values():
-        for event in events:
-            raw = event.perf_data.raw if event.perf_data else []
-            if event.name.startswith(("load ", "compile ")):
-                loading[event.name] = loading.get(event.name, 0.0) + sum(raw) * 1e-3
-                continue
-            # What ExecuTorch runs in a branch is not in each execution. Inspector has milliseconds.
-            seconds = np.concatenate([np.zeros(max(executions + 1 - len(raw), 0)), raw])[-executions:] * 1e-3
-            if event.name == "Method::execute":
-                method += seconds
-            elif event.name == "DELEGATE_CALL":
-                delegate += seconds
-            elif event.name.startswith("native_call_"):
-                outside.append(OperationTime(event.name.removeprefix("native_call_"), "", seconds))
-            elif event.is_delegated_op and event.name.startswith("execute "):
-                engine += seconds
-            elif event.is_delegated_op and not _NOT_OPERATIONS.match(event.name):
-                # "output:operation"; what the engine added has no operation, though its name may have a colon.
-                output, _, operation = event.name.rpartition(":")
-                known = types.get(output) == operation
-                operations.append(OperationTime(output if known else event.name, operation if known else "", seconds))
+    loading, timed = _of_all_runs(blocks, executions + 1)
+    for (name, is_delegated, _), of_runs in timed.items():
+        seconds = of_runs[1:]
+        if name == "Method::execute":
+            method += seconds
+        elif name == "DELEGATE_CALL":
+            delegate += seconds
+        elif name.startswith("native_call_"):
+            outside.append(OperationTime(name.removeprefix("native_call_"), "", seconds))
+        elif is_delegated and name.startswith("execute "):
+            engine += seconds
+        elif is_delegated and not _NOT_OPERATIONS.match(name):
+            # "output:operation"; what the engine added has no operation, though its name may have a colon.
+            output, _, operation = name.rpartition(":")
+            known = types.get(output) == operation
+            operations.append(OperationTime(output if known else name, operation if known else "", seconds))
     return Profile(loading, delegate, method, engine, tuple(operations), tuple(outside))
+
+
+def _of_all_runs(blocks: Sequence[Any], runs: int) -> tuple[dict[str, float], dict[tuple[str, bool, int | None], np.ndarray]]:
+    """The seconds of each stage of loading, and of each event in each run of the method, by its name, whether a delegate reports it, and the
+    instruction that it belongs to.
+
+    Inspector puts runs into one block only if their events are the same. Those of a method are in several, all with one name, where one run has
+    events that another has not, as with a branch that ExecuTorch executes: those are 0 here.
+    """
+    loading: dict[str, float] = {}
+    timed: dict[tuple[str, bool, int | None], np.ndarray] = {}
+    first = 0
+    for block in blocks:
+        count = 0
+        for event in block.events:
+            # Inspector has milliseconds.
+            seconds = np.asarray(event.perf_data.raw if event.perf_data else [], np.float64) * 1e-3
+            if event.name.startswith(("load ", "compile ")):
+                loading[event.name] = loading.get(event.name, 0.0) + float(seconds.sum())
+                continue
+            key = (event.name, event.is_delegated_op, event._instruction_id)
+            timed.setdefault(key, np.zeros(runs))[first : first + len(seconds)] += seconds[: runs - first]
+            if event.name == "Method::execute":
+                count = len(seconds)
+        first += count
+    return loading, timed
 
 
 def _operation_types(path: Path, method: str) -> dict[str, str]:
