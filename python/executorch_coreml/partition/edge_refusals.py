@@ -16,16 +16,7 @@ from executorch_coreml.partition import composites, torch_decompositions
 from executorch_coreml.partition.node_view import computes_no_tensor, tensors
 
 # Of a result whose extents only the elements say, which neither side can make.
-_OF_DATA = frozenset(
-    (
-        "aten.masked_select",
-        "aten._unique2",
-        "aten.unique_dim",
-        "aten.unique_consecutive",
-        "aten.unique_dim_consecutive",
-        "aten.nonzero_static",
-    )
-)
+_OF_DATA = frozenset(("aten._unique2", "aten.unique_dim", "aten.unique_consecutive", "aten.nonzero_static"))
 
 
 def _calls(program: ExportedProgram) -> Iterator[tuple[torch.fx.Node, OpOverload]]:
