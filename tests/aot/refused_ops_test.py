@@ -137,7 +137,7 @@ OF_FIXED_EXTENTS: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] 
         lambda x: (torch.erfinv(x), torch.erfc(x * 3)),
         torch.tensor([[1.0, -1.0, 2.0, 0.999, -0.2], [0.0, 0.5, -0.9999999, 1e-9, 0.7]]),
     ),
-    "functions about Euler's": (lambda x: (torch.lgamma(x), torch.digamma(x), torch.polygamma(1, x[:, :5])), GAMMA),
+    "functions about Euler's": (lambda x: (torch.lgamma(x), torch.digamma(x), torch.polygamma(1, x[:, :5].abs())), GAMMA),
     "Bessel's functions": (
         lambda x: (
             torch.i0(x),

@@ -129,7 +129,7 @@ def digamma(x: torch.Tensor) -> torch.Tensor:
 
 @_of_floats
 def _trigamma(x: torch.Tensor) -> torch.Tensor:
-    """Within 5 epsilons: 6.4.12 and 6.4.6, reflected by 6.4.7 below one half; infinite where torch has 1e15, at negative integers."""
+    """Within 5 epsilons for positive numbers, and 20 for negative ones: 6.4.12 and 6.4.6, reflected by 6.4.7 below one half; infinite where torch has 1e15, at negative integers."""
     is_reflected = x < 0.5
     p = torch.where(is_reflected, 1 - x, x)
     steps = torch.zeros_like(p)
