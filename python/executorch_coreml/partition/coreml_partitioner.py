@@ -6,7 +6,6 @@ buffers become states. The graph itself is not changed.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import weakref
 from collections.abc import Callable, Mapping
@@ -24,8 +23,10 @@ from executorch_coreml.partition import (
     boundary,
     buffers,
     byte_weights,
+    callers,
     compressed_weights,
     control_flow,
+    edge_refusals,
     layouts,
     quantized_tensors,
     refused_ops,
@@ -77,19 +78,6 @@ def _repeats_elements(node: torch.fx.Node) -> bool:
         for tensor in tensors(node.meta.get("val"))
         for stride, extent in zip(tensor.stride(), tensor.shape, strict=True)
     )
-
-
-def _comes_from_to_backend() -> bool:
-    """Whether EdgeProgramManager.to_backend was called by the user, not by to_edge_transform_and_lower."""
-    frame = inspect.currentframe()
-    found = False
-    while frame is not None:
-        name = frame.f_code.co_name
-        if name == "to_edge_transform_and_lower":
-            return False
-        found = found or (name == "to_backend" and "program/_program.py" in frame.f_code.co_filename)
-        frame = frame.f_back
-    return found
 
 
 class CoreMLPartitioner(Partitioner):
@@ -155,7 +143,7 @@ class CoreMLPartitioner(Partitioner):
             ValueError: if the program is quantized in a way that its deployment target cannot express.
         """
         check_quantization_target(exported_program, self._options, self._skip_list)
-        if _comes_from_to_backend():
+        if callers.comes_from_to_backend():
             logger.warning(_DEPRECATION)
         logger.info("CoreMLPartitioner::partition")
         partitions, supports = self._all_partitions(exported_program)
@@ -210,7 +198,10 @@ class CoreMLPartitioner(Partitioner):
     def ops_to_not_decompose(
         self, ep: ExportedProgram
     ) -> tuple[list[torch._ops.OpOverload], Callable[[torch.fx.Node], bool] | None]:
-        """The ops of an ATen program that ExecuTorch would decompose and Core ML takes whole, in every call of them."""
+        """The ops of an ATen program that ExecuTorch would decompose and Core ML takes whole, in every call of them.
+
+        Raises NotImplementedError for a program that to_edge_transform_and_lower will refuse, and with nobody but this partitioner asked.
+        """
         # ExecuTorch decomposes what is only inside a loop where it is given a function to ask about single calls, and else does not look there.
         ask = (lambda node: True) if control_flow.has_loop(ep.graph_module) else None
         if ep.dialect == "EDGE":  # Everything is decomposed by then.
@@ -230,6 +221,10 @@ class CoreMLPartitioner(Partitioner):
             self._zeros |= zeros
             self._not_zeros |= others
             self._whole = weakref.ref(ep), self._still_whole(ep, [target for target, always in taken.items() if always])
+            config = callers.compile_config(self)
+            refusal = edge_refusals.refusal(ep, self._whole[1], config) if config is not None else None
+            if refusal is not None:
+                raise NotImplementedError(refusal)
         return list(self._whole[1]), ask
 
     def _note_whole_calls(

@@ -47,6 +47,10 @@ def _is_empty(value: Any) -> bool:
     return isinstance(value, torch.fx.Node) and any(isinstance(extent, int) and extent == 0 for extent in value.meta["val"].shape)
 
 
+def _is_float64(value: Any) -> bool:
+    return isinstance(value, torch.fx.Node) and value.meta["val"].dtype == torch.float64
+
+
 def _pads_to_nothing(given: dict[str, Any]) -> bool:
     """Whether the kernel steps by zero: the result has no elements, and each dimension before the first that is padded has some."""
     extents, pad = list(given["self"].meta["val"].shape), given["pad"]
@@ -68,6 +72,11 @@ _REFUSALS = (
         ("aten.convolution.default",),
         lambda given: _rank(given["input"]) not in (3, 4),
         "convolves only rows and images, and not volumes",
+    ),
+    _Refusal(
+        ("aten._log_softmax.default", "aten.log_softmax.int"),
+        lambda given: _is_float64(given["self"]),
+        "takes no float64",
     ),
     # These end the process: an assertion, a division by zero.
     _Refusal(

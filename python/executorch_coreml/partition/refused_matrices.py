@@ -62,8 +62,21 @@ def determinant(a: torch.Tensor) -> Any:
     return NotImplemented if found is None else found[1]
 
 
+def sign_and_log_determinant(a: torch.Tensor) -> Any:
+    found = _eliminated(a, a[..., :0])
+    return NotImplemented if found is None else (found[1].sign(), found[1].abs().log())
+
+
+def log_determinant(a: torch.Tensor) -> Any:
+    """NaN for negative ones."""
+    found = _eliminated(a, a[..., :0])
+    return NotImplemented if found is None else found[1].log()
+
+
 def solution(a: torch.Tensor, b: torch.Tensor, *, left: bool = True) -> Any:
     """b is a vector where torch takes it for one: if it has one dimension, or a's shape without the last extent."""
+    if 0 in (*a.shape, *b.shape):
+        return NotImplemented
     is_vector = b.dim() == 1 or (a.dim() - 1 == b.dim() and tuple(b.shape) == tuple(a.shape[:-1]))
     if not left:
         a, b = (a.mT, b) if is_vector else (a.mT, b.mT)
@@ -76,6 +89,47 @@ def solution(a: torch.Tensor, b: torch.Tensor, *, left: bool = True) -> Any:
     if is_vector:
         return solution[..., 0]
     return solution if left else solution.mT
+
+
+def cholesky(a: torch.Tensor, upper: bool = False) -> Any:
+    """The factor of a small symmetric positive definite matrix, column by column."""
+    count = a.shape[-1]
+    if not isinstance(count, int) or not 1 <= count <= _MOST_ROWS:
+        return NotImplemented
+    a = a.mT if upper else a
+    places, rest = torch.arange(count, device=a.device), a
+    columns: list[torch.Tensor] = []
+    for column in range(count):
+        factor = rest[..., column] / rest[..., column : column + 1, column].sqrt()
+        factor = torch.where(places >= column, factor, 0)
+        columns.append(factor)
+        rest = rest - factor[..., :, None] * factor[..., None, :]
+    return torch.stack(columns, -2 if upper else -1)
+
+
+def cholesky_ex(a: torch.Tensor, *, upper: bool = False, check_errors: bool = False) -> Any:
+    """With 0 for the matrices that have such a factor, and for others the number of the first column that has none."""
+    factor = cholesky(a, upper)
+    if factor is NotImplemented:
+        return NotImplemented
+    diagonal = torch.stack([factor[..., row, row] for row in range(a.shape[-1])], -1)
+    is_none = ~(diagonal > 0)
+    first = is_none.to(torch.int32).argmax(-1) + 1
+    return factor, torch.where(is_none.any(-1), first, 0).to(torch.int32)
+
+
+def inverse_ex(a: torch.Tensor, *, check_errors: bool = False) -> Any:
+    """With 0 for the matrices that have an inverse."""
+    found = _eliminated(a, torch.eye(a.shape[-1], dtype=a.dtype, device=a.device).expand(a.shape))
+    return NotImplemented if found is None else (found[0], (found[1] == 0).to(torch.int32))
+
+
+def cholesky_solve(b: torch.Tensor, factor: torch.Tensor, upper: bool = False) -> Any:
+    return solution(factor.mT @ factor if upper else factor @ factor.mT, b)
+
+
+def cholesky_inverse(factor: torch.Tensor, upper: bool = False) -> Any:
+    return inverse(factor.mT @ factor if upper else factor @ factor.mT)
 
 
 def _added(x: torch.Tensor, product: torch.Tensor, beta: float, alpha: float) -> torch.Tensor:

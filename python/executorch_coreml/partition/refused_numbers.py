@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -74,8 +75,61 @@ def shifted_right(x: torch.Tensor, bits: torch.Tensor | int) -> torch.Tensor:
     return torch.div(x, 2**bits if isinstance(bits, int) else torch.pow(2, bits), rounding_mode="floor")
 
 
+# Steps after which Euclid's algorithm by remainders of the least magnitude, each at most half of what came before, has ended.
+_EUCLID = {torch.int32: 26, torch.int64: 51}
+
+
+def gcd(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    dtype = torch.result_type(x, y)
+    # Narrower integers have no such arithmetic in Core ML.
+    wide = dtype if dtype in _EUCLID else torch.int32
+    a, b = x.to(wide).abs(), y.to(wide).abs()
+    a, b = a + torch.zeros_like(b), b + torch.zeros_like(a)
+    for _ in range(_EUCLID[wide]):
+        divisor = b.clamp(min=1)
+        remainder = torch.remainder(a, divisor)
+        a, b = torch.where(b > 0, b, a), torch.minimum(remainder, divisor - remainder)
+    return a.to(dtype)
+
+
+def lcm(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    dtype = torch.result_type(x, y)
+    wide = dtype if dtype in _EUCLID else torch.int32
+    x, y = x.to(wide), y.to(wide)
+    return (torch.div(x, gcd(x, y).clamp(min=1), rounding_mode="floor") * y).abs().to(dtype)
+
+
 def exponential(x: torch.Tensor, lambd: float = 1.0, *, generator: None = None) -> torch.Tensor:
     return torch.log1p(-torch.rand(x.shape, dtype=x.dtype)) / -lambd
+
+
+def integers(low: int, high: int, size: list[int], *, dtype: torch.dtype | None = None, **options: Any) -> torch.Tensor:
+    drawn = torch.floor(torch.rand(size) * (high - low)).clamp(max=high - low - 1) + low
+    return drawn.to(dtype or torch.int64)
+
+
+def uniform(x: torch.Tensor, low: float = 0.0, high: float = 1.0, *, generator: None = None) -> torch.Tensor:
+    return torch.rand(x.shape, dtype=x.dtype) * (high - low) + low
+
+
+def normal(
+    x: torch.Tensor, mean: torch.Tensor | float = 0.0, std: torch.Tensor | float = 1.0, *, generator: None = None
+) -> torch.Tensor:
+    return torch.randn(x.shape, dtype=x.dtype) * std + mean
+
+
+def log_normal(x: torch.Tensor, mean: float = 1.0, std: float = 2.0, *, generator: None = None) -> torch.Tensor:
+    return torch.exp(normal(x, mean, std))
+
+
+def cauchy(x: torch.Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: None = None) -> torch.Tensor:
+    return torch.tan((torch.rand(x.shape, dtype=x.dtype) - 0.5) * math.pi) * sigma + median
+
+
+def geometric(x: torch.Tensor, p: float, *, generator: None = None) -> torch.Tensor:
+    """How many trials the first success takes."""
+    drawn = torch.rand(x.shape, dtype=x.dtype if x.is_floating_point() else torch.get_default_dtype())
+    return torch.ceil(torch.log1p(-drawn) / math.log1p(-p)).clamp(min=1).to(x.dtype)
 
 
 def random_like(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:

@@ -14,18 +14,22 @@ import torch
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
+from executorch_coreml.compiler import node_conversion
 from executorch_coreml.partition import (
     complex_numbers,
     composites,
+    refused_functions,
     refused_matrices,
     refused_numbers,
     refused_orders,
     refused_places,
     scalars,
+    torch_decompositions,
 )
 
 aten = torch.ops.aten
-
+# Of which exir uses only some.
+_TORCHS = torch._decomp.decomposition_table
 
 _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.cumprod.default: refused_orders.cumprod,
@@ -76,12 +80,34 @@ _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.bitwise_and.Scalar_Tensor: lambda number, x: torch.bitwise_and(x, number),
     aten.bitwise_or.Scalar_Tensor: lambda number, x: torch.bitwise_or(x, number),
     aten.bitwise_xor.Scalar_Tensor: lambda number, x: torch.bitwise_xor(x, number),
+    aten.gcd.default: refused_numbers.gcd,
+    aten.lcm.default: refused_numbers.lcm,
+    aten.erfinv.default: refused_functions.erfinv,
+    aten.erfc.default: refused_functions.erfc,
+    aten.lgamma.default: refused_functions.lgamma,
+    aten.digamma.default: refused_functions.digamma,
+    aten.polygamma.default: refused_functions.polygamma,
+    aten.i0.default: refused_functions.i0,
+    aten.special_i0e.default: refused_functions.i0e,
+    aten.special_i1.default: refused_functions.i1,
+    aten.special_i1e.default: refused_functions.i1e,
+    aten.linalg_slogdet.default: refused_matrices.sign_and_log_determinant,
+    aten.slogdet.default: refused_matrices.sign_and_log_determinant,
+    aten.logdet.default: refused_matrices.log_determinant,
+    aten.linalg_inv_ex.default: refused_matrices.inverse_ex,
+    aten.linalg_cholesky_ex.default: refused_matrices.cholesky_ex,
+    aten.linalg_cholesky.default: lambda a, *, upper=False: refused_matrices.cholesky(a, upper),
+    aten.cholesky.default: refused_matrices.cholesky,
+    aten.cholesky_solve.default: refused_matrices.cholesky_solve,
+    aten.cholesky_inverse.default: refused_matrices.cholesky_inverse,
+    aten._native_batch_norm_legit_functional.default: _TORCHS[aten._native_batch_norm_legit_functional.default],
     aten.addbmm.default: refused_matrices.addbmm,
     aten.addmv.default: refused_matrices.addmv,
     aten._trilinear.default: refused_matrices.trilinear,
     aten.put.default: refused_places.put,
     aten.masked_select.default: refused_places.masked_select,
     aten.nonzero.default: refused_places.nonzero,
+    aten.as_strided_scatter.default: refused_places.as_strided_scatter,
     aten.diagonal_scatter.default: refused_places.diagonal_scatter,
     aten.tril_indices.default: refused_places.tril_indices,
     aten.triu_indices.default: refused_places.triu_indices,
@@ -94,21 +120,44 @@ _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten._adaptive_avg_pool3d.default: refused_places.adaptive_avg_pool3d,
     aten._embedding_bag_forward_only.default: refused_places.embedding_bags,
     aten.exponential.default: refused_numbers.exponential,
+    aten.uniform.default: refused_numbers.uniform,
+    aten.normal_functional.default: refused_numbers.normal,
+    aten.log_normal.default: refused_numbers.log_normal,
+    aten.cauchy.default: refused_numbers.cauchy,
+    aten.geometric.default: refused_numbers.geometric,
+    aten.normal.Tensor_Tensor: lambda mean, std, *, generator=None: refused_numbers.normal(mean + std * 0, mean, std),
+    aten.normal.Tensor_float: lambda mean, std=1.0, *, generator=None: refused_numbers.normal(mean, mean, std),
+    aten.normal.float_Tensor: lambda mean, std, *, generator=None: refused_numbers.normal(std, mean, std),
     aten.multinomial.default: refused_numbers.multinomial,
+    aten.randint.default: lambda high, size, **options: refused_numbers.integers(0, high, size, **options),
+    aten.randint.low: refused_numbers.integers,
+    aten.randint_like.default: lambda x, high, **options: refused_numbers.integers(0, high, x.shape, dtype=x.dtype),
+    aten.randint_like.low_dtype: lambda x, low, high, **options: refused_numbers.integers(low, high, x.shape, dtype=x.dtype),
     aten.bernoulli.p: lambda x, p=0.5, *, generator=None: (torch.rand(x.shape) < p).to(x.dtype),
     aten.rand_like.default: refused_numbers.random_like(torch.rand),
     aten.randn_like.default: refused_numbers.random_like(torch.randn),
+    aten.nanmedian.dim: refused_orders.nanmedian,
+    aten.nanmedian.default: refused_orders.nanmedian_of_all,
+    aten.mode.default: refused_orders.mode,
     aten.histc.default: refused_orders.histc,
     aten.sort.stable: refused_orders.stable_sort,
 }
 
 
 # What functionalization makes of a view that is written to.
-_SCATTERS = {aten.diagonal.default: aten.diagonal_scatter.default}
+_SCATTERS = {aten.diagonal.default: aten.diagonal_scatter.default, aten.as_strided.default: aten.as_strided_scatter.default}
+# What an op that writes without a name of its own for it becomes.
+_FUNCTIONAL = {
+    aten.normal_.default: aten.normal_functional.default,
+    aten._native_batch_norm_legit.default: aten._native_batch_norm_legit_functional.default,
+    aten.fill_diagonal_.default: aten.as_strided_scatter.default,
+}
 
 
 def _functional(op: OpOverload) -> OpOverload:
     """The op that functionalization makes of one that writes to its argument."""
+    if op in _FUNCTIONAL:
+        return _FUNCTIONAL[op]
     name, overload = op._schema.name.removeprefix("aten::"), op._overloadname
     if not op._schema.is_mutable or op.namespace != "aten" or not name.endswith("_") or not hasattr(aten, name[:-1]):
         return op
@@ -121,16 +170,36 @@ def _calls(program: ExportedProgram) -> list[torch.fx.Node]:
     return [node for graph in graphs for node in graph.nodes if isinstance(node.target, OpOverload)]
 
 
+def _takes_statistics(node: torch.fx.Node) -> bool:
+    """Whether a normalization writes its running statistics, as it does in training mode."""
+    return node.target in (aten.batch_norm.default, aten.instance_norm.default) and bool(node.args[5]) and node.args[3] is not None
+
+
+def _is_taken_apart_by_torch(node: torch.fx.Node) -> bool:
+    """Whether ExecuTorch has a call taken apart in any case, since Core ML does not take it whole."""
+    op = node.target
+    return (
+        isinstance(op, OpOverload)
+        and op in torch_decompositions.decomposable()
+        and not torch_decompositions.is_view(op)
+        and node_conversion.converter_of(node_conversion.kind_of(op)) is None
+    )
+
+
 def _needed(program: ExportedProgram) -> dict[OpOverload, Callable[..., Any]]:
     """What takes apart the calls of these ops, and the calls of others that consist of such."""
     table: dict[OpOverload, Callable[..., Any]] = {}
     # One call of each form tells of the others.
-    for node in {_form(node): node for node in _calls(program)}.values():
+    for node in {torch_decompositions.form_of(node): node for node in _calls(program)}.values():
         op: Any = node.target
         made = {_functional(op), _SCATTERS.get(op, op)} & _TABLE.keys()
         table.update((op, _TABLE[op]) for op in made)
-        if not made and composites.is_composite(op) and not _TABLE.keys().isdisjoint(composites.ops_of(node)):
+        if made:
+            continue
+        if composites.is_composite(op) and (_takes_statistics(node) or not _TABLE.keys().isdisjoint(composites.ops_of(node))):
             table[op] = composites.decomposition(op)
+        elif _is_taken_apart_by_torch(node) and torch_decompositions.seen_parts_of(node, _TABLE):
+            table[op] = torch_decompositions.functions()[op]
     return table
 
 
@@ -141,14 +210,7 @@ def taken_apart(program: ExportedProgram) -> ExportedProgram:
     """
     if table := {op: scalars.with_a_dimension(op) for op in map(scalars.op_along_a_dimension, _calls(program)) if op is not None}:
         program = program.run_decompositions(table)
-    while table := _needed(program):
-        program = program.run_decompositions(table)
-        if table.keys() <= _TABLE.keys():  # What is left has no form here.
-            break
+    before: set[OpOverload] = set()
+    while (table := _needed(program)) and table.keys() != before:  # Else what is left has no form here.
+        program, before = program.run_decompositions(table), set(table)
     return complex_numbers.in_real_numbers(program)
-
-
-def _form(node: torch.fx.Node) -> str:
-    """The same for calls of one op with like arguments."""
-    arguments = torch.fx.node.map_arg((node.args, node.kwargs), lambda source: f"{getattr(source.meta.get('val'), 'dtype', '')}")
-    return f"{node.target} {arguments}"

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 Parts = tuple[torch.Tensor, ...]
+# Elements up to which each is compared with each.
+_MOST_COMPARED = 1024
 
 
 def _scanned(parts: Parts, dim: int, combine: Callable[[Parts, Parts], Parts], before: float | None) -> Parts:
@@ -155,6 +157,41 @@ def median_of_all(x: torch.Tensor) -> torch.Tensor:
     return median(x.reshape(-1), 0)[0]
 
 
+def nanmedian(x: torch.Tensor, dim: int, keepdim: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the elements that are numbers: of an even count the lower one of the two in the middle; NaN where none is."""
+    if not x.is_floating_point():
+        return median(x, dim, keepdim)
+    is_nan = x.isnan()
+    if x.dim() == 0:
+        return x.clone(), torch.zeros_like(x, dtype=torch.int64)
+    values, indices = torch.where(is_nan, torch.inf, x).sort(dim)
+    count = (~is_nan).sum(dim, keepdim=True)
+    place = torch.div((count - 1).clamp(min=0), 2, rounding_mode="floor")
+    values, indices = torch.where(count == 0, torch.nan, values.gather(dim, place)), indices.gather(dim, place)
+    return (values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))
+
+
+def nanmedian_of_all(x: torch.Tensor) -> torch.Tensor:
+    return nanmedian(x.reshape(-1), 0)[0]
+
+
+def mode(x: torch.Tensor, dim: int = -1, keepdim: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """The least of the most frequent elements, and its last place. Each element is compared with each."""
+    if x.dim() == 0:
+        return x.clone(), torch.zeros_like(x, dtype=torch.int64)
+    if not _is_fixed(x, dim) or x.shape[dim] > _MOST_COMPARED or x.dtype == torch.bool:
+        return NotImplemented
+    moved = x.movedim(dim, -1)
+    count = (moved[..., None] == moved[..., None, :]).sum(-1)
+    is_most = count == count.amax(-1, keepdim=True)
+    highest = torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).max
+    values = torch.where(is_most, moved, highest).amin(-1, keepdim=True)
+    indices = torch.where(is_most & (moved == values), torch.arange(moved.shape[-1]), -1).amax(-1, keepdim=True)
+    if not keepdim:
+        return values.squeeze(-1), indices.squeeze(-1)
+    return values.movedim(-1, dim), indices.movedim(-1, dim)
+
+
 def histc(x: torch.Tensor, bins: int = 100, min: float = 0, max: float = 0) -> torch.Tensor:
     """Of a range that is given: bins of one width, the last of which has max. Counted in integers."""
     if min == max:
@@ -165,10 +202,6 @@ def histc(x: torch.Tensor, bins: int = 100, min: float = 0, max: float = 0) -> t
     counts = ((flat >= edges[:, None]) & (flat <= max)).sum(1)
     later = torch.nn.functional.pad(counts[1:], (0, 1)) if bins > 1 else torch.zeros_like(counts)
     return (counts - later).to(x.dtype)
-
-
-# Elements up to which each is compared with each.
-_MOST_COMPARED = 1024
 
 
 def stable_sort(

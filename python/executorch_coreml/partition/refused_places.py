@@ -48,6 +48,22 @@ def diagonal_scatter(x: torch.Tensor, source: torch.Tensor, offset: int = 0, dim
     return torch.where(rows + offset == columns, values, moved).movedim((-2, -1), dims)
 
 
+def as_strided_scatter(
+    x: torch.Tensor, source: torch.Tensor, size: list[int], stride: list[int], storage_offset: int | None = None
+) -> torch.Tensor:
+    """As `fill_diagonal_` writes: where x lies in memory as it is counted, the places of the elements are numbers."""
+    extents = (*x.shape, *size, *stride, storage_offset or 0)
+    is_whole = x.is_contiguous() and x.storage_offset() == 0
+    if not all(isinstance(extent, int) for extent in extents) or not is_whole or 0 in size:
+        return NotImplemented
+    if (storage_offset or 0) + sum((extent - 1) * step for extent, step in zip(size, stride, strict=True)) >= x.numel():
+        return NotImplemented
+    places = torch.full((), storage_offset or 0, dtype=torch.int64)
+    for extent, step in zip(size, stride, strict=True):
+        places = places[..., None] + torch.arange(extent) * step
+    return x.reshape(-1).index_put((places.reshape(-1),), source.reshape(-1)).reshape(x.shape)
+
+
 def _of_triangle(firsts: list[int], counts: list[int], dtype: torch.dtype) -> torch.Tensor:
     """The places of a triangle, row by row, of which each row has `counts` elements from a first column on: [2, elements]."""
     made = [
@@ -55,7 +71,7 @@ def _of_triangle(firsts: list[int], counts: list[int], dtype: torch.dtype) -> to
         for row, (first, count) in enumerate(zip(firsts, counts, strict=True))
         if count
     ]
-    return torch.cat(made, 1) if made else NotImplemented
+    return torch.cat(made, 1) if made else torch.zeros((2, 0), dtype=dtype)
 
 
 def tril_indices(rows: int, columns: int, offset: int = 0, *, dtype: torch.dtype = torch.int64, **options: Any) -> torch.Tensor:

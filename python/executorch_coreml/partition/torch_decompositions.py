@@ -34,17 +34,30 @@ def is_view(op: OpOverload) -> bool:
 
 
 @functools.cache
-def _functions() -> dict[OpOverload, Callable[..., Any]]:
+def functions() -> dict[OpOverload, Callable[..., Any]]:
+    """What ExecuTorch takes the decomposable ops apart by."""
     table: Any = torch.export.default_decompositions()
     return dict(table.items())
 
 
+def is_functional(op: OpOverload) -> bool:
+    """Whether an op is left as it is by functionalization: it makes new tensors and writes to none."""
+    return not op._schema.is_mutable and not is_view(op)
+
+
+def form_of(node: torch.fx.Node) -> str:
+    """The same for calls of one op with like arguments."""
+    arguments = torch.fx.node.map_arg((node.args, node.kwargs), lambda source: f"{getattr(source.meta.get('val'), 'dtype', '')}")
+    return f"{node.target} {arguments}"
+
+
 class _Parts(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Takes every call apart as an export does, but for those of the kept ops, which it notes."""
+    """Takes every call apart as an export does, but for those of the kept ops, which it notes; and what it cannot take apart."""
 
     def __init__(self, kept: frozenset[OpOverload]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.found: set[OpOverload] = set()
+        self.leaves: set[OpOverload] = set()
         self._kept = kept
         # Inside a decomposition an op may be called in place; the export makes the other form of it.
         self._kept_of = {op._schema.name: op for op in kept}
@@ -55,7 +68,7 @@ class _Parts(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if kept is not None:
             self.found.add(kept)
             return func(*args, **kwargs)
-        function = _functions().get(func)
+        function = functions().get(func)
         if function is not None:
             with self:
                 return function(*args, **kwargs)
@@ -63,7 +76,10 @@ class _Parts(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return func(*args, **kwargs)
         with self:
             apart = func.decompose(*args, **kwargs)
-        return func(*args, **kwargs) if apart is NotImplemented else apart
+        if apart is not NotImplemented:
+            return apart
+        self.leaves.add(func)
+        return func(*args, **kwargs)
 
 
 def _fixed(value: Any) -> Any:
@@ -71,12 +87,11 @@ def _fixed(value: Any) -> Any:
     return value.node.hint if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool)) else value
 
 
-def parts_of(node: torch.fx.Node, kept: Iterable[OpOverload]) -> frozenset[OpOverload]:
-    """The kept ops that a call of an ATen program is taken apart to, in part. All of them where that cannot be seen from the call alone.
+def _taken_apart(node: torch.fx.Node, kept: frozenset[OpOverload]) -> _Parts | None:
+    """What becomes of a call of an ATen program; None where that cannot be seen from the call alone.
 
     The call is made once more, with tensors that have no elements in memory.
     """
-    kept = frozenset(kept)
     parts = _Parts(kept)
     try:
         # Not those of the program, whose symbols would take note of what is asked of them.
@@ -94,5 +109,24 @@ def parts_of(node: torch.fx.Node, kept: Iterable[OpOverload]) -> frozenset[OpOve
             with torch._C._AutoDispatchBelowAutograd(), parts:
                 node.target(*args, **kwargs)  # type: ignore[operator]
     except Exception:  # Elements are asked for, or a list of tensors is.
-        return kept
-    return frozenset(parts.found)
+        return None
+    return parts
+
+
+def parts_of(node: torch.fx.Node, kept: Iterable[OpOverload]) -> frozenset[OpOverload]:
+    """The kept ops that a call of an ATen program is taken apart to, in part. All of them where that cannot be seen from the call alone."""
+    kept = frozenset(kept)
+    parts = _taken_apart(node, kept)
+    return kept if parts is None else frozenset(parts.found)
+
+
+def seen_parts_of(node: torch.fx.Node, kept: Iterable[OpOverload]) -> frozenset[OpOverload]:
+    """As parts_of(), and none where that cannot be seen."""
+    parts = _taken_apart(node, frozenset(kept))
+    return frozenset(parts.found) if parts is not None else frozenset()
+
+
+def leaves_of(node: torch.fx.Node, kept: Iterable[OpOverload]) -> frozenset[OpOverload]:
+    """What a call of an ATen program is taken apart to beside the kept ops; nothing where that cannot be seen from the call alone."""
+    parts = _taken_apart(node, frozenset(kept))
+    return frozenset(parts.leaves) if parts is not None else frozenset()
