@@ -118,12 +118,6 @@ def cholesky_ex(a: torch.Tensor, *, upper: bool = False, check_errors: bool = Fa
     return factor, torch.where(is_none.any(-1), first, 0).to(torch.int32)
 
 
-def inverse_ex(a: torch.Tensor, *, check_errors: bool = False) -> Any:
-    """With 0 for the matrices that have an inverse."""
-    found = _eliminated(a, torch.eye(a.shape[-1], dtype=a.dtype, device=a.device).expand(a.shape))
-    return NotImplemented if found is None else (found[0], (found[1] == 0).to(torch.int32))
-
-
 def cholesky_solve(b: torch.Tensor, factor: torch.Tensor, upper: bool = False) -> Any:
     return solution(factor.mT @ factor if upper else factor @ factor.mT, b)
 

@@ -94,7 +94,6 @@ _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.linalg_slogdet.default: refused_matrices.sign_and_log_determinant,
     aten.slogdet.default: refused_matrices.sign_and_log_determinant,
     aten.logdet.default: refused_matrices.log_determinant,
-    aten.linalg_inv_ex.default: refused_matrices.inverse_ex,
     aten.linalg_cholesky_ex.default: refused_matrices.cholesky_ex,
     aten.linalg_cholesky.default: lambda a, *, upper=False: refused_matrices.cholesky(a, upper),
     aten.cholesky.default: refused_matrices.cholesky,

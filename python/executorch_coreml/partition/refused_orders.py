@@ -184,8 +184,7 @@ def mode(x: torch.Tensor, dim: int = -1, keepdim: bool = False) -> tuple[torch.T
     moved = x.movedim(dim, -1)
     count = (moved[..., None] == moved[..., None, :]).sum(-1)
     is_most = count == count.amax(-1, keepdim=True)
-    highest = torch.inf if x.is_floating_point() else torch.iinfo(x.dtype).max
-    values = torch.where(is_most, moved, highest).amin(-1, keepdim=True)
+    values = torch.where(is_most, moved, moved.amax(-1, keepdim=True)).amin(-1, keepdim=True)
     indices = torch.where(is_most & (moved == values), torch.arange(moved.shape[-1]), -1).amax(-1, keepdim=True)
     if not keepdim:
         return values.squeeze(-1), indices.squeeze(-1)
