@@ -298,6 +298,11 @@ def judge(program: Program, configurations: list[Configuration], tell: Callable[
     return total
 
 
+def _files(error: Exception) -> str:
+    """Of the frames that an error came through."""
+    return "".join(frame.filename for frame in traceback.extract_tb(error.__traceback__))
+
+
 def _judge_one(methods: dict[str, Method], configuration: Configuration, tell: Callable[[str], None]) -> Verdict:
     tell(f"lower {configuration.target} {configuration.precision}")
     delegated = left = 0
@@ -328,10 +333,10 @@ def _judge_one(methods: dict[str, Method], configuration: Configuration, tell: C
         where, is_ours = _where(error)
         if is_ours and _sentence(error):
             return verdict("refused", f"{type(error).__name__} at {where}", normalized(str(error)))
-        if _OURS not in "".join(frame.filename for frame in traceback.extract_tb(error.__traceback__)):
-            wrong = alone()
-            if wrong:
-                return verdict("executorch", f"{type(error).__name__} at {where}", wrong[:300])
+        # Also where the partitioner is the first to meet what ExecuTorch says of the program, in the same words.
+        wrong = alone()
+        if wrong and (_OURS not in _files(error) or wrong == f"{type(error).__name__}: {error}"):
+            return verdict("executorch", f"{type(error).__name__} at {where}", wrong[:300])
         return verdict("raised", f"{type(error).__name__} at {where}: {normalized(str(error))}", str(error)[:600])
     for mode in NUMERIC_MODES:
         tell(f"run {mode}")
