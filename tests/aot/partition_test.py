@@ -571,3 +571,28 @@ def test_indices_of_computed_extents():
     assert calls(edge) or "aten.index_put.default" in outside(edge)
     known = lower(lambda x: torch.zeros(4, 4).index_put((torch.arange(4), torch.arange(4)), x[:, 0]), (torch.ones(4, 2),))
     assert outside(known) == []
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x, i: torch.gather(x, 1, i), lambda x, i: torch.scatter(x, 1, i, False)], ids=["gather", "scatter"]
+)
+def test_int32_indices_outside_are_refused(function):
+    """Of bools, which Core ML does not gather: ExecuTorch's kernel takes only int64 indices, and says so when the program runs."""
+    index = torch.tensor([[0, 1], [1, 0]])
+    for dtype, refused in ((torch.int32, True), (torch.int64, False)):
+        model = _OfBools(function, index.to(dtype))
+        if refused:
+            with pytest.raises(NotImplementedError, match="takes only int64 indices"):
+                lower(model, (X,))
+        else:
+            assert outside(lower(model, (X,)))
+
+
+class _OfBools(nn.Module):
+    def __init__(self, function, index: torch.Tensor) -> None:
+        super().__init__()
+        self.function = function
+        self.register_buffer("index", index)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x > 0, self.index)

@@ -76,6 +76,12 @@ CASES: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
     "searchsorted by a sorter": (lambda x: torch.searchsorted(BOUNDARIES.flip(0), x, sorter=torch.tensor([2, 1, 0])), X),
     "searchsorted of a number": (lambda x: torch.searchsorted(x.sort(-1)[0][0], 0.25, right=True), X),
     "bucketize of a number": (lambda x: torch.bucketize(0.25, x.sort(-1)[0][1]), X),
+    "shifts of all bits": (
+        lambda x: [
+            shifted(x, bits) for shifted in (torch.bitwise_left_shift, torch.bitwise_right_shift) for bits in (31, 32, 1000, -1)
+        ],
+        INTEGERS.int(),
+    ),
     "kthvalue": (lambda x: tuple(torch.kthvalue(x, 2)), X),
     "kthvalue of columns": (lambda x: tuple(torch.kthvalue(x, 3, 0, True)), X),
     "median": (lambda x: tuple(torch.median(x, 1)), X),

@@ -232,3 +232,22 @@ def test_rows_step_aside_from_the_version_on_that_has_them_right(monkeypatch: py
         for version, steps_aside in (("9.0", False), (row.fixed_in, True), ("9.1", True), ("10.0b1", True)):
             monkeypatch.setattr(ct, "__version__", version)
             assert all((corrections.converter_of(op) is None) is steps_aside for op in row.ops), (row.ops, version)
+
+
+@pytest.mark.parametrize("function", [torch.exp, torch.abs, torch.sqrt, lambda c: torch.cos(c) + torch.rsqrt(c)])
+def test_what_is_computed_of_a_known_half_is_one(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """To MIL it is a Python float, and a float32 from a pass on, beside halves."""
+
+    class Model(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("known", torch.tensor(0.5, dtype=torch.float16))
+
+        def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return function(self.known) * x, torch.fmod(x, function(self.known)), torch.fmod(x, -0.5)
+
+    x = torch.tensor([1.5, -2.25, 0.75], dtype=torch.float16)
+    edge = lower(Model(), (x,), minimum_deployment_target=ct.target.iOS16)
+    assert outside(edge) == []
+    for actual, wanted in zip(execute(edge, (x,)), Model()(x), strict=True):
+        torch.testing.assert_close(actual, wanted, rtol=2 * 2**-10, atol=0)

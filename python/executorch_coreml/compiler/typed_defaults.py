@@ -1,5 +1,8 @@
-"""Gives the numbers that MIL fills in for absent arguments the dtype of the tensor beside them.
+"""Gives numbers that MIL makes of their own dtype the one that they are said to have.
 
+What it computes of a known half (`abs`, `exp`, ...) is a Python float to it, which a pass makes a float32 of, in the place of a half.
+
+Those that it fills in for absent arguments have the dtype of the tensor beside them from here on.
 `pad(x=x, mode="reflect")` has a constant_val of float32 from then on, whatever x is, which MIL accepts when the operation is made and refuses as soon
 as a pass touches one of its inputs.
 """
@@ -27,6 +30,18 @@ def _align_block(block: Block) -> None:
             _align_block(inner)
         if op.op_type != "const":
             _align_op(block, op)
+            for output in op.outputs:
+                _align_output(block, op, output)
+
+
+def _align_output(block: Block, op: Operation, output: Var) -> None:
+    if output.val is None or not types.is_float(output.dtype) or output in block.outputs:
+        return
+    wanted = types.nptype_from_builtin(output.dtype)
+    if np.asarray(output.val).dtype != wanted:
+        with block:
+            fresh = mb.const(val=np.asarray(output.val, wanted)[()], before_op=op)
+        block.replace_uses_of_var_after_op(anchor_op=op, old_var=output, new_var=fresh, no_check_var_types=True)
 
 
 def _align_op(block: Block, op: Operation) -> None:

@@ -52,27 +52,33 @@ def refusal(program: ExportedProgram, kept: Iterable[OpOverload], config: EdgeCo
         return None
     kept = frozenset(kept)
     is_taken = _verifier(config, kept)
-    apart = torch_decompositions.decomposable()
+    if not any(_is_suspect(node, op, kept, is_taken) for node, op in _each_form(program) if op not in kept):
+        return None
+    # What is left in the program that ExecuTorch makes of this one.
+    try:
+        made = program.run_decompositions(torch_decompositions.table_but(kept))
+    except Exception:  # Of torch's own; ExecuTorch, which makes it next, reports it.
+        return None
+    found = next((node for node, op in _calls(made) if not is_taken(op)), None)
+    return None if found is None else _sentence(found)
+
+
+def _each_form(program: ExportedProgram) -> Iterator[tuple[torch.fx.Node, OpOverload]]:
+    """One call of each form, which tells of the others."""
     seen: set[str] = set()
     for node, op in _calls(program):
         form = torch_decompositions.form_of(node)
-        if form in seen or op in kept:
-            continue
-        seen.add(form)
-        if op in apart or composites.is_composite(op):
-            suspects = torch_decompositions.leaves_of(node, kept)
-            if all(is_taken(leaf) or not torch_decompositions.is_functional(leaf) for leaf in suspects):
-                continue
-            # What is left of it in the program that ExecuTorch makes.
-            try:
-                made = program.run_decompositions(torch_decompositions.table_but(kept))
-            except Exception:  # Of torch's own; ExecuTorch, which makes them next, reports it.
-                return None
-            found = next((call for call, left in _calls(made) if not is_taken(left)), None)
-            return None if found is None else _sentence(found)
-        if not is_taken(op):
-            return _sentence(node)
-    return None
+        if form not in seen:
+            seen.add(form)
+            yield node, op
+
+
+def _is_suspect(node: torch.fx.Node, op: OpOverload, kept: frozenset[OpOverload], is_taken: Callable[[OpOverload], bool]) -> bool:
+    """Whether something may be left of a call that ExecuTorch does not take; that is cheaper to see than what is left of the program."""
+    if op in torch_decompositions.functions() or composites.is_composite(op):
+        leaves = torch_decompositions.leaves_of(node, kept)
+        return not all(is_taken(leaf) or not torch_decompositions.is_functional(leaf) for leaf in leaves)
+    return not is_taken(op)
 
 
 def _sentence(node: torch.fx.Node) -> str:

@@ -78,6 +78,11 @@ _REFUSALS = (
         lambda given: _is_float64(given["self"]),
         "takes no float64",
     ),
+    _Refusal(
+        ("aten.gather.default", "aten.scatter.src", "aten.scatter.value", "aten.scatter_add.default"),
+        lambda given: given["index"].meta["val"].dtype is not torch.int64,
+        "takes only int64 indices",
+    ),
     # These end the process: an assertion, a division by zero.
     _Refusal(
         ("aten.amin.default", "aten.amax.default", "aten._log_softmax.default", "aten.log_softmax.int"),

@@ -66,13 +66,22 @@ _SHIFTED = (torch.int32, torch.int64)
 def shifted_left(x: torch.Tensor, bits: torch.Tensor | int) -> torch.Tensor:
     if x.dtype not in _SHIFTED:
         return NotImplemented
-    return x * 2**bits if isinstance(bits, int) else x * torch.pow(2, bits)
+    if not isinstance(bits, int):
+        return x * torch.pow(2, bits)
+    last = torch.iinfo(x.dtype).bits - 1
+    if not 0 <= bits <= last:
+        return torch.zeros_like(x)
+    return x * (2**bits if bits < last else -(2**last))
 
 
 def shifted_right(x: torch.Tensor, bits: torch.Tensor | int) -> torch.Tensor:
     if x.dtype not in _SHIFTED:
         return NotImplemented
-    return torch.div(x, 2**bits if isinstance(bits, int) else torch.pow(2, bits), rounding_mode="floor")
+    if not isinstance(bits, int):
+        return torch.div(x, torch.pow(2, bits), rounding_mode="floor")
+    if not 0 <= bits < torch.iinfo(x.dtype).bits - 1:  # Nothing but the sign is left.
+        return torch.where(x < 0, -1, 0).to(x.dtype)
+    return torch.div(x, 2**bits, rounding_mode="floor")
 
 
 # Steps after which Euclid's algorithm by remainders of the least magnitude, each at most half of what came before, has ended.

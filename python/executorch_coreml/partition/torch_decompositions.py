@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from executorch.exir.tracer import _default_decomposition_table
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -14,14 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 @functools.cache
 def decomposable() -> frozenset[OpOverload]:
-    """The ops that ExecuTorch takes apart unless told otherwise. Cached: torch takes a third of a second to list them."""
+    """The ops that torch takes apart unless told otherwise. Cached: torch takes a third of a second to list them."""
     table: Any = torch.export.default_decompositions()
     return frozenset(table.keys())
 
 
 def table_but(kept: Iterable[OpOverload]) -> Any:
-    """torch's decompositions without those of these ops."""
-    table: Any = torch.export.default_decompositions()
+    """ExecuTorch's decompositions without those of these ops."""
+    table: Any = _default_decomposition_table()
     for op in kept:
         table.pop(op, None)
     return table
@@ -35,8 +36,8 @@ def is_view(op: OpOverload) -> bool:
 
 @functools.cache
 def functions() -> dict[OpOverload, Callable[..., Any]]:
-    """What ExecuTorch takes the decomposable ops apart by."""
-    table: Any = torch.export.default_decompositions()
+    """What ExecuTorch takes ops apart by: torch's decompositions, and some more."""
+    table: Any = _default_decomposition_table()
     return dict(table.items())
 
 
