@@ -115,7 +115,6 @@ CASES: dict[str, Case] = {
     "torchvision::deform_conv2d": Case(
         lambda x: torchvision.ops.deform_conv2d(x[:1], torch.full((1, 8, 8, 7), 0.3), torch.ones(2, 4, 2, 2)), (IMAGE,)
     ),
-    "rand": Case(lambda x: (torch.rand(x.shape) < 0).to(x.dtype) + x),
     "_clone_dim_order": Case(lambda x: x.clone() + 1),
     "dequantize_affine": Case(
         _quantized(IntxWeightOnlyConfig(weight_dtype=torch.int3, granularity=PerAxis(0))), ROW_OF_64, None, IOS18

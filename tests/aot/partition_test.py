@@ -67,6 +67,7 @@ ARGUMENTS = {
     ),
     "nonzero": (lambda x: torch.nonzero(x), X, "aten.index.Tensor", "depends on the data"),
     "boolean_index": (lambda x: x[x > 0] * 2, X, "aten.index.Tensor", "depends on the data"),
+    "rand": (lambda x: torch.rand(x.shape) + x, X, "aten.rand.default", "11722"),
     "bitwise_integers": (lambda x: (x.int() & 3).float(), X, "aten.bitwise_and.Scalar", "no bitwise operations"),
     "pool_without_batch": (lambda x: F.max_pool2d(x[0], 2) * 2, IMAGE, "aten.max_pool2d_with_indices.default", "batch dimension"),
     "index_put_broadcast": (

@@ -20,6 +20,7 @@ from executorch.runtime import Runtime
 from module_cases import Case, quiet_warnings
 from module_kinds import ALONE, CONFIGURATIONS, Outcome
 from torch._export.verifier import SpecViolationError
+from torch.export.graph_signature import OutputKind
 
 _OURS = "/executorch_coreml/"
 
@@ -63,6 +64,9 @@ def _lower(exported: torch.export.ExportedProgram, partitioner: CoreMLPartitione
 def _execute(
     edge: EdgeProgramManager, inputs: tuple[torch.Tensor, ...], modes: tuple[str, ...], *, is_delegated: bool
 ) -> dict[str, list[torch.Tensor]]:
+    # ExecuTorch also gives out the inputs that a program writes to, before its results.
+    specs = edge.exported_program().graph_signature.output_specs
+    first = sum(spec.kind is OutputKind.USER_INPUT_MUTATION for spec in specs)
     try:
         data = bytes(edge.to_executorch().buffer)
     except Exception as error:
@@ -80,7 +84,7 @@ def _execute(
                 outputs = method.execute([i.clone() for i in inputs])
             except RuntimeError as error:
                 raise _Failed("execute", error, coreml_runtime.last_error() if is_delegated else "") from error
-            found[mode] = [o.clone() if isinstance(o, torch.Tensor) else torch.tensor(o) for o in outputs if o is not None]
+            found[mode] = [o.clone() if isinstance(o, torch.Tensor) else torch.tensor(o) for o in outputs[first:] if o is not None]
         finally:
             coreml_runtime.set_options(numeric_mode="")
     return found

@@ -46,16 +46,6 @@ def prelu(context: Any, node: Any) -> None:
     context.add(mb.select(cond=mb.greater(x=x, y=number(0, x)), a=x, b=product, name=node.name))
 
 
-@correction(
-    "rand",
-    reason="coremltools' conversion reads arguments that the op does not have",
-    reference="https://github.com/pytorch/executorch/issues/11722",
-)
-def rand(context: Any, node: Any) -> None:
-    (size,) = arguments(context, node, "size")
-    context.add(mb.cast(x=mb.random_uniform(shape=size, low=0.0, high=1.0), dtype=result_type(node), name=node.name))
-
-
 @correction("all", "all.dim", "all.dims", "any", "any.dim", "any.dims", reason="coremltools cuts off the fractions of floats")
 def all_or_any(context: Any, node: Any) -> None:
     x, dim, keep = arguments(context, node, "self", "dim", "keepdim")

@@ -98,6 +98,13 @@ op_rules.add(
         reference=CT + "2569",
     ),
     Constraint(
+        code="not_implemented",
+        ops=("aten.rand.default",),
+        violated=predicates.always,
+        reason="coremltools' conversion reads arguments that the op does not have",
+        reference=ET + "11722",
+    ),
+    Constraint(
         code="threshold",
         ops=("aten.softplus",),
         violated=predicates.argument_is_not("threshold", None, 20, 20.0),
