@@ -251,3 +251,22 @@ def test_what_is_computed_of_a_known_half_is_one(function: Callable[[torch.Tenso
     assert outside(edge) == []
     for actual, wanted in zip(execute(edge, (x,)), Model()(x), strict=True):
         torch.testing.assert_close(actual, wanted, rtol=2 * 2**-10, atol=0)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.mean(),
+        lambda x: torch.ops.aten.mean.dim(x, None, True),
+        lambda x: torch.amax(x, ()),
+        lambda x: torch.nan_to_num(x.sum() / 0, posinf=3.0, neginf=-3.0),
+    ],
+    ids=["mean", "mean of no dimensions", "amax", "nan_to_num of a number"],
+)
+def test_of_all_elements_behind_a_transposition(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """coremltools' pass over transposes read the axes of a reduction that names none; its nan_to_num scattered to places, of which a number has none."""
+    x = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    edge = lower(lambda x: function(x.permute(1, 0, 2)), (x,), compute_precision=ct.precision.FLOAT32)
+    assert outside(edge) == []
+    (actual,) = execute(edge, (x,))
+    torch.testing.assert_close(actual, function(x.permute(1, 0, 2)), rtol=8 * 2**-23, atol=8 * 2**-23)

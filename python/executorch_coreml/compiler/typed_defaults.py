@@ -9,6 +9,8 @@ as a pass touches one of its inputs.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 from coremltools.converters.mil.mil import Block, Operation, Program, Var, types
 from coremltools.converters.mil.mil import Builder as mb
@@ -29,9 +31,19 @@ def _align_block(block: Block) -> None:
         for inner in op.blocks:
             _align_block(inner)
         if op.op_type != "const":
+            _name_axes(block, op)
             _align_op(block, op)
             for output in op.outputs:
                 _align_output(block, op, output)
+
+
+def _name_axes(block: Block, op: Operation) -> None:
+    """A reduction along all axes names them: coremltools' pass over transposes reads them, and ends with a KeyError where there are none."""
+    if op.op_type.startswith("reduce_") and "axes" in op.input_spec.input_types and op.inputs.get("axes") is None and op.x.rank > 0:
+        with block:
+            axes = mb.const(val=np.arange(op.x.rank, dtype=np.int32), before_op=op)
+        axes.op.scopes = copy.deepcopy(op.scopes)
+        op.set_inputs(axes=axes)
 
 
 def _align_output(block: Block, op: Operation, output: Var) -> None:

@@ -19,6 +19,10 @@ op_rules.add(
         reference="https://github.com/apple/coremltools/issues/2771",
     ),
     Decomposition(
+        ops=("aten.nan_to_num.default",),
+        reason="coremltools scatters to the places that are not finite, which a number has none of, and ExecuTorch's decomposition selects",
+    ),
+    Decomposition(
         ops=("aten.repeat_interleave.self_int", "aten.repeat_interleave.self_Tensor"),
         reason="coremltools' conversion is slower than the decomposition",
     ),
