@@ -27,6 +27,10 @@ def _between(x: torch.Tensor) -> torch.Tensor:
     return torch.cat([torch.asinh(x), x]) * 2
 
 
+def _product(x: torch.Tensor) -> torch.Tensor:
+    return _between(torch.einsum("bij,bkj->ikb", x, x))
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -35,8 +39,9 @@ def _between(x: torch.Tensor) -> torch.Tensor:
         _BatchFirst(nn.GRU, _between),
         Unary(lambda x: torch.asinh(torch.einsum("bij,bkj->ikb", x * 2, x))),
         Unary(lambda x: torch.cond(x.sum() > 0, _between, lambda x: _between(-x), (torch.einsum("bij,bkj->ikb", x, x),))),
+        Unary(lambda x: torch.cond(x.sum() > 0, _product, lambda x: _product(-x), (x,))),
     ],
-    ids=["to the outside", "and back", "of a GRU", "einsum", "into a branch"],
+    ids=["to the outside", "and back", "of a GRU", "einsum", "into a branch", "inside a branch"],
 )
 def test_results_in_an_order_of_their_own(model: nn.Module) -> None:
     """ExecuTorch's kernels, here asinh's, take contiguous tensors, and fail for others when the program runs."""

@@ -1,10 +1,8 @@
-"""Gives numbers that MIL makes of their own dtype the one that they are said to have.
+"""Says what MIL leaves to itself and its passes then mistake, right behind the frontend.
 
-What it computes of a known half (`abs`, `exp`, ...) is a Python float to it, which a pass makes a float32 of, in the place of a half.
-
-Those that it fills in for absent arguments have the dtype of the tensor beside them from here on.
-`pad(x=x, mode="reflect")` has a constant_val of float32 from then on, whatever x is, which MIL accepts when the operation is made and refuses as soon
-as a pass touches one of its inputs.
+Numbers that it fills in for absent arguments get the dtype of the tensor beside them: `pad(x=x, mode="reflect")` has a constant_val of float32 from
+then on, whatever x is, which MIL accepts when the operation is made and refuses as soon as a pass touches one of its inputs. What it computes of a
+known half (`abs`, `exp`, ...), a Python float to it, becomes a half and no float32. A reduction of all elements names its axes.
 """
 
 from __future__ import annotations

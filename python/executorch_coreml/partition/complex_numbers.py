@@ -22,6 +22,7 @@ from torch.export.graph_signature import ExportGraphSignature, InputKind
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from executorch_coreml.partition import composites
+from executorch_coreml.partition.node_view import graph_modules
 
 aten = torch.ops.aten
 Node = torch.fx.Node
@@ -578,8 +579,7 @@ def in_real_numbers(program: ExportedProgram) -> ExportedProgram:
 
     Inputs, results and buffers that are written to stay complex, and so does the whole program that has one.
     """
-    graphs = [module.graph for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
-    if not any(_is_complex(node.meta.get("val")) for graph in graphs for node in graph.nodes):
+    if not any(_is_complex(node.meta.get("val")) for module in graph_modules(program) for node in module.graph.nodes):
         return program
     made = program.run_decompositions({})
     # A composite op may consist of others.

@@ -13,7 +13,7 @@ from torch.export import ExportedProgram
 
 from executorch_coreml.node_facts import op_name, source_line
 from executorch_coreml.partition import composites, torch_decompositions
-from executorch_coreml.partition.node_view import computes_no_tensor, tensors
+from executorch_coreml.partition.node_view import computes_no_tensor, graph_modules, tensors
 
 # Of a result whose extents only the elements say, which neither side can make.
 _OF_DATA = frozenset(("aten._unique2", "aten.unique_dim", "aten.unique_consecutive", "aten.nonzero_static"))
@@ -21,8 +21,8 @@ _OF_DATA = frozenset(("aten._unique2", "aten.unique_dim", "aten.unique_consecuti
 
 def _calls(program: ExportedProgram) -> Iterator[tuple[torch.fx.Node, OpOverload]]:
     """Those of which ExecuTorch asks whether they are Core ATen ops; of views it makes copies first."""
-    for module in program.graph_module.modules():
-        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+    for module in graph_modules(program):
+        for node in module.graph.nodes:
             op = node.target
             if not isinstance(op, OpOverload) or op.namespace != "aten" or computes_no_tensor(node):
                 continue

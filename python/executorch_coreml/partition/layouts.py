@@ -15,7 +15,7 @@ from torch.export.exported_program import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from executorch_coreml.partition import composites
-from executorch_coreml.partition.node_view import has_other_dim_order, tensors
+from executorch_coreml.partition.node_view import graph_modules, has_other_dim_order, tensors
 
 
 def has_other_layouts(program: ExportedProgram) -> bool:
@@ -53,8 +53,7 @@ def with_contiguous_results(program: ExportedProgram) -> ExportedProgram:
     """
 
     def found(program: ExportedProgram) -> list[torch.fx.Node]:
-        graphs = [module.graph for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
-        return [node for graph in graphs for node in graph.nodes if _lays_out(node)]
+        return [node for module in graph_modules(program) for node in module.graph.nodes if _lays_out(node)]
 
     if has_other_layouts(program) or not found(program):
         return program
@@ -73,5 +72,6 @@ def with_contiguous_results(program: ExportedProgram) -> ExportedProgram:
             copy.meta = {**result.meta, "val": value.contiguous()}
             for user in users:
                 user.replace_input_with(result, copy)
-    program.graph_module.recompile()
+    for module in graph_modules(program):
+        module.recompile()
     return program

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from executorch.exir.dialects.edge._ops import EdgeOpOverload
+from torch.export.exported_program import ExportedProgram
 
 from executorch_coreml.compiler.compile_options import Options
 from executorch_coreml.node_facts import op_name
@@ -21,6 +22,11 @@ def tensors(value: Any) -> Iterator[torch.Tensor]:
     elif isinstance(value, (list, tuple)):
         for part in value:
             yield from tensors(part)
+
+
+def graph_modules(program: ExportedProgram) -> list[torch.fx.GraphModule]:
+    """That of a program, and those inside its calls of control flow."""
+    return [module for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
 
 
 def computes_no_tensor(node: torch.fx.Node) -> bool:

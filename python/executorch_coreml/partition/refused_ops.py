@@ -26,6 +26,7 @@ from executorch_coreml.partition import (
     scalars,
     torch_decompositions,
 )
+from executorch_coreml.partition.node_view import graph_modules
 
 aten = torch.ops.aten
 # Of which exir uses only some.
@@ -165,8 +166,8 @@ def _functional(op: OpOverload) -> OpOverload:
 
 
 def _calls(program: ExportedProgram) -> list[torch.fx.Node]:
-    graphs = [module.graph for module in program.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
-    return [node for graph in graphs for node in graph.nodes if isinstance(node.target, OpOverload)]
+    nodes = (node for module in graph_modules(program) for node in module.graph.nodes)
+    return [node for node in nodes if isinstance(node.target, OpOverload)]
 
 
 def _takes_statistics(node: torch.fx.Node) -> bool:
