@@ -17,9 +17,10 @@ from aot_lowering import export
 from coremltools.converters.mil.backend.mil import load as backend
 from coremltools.converters.mil.mil import Builder as mb
 from executorch.backends.apple.coreml.compiler import coremltools_driver
-from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+from executorch.backends.apple.coreml.partition import CoreMLPartitioner, unbacked_symbols
 from executorch.exir import to_edge_transform_and_lower
 from executorch.exir._serialize._cord import FileBackedData
+from torch.fx.experimental.symbolic_shapes import PendingUnbackedSymbolNotFound
 
 
 def test_a_copy_of_file_backed_data_is_left_without_its_file(tmp_path: pathlib.Path) -> None:
@@ -71,6 +72,18 @@ def test_coremltools_leaves_defaults_of_another_dtype() -> None:
 
     (pad,) = program.functions["main"].find_ops(op_type="pad")
     assert pad.constant_val.dtype != pad.x.dtype
+
+
+def test_executorch_leaves_symbols_waiting_in_the_program_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lower_twice() -> None:
+        exported = export(lambda x: torch.where(x > 0.5), (torch.zeros(2, 3),))
+        for _ in range(2):
+            to_edge_transform_and_lower(exported, partitioner=[CoreMLPartitioner()])
+
+    lower_twice()
+    monkeypatch.setattr(unbacked_symbols, "forget_pending", lambda program: None)
+    with pytest.raises(PendingUnbackedSymbolNotFound):
+        lower_twice()
 
 
 def test_executorch_empties_the_constants_of_the_program_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

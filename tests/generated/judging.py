@@ -240,11 +240,13 @@ def execute(method: Any, inputs: list[list[torch.Tensor]], steps: int) -> Iterat
             yield [value.clone() if isinstance(value, torch.Tensor) else value for value in made]
 
 
-def promised_dtypes(exported: torch.export.ExportedProgram) -> list[torch.dtype]:
-    """The dtypes that the exported program says its results have: torch's functions for fake tensors differ from its kernels here and there."""
+def promised(exported: torch.export.ExportedProgram) -> list[tuple[torch.dtype, int]]:
+    """The dtypes and ranks that the exported program says its results have: torch's functions for fake tensors differ from its kernels here and
+    there, and `squeeze()` of an extent that may be 1 is exported as though it never were."""
     values = {node.name: node.meta.get("val") for node in exported.graph.nodes}
     specs = [spec for spec in exported.graph_signature.output_specs if spec.kind is OutputKind.USER_OUTPUT]
-    return [values[spec.arg.name].dtype for spec in specs if isinstance(values.get(spec.arg.name), torch.Tensor)]
+    tensors = [values.get(spec.arg.name) for spec in specs]
+    return [(tensor.dtype, tensor.dim()) for tensor in tensors if isinstance(tensor, torch.Tensor)]
 
 
 def judge(program: Program, configurations: list[Configuration], tell: Callable[[str], None] = lambda phase: None) -> Verdict:
@@ -275,8 +277,9 @@ def judge(program: Program, configurations: list[Configuration], tell: Callable[
             if (name, dtype) not in known:
                 known[name, dtype] = [expect(method.program, chosen, dtype) for chosen in method.program.extents()]
             method.expected = known[name, dtype]
-            if promised_dtypes(method.exported) != [value.dtype for value in method.expected[0].written[0]]:
-                return Verdict("not exported", "the exported program has other dtypes than torch")
+            made = [[(value.dtype, value.dim()) for value in expected.written[0]] for expected in method.expected]
+            if any(promised(method.exported) != one for one in made):
+                return Verdict("not exported", "the exported program has other dtypes or ranks than torch")
             worst = max(expected.worst for expected in method.expected)
             badly = badly or worst > INCONCLUSIVE_FROM[dtype] or any(expected.unstable for expected in method.expected)
             largest = max(largest, worst)

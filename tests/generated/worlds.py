@@ -154,7 +154,8 @@ class World:
             return
         torch.set_default_dtype(torch.float64)
         try:
-            with torch.no_grad(), self._mode:
+            # Attention in its parts, each of which rounds: beside a mask of -10,000 the scores are lost in half precision.
+            with torch.no_grad(), torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH), self._mode:
                 yield
         finally:
             torch.set_default_dtype(torch.float32)

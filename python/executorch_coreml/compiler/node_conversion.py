@@ -16,7 +16,7 @@ from coremltools.converters.mil.frontend.torch.utils import sanitize_op_kind
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Var
 
-from executorch_coreml.compiler import corrections, known_elements, known_extents, mil_types
+from executorch_coreml.compiler import corrections, known_elements, known_extents, known_values, mil_types
 from executorch_coreml.compiler.correction_table import EVERYWHERE, OnDevices
 from executorch_coreml.node_facts import op_name, source_line
 
@@ -24,6 +24,8 @@ _NAME = "coreml_delegate::call"
 # Keys of a node's meta: coremltools' canonical name of the op, and torch's.
 _KIND = "coreml_delegate_kind"
 _OP = "coreml_delegate_op"
+# The call as the exported program has it: target, args, kwargs.
+_CALLED = "coreml_delegate_called"
 # Which rows about devices hold.
 _GUARDED = "coreml_delegate_guarded"
 
@@ -66,7 +68,8 @@ def prepare(graph: torch.fx.Graph, guarded: frozenset[OnDevices]) -> None:
     """Hands the conversion of a graph's calls to this module. The graph can only be converted from then on."""
     for node in graph.nodes:
         if node.op == "call_function" and node.target is not _CALL:
-            node.meta = {**node.meta, _KIND: kind_of(node.target), _OP: op_name(node.target), _GUARDED: guarded}
+            named = {_KIND: kind_of(node.target), _OP: op_name(node.target), _GUARDED: guarded}
+            node.meta = {**node.meta, **named, _CALLED: (node.target, node.args, node.kwargs)}
             node.target = _CALL
 
 
@@ -91,7 +94,8 @@ def _convert(context: Any, node: Any) -> None:
             f"skip_ops_for_coreml_delegation=[{node.meta[_OP].removesuffix('.default')!r}], and please report it."
         )
     known_elements.forget(context[node.name])
-    value = known_extents.told(context[node.name], node.meta.get("val"), node.name)
+    value = known_values.told(context[node.name], node.meta[_CALLED], context, node.name)
+    value = known_extents.told(value, node.meta.get("val"), node.name)
     if value is not context[node.name]:
         context.add(value, torch_name=node.name, override=True)
 

@@ -31,6 +31,7 @@ from executorch_coreml.partition import (
     quantized_tensors,
     refused_ops,
     torch_decompositions,
+    unbacked_symbols,
 )
 from executorch_coreml.partition.decompositions import is_taken_apart
 from executorch_coreml.partition.grouping import Group
@@ -188,6 +189,7 @@ class CoreMLPartitioner(Partitioner):
 
         Raises ValueError for weights whose compressed form is above the deployment target.
         """
+        unbacked_symbols.forget_pending(exported_program)
         # Decompositions of torchao's ops would hide what they were: where the target has no form for them, that is said first.
         check_quantization_target(exported_program, self._options, self._skip_list)
         program = byte_weights.named(compressed_weights.noted(exported_program, self._options))
