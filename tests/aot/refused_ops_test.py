@@ -33,6 +33,8 @@ GAMMA = torch.tensor([[1e-6, 0.3, 1.0, 1.4616, 2.0, 2.7, 7.99, 8.0], [33.3, 1e5,
 SIGNS = torch.tensor([[0.0, -0.0, 1.5, -1.5], [torch.inf, -torch.inf, -0.0, 2.0]])
 WEIGHT = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(4))
 WORDS = torch.tensor([[1, 2], [2, 0]])
+# torch exports other calls for what has gradients.
+TRAINED = X.clone().requires_grad_()
 # Ops that ExecuTorch has at lowering, and no kernel of at run time, or a wrong one.
 _ATEN = torch.ops.aten
 WITHOUT_KERNEL = {_ATEN.adaptive_avg_pool3d.default, _ATEN.nonzero.default, _ATEN.where.default, _ATEN.argwhere.default}
@@ -180,6 +182,7 @@ OF_FIXED_EXTENTS: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] 
     "adaptive_avg_pool3d": (lambda x: F.adaptive_avg_pool3d(x[:, :4].view(1, 1, 3, 2, 2), (2, 2, 1)), X),
     "embedding_bag": (lambda x: F.embedding_bag(x, WORDS, mode="mean"), X),
     "embedding_bag of some": (lambda x: F.embedding_bag(x, WORDS.flatten(), torch.tensor([0, 1, 1]), mode="sum", padding_idx=2), X),
+    "embedding_bag of a trained table": (lambda x: F.embedding_bag(x, WORDS, mode="mean"), TRAINED),
     "embedding_bag of maxima": (lambda x: F.embedding_bag(x, WORDS.flatten(), torch.tensor([0, 1, 1]), mode="max"), X),
     "embedding_bag, weighted": (lambda x: F.embedding_bag(x, WORDS, mode="sum", per_sample_weights=WORDS * 0.5 - 1), X),
     "mode": (lambda x: tuple(torch.mode(x, 1)), EQUAL),

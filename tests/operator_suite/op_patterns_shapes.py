@@ -171,6 +171,7 @@ SCALARS: dict[str, Callable[[torch.Tensor], Any]] = {
     "where": lambda x: torch.where(x > 0, x, x * 2),
     "where_scalar": lambda x: torch.where(x > 0, x, 0.5),
     "where_scalars": lambda x: torch.where(x > 0, 1.0, 0.0),
+    "where_elements": lambda x: torch.where(x.flatten()[0] > 0, x.flatten()[1], x.flatten()[2]) * x,
     "eq_scalar": lambda x: x.round() == 1,
     "ne_scalar": lambda x: x.round() != 1,
     "comparisons": lambda x: (x > 0.1, x >= 0.1, x < 0.1, x <= 0.1),

@@ -1,11 +1,13 @@
-"""Tells MIL what torch computes of a call whose every input is known.
+"""Computes with torch what is computed of constants alone.
 
 MIL computes such values with NumPy while it makes the operations: it has other orders of equals in a sort than PyTorch and the engine have,
-negates the least integer to sort in descending order, and rounds in other places. What the exported program means is what PyTorch computes.
+negates the least integer to sort in descending order, rounds in other places, and raises at integers to negative powers. What the exported program
+means is what PyTorch computes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,19 +17,27 @@ from coremltools.converters.mil.mil import Var, types
 from executorch.exir.dialects.edge._ops import EdgeOpOverload
 from torch.utils import _pytree as pytree
 
+from executorch_coreml.compiler import mil_types
+
+# A result may have so many elements, or as many as an input: a program does not get larger by what is computed before it runs.
+_SMALL = 1 << 14
+# Ops that hand elements on as they are, which MIL's own constants do as well: weights, most of all.
+_MOVES = ("alias", "clone", "detach", "lift_fresh")
+
 
 class _Unknown(Exception):
     """An input has no known value, or one that is no tensor and no number."""
 
 
 def _overload(target: Any) -> torch._ops.OpOverload | None:
-    """The op of torch's own whose kernel gives the same result in every call; views move elements, which MIL does as well."""
+    """The op of torch's own that computes, the same in every call."""
     target = target._op if isinstance(target, EdgeOpOverload) else target
     if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":
         return None
-    if target.is_view or target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags:
+    name = target._schema.name.removeprefix("aten::")
+    if target.is_view or name.endswith("_copy") or name in _MOVES:
         return None
-    return target
+    return None if target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags else target
 
 
 def _known(node: torch.fx.Node, context: Any) -> Any:
@@ -44,47 +54,52 @@ def _known(node: torch.fx.Node, context: Any) -> Any:
     raise _Unknown
 
 
-def _value(var: Any, result: torch.Tensor, name: str) -> Any:
-    """`var`, or a constant where torch's result is another. An integer that int32 cannot hold stays what it was made."""
-    if not isinstance(var, Var) or var.val is None or types.builtin_to_string(var.dtype) not in ("fp16", "fp32", "int32", "bool"):
-        return var
-    dtype = types.nptype_from_builtin(var.dtype)
-    computed = result.detach().double().numpy() if result.is_floating_point() else result.detach().numpy()
+def _elements(value: Any) -> Iterator[float]:
+    """Of each tensor of a node's `meta["val"]`; infinitely many of one whose extents are not fixed."""
+    for part in value if isinstance(value, (list, tuple)) else [value]:
+        fixed = isinstance(part, torch.Tensor) and all(isinstance(extent, int) for extent in part.shape)
+        yield part.numel() if fixed else float("inf")
+
+
+def _array(result: torch.Tensor) -> Any:
+    """As MIL has it; None for a dtype that MIL has not, and an integer that int32 cannot hold."""
+    dtype = mil_types.mil_dtype(result.dtype)
+    if dtype is None:
+        return None
+    computed = result.double().numpy() if result.is_floating_point() else result.numpy()
     with np.errstate(over="ignore"):
-        fresh = computed.astype(dtype)
-    if fresh.dtype == np.int32 and not np.array_equal(fresh, computed):
-        return var
-    if fresh.shape != np.shape(var.val) or np.array_equal(fresh, np.asarray(var.val), equal_nan=fresh.dtype.kind == "f"):
-        return var
-    return mb.const(val=fresh[()], name=name)
+        made = computed.astype(types.nptype_from_builtin(types.string_to_builtin(dtype)))
+    return None if made.dtype == np.int32 and not np.array_equal(made, computed) else made[()]
 
 
-def told(value: Any, call: tuple[Any, Any, Any], context: Any, name: str) -> Any:
-    """A converted call's value, with every part of it that is known as torch computes it; the value itself where MIL computes the same.
+def computed(call: tuple[Any, Any, Any], expected: Any, context: Any, name: str) -> Any:
+    """The value of a call whose every input is known, as a constant or a tuple of them; None of another call, and where that would be large.
 
     Args:
-        value: a var, or a list or tuple with vars.
         call: target, args and kwargs in the exported program.
-        context: has the vars of the nodes among these.
-        name: of the node; a var that is made has another.
+        expected: the node's `meta["val"]`.
+        context: has the vars of the nodes among the arguments.
+        name: of the node.
     """
     target, args, kwargs = call
-    parts = list(value) if isinstance(value, (list, tuple)) else [value]
     overload = _overload(target)
     nodes = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.fx.Node)]
-    if overload is None or not nodes or not any(isinstance(part, Var) and part.val is not None for part in parts):
-        return value
+    if overload is None or not nodes:
+        return None
     try:
         known = {node: _known(node, context) for node in nodes}
     except _Unknown:
-        return value
+        return None
+    largest = max((value.numel() for value in known.values() if isinstance(value, torch.Tensor)), default=0)
+    if any(elements > max(largest, _SMALL) for elements in _elements(expected)):
+        return None
     args, kwargs = pytree.tree_map(lambda leaf: known[leaf] if isinstance(leaf, torch.fx.Node) else leaf, (args, kwargs))
     with torch.no_grad():
         made = overload(*args, **kwargs)
     results = list(made) if isinstance(made, (list, tuple)) else [made]
-    if len(results) != len(parts) or not all(isinstance(result, torch.Tensor) for result in results):
-        return value
-    fresh = [_value(part, result, f"{name}_known_{index}") for index, (part, result) in enumerate(zip(parts, results, strict=True))]
-    if all(part is before for part, before in zip(fresh, parts, strict=True)):
-        return value
-    return type(value)(fresh) if type(value) in (list, tuple) else fresh[0]
+    arrays = [_array(result.detach()) if isinstance(result, torch.Tensor) else None for result in results]
+    if any(array is None for array in arrays):
+        return None
+    if not isinstance(made, (list, tuple)):
+        return mb.const(val=arrays[0], name=name)
+    return tuple(mb.const(val=array, name=f"{name}_{index}") for index, array in enumerate(arrays))

@@ -79,7 +79,11 @@ def _convert(context: Any, node: Any) -> None:
     converter = converter_of(kind, node.meta[_GUARDED])
     if converter is None:
         raise NotImplementedError(f"Neither coremltools nor this delegate converts {node.meta[_OP]} (node {node.name}).")
-    converter(context, node)
+    known = known_values.computed(node.meta[_CALLED], node.meta.get("val"), context, node.name)
+    if known is not None:
+        context.add(known, torch_name=node.name)
+    else:
+        converter(context, node)
     if _TORCH_OPS_REGISTRY.is_inplace_op(kind):
         context.process_inplace_op(node)
     result = context[node.name]
@@ -94,8 +98,7 @@ def _convert(context: Any, node: Any) -> None:
             f"skip_ops_for_coreml_delegation=[{node.meta[_OP].removesuffix('.default')!r}], and please report it."
         )
     known_elements.forget(context[node.name])
-    value = known_values.told(context[node.name], node.meta[_CALLED], context, node.name)
-    value = known_extents.told(value, node.meta.get("val"), node.name)
+    value = known_extents.told(context[node.name], node.meta.get("val"), node.name)
     if value is not context[node.name]:
         context.add(value, torch_name=node.name, override=True)
 

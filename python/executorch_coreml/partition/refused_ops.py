@@ -118,6 +118,7 @@ _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.adaptive_max_pool2d.default: refused_places.adaptive_max_pool,
     aten.adaptive_max_pool3d.default: refused_places.adaptive_max_pool,
     aten._adaptive_avg_pool3d.default: refused_places.adaptive_avg_pool3d,
+    aten._embedding_bag.default: refused_places.embedding_bags,
     aten._embedding_bag_forward_only.default: refused_places.embedding_bags,
     aten.exponential.default: refused_numbers.exponential,
     aten.uniform.default: refused_numbers.uniform,
