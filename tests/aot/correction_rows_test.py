@@ -103,6 +103,7 @@ CASES: dict[str, Case] = {
     "full": Case(lambda x: torch.zeros_like(x > 0, dtype=torch.float32).masked_fill(x > 0, float("-inf"))),
     "arange": Case(lambda x: x + torch.arange(4, dtype=torch.float32)),
     "view": Case(lambda x: x[:1, :1].view(())),
+    "expand": Case(lambda x: x.sum().expand(()) * x),
     "clamp": Case(lambda x: x.clamp(min=16777217), (INTEGERS * 8388609,)),
     "constant_pad_nd": Case(lambda x: F.pad(x, (1, 1), value=16777217), (INTEGERS,)),
     "sum": Case(lambda x: (x > 0).sum()),

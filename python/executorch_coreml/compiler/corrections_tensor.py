@@ -235,6 +235,15 @@ def _broadcast(condition: Var, a: Var, b: Var) -> tuple[Var, Var, Var]:
     return mb.logical_or(x=condition, y=nowhere), spread(a), spread(b)
 
 
+@correction("expand", "expand_copy", reason="coremltools joins the extents of the result, which a number has none of")
+def expand(context: Any, node: Any) -> None:
+    if node.meta["val"].dim():
+        ops.expand(context, node)
+    else:
+        (x,) = arguments(context, node, "self")
+        context.add(mb.identity(x=x, name=node.name))
+
+
 @correction(
     "where", "where.self", "where.scalarself", "where.scalarother", "where.scalar", reason="coremltools cannot select from scalars"
 )

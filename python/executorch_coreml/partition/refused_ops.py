@@ -104,6 +104,10 @@ _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.addbmm.default: refused_matrices.addbmm,
     aten.addmv.default: refused_matrices.addmv,
     aten._trilinear.default: refused_matrices.trilinear,
+    # What is written whole before it is read, as losses do.
+    aten.empty_like.default: lambda x, *, dtype=None, **options: torch.zeros(x.shape, dtype=dtype or x.dtype),
+    aten.empty_permuted.default: lambda size, order, *, dtype=None, **options: torch.zeros(size, dtype=dtype),
+    aten.new_empty_strided.default: lambda x, size, stride, *, dtype=None, **options: torch.zeros(size, dtype=dtype or x.dtype),
     aten.put.default: refused_places.put,
     aten.masked_select.default: refused_places.masked_select,
     aten.nonzero.default: refused_places.nonzero,
