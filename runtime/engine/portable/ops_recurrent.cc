@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/half.h"
+#include "openvino/op/constant.hpp"
 #include "openvino/op/matmul.hpp"
 #include "runtime/engine/portable/check_indices.h"
 #include "runtime/engine/portable/graph_extra.h"
@@ -108,11 +110,30 @@ struct LayerWeights {
   }
 };
 
+// Weights of a direction from which on float16 is faster: they do not fit into a second-level cache.
+// Smaller ones are read faster than they are widened.
+constexpr int64_t kFewestHalfWeights = int64_t{1} << 18;
+
+// float16 where that holds them all, the kernel takes it and it is faster.
+Output weights_constant(const std::vector<float>& packed, int64_t directions, bool* are_half) {
+  *are_half = recurrent_kernel().takes_half_weights &&
+              static_cast<int64_t>(packed.size()) / directions >= kFewestHalfWeights &&
+              std::all_of(packed.begin(), packed.end(),
+                          [](float value) { return half_to_float(float_to_half(value)) == value; });
+  const auto rows = static_cast<size_t>(directions);
+  if (!*are_half)
+    return f32_constant(packed, {directions, static_cast<int64_t>(packed.size() / rows)});
+  std::vector<uint16_t> halves(packed.size());
+  float_to_half(packed.data(), halves.data(), packed.size());
+  const size_t size = halves.size() * sizeof(uint16_t);
+  return make<ov::op::v0::Constant>(ov::element::u8, ov::Shape{rows, size / rows}, halves.data());
+}
+
 // The first output of every recurrent operation is the whole sequence, or the last state as a
 // sequence of one; the last states follow. `input_bias` [directions * gates * hidden] may be empty.
 OpResults make_layer(const OpContext& op, const Output& x, int64_t input,
                      const LayerWeights& weights, const std::vector<float>& input_bias,
-                     const ov::OutputVector& initial, const RecurrentLayer::Attributes& attributes) {
+                     const ov::OutputVector& initial, RecurrentLayer::Attributes attributes) {
   const RecurrentLayerShape& shape = attributes.shape;
   const int64_t directions = attributes.directions();
   const int64_t rows = directions * shape.gates() * shape.hidden;
@@ -126,7 +147,7 @@ OpResults make_layer(const OpContext& op, const Output& x, int64_t input,
       features, f32_constant(weights.input_hidden, {rows, input}), false, true);
   if (!input_bias.empty()) products = add(products, f32_constant(input_bias, {rows}));
   ov::OutputVector inputs = {
-      products, f32_constant(weights.packed, {directions, shape.weights_size()}),
+      products, weights_constant(weights.packed, directions, &attributes.has_half_weights),
       f32_constant(weights.bias, {directions, shape.gates() * shape.padded_units()})};
   // Without steps there is no last state: OpenVINO skips nodes that have nothing to read.
   inputs.push_back(unless_empty(x, {0}, initial[0]));

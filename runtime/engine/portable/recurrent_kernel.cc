@@ -12,7 +12,8 @@ namespace {
 const RecurrentKernel& choose() {
 #if defined(__x86_64__)
   if (cpu_features().has(kAvx512Core)) return recurrent_kernel_avx512();
-  if (cpu_features().has({CpuFeature::kAvx2, CpuFeature::kFma})) return recurrent_kernel_avx2();
+  if (cpu_features().has({CpuFeature::kAvx2, CpuFeature::kFma, CpuFeature::kF16c}))
+    return recurrent_kernel_avx2();
 #endif
   return recurrent_kernel_baseline();
 }
@@ -25,8 +26,7 @@ float* pack_gates(const RecurrentLayerShape& shape, int64_t first, int64_t count
     const int64_t units = std::min(kRecurrentBlock, shape.hidden - unit_begin);
     for (int64_t k = 0; k < shape.hidden; ++k) {
       for (int64_t gate = first; gate < first + count; ++gate) {
-        const float* const column =
-            weights + (gate * shape.hidden + unit_begin) * shape.hidden + k;
+        const float* const column = weights + (gate * shape.hidden + unit_begin) * shape.hidden + k;
         for (int64_t unit = 0; unit < units; ++unit) packed[unit] = column[unit * shape.hidden];
         std::fill(packed + units, packed + kRecurrentBlock, 0.0f);
         packed += kRecurrentBlock;

@@ -12,7 +12,7 @@
 //
 // Each gate has its own rows of x, R and b; they come in this order: LSTM i, f, o, z; GRU r, z, n.
 //
-// Layouts, float32 throughout; a row of states has padded_units() floats, those past the hidden
+// Layouts, float32 but for weights that may be float16, widened as they are read; a row of states has padded_units() floats, those past the hidden
 // units are read and may be written, and must be finite:
 //   x        [batch][gates][hidden], rows x_stride apart
 //   weights  [blocks of 16 units][hidden][gates][16]; of a GRU whose reset comes before the product
@@ -76,7 +76,8 @@ struct RecurrentStep {
   const float* x = nullptr;
   int64_t x_stride = 0;
   int64_t batch = 0;
-  const float* weights = nullptr;
+  const std::byte* weights = nullptr;  // Without alignment.
+  bool has_half_weights = false;       // Where the kernel takes them.
   const float* bias = nullptr;
   const float* peephole = nullptr;  // Null for none.
   // The state before the step and after it; two buffers.
@@ -92,11 +93,14 @@ struct RecurrentKernel {
   // Phase `phase` for the units of blocks [block_begin, block_end), all rows of the batch.
   void (*run)(const RecurrentLayerShape& shape, const RecurrentStep& step, int64_t phase,
               int64_t block_begin, int64_t block_end);
+  // Whether weights may be float16: half of what is read of a second-level cache, or of memory, in
+  // each step.
+  bool takes_half_weights;
 };
 
 const RecurrentKernel& recurrent_kernel_baseline();
 #if defined(__x86_64__)
-const RecurrentKernel& recurrent_kernel_avx2();  // And FMA.
+const RecurrentKernel& recurrent_kernel_avx2();  // And FMA and F16C.
 const RecurrentKernel& recurrent_kernel_avx512();
 #endif
 // The fastest one that this processor executes.

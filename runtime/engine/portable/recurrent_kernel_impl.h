@@ -8,6 +8,15 @@
 
 #include "runtime/engine/portable/recurrent_kernel.h"
 
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 warns of what its own header for AVX-512 leaves open on purpose (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
 #if defined(__clang__)
 #define COREML_DELEGATE_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -35,17 +44,17 @@ class Kernel {
                        (shape.hidden + kRecurrentBlock - 1) / kRecurrentBlock * kRecurrentBlock,
                        block_begin * kRecurrentBlock,
                        block_end * kRecurrentBlock};
-    switch (shape.cell) {
-      case RecurrentCell::kRnn:
-        return units_of<Rnn>(call);
-      case RecurrentCell::kLstm:
-        return units_of<Lstm>(call);
-      case RecurrentCell::kGruResetAfter:
-        return units_of<GruResetAfter>(call);
-      case RecurrentCell::kGru:
-        return phase == 0 ? units_of<GruGates>(call) : units_of<GruOutput>(call);
+    if constexpr (kTakesHalves) {
+      if (step.has_half_weights) return cell_of<Half>(call, phase);
     }
+    cell_of<float>(call, phase);
   }
+
+#if defined(__F16C__)
+  static constexpr bool kTakesHalves = true;
+#else
+  static constexpr bool kTakesHalves = false;
+#endif
 
  private:
   using V = typename Vectors<kLanes>::Floats;
@@ -54,6 +63,10 @@ class Kernel {
   // they take half of the registers.
   static constexpr int kSums = 8;
   static constexpr int kSumsOfRows = kLanes == 16 ? 16 : 8;
+
+  struct Half {
+    uint16_t bits;
+  };
 
   struct Call {
     const RecurrentLayerShape& shape;
@@ -66,6 +79,18 @@ class Kernel {
     __builtin_memcpy(&value, from, sizeof(V));  // One instruction, without alignment.
     return value;
   }
+  static COREML_DELEGATE_ALWAYS_INLINE V load_weights(const float* from) { return load(from); }
+#if defined(__F16C__)
+  static COREML_DELEGATE_ALWAYS_INLINE V load_weights(const Half* from) {
+    if constexpr (kLanes == 16) {
+#if defined(__AVX512F__)
+      return (V)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+#endif
+    } else {
+      return (V)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+    }
+  }
+#endif
   static COREML_DELEGATE_ALWAYS_INLINE void store(float* to, V value) {
     __builtin_memcpy(to, &value, sizeof(V));
   }
@@ -164,7 +189,7 @@ class Kernel {
   struct Rnn {
     static constexpr int kGates = 1;
     static const float* rows(const Call& call) { return call.step.h; }
-    static const float* weights(const Call& call) { return call.step.weights; }
+    static int64_t weights_begin(const Call&) { return 0; }
     __attribute__((noinline)) static void finish(const Place& at, const V* sums) {
       const V h = activate(at.call.shape.output, at.x(0) + (sums[0] + at.bias(0)));
       store(at.in(at.call.step.h_next), h);
@@ -174,7 +199,7 @@ class Kernel {
   struct Lstm {
     static constexpr int kGates = 4;
     static const float* rows(const Call& call) { return call.step.h; }
-    static const float* weights(const Call& call) { return call.step.weights; }
+    static int64_t weights_begin(const Call&) { return 0; }
     __attribute__((noinline)) static void finish(const Place& at, const V* sums) {
       const RecurrentLayerShape& shape = at.call.shape;
       const auto sum = [&](int gate) __attribute__((always_inline)) {
@@ -194,7 +219,7 @@ class Kernel {
   struct GruResetAfter {
     static constexpr int kGates = 3;
     static const float* rows(const Call& call) { return call.step.h; }
-    static const float* weights(const Call& call) { return call.step.weights; }
+    static int64_t weights_begin(const Call&) { return 0; }
     __attribute__((noinline)) static void finish(const Place& at, const V* sums) {
       const RecurrentLayerShape& shape = at.call.shape;
       const V r = activate(shape.gate, at.x(0) + (sums[0] + at.bias(0)));
@@ -208,7 +233,7 @@ class Kernel {
   struct GruGates {
     static constexpr int kGates = 2;
     static const float* rows(const Call& call) { return call.step.h; }
-    static const float* weights(const Call& call) { return call.step.weights; }
+    static int64_t weights_begin(const Call&) { return 0; }
     __attribute__((noinline)) static void finish(const Place& at, const V* sums) {
       const RecurrentLayerShape& shape = at.call.shape;
       const V r = activate(shape.gate, at.x(0) + (sums[0] + at.bias(0)));
@@ -221,9 +246,7 @@ class Kernel {
   struct GruOutput {
     static constexpr int kGates = 1;
     static const float* rows(const Call& call) { return call.step.reset_h; }
-    static const float* weights(const Call& call) {
-      return call.step.weights + 2 * call.padded * call.hidden;
-    }
+    static int64_t weights_begin(const Call& call) { return 2 * call.padded * call.hidden; }
     __attribute__((noinline)) static void finish(const Place& at, const V* sums) {
       const V n = activate(at.call.shape.output, at.x(2) + (sums[0] + at.bias(2)));
       const V z = load(at.in(at.call.step.update));
@@ -233,7 +256,7 @@ class Kernel {
   };
 
   // The sums of `kRows` rows of the batch and `kVectors` vectors of units, all gates.
-  template <typename Cell, int kRows, int kVectors>
+  template <typename Cell, typename Weight, int kRows, int kVectors>
   static COREML_DELEGATE_ALWAYS_INLINE void tile(const Call& call, int64_t row, int64_t unit) {
     constexpr int kGates = Cell::kGates;
     V sums[kRows][kVectors][kGates];
@@ -245,21 +268,22 @@ class Kernel {
         for (int g = 0; g < kGates; ++g) sums[r][v][g] = V{};
       }
     }
-    const float* weights[kVectors];
+    const Weight* weights[kVectors];
     COREML_DELEGATE_UNROLL
     for (int v = 0; v < kVectors; ++v) {
       const int64_t first = unit + v * kLanes;
-      weights[v] = Cell::weights(call) +
+      weights[v] = reinterpret_cast<const Weight*>(call.step.weights) + Cell::weights_begin(call) +
                    first / kRecurrentBlock * kRecurrentBlock * call.hidden * kGates +
                    first % kRecurrentBlock;
     }
     const float* const rows = Cell::rows(call) + row * call.padded;
+    // `sums` stay in registers: nobody is told where they are.
     for (int64_t k = 0; k < call.hidden; ++k) {
       COREML_DELEGATE_UNROLL
       for (int v = 0; v < kVectors; ++v) {
         COREML_DELEGATE_UNROLL
         for (int g = 0; g < kGates; ++g) {
-          const V weight = load(weights[v] + (k * kGates + g) * kRecurrentBlock);
+          const V weight = load_weights(weights[v] + (k * kGates + g) * kRecurrentBlock);
           COREML_DELEGATE_UNROLL
           for (int r = 0; r < kRows; ++r)
             sums[r][v][g] = weight * rows[r * call.padded + k] + sums[r][v][g];
@@ -271,20 +295,24 @@ class Kernel {
       COREML_DELEGATE_UNROLL
       for (int v = 0; v < kVectors; ++v) {
         if (v > 0 && unit + v * kLanes >= call.hidden) continue;
-        Cell::finish(Place{call, row + r, unit + v * kLanes}, sums[r][v]);
+        V finished[kGates];
+        COREML_DELEGATE_UNROLL
+        for (int g = 0; g < kGates; ++g) finished[g] = sums[r][v][g];
+        Cell::finish(Place{call, row + r, unit + v * kLanes}, finished);
       }
     }
   }
 
-  template <typename Cell, int kRows, int kVectors>
+  template <typename Cell, typename Weight, int kRows, int kVectors>
   static COREML_DELEGATE_ALWAYS_INLINE int64_t rows_of(const Call& call, int64_t row,
                                                        int64_t unit) {
-    for (; row + kRows <= call.step.batch; row += kRows) tile<Cell, kRows, kVectors>(call, row, unit);
+    for (; row + kRows <= call.step.batch; row += kRows)
+      tile<Cell, Weight, kRows, kVectors>(call, row, unit);
     return row;
   }
 
   // One row of the batch with several vectors of units, or several rows with one.
-  template <typename Cell>
+  template <typename Cell, typename Weight>
   static void units_of(const Call& call) {
     constexpr int kVectors = (kSums + Cell::kGates - 1) / Cell::kGates;
     constexpr int kRows = kSumsOfRows / Cell::kGates < 8 ? kSumsOfRows / Cell::kGates : 8;
@@ -292,12 +320,26 @@ class Kernel {
     int64_t unit = call.unit_begin;
     if (call.step.batch == 1) {
       for (; unit + kVectors * kLanes <= call.unit_end; unit += kVectors * kLanes)
-        tile<Cell, 1, kVectors>(call, 0, unit);
+        tile<Cell, Weight, 1, kVectors>(call, 0, unit);
     }
     for (; unit < end; unit += kLanes) {
-      int64_t row = rows_of<Cell, kRows, 1>(call, 0, unit);
-      row = rows_of<Cell, 2, 1>(call, row, unit);
-      rows_of<Cell, 1, 1>(call, row, unit);
+      int64_t row = rows_of<Cell, Weight, kRows, 1>(call, 0, unit);
+      row = rows_of<Cell, Weight, 2, 1>(call, row, unit);
+      rows_of<Cell, Weight, 1, 1>(call, row, unit);
+    }
+  }
+
+  template <typename Weight>
+  static void cell_of(const Call& call, int64_t phase) {
+    switch (call.shape.cell) {
+      case RecurrentCell::kRnn:
+        return units_of<Rnn, Weight>(call);
+      case RecurrentCell::kLstm:
+        return units_of<Lstm, Weight>(call);
+      case RecurrentCell::kGruResetAfter:
+        return units_of<GruResetAfter, Weight>(call);
+      case RecurrentCell::kGru:
+        return phase == 0 ? units_of<GruGates, Weight>(call) : units_of<GruOutput, Weight>(call);
     }
   }
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <random>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/cpu_features.h"
+#include "base/half.h"
 
 namespace coreml_delegate::engine::portable {
 namespace {
@@ -28,7 +30,7 @@ struct NamedKernel {
 std::vector<NamedKernel> kernels() {
   std::vector<NamedKernel> found = {{"baseline", &recurrent_kernel_baseline()}};
 #if defined(__x86_64__)
-  if (cpu_features().has({CpuFeature::kAvx2, CpuFeature::kFma}))
+  if (cpu_features().has({CpuFeature::kAvx2, CpuFeature::kFma, CpuFeature::kF16c}))
     found.push_back({"avx2", &recurrent_kernel_avx2()});
   if (cpu_features().has(kAvx512Core)) found.push_back({"avx512", &recurrent_kernel_avx512()});
 #endif
@@ -57,6 +59,7 @@ struct Problem {
   RecurrentLayerShape shape;
   int64_t batch = 1;
   bool has_peephole = false;
+  std::vector<uint16_t> halves;  // As `packed`, without loss.
   std::vector<float> x, weights, packed, bias, peephole, h, c;
 
   Problem(const RecurrentLayerShape& of, int64_t rows, bool peepholes, uint32_t seed)
@@ -72,8 +75,10 @@ struct Problem {
     // x has the products of two directions; the first one's are at the end of a row.
     x = draw((2 * batch - 1) * gates * hidden, 2.0f);
     weights = draw(gates * hidden * hidden, 2.0f / std::sqrt(static_cast<float>(hidden)));
+    for (float& value : weights) value = half_to_float(float_to_half(value));
     packed.resize(static_cast<size_t>(shape.weights_size()));
     pack_recurrent_weights(shape, weights.data(), packed.data());
+    for (const float value : packed) halves.push_back(float_to_half(value));
     bias = draw(gates * padded, 0.5f);
     peephole = draw(3 * padded, 0.5f);
     h = draw(batch * padded, 1.0f);
@@ -134,8 +139,7 @@ struct Problem {
             const double inner =
                 shape.cell == RecurrentCell::kGru
                     ? sum(2, unit, reset)
-                    : x_at(row, 2, unit) +
-                          r * (product(2, unit, before) + row_of(bias, 2, unit));
+                    : x_at(row, 2, unit) + r * (product(2, unit, before) + row_of(bias, 2, unit));
             const double n = activate(shape.output, inner);
             result = z * old + (1 - z) * n;
             break;
@@ -149,7 +153,7 @@ struct Problem {
 
   // One step by `kernel`, its blocks in calls of `blocks_of_call`.
   void run(const RecurrentKernel& kernel, int64_t blocks_of_call, std::vector<float>& next_h,
-           std::vector<float>& next_c) const {
+           std::vector<float>& next_c, bool with_halves = false) const {
     const auto size = static_cast<size_t>(batch * shape.padded_units());
     next_h.assign(size, 0.0f);
     next_c = c;
@@ -158,7 +162,9 @@ struct Problem {
     step.x = x.data();
     step.x_stride = 2 * shape.gates() * shape.hidden;
     step.batch = batch;
-    step.weights = packed.data();
+    step.has_half_weights = with_halves;
+    step.weights = with_halves ? reinterpret_cast<const std::byte*>(halves.data())
+                               : reinterpret_cast<const std::byte*>(packed.data());
     step.bias = bias.data();
     step.peephole = has_peephole ? peephole.data() : nullptr;
     step.h = h.data();
@@ -179,8 +185,7 @@ double error_of(const Problem& problem, const std::vector<float>& actual,
   double largest = 0, scale = 0;
   for (int64_t row = 0; row < problem.batch; ++row) {
     for (int64_t unit = 0; unit < problem.shape.hidden; ++unit) {
-      const double wanted =
-          expected[static_cast<size_t>(row * problem.shape.hidden + unit)];
+      const double wanted = expected[static_cast<size_t>(row * problem.shape.hidden + unit)];
       scale = std::max(scale, std::abs(wanted));
       largest = std::max(largest, std::abs(problem.row_of(actual, row, unit) - wanted));
     }
@@ -213,6 +218,12 @@ TEST(RecurrentKernelTest, AgreesWithDoubleForAllSizes) {
             EXPECT_LE(error_of(problem, h, wanted_h), allowed) << what;
             if (cell == RecurrentCell::kLstm)
               EXPECT_LE(error_of(problem, c, wanted_c), allowed) << what;
+            if (!named.kernel->takes_half_weights) continue;
+            // The same numbers in float16 give the same sums.
+            std::vector<float> from_halves_h, from_halves_c;
+            problem.run(*named.kernel, blocks_of_call, from_halves_h, from_halves_c, true);
+            EXPECT_EQ(from_halves_h, h) << what;
+            EXPECT_EQ(from_halves_c, c) << what;
           }
         }
       }
@@ -271,7 +282,7 @@ TEST(RecurrentKernelTest, SigmoidAndTanhAreWithinThreeUnitsOfRounding) {
          {RecurrentActivation::kSigmoid, RecurrentActivation::kTanh}) {
       double worst = 0;
       float at = 0;
-      for (double magnitude = 1e-30; magnitude < 80; magnitude *= magnitude < 1e-3 ? 3 : 1.003) {
+      for (double magnitude = 1e-30; magnitude < 80; magnitude *= magnitude < 1e-3 ? 3 : 1.03) {
         for (const double sign : {1.0, -1.0}) {
           const auto x = static_cast<float>(sign * magnitude);
           const double wanted = activate(activation, x);

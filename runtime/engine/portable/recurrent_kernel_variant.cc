@@ -10,7 +10,8 @@
 namespace coreml_delegate::engine::portable {
 
 const RecurrentKernel& COREML_DELEGATE_RECURRENT_KERNEL() {
-  static constexpr RecurrentKernel kKernel = {Kernel<COREML_DELEGATE_RECURRENT_LANES>::run};
+  using Variant = Kernel<COREML_DELEGATE_RECURRENT_LANES>;
+  static constexpr RecurrentKernel kKernel = {Variant::run, Variant::kTakesHalves};
   return kKernel;
 }
 

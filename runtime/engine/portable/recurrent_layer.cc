@@ -1,6 +1,7 @@
 #include "runtime/engine/portable/recurrent_layer.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <limits>
 #include <memory>
 #include <new>
@@ -34,7 +35,8 @@ bool is_sound(const RecurrentLayer::Attributes& attributes) {
          is_activation(shape.cell_activation) && is_activation(shape.output) &&
          shape.clip >= 0.0f && attributes.direction >= Direction::kForward &&
          attributes.direction <= Direction::kBidirectional &&
-         (is_lstm(shape) || !attributes.has_peephole);
+         (is_lstm(shape) || !attributes.has_peephole) &&
+         (recurrent_kernel().takes_half_weights || !attributes.has_half_weights);
 }
 
 // Memory of one call, aligned for the widest vectors and zero.
@@ -58,7 +60,9 @@ class Scratch {
 struct Call {
   const RecurrentLayer::Attributes& attributes;
   int64_t steps, batch;
-  const float *x, *weights, *bias, *peephole, *h, *c;
+  const float* x;
+  const std::byte* weights;
+  const float *bias, *peephole, *h, *c;
   float *sequence, *last_h, *last_c;
 };
 
@@ -85,7 +89,8 @@ void run_part(const Call& call, int64_t direction, int64_t row_begin, int64_t ro
   RecurrentStep step;
   step.x_stride = x_stride;
   step.batch = rows;
-  step.weights = call.weights + direction * shape.weights_size();
+  step.has_half_weights = call.attributes.has_half_weights;
+  step.weights = call.weights + direction * shape.weights_size() * (step.has_half_weights ? 2 : 4);
   step.bias = call.bias + direction * gates * padded;
   if (call.peephole != nullptr) step.peephole = call.peephole + direction * 3 * padded;
   step.c = c;
@@ -143,20 +148,23 @@ void RecurrentLayer::validate_and_infer_types() {
   const int64_t directions = attributes_.directions();
   const int64_t states = is_lstm(shape) ? 2 : 1;
   NODE_VALIDATION_CHECK(
-      this, get_input_size() == static_cast<size_t>(3 + states + (attributes_.has_peephole ? 1 : 0)),
+      this,
+      get_input_size() == static_cast<size_t>(3 + states + (attributes_.has_peephole ? 1 : 0)),
       "RecurrentLayer has ", get_input_size(), " inputs");
   for (size_t i = 0; i < get_input_size(); ++i) {
-    NODE_VALIDATION_CHECK(this, get_input_element_type(i) == ov::element::f32,
-                          "RecurrentLayer takes f32");
+    const bool is_half = i == 1 && attributes_.has_half_weights;
+    NODE_VALIDATION_CHECK(
+        this, get_input_element_type(i) == (is_half ? ov::element::u8 : ov::element::f32), "input ",
+        i, " of RecurrentLayer has the type ", get_input_element_type(i));
   }
   const auto check = [&](size_t input, const ov::PartialShape& expected) {
-    NODE_VALIDATION_CHECK(this, get_input_partial_shape(input).compatible(expected), "input ", input,
-                          " of RecurrentLayer has the shape ", get_input_partial_shape(input),
-                          ", expected ", expected);
+    NODE_VALIDATION_CHECK(this, get_input_partial_shape(input).compatible(expected), "input ",
+                          input, " of RecurrentLayer has the shape ",
+                          get_input_partial_shape(input), ", expected ", expected);
   };
   const ov::Dimension any = ov::Dimension::dynamic();
   check(0, {any, any, directions * shape.gates() * shape.hidden});
-  check(1, {directions, shape.weights_size()});
+  check(1, {directions, shape.weights_size() * (attributes_.has_half_weights ? 2 : 1)});
   check(2, {directions, shape.gates() * shape.padded_units()});
   const ov::PartialShape x = get_input_partial_shape(0);
   ov::Dimension steps = any, batch = any;
@@ -205,7 +213,10 @@ bool RecurrentLayer::visit_attributes(ov::AttributeVisitor& visitor) {
   visitor.on_attribute("clip", clip);
   visitor.on_attribute("direction", direction);
   visitor.on_attribute("has_peephole", attributes_.has_peephole);
-  const auto as_byte = [](int64_t value) { return static_cast<uint8_t>(std::clamp<int64_t>(value, 0, 255)); };
+  visitor.on_attribute("has_half_weights", attributes_.has_half_weights);
+  const auto as_byte = [](int64_t value) {
+    return static_cast<uint8_t>(std::clamp<int64_t>(value, 0, 255));
+  };
   shape.cell = static_cast<RecurrentCell>(as_byte(cell));
   shape.gate = static_cast<RecurrentActivation>(as_byte(gate));
   shape.cell_activation = static_cast<RecurrentActivation>(as_byte(cell_activation));
@@ -233,7 +244,7 @@ bool RecurrentLayer::evaluate(ov::TensorVector& outputs, const ov::TensorVector&
                      static_cast<int64_t>(x[0]),
                      static_cast<int64_t>(x[1]),
                      floats(0),
-                     floats(1),
+                     static_cast<const std::byte*>(inputs[1].data()),
                      floats(2),
                      attributes_.has_peephole ? floats(3 + states) : nullptr,
                      floats(3),
@@ -246,8 +257,8 @@ bool RecurrentLayer::evaluate(ov::TensorVector& outputs, const ov::TensorVector&
   // Directions and rows of the batch need nothing of each other; the units of a step meet after it.
   const int64_t threads = arena_threads();
   const double row_work = static_cast<double>(shape.weights_size());
-  const double work = row_work * static_cast<double>(call.batch) *
-                      static_cast<double>(call.steps) * static_cast<double>(directions);
+  const double work = row_work * static_cast<double>(call.batch) * static_cast<double>(call.steps) *
+                      static_cast<double>(directions);
   const auto parts_of = [&](double all, double part, int64_t most) {
     return std::clamp<int64_t>(static_cast<int64_t>(std::min(all / part, 1e6)), 1, most);
   };
@@ -260,10 +271,10 @@ bool RecurrentLayer::evaluate(ov::TensorVector& outputs, const ov::TensorVector&
       std::clamp<int64_t>((threads + attributes_.directions() - 1) / attributes_.directions(), 1,
                           std::max<int64_t>(1, call.batch / kRowsOfPart));
   const int64_t parts = attributes_.directions() * row_parts;
-  const int64_t block_parts =
-      parts > 1 ? 1
-                : parts_of(row_work * static_cast<double>(call.batch), kWorkOfStepPart,
-                           std::min(threads, shape.blocks()));
+  const int64_t block_parts = parts > 1
+                                  ? 1
+                                  : parts_of(row_work * static_cast<double>(call.batch),
+                                             kWorkOfStepPart, std::min(threads, shape.blocks()));
   parallel_for(parts, [&](int64_t part) {
     const int64_t rows = part / attributes_.directions();
     run_part(call, part % attributes_.directions(), call.batch * rows / row_parts,

@@ -20,7 +20,7 @@ class RecurrentLayer : public ov::op::Op {
 
   enum class Direction : int64_t {
     kForward,
-    kReverse,  // From the last step; the sequence of results is in that order too.
+    kReverse,         // From the last step; the sequence of results is in that order too.
     kReverseAligned,  // From the last step; the sequence of results is in the order of x.
     kBidirectional,   // A forward and an aligned reverse one beside each other.
   };
@@ -29,14 +29,15 @@ class RecurrentLayer : public ov::op::Op {
     RecurrentLayerShape shape;  // hidden: of one direction.
     Direction direction = Direction::kForward;
     bool has_peephole = false;
+    bool has_half_weights = false;
 
     int64_t directions() const { return direction == Direction::kBidirectional ? 2 : 1; }
   };
 
   RecurrentLayer() = default;
-  // All f32:
+  // All f32 but for weights in float16, which are u8, as OpenVINO would widen them:
   //   x         [steps, batch, directions * gates * hidden], the products of the inputs
-  //   weights   [directions, shape.weights_size()] of pack_recurrent_weights()
+  //   weights   [directions, shape.weights_size()] of pack_recurrent_weights(), or twice the bytes
   //   bias      [directions, gates * shape.padded_units()] of pad_recurrent_rows()
   //   h, and for an LSTM c  [batch, directions * hidden]
   //   peephole, if there is one  [directions, 3 * shape.padded_units()] of pad_recurrent_rows()
