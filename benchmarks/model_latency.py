@@ -65,6 +65,7 @@ _WEIGHTS = flags.DEFINE_enum(
     ["dense", "int8", "int4"],
     "Compressed ones run against OpenVINO only (compressed_weights.py).",
 )
+_ONLY = flags.DEFINE_list("peers", [], "Names of peers; default: all. XNNPACK takes minutes to lower a recurrent layer.")
 _NNCF = flags.DEFINE_string(
     "nncf",
     None,
@@ -243,7 +244,14 @@ def loaders(entry: model_zoo.Entry) -> dict[str, Loader]:
         peers |= {"torch": torch_eager, "xnnpack": xnnpack, "onnxruntime": onnxruntime}
         if _NNCF.value:
             peers["executorch_openvino"] = executorch_openvino
+    if _ONLY.value:
+        peers = {name: make for name, make in peers.items() if name in _ONLY.value}
     return taken(entry.name, makers | {peer: functools.partial(make, entry) for peer, make in peers.items()})
+
+
+def clock() -> Callable[[], float]:
+    """That of --clock."""
+    return time.process_time if _CLOCK.value == "cpu" else time.perf_counter
 
 
 def chosen_models(models: Mapping[str, model_zoo.Entry]) -> list[str]:
@@ -319,14 +327,13 @@ def main(argv: list[str]) -> None:
         for count in counts
         for precision in _PRECISION.value
     }
-    clock = time.process_time if _CLOCK.value == "cpu" else time.perf_counter
     with torch.no_grad():
         for name in names:
             made = loaders(models[name])
             for count in counts:
                 set_threads(count)
                 runners = taken(name, {peer: functools.partial(_executed_once, load, count) for peer, load in made.items()})
-                seconds = ratios.interleave(runners, rounds=_ROUNDS.value, clock=clock)
+                seconds = ratios.interleave(runners, rounds=_ROUNDS.value, clock=clock())
                 for precision in _PRECISION.value:
                     figures[count, precision].add(name, seconds, precision)
                 del runners
