@@ -106,6 +106,7 @@ _ENTRIES = (
     Entry(name="deeplabv3", builder=_deeplab),
     Entry(name="gpt2", builder=_gpt2),
     Entry(name="whisper_encoder", builder=_whisper_encoder),
-    Entry(name="gru", builder=_gru),
+    Entry(name="gru", builder=_gru),  # Unrolled: Core ML has no such layer below iOS 18.
+    Entry(name="gru_ios18", builder=_gru, deployment_target="iOS18"),
 )
 ARCHITECTURES: Mapping[str, Entry] = {entry.name: entry for entry in _ENTRIES}

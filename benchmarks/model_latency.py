@@ -4,8 +4,12 @@
     tools/bazel run -c opt //benchmarks:model_latency -- --models=resnet18,minilm --rounds=40 --precision=float32
     # The architectures of architectures.py too; a table for each number of threads and precision:
     tools/bazel run -c opt //benchmarks:model_latency -- --models=all --threads=1,2 --precision=float16 --precision=float32
+    # As on a processor that has no more than AVX2:
+    tools/bazel run -c opt //benchmarks:model_latency -- --isa=avx2
     # Against OpenVINO's compression of the same weights:
     tools/bazel run -c opt //benchmarks:model_latency -- --models=all --weights=int4
+
+ExecuTorch's own OpenVINO backend joins the peers with --nncf=FOLDER.
 
 All peers run in this process, interleaved, with the same number of threads, in float32 arithmetic; ours and XNNPACK through ExecuTorch's
 Python runtime, without its copy of the outputs. Figures are peer time / ours: above 1 the delegate is faster.
@@ -13,10 +17,14 @@ Python runtime, without its copy of the outputs. Figures are peer time / ours: a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
 import io
+import os
+import pathlib
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -57,9 +65,27 @@ _WEIGHTS = flags.DEFINE_enum(
     ["dense", "int8", "int4"],
     "Compressed ones run against OpenVINO only (compressed_weights.py).",
 )
+_ONLY = flags.DEFINE_list("peers", [], "Names of peers; default: all. XNNPACK takes minutes to lower a recurrent layer.")
+_NNCF = flags.DEFINE_string(
+    "nncf",
+    None,
+    "A folder with nncf, which ExecuTorch's OpenVINO backend imports: pip install --no-deps --target FOLDER nncf ninja psutil pydot. "
+    "With it that backend is a peer.",
+)
+_ISA = flags.DEFINE_enum(
+    "isa",
+    "best",
+    ["best", "avx2"],
+    "What the kernels may use of the processor: all, or AVX2. XNNPACK and ONNX Runtime ask the processor itself and use all of it either way.",
+)
+# By --isa. oneDNN's variable limits OpenVINO and this project (base/cpu_features.h); the others PyTorch and its MKL.
+_LIMITS: Mapping[str, Mapping[str, str]] = {
+    "best": {},
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+}
 
 # Peer -> the goal for its ratio on each model, where there is one.
-PEERS: dict[str, float | None] = {"torch": None, "xnnpack": 1.0, "onnxruntime": None, "openvino": 0.95}
+PEERS: dict[str, float | None] = {"torch": None, "xnnpack": 1.0, "onnxruntime": None, "openvino": 0.95, "executorch_openvino": None}
 XNNPACK_GEOMETRIC_MEAN_GOAL = 1.7
 
 Runner = Callable[[], Any]
@@ -104,6 +130,32 @@ def xnnpack(entry: model_zoo.Entry) -> Loader:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
     return _executorch(entry, XnnpackPartitioner())
+
+
+def executorch_openvino(entry: model_zoo.Entry) -> Loader:
+    """ExecuTorch's own OpenVINO backend, on this workspace's OpenVINO, which is newer than the one that its extra asks for.
+
+    Nothing in its compile specs sets a precision or a number of threads: it takes as many threads as there are processors to run on when it loads, and
+    bfloat16 where the processor computes in it (not with --isa=avx2).
+    """
+    import openvino as ov
+    from executorch.backends.openvino.partitioner import OpenvinoPartitioner
+    from executorch.exir.backend.compile_spec_schema import CompileSpec
+
+    (library,) = (pathlib.Path(ov.__file__).parent / "libs").glob("libopenvino_c.so*")
+    os.environ["OPENVINO_LIB_PATH"] = str(library)
+    with contextlib.redirect_stdout(io.StringIO()):  # It prints each operation that it leaves.
+        load = _executorch(entry, OpenvinoPartitioner([CompileSpec("device", b"CPU")]))
+
+    def load_with(threads: int) -> Runner:
+        allowed = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, set(sorted(allowed)[:threads]))
+        try:
+            return load(threads)
+        finally:
+            os.sched_setaffinity(0, allowed)
+
+    return load_with
 
 
 def onnxruntime(entry: model_zoo.Entry) -> Loader:
@@ -190,7 +242,22 @@ def loaders(entry: model_zoo.Entry) -> dict[str, Loader]:
     peers: dict[str, Callable[[model_zoo.Entry], Loader]] = {"openvino": openvino}
     if not _bits():
         peers |= {"torch": torch_eager, "xnnpack": xnnpack, "onnxruntime": onnxruntime}
+        if _NNCF.value:
+            peers["executorch_openvino"] = executorch_openvino
+    if _ONLY.value:
+        peers = {name: make for name, make in peers.items() if name in _ONLY.value}
     return taken(entry.name, makers | {peer: functools.partial(make, entry) for peer, make in peers.items()})
+
+
+def clock() -> Callable[[], float]:
+    """That of --clock."""
+    return time.process_time if _CLOCK.value == "cpu" else time.perf_counter
+
+
+def chosen_models(models: Mapping[str, model_zoo.Entry]) -> list[str]:
+    """The names of --models."""
+    names = _MODELS.value or [name for name in model_zoo.MODELS if name not in ("sin", "conv_relu")]
+    return [name for name in models if name not in ("sin", "conv_relu")] if names == ["all"] else list(names)
 
 
 def _executed_once(load: Loader, threads: int) -> Runner:
@@ -234,38 +301,47 @@ class Figures:
             print("missed:", line)
 
 
+def limit_kernels() -> None:
+    """Begins anew with the variables of --isa, which the libraries read when they are loaded."""
+    limits = _LIMITS[_ISA.value]
+    if any(os.environ.get(name) != value for name, value in limits.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **limits})
+
+
 def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unexpected arguments: {argv[1:]}")
+    limit_kernels()
+    if _NNCF.value:
+        sys.path.append(_NNCF.value)
     counts = [int(count) for count in _THREADS.value]
     if _CLOCK.value == "cpu" and counts != [1]:
         raise app.UsageError("--clock=cpu needs --threads=1: it adds up the time of all threads, idle ones that spin included")
     models = {**model_zoo.MODELS, **architectures.ARCHITECTURES}
-    names = _MODELS.value or [name for name in model_zoo.MODELS if name not in ("sin", "conv_relu")]
-    if names == ["all"]:
-        names = [name for name in models if name not in ("sin", "conv_relu")]
+    names = chosen_models(models)
     figures = {
         (count, precision): Figures(
             f"{count} thread{'s' * (count > 1)}, {precision} package, {_WEIGHTS.value} weights, {_CLOCK.value} time, "
-            f"numeric mode float32, {_ROUNDS.value} rounds"
+            f"{_ISA.value} instructions, numeric mode float32, {_ROUNDS.value} rounds"
         )
         for count in counts
         for precision in _PRECISION.value
     }
-    clock = time.process_time if _CLOCK.value == "cpu" else time.perf_counter
     with torch.no_grad():
         for name in names:
             made = loaders(models[name])
             for count in counts:
                 set_threads(count)
                 runners = taken(name, {peer: functools.partial(_executed_once, load, count) for peer, load in made.items()})
-                seconds = ratios.interleave(runners, rounds=_ROUNDS.value, clock=clock)
+                seconds = ratios.interleave(runners, rounds=_ROUNDS.value, clock=clock())
                 for precision in _PRECISION.value:
                     figures[count, precision].add(name, seconds, precision)
                 del runners
                 gc.collect()
     for of_one in figures.values():
         of_one.show()
+    if _ISA.value != "best":
+        print("xnnpack and onnxruntime ask the processor itself: their columns are with all that it has")
     if not _bits():
         print(f"goal: geometric mean against xnnpack at least {XNNPACK_GEOMETRIC_MEAN_GOAL}")
 

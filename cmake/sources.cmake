@@ -169,7 +169,8 @@ coreml_delegate_sources(portable
   runtime/engine/portable/portable_model.cc
   runtime/engine/portable/portable_state.cc
   runtime/engine/portable/random_values.cc
-  runtime/engine/portable/recurrent_loop.cc
+  runtime/engine/portable/recurrent_kernel.cc
+  runtime/engine/portable/recurrent_layer.cc
   runtime/engine/portable/register.cc
   runtime/engine/portable/resizing.cc
   runtime/engine/portable/round_to_half.cc
@@ -201,6 +202,24 @@ coreml_delegate_sources(portable
 coreml_delegate_library(portable cumulative_sum
   SOURCES runtime/engine/portable/cumulative_sum.cc
   OPTIONS -O2
+)
+
+coreml_delegate_library(portable recurrent_kernel_avx2
+  SOURCES runtime/engine/portable/recurrent_kernel_variant.cc
+  OPTIONS -O3 -ffp-contract=fast -mavx2 -mfma -mf16c
+  DEFINITIONS COREML_DELEGATE_RECURRENT_KERNEL=recurrent_kernel_avx2 COREML_DELEGATE_RECURRENT_LANES=8
+)
+
+coreml_delegate_library(portable recurrent_kernel_avx512
+  SOURCES runtime/engine/portable/recurrent_kernel_variant.cc
+  OPTIONS -O3 -ffp-contract=fast -mf16c -mavx512f -mavx512vl -mavx512dq -mprefer-vector-width=512
+  DEFINITIONS COREML_DELEGATE_RECURRENT_KERNEL=recurrent_kernel_avx512 COREML_DELEGATE_RECURRENT_LANES=16
+)
+
+coreml_delegate_library(portable recurrent_kernel_baseline
+  SOURCES runtime/engine/portable/recurrent_kernel_variant.cc
+  OPTIONS -O3 -ffp-contract=fast
+  DEFINITIONS COREML_DELEGATE_RECURRENT_KERNEL=recurrent_kernel_baseline COREML_DELEGATE_RECURRENT_LANES=4
 )
 
 coreml_delegate_library(portable reduce_floats
@@ -322,8 +341,10 @@ set(COREML_DELEGATE_TRANSLATION_SOURCES
   runtime/engine/portable/pass_through.h
   runtime/engine/portable/random_values.cc
   runtime/engine/portable/random_values.h
-  runtime/engine/portable/recurrent_loop.cc
-  runtime/engine/portable/recurrent_loop.h
+  runtime/engine/portable/recurrent_kernel.cc
+  runtime/engine/portable/recurrent_kernel.h
+  runtime/engine/portable/recurrent_layer.cc
+  runtime/engine/portable/recurrent_layer.h
   runtime/engine/portable/reduce_floats.cc
   runtime/engine/portable/reduce_floats.h
   runtime/engine/portable/resizing.cc

@@ -112,36 +112,6 @@ def test_compressed_weights_with_scales_along_the_summed_axis_are_wrong() -> Non
     assert differences[1] > 1e-2
 
 
-def test_a_step_of_a_loop_is_added_to_a_state_in_place() -> None:
-    """h = relu(x[t] + h W^T) for each step of known extents: the new state is overwritten by the next step."""
-    generator = np.random.default_rng(0)
-    weight, steps = generator.random((4, 4), np.float32), generator.random((5, 2, 4), np.float32)
-
-    def computed(extent: int) -> np.ndarray:
-        x, first = op.parameter(ov.PartialShape([5, extent, 4]), np.float32), op.parameter(ov.PartialShape([extent, 4]), np.float32)
-        step, state = (
-            op.parameter(ov.PartialShape([1, extent, 4]), np.float32),
-            op.parameter(ov.PartialShape([extent, 4]), np.float32),
-        )
-        product = op.matmul(state, op.constant(weight), False, True)
-        new = op.relu(op.add(op.squeeze(step, np.array([0])), product))
-        results = [op.result(op.constant(np.array(True))), op.result(new), op.result(op.unsqueeze(new, np.array([0])))]
-        loop = op.loop(op.constant(np.int64(5)), op.constant(True))
-        loop.set_function(ov.Model(results, [step, state], "body"))
-        loop.set_special_body_ports([-1, 0])
-        loop.set_sliced_input(step, x.output(0), 0, 1, 1, -1, 0)
-        loop.set_merged_input(state, first.output(0), results[1].output(0))
-        states = loop.get_concatenated_slices(results[2].output(0), 0, 1, 1, -1, 0)
-        return _compiled(states, [x, first])([steps, np.zeros((2, 4), np.float32)])[0]
-
-    expected, state = [], np.zeros((2, 4), np.float32)
-    for step in steps:
-        state = np.maximum(step + state @ weight.T, 0)
-        expected.append(state)
-    np.testing.assert_allclose(computed(-1), np.stack(expected), rtol=1e-5)
-    assert not np.allclose(computed(2), np.stack(expected), rtol=1e-2)
-
-
 def test_headers_declare_no_class_for_some_attributes() -> None:
     """Which is why the engine sets them by their keys."""
     headers = list((pathlib.Path(ov.__file__).parent / "include").rglob("*.hpp"))

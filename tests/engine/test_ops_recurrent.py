@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from op_testing import IOS15, IOS18, check, mb
+from op_testing import IOS15, IOS18, _engine, check, mb, save_program
 
 
 def sigmoid(x):
@@ -282,7 +282,6 @@ def test_rnn(rng, direction, activation, dynamic):
 @pytest.mark.parametrize("acts", [("sigmoid", "tanh"), ("tanh", "sigmoid")])
 @pytest.mark.parametrize("inputs, steps, batch", [(1, 3, 1), (2, 1, 2)])
 def test_hidden_size_of_one(rng, acts, inputs, steps, batch):
-    """OpenVINO throws "Layout rank can't be larger than tensor rank" for a MatMul by a 1 x 1 constant in a loop."""
     w, r, b = weights(rng, 3, inputs, 1)
     x, h = rng.normal(size=(steps, batch, inputs)).astype(np.float32), rng.normal(size=(batch, 1)).astype(np.float32)
     sequence, hn = gru_reference(x, h, w, r, b, acts=acts)
@@ -308,3 +307,65 @@ def test_defaults(rng):
     x, h, c = rng.normal(size=(3, 1, 3)).astype(np.float32), np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32)
     _, hn, cn = lstm_reference(x, h, c, w, r, np.zeros(16))
     check(lambda x: mb.lstm(x=x, initial_h=h, initial_c=c, weight_ih=w, weight_hh=r), {"x": x}, [hn[None], hn, cn])
+
+
+@pytest.mark.parametrize("op", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("hidden", [130, 320])
+@pytest.mark.parametrize("steps, batch", [(40, 1), (3, 21)])
+@pytest.mark.parametrize("half", [False, True])
+def test_large_layers(rng, op, hidden, steps, batch, half):
+    """Hidden sizes that fill no vector, batches that are divided, weights that float16 holds (and is used for from 2^18 of them on)."""
+    gates = {"lstm": 4, "gru": 3, "rnn": 1}[op]
+    draw = lambda *shape: rng.uniform(-0.1, 0.1, size=shape).astype(np.float16 if half else np.float32).astype(np.float32)  # noqa: E731
+    w, r, b = draw(gates * hidden, 24), draw(gates * hidden, hidden), draw(gates * hidden)
+    x = rng.normal(size=(steps, batch, 24)).astype(np.float32)
+    h, c = rng.normal(size=(batch, hidden)).astype(np.float32), rng.normal(size=(batch, hidden)).astype(np.float32)
+    common = {"weight_ih": w, "weight_hh": r, "bias": b, "output_sequence": True}
+    if op == "lstm":
+        check(
+            lambda x, h, c: mb.lstm(x=x, initial_h=h, initial_c=c, **common),
+            {"x": x, "h": h, "c": c},
+            list(lstm_reference(x, h, c, w, r, b)),
+        )
+    elif op == "gru":
+        check(
+            lambda x, h: mb.gru(x=x, initial_h=h, reset_after=True, **common),
+            {"x": x, "h": h},
+            list(gru_reference(x, h, w, r, b, reset_after=True)),
+            opset=IOS18,
+        )
+    else:
+        state, outputs = h.astype(np.float64), []
+        for step in x.astype(np.float64):
+            state = np.tanh(step @ w.T + state @ r.T + b)
+            outputs.append(state)
+        check(lambda x, h: mb.rnn(x=x, initial_h=h, **common), {"x": x, "h": h}, [np.stack(outputs), state])
+
+
+@pytest.mark.parametrize("mode", ["float32", "float16"])
+def test_results_are_the_same_with_two_threads_and_from_a_compiled_folder(rng, mode, tmp_path):
+    hidden = 300
+    draw = lambda *shape: rng.uniform(-0.1, 0.1, size=shape).astype(np.float32)  # noqa: E731
+    sides = {
+        f"{name}{suffix}": draw(4 * hidden, *columns)
+        for suffix in ("", "_back")
+        for name, columns in (("weight_ih", (16,)), ("weight_hh", (hidden,)), ("bias", ()))
+    }
+    x, state = rng.normal(size=(9, 2, 16)).astype(np.float32), np.zeros((2, 2 * hidden), np.float32)
+    package = save_program(
+        lambda x: mb.lstm(x=x, initial_h=state, initial_c=state, direction="bidirectional", output_sequence=True, **sides)[0],
+        {"x": x},
+        tmp_path,
+        opset=IOS15,
+    )
+    (tmp_path / "compiled").mkdir()
+    _engine.compile(package, str(tmp_path / "compiled"), numeric_mode=mode)
+    models = [
+        _engine.load(package, numeric_mode=mode, threads=1),
+        _engine.load(package, numeric_mode=mode, threads=2),
+        _engine.load_compiled(str(tmp_path / "compiled"), numeric_mode=mode, threads=1),
+    ]
+    results = [next(iter(model.predict({"x": x}).values())) for model in models]
+    assert results[0].shape == (9, 2, 2 * hidden)
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])

@@ -25,6 +25,7 @@
 #include "runtime/engine/portable/op_error.h"
 #include "runtime/engine/portable/pass_through.h"
 #include "runtime/engine/portable/random_values.h"
+#include "runtime/engine/portable/recurrent_layer.h"
 #include "runtime/engine/portable/round_to_half.h"
 #include "runtime/engine/portable/shared_constants.h"
 #include "runtime/engine/portable/softplus.h"
@@ -293,6 +294,7 @@ std::vector<std::shared_ptr<ov::Extension>> graph_extensions() {
           std::make_shared<ov::OpExtension<NonMaximumSuppression>>(),
           std::make_shared<ov::OpExtension<PassThrough>>(),
           std::make_shared<ov::OpExtension<RandomValues>>(),
+          std::make_shared<ov::OpExtension<RecurrentLayer>>(),
           std::make_shared<ov::OpExtension<RoundToHalf>>(),
           std::make_shared<ov::OpExtension<Softplus>>(),
           std::make_shared<ov::OpExtension<StoredLinear>>(),
