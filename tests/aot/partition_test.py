@@ -177,6 +177,39 @@ HIGH_RANKS_TAKEN = {
         torch.randn(6, 28),
     ),
 }
+
+
+def _relative_positions(x):
+    """float[12, 48] -> the same; attention of blocks of 2 x 2 x 3 to 3 x 4 x 4, to which positions along each dimension are added."""
+    scores = x.view(1, 1, 2, 2, 3, 3, 4, 4)
+    time, rows, columns = (part.reshape(1, 1, 2, 2, 3, -1) for part in x[:, :11].split([3, 4, 4], -1))
+    scores = scores + rows[..., None, :, None] + columns[..., None, None, :]
+    scores = scores + time[:, :, :, :, :, :, None, None]
+    return scores.reshape(12, 48).softmax(-1)
+
+
+def _state_space(x):
+    """float[4, 12]: products that are summed along one of six dimensions, under a mask."""
+    states = x.view(1, 2, 2, 3, 2, 2)
+    products = states.unsqueeze(3) * states.unsqueeze(2).expand(1, 2, 2, 2, 3, 2, 2).exp()
+    mask = torch.ones(2, 3, dtype=torch.bool).tril()
+    return torch.where(mask[:, :, None, None], products, -products).sum((2, 5)).mean(3, keepdim=True).reshape(-1)
+
+
+# What is computed with values of six dimensions and more.
+HIGH_RANKS_COMPUTED = {
+    "elements": (lambda x: torch.sin(x.view(2, 1, 2, 1, 2, 3)).clamp(min=0).reshape(-1) * 2, torch.randn(24)),
+    "broadcast": (lambda x: (x.view(2, 2, 1, 1, 2, 3) * x[:3] - x.view(2, 1, 2, 1, 2, 3) / 3).reshape(-1), torch.randn(24)),
+    "relative_positions": (_relative_positions, torch.randn(12, 48)),
+    "state_space": (_state_space, torch.randn(4, 12)),
+    "one_of_a_dimension": (lambda x: (x.view(2, 2, 2, 1, 2, 3) * 2)[:, :, 1, :, :, 1:].amax(-1).reshape(-1), torch.randn(48)),
+    "half_of_a_dimension": (lambda x: x.view(1, 4, 2, 1, 2, 3)[:, 1:3, ..., ::2].reshape(-1) * 2, torch.randn(48)),
+    "joined": (lambda x: torch.cat([x.view(2, 2, 2, 1, 2, 3), x.view(2, 2, 2, 1, 2, 3) * 2], 4).softmax(4).reshape(-1), torch.randn(48)),
+    "rows": (lambda x: F.layer_norm(F.linear(x.view(2, 2, 2, 1, 2, 3), x[:12].view(4, 3)), (4,)).reshape(-1), torch.randn(48)),
+    "cast": (lambda x: (x.view(2, 2, 2, 1, 2, 3) > 0).float().sum().reshape(1) + x, torch.randn(48)),
+    "of_all": (lambda x: (x.view(2, 2, 2, 1, 2, 3) * 2).sum() + x, torch.randn(48)),
+    "of_one_element": (lambda x: (x.view(1, 1, 1, 1, 1, 1) + 2).exp().reshape(1) * x, torch.randn(1)),
+}
 # The ops that have to stay outside.
 HIGH_RANKS_LEFT = {
     # Six dimensions in the reverse order are six, whatever is merged.
@@ -185,10 +218,16 @@ HIGH_RANKS_LEFT = {
         torch.randn(216),
         {"aten.view_copy.default", "aten.permute_copy.default"},
     ),
-    "computed_with": (
-        lambda x: torch.sin(x.view(2, 1, 2, 1, 2, 3)).reshape(-1) * 2,
+    # Six dimensions of which each second one is repeated.
+    "repeated": (
+        lambda x: (x.view(2, 1, 2, 1, 2, 1) + x[:8].view(1, 2, 1, 2, 1, 2)).reshape(-1),
+        torch.randn(8),
+        {"aten.view_copy.default", "aten.add.Tensor"},
+    ),
+    "flipped": (
+        lambda x: torch.sin(x.view(2, 1, 2, 1, 2, 3)).flip(0).reshape(-1) * 2,
         torch.randn(24),
-        {"aten.view_copy.default", "aten.sin.default"},
+        {"aten.view_copy.default", "aten.sin.default", "aten.flip.default"},
     ),
     "other_dtype": (
         lambda x: torch.sin(x).view(2, 1, 2, 1, 2, 3).view(torch.int32).reshape(-1) * 2,
@@ -225,6 +264,15 @@ def test_fewer_dimensions_give_the_same_elements(function, x):
     program.graph_module.recompile()
     assert all(node.meta["val"].dim() <= 5 for node in program.graph.nodes if node.op == "call_function")
     torch.testing.assert_close(program.module()(x), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("function", "x"), HIGH_RANKS_COMPUTED.values(), ids=HIGH_RANKS_COMPUTED)
+def test_fewer_dimensions_compute_the_same(function, x):
+    edge = lower(function, (x,), compute_precision=ct.precision.FLOAT32)
+    assert outside(edge) == []
+    assert max(call(edge).mil_ranks) <= 5
+    (actual,) = Runtime.get().load_program(edge.to_executorch().buffer).load_method("forward").execute((x,))
+    torch.testing.assert_close(actual, function(x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(50))

@@ -161,12 +161,20 @@ _SUMMING_WHOLE = frozenset("mm bmm addmm baddbmm addmv mv dot convolution mean v
 def _rounded(x: torch.Tensor, precision: str, generator: torch.Generator) -> torch.Tensor:
     """float64 -> a neighbour in the precision, by chance; numbers that it has stay."""
     bits, smallest, largest = _FORMATS[precision]
-    exponent = torch.frexp(x)[1].clamp(min=smallest + bits)
-    unit = torch.ldexp(torch.ones_like(x), exponent - bits)
-    scaled = x / unit
-    up = (torch.rand(x.shape, generator=generator, dtype=x.dtype) < 0.5).to(x.dtype)
-    low = scaled.floor()
-    result = torch.where(scaled == low, x, (low + up) * unit)
+    # The bits of a float64 that the precision has not: half of the numbers are brought to the next one before these are cut off.
+    beyond = (1 << (53 - bits)) - 1
+    draws = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(generator=generator).view(torch.uint8)[: x.numel()]
+    pattern = draws.bitwise_and_(1).to(torch.int64).mul_(beyond).reshape(x.shape)
+    result = pattern.add_(x.contiguous().view(torch.int64)).bitwise_and_(~beyond).view(torch.float64)
+    magnitude = x.abs()
+    is_subnormal = (magnitude < 2.0 ** (smallest + bits - 1)) & (magnitude > 0)
+    if bool(is_subnormal.any()):
+        small = x[is_subnormal]
+        up = torch.rand(small.shape, generator=generator, dtype=x.dtype) < 0.5
+        scaled = small * 2.0**-smallest
+        result[is_subnormal] = torch.where(up, scaled.ceil(), scaled.floor()) * 2.0**smallest
+    if bool((magnitude <= largest * (1 - 2.0**-bits)).all()):
+        return result
     result = torch.where(result.abs() > largest, torch.sign(x) * torch.inf, result)
     return torch.where(x.isfinite(), result, x)
 

@@ -26,9 +26,8 @@ from coremltools.converters.mil.frontend.torch.utils import TorchFrontend
 from coremltools.converters.mil.mil import Builder as mb
 from coremltools.converters.mil.mil import Function, get_new_symbol, types
 
-from executorch_coreml.compiler import constants, coremltools_state, node_conversion
+from executorch_coreml.compiler import constants, coremltools_state, high_rank, node_conversion
 from executorch_coreml.compiler.correction_table import EVERYWHERE, OnDevices
-from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
 from executorch_coreml.compiler.mil_types import mil_dtype
 from executorch_coreml.compiler.rewrites import rewrite
 
@@ -122,16 +121,32 @@ def _key(closure: _Closure, target: ct.target, guarded: frozenset[OnDevices]) ->
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def _reshaped(graph: torch.fx.Graph, source: torch.fx.Node, call: torch.fx.Node, shape: list[int]) -> torch.fx.Node:
+    view = graph.call_function(high_rank.operator_of(call, "view_copy"), (source, shape))
+    view.meta = {"val": source.meta["val"].new_empty(shape)}
+    return view
+
+
 def _graph(closure: _Closure) -> torch.fx.Graph:
+    """The calls, between inputs and a result of at most five dimensions: others come and go as their elements in a row, as high_rank.py has them."""
     graph = torch.fx.Graph()
     copies: dict[torch.fx.Node, torch.fx.Node] = {}
+    high = [node for node in closure.inputs if node.meta["val"].dim() > high_rank.MAXIMUM_RANK]
     for node in closure.inputs:
         copies[node] = graph.placeholder(node.name)
         copies[node].meta = dict(node.meta)
+        if node in high:
+            copies[node].meta = {"val": node.meta["val"].new_empty([node.meta["val"].numel()])}
+    for node in high:
+        copies[node] = _reshaped(graph, copies[node], next(iter(closure.calls)), list(node.meta["val"].shape))
     for node in closure.calls:
         copies[node] = graph.node_copy(node, lambda source: copies[source])
         copies[node].meta = dict(node.meta)
-    graph.output(copies[node])
+    result = copies[node]
+    value = result.meta.get("val")
+    if isinstance(value, torch.Tensor) and value.dim() > high_rank.MAXIMUM_RANK:
+        result = _reshaped(graph, result, node, [value.numel()])
+    graph.output(result)
     return graph
 
 
@@ -159,7 +174,7 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
 
 def _placeholder(tensor: torch.Tensor, symbols: _Symbols) -> Any:
     dtype = mil_dtype(tensor.dtype)
-    if dtype is None or tensor.dim() > MAXIMUM_RANK:
+    if dtype is None or tensor.dim() > high_rank.MAXIMUM_RANK:
         raise _NotTried
     # A function has no inputs of rank 0: those are squeezed.
     return mb.placeholder([symbols.extent(extent) for extent in tensor.shape] or [1], dtype=types.string_to_builtin(dtype))
@@ -212,8 +227,6 @@ def why_not_converted(
         guarded: which rows about devices hold.
     """
     target = target or ct.target.iOS15
-    if any(isinstance(value, torch.Tensor) and value.dim() > MAXIMUM_RANK for value in (node.meta.get("val"), *_values(node))):
-        return None  # high_rank.py rewrites chains, of which one call says nothing.
     try:
         closure = _Closure(node, known.get)
         key = _key(closure, target, guarded)
@@ -236,7 +249,3 @@ def why_not_converted(
         if len(_results) > _REMEMBERED:
             _results.popitem(last=False)
     return result
-
-
-def _values(node: torch.fx.Node) -> list[Any]:
-    return [source.meta.get("val") for source in node.all_input_nodes]

@@ -38,31 +38,6 @@ def drop(program: ExportedProgram, placeholders: Collection[str]) -> None:
     program._constants = {name: value for name, value in program.constants.items() if name not in gone}
 
 
-def _is_nothing(node: torch.fx.Node) -> bool:
-    """Whether a value has the shape [0], which a concatenation of any rank leaves out."""
-    value = node.meta.get("val")
-    return isinstance(value, torch.Tensor) and tuple(value.shape) == (0,)
-
-
-def without_empty_constants(program: ExportedProgram) -> ExportedProgram:
-    """The program without constants of no elements, which transformers' caches start from and concatenate to; itself where it has none.
-
-    ExecuTorch cannot load a .pte from a file whose constants are all empty.
-    """
-    names = program.graph_signature.inputs_to_lifted_tensor_constants
-    empty = {name for name, target in names.items() if getattr(program.constants.get(target), "numel", lambda: 1)() == 0}
-    if not empty:
-        return program
-    program = program.run_decompositions({})  # The graph of the user's own program stays as it is.
-    graph = program.graph_module.graph
-    for node in graph.find_nodes(op="call_function", target=torch.ops.aten.cat.default):
-        parts: Any = node.args[0]
-        node.update_arg(0, [part for part in parts if not _is_nothing(part)] or parts)
-    graph.eliminate_dead_code()
-    drop(program, {node.name for node in program.graph.nodes if node.name in empty and not node.users})
-    return program
-
-
 def by_initial_value(program: ExportedProgram) -> tuple[set[str], set[str]]:
     """The mutable buffers that start as zeros, and those that do not, or of which it is not known."""
     mutable = set(program.graph_signature.buffers_to_mutate.values())

@@ -27,6 +27,7 @@ from executorch_coreml.partition import (
     compressed_weights,
     control_flow,
     edge_refusals,
+    empty_tensors,
     layouts,
     quantized_tensors,
     refused_ops,
@@ -194,7 +195,7 @@ class CoreMLPartitioner(Partitioner):
         check_quantization_target(exported_program, self._options, self._skip_list)
         program = byte_weights.named(compressed_weights.noted(exported_program, self._options))
         program = quantized_tensors.as_integers(program)
-        program = refused_ops.taken_apart(buffers.without_empty_constants(program))
+        program = refused_ops.taken_apart(empty_tensors.without_empty_tensors(program))
         return layouts.with_contiguous_results(program)
 
     def ops_to_not_decompose(

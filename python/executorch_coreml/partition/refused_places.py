@@ -48,6 +48,24 @@ def diagonal_scatter(x: torch.Tensor, source: torch.Tensor, offset: int = 0, dim
     return torch.where(rows + offset == columns, values, moved).movedim((-2, -1), dims)
 
 
+def as_strided(x: torch.Tensor, size: list[int], stride: list[int], storage_offset: int | None = None) -> torch.Tensor:
+    """Of the elements in the order in which they lie in memory, be that one of dimensions, of which adaptive pooling makes another."""
+    if not all(isinstance(extent, int) for extent in (*x.shape, *x.stride(), *size, *stride)) or storage_offset or x.storage_offset():
+        return NotImplemented
+    moving = [dim for dim in range(x.dim()) if x.shape[dim] != 1]
+    order = sorted(moving, key=lambda dim: -x.stride(dim))
+    made = sorted((dim for dim in range(len(size)) if size[dim] != 1), key=lambda dim: -stride[dim])
+    steps = [1]
+    for dim in reversed(made):
+        steps.insert(0, steps[0] * size[dim])
+    is_dense = all(stride[dim] == step for dim, step in zip(made, steps[1:], strict=True))
+    if not is_dense or steps[0] != x.numel() or not x.permute(order + [dim for dim in range(x.dim()) if dim not in moving]).is_contiguous():
+        return NotImplemented
+    flat = x.permute(order + [dim for dim in range(x.dim()) if dim not in moving]).reshape(-1)
+    laid = flat.reshape([size[dim] for dim in made]).permute([made.index(dim) for dim in sorted(made)])
+    return laid.reshape(size)
+
+
 def as_strided_scatter(
     x: torch.Tensor, source: torch.Tensor, size: list[int], stride: list[int], storage_offset: int | None = None
 ) -> torch.Tensor:
