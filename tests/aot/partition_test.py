@@ -204,7 +204,10 @@ HIGH_RANKS_COMPUTED = {
     "state_space": (_state_space, torch.randn(4, 12)),
     "one_of_a_dimension": (lambda x: (x.view(2, 2, 2, 1, 2, 3) * 2)[:, :, 1, :, :, 1:].amax(-1).reshape(-1), torch.randn(48)),
     "half_of_a_dimension": (lambda x: x.view(1, 4, 2, 1, 2, 3)[:, 1:3, ..., ::2].reshape(-1) * 2, torch.randn(48)),
-    "joined": (lambda x: torch.cat([x.view(2, 2, 2, 1, 2, 3), x.view(2, 2, 2, 1, 2, 3) * 2], 4).softmax(4).reshape(-1), torch.randn(48)),
+    "joined": (
+        lambda x: torch.cat([x.view(2, 2, 2, 1, 2, 3), x.view(2, 2, 2, 1, 2, 3) * 2], 4).softmax(4).reshape(-1),
+        torch.randn(48),
+    ),
     "rows": (lambda x: F.layer_norm(F.linear(x.view(2, 2, 2, 1, 2, 3), x[:12].view(4, 3)), (4,)).reshape(-1), torch.randn(48)),
     "cast": (lambda x: (x.view(2, 2, 2, 1, 2, 3) > 0).float().sum().reshape(1) + x, torch.randn(48)),
     "of_all": (lambda x: (x.view(2, 2, 2, 1, 2, 3) * 2).sum() + x, torch.randn(48)),

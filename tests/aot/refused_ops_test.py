@@ -35,11 +35,28 @@ WEIGHT = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(4))
 WORDS = torch.tensor([[1, 2], [2, 0]])
 # torch exports other calls for what has gradients.
 TRAINED = X.clone().requires_grad_()
-# Ops that ExecuTorch has at lowering, and no kernel of at run time, or a wrong one.
+# Ops that ExecuTorch has at lowering, and no kernel of at run time, or a wrong one; and one that Core ML has not.
 _ATEN = torch.ops.aten
-WITHOUT_KERNEL = {_ATEN.adaptive_avg_pool3d.default, _ATEN.nonzero.default, _ATEN.where.default, _ATEN.argwhere.default}
+WITHOUT_KERNEL = {
+    *(_ATEN.adaptive_avg_pool3d.default, _ATEN.nonzero.default, _ATEN.where.default, _ATEN.argwhere.default),
+    _ATEN.as_strided.default,
+}
 ROWS, MATRIX = torch.tensor([0, 2]), torch.randn(3, 2, dtype=torch.complex64, generator=torch.Generator().manual_seed(5))
 FREQUENCIES = torch.polar(torch.ones(3), torch.arange(3.0))
+
+
+def _mask(shift: int) -> torch.Tensor:
+    """float[3, 4] as the mask of shifted windows is counted, each part of a row by its number: the last is empty where nothing is shifted."""
+    mask = torch.zeros(3, 4)
+    for number, part in enumerate((slice(0, -2), slice(-2, -shift), slice(-shift if shift else 4, None))):
+        mask[:, part] = number + 1
+    return mask
+
+
+def _written(x: torch.Tensor, write: Callable[[torch.Tensor], Any]) -> torch.Tensor:
+    result = x * 2
+    write(result)
+    return result
 
 
 def _with_diagonal(x: torch.Tensor) -> torch.Tensor:
@@ -190,6 +207,13 @@ OF_FIXED_EXTENTS: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] 
     "new_empty_strided": (lambda x: x.new_empty_strided((3, 4), (1, 3), dtype=torch.int64).fill_(2) + x, X),
     "hinge_embedding_loss": (lambda x: F.hinge_embedding_loss(x, x.sign(), reduction="none"), X),
     "cosine_embedding_loss": (lambda x: F.cosine_embedding_loss(x, x * 2 + 1, x[:, 0].sign(), margin=0.1), X),
+    "the same elements by strides": (lambda x: torch.as_strided(x * 2, (3, 1, 4), (4, 40, 1)), X),
+    "transposed elements by strides": (lambda x: torch.as_strided(x * 2, (4, 3), (1, 4)) + 1, X),
+    "strides of what is transposed": (lambda x: torch.as_strided((x * 2).t(), (4, 3), (1, 4)) + 1, X),
+    "pooled and transposed": (
+        lambda x: F.adaptive_avg_pool3d(x[:, :4].reshape(1, 2, 2, 1, 3).permute(0, 4, 1, 2, 3), 1).flatten(1),
+        X,
+    ),
     "mode": (lambda x: tuple(torch.mode(x, 1)), EQUAL),
     "mode of columns": (lambda x: torch.mode(x, 0, keepdim=True)[0], INTEGERS),
     "written by strides": (lambda x: torch.as_strided_scatter(x, x[:, :2] * 2, (3, 2), (1, 5), 1), X),
@@ -204,7 +228,15 @@ OF_FIXED_EXTENTS: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] 
     "sort, stably and descending": (lambda x: tuple(torch.sort(x, dim=0, stable=True, descending=True)), EQUAL),
     "argsort of NaN, stably": (lambda x: torch.argsort(x, stable=True), NAN),
     "argsort of integers, stably": (lambda x: torch.argsort(x, stable=True), INTEGERS),
+    "whether all are true": (lambda x: torch.ops.aten._is_all_true(x > -90) & torch.ops.aten._is_any_true(x > 0) & (x > 0), X),
     "vander, of running products": (lambda x: torch.vander(x[0], 3), X),
+}
+# Not refused: writes of no elements.
+OF_NO_ELEMENTS: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
+    "mask of windows that are not shifted": (lambda x: x * _mask(0), X),
+    "mask of windows that are shifted": (lambda x: x * _mask(1), X),
+    "nothing, copied": (lambda x: _written(x, lambda y: y[:, 4:].copy_(x[:, :0])), X),
+    "nothing, filled in one of three rows": (lambda x: _written(x, lambda y: y[1, 2:2].fill_(7)), X),
 }
 # What leaves something outside: places without elements, and what functionalization reads of a view before it is written.
 IN_PART: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] = {
@@ -357,6 +389,11 @@ def test_refused_ops(case: str, flexible: bool) -> None:
 @pytest.mark.parametrize("case", OF_FIXED_EXTENTS)
 def test_refused_ops_of_fixed_extents(case: str) -> None:
     _check(*OF_FIXED_EXTENTS[case])
+
+
+@pytest.mark.parametrize("case", OF_NO_ELEMENTS)
+def test_writes_of_no_elements_go_to_core_ml_with_the_rest(case: str) -> None:
+    _check(*OF_NO_ELEMENTS[case])
 
 
 @pytest.mark.parametrize("case", IN_PART)

@@ -1,7 +1,8 @@
 """ATen ops that ExecuTorch refuses in every program, taken apart to ops that it has and Core ML has.
 
 They are no Core ATen ops, and torch has no decomposition of them, or one to such an op again: without this, `to_edge_transform_and_lower` ends
-with a SpecViolationError before the partitioner is asked. What they become is like any other call of the program, inside Core ML or outside.
+with a SpecViolationError before the partitioner is asked. Of some ExecuTorch has no kernel, or a wrong one; `as_strided` it has, and Core ML has not.
+What they become is like any other call of the program, inside Core ML or outside.
 A function returns NotImplemented for a call of which it has no such form, which stays as it is.
 """
 

@@ -50,20 +50,22 @@ def diagonal_scatter(x: torch.Tensor, source: torch.Tensor, offset: int = 0, dim
 
 def as_strided(x: torch.Tensor, size: list[int], stride: list[int], storage_offset: int | None = None) -> torch.Tensor:
     """Of the elements in the order in which they lie in memory, be that one of dimensions, of which adaptive pooling makes another."""
-    if not all(isinstance(extent, int) for extent in (*x.shape, *x.stride(), *size, *stride)) or storage_offset or x.storage_offset():
+    if (
+        not all(isinstance(extent, int) for extent in (*x.shape, *x.stride(), *size, *stride))
+        or storage_offset
+        or x.storage_offset()
+    ):
         return NotImplemented
-    moving = [dim for dim in range(x.dim()) if x.shape[dim] != 1]
-    order = sorted(moving, key=lambda dim: -x.stride(dim))
+    order = sorted(range(x.dim()), key=lambda dim: -x.stride(dim) if x.shape[dim] != 1 else 1)
     made = sorted((dim for dim in range(len(size)) if size[dim] != 1), key=lambda dim: -stride[dim])
-    steps = [1]
-    for dim in reversed(made):
-        steps.insert(0, steps[0] * size[dim])
-    is_dense = all(stride[dim] == step for dim, step in zip(made, steps[1:], strict=True))
-    if not is_dense or steps[0] != x.numel() or not x.permute(order + [dim for dim in range(x.dim()) if dim not in moving]).is_contiguous():
+    laid_out, step = x.permute(order), x.numel()
+    for dim in made:
+        step = step // size[dim]
+        if stride[dim] != step:
+            return NotImplemented
+    if step != 1 or not laid_out.is_contiguous():
         return NotImplemented
-    flat = x.permute(order + [dim for dim in range(x.dim()) if dim not in moving]).reshape(-1)
-    laid = flat.reshape([size[dim] for dim in made]).permute([made.index(dim) for dim in sorted(made)])
-    return laid.reshape(size)
+    return laid_out.reshape([size[dim] for dim in made]).permute([made.index(dim) for dim in sorted(made)]).reshape(size)
 
 
 def as_strided_scatter(
