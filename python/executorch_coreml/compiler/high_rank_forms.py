@@ -115,9 +115,8 @@ def _one_dimension(node: torch.fx.Node, shape: list[int]) -> Form | None:
         return None
     dim = arguments["dim"] % len(extents)
     given = _before_at_behind(extents, dim)
-    made = [given[0], math.prod(shape) // (given[0] * given[2]), given[2]]
-    if len(shape) < len(extents):  # select, which takes the dimension away.
-        made = [given[0], given[2]]
+    is_taken_away = len(shape) < len(extents)  # By select.
+    made = [given[0], given[2]] if is_taken_away else _before_at_behind(shape, dim)
     return Form({source: given}, tuple((arguments | {"dim": 1}).values()), _keywords(node), made)
 
 
