@@ -13,7 +13,7 @@ from coremltools.converters.mil.mil import Var, types
 from coremltools.converters.mil.mil.types.symbolic import any_symbolic
 
 from executorch_coreml.compiler.correction_table import CT, arguments, cast, constant, correction, number, result_type
-from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
+from executorch_coreml.compiler.high_rank_forms import MAXIMUM_RANK
 
 
 @correction(

@@ -28,6 +28,7 @@ from coremltools.converters.mil.mil import Function, get_new_symbol, types
 
 from executorch_coreml.compiler import constants, coremltools_state, high_rank, node_conversion
 from executorch_coreml.compiler.correction_table import EVERYWHERE, OnDevices
+from executorch_coreml.compiler.high_rank_forms import MAXIMUM_RANK
 from executorch_coreml.compiler.mil_types import mil_dtype
 from executorch_coreml.compiler.rewrites import rewrite
 
@@ -131,7 +132,7 @@ def _graph(closure: _Closure) -> torch.fx.Graph:
     """The calls, between inputs and a result of at most five dimensions: others come and go as their elements in a row, as high_rank.py has them."""
     graph = torch.fx.Graph()
     copies: dict[torch.fx.Node, torch.fx.Node] = {}
-    high = [node for node in closure.inputs if node.meta["val"].dim() > high_rank.MAXIMUM_RANK]
+    high = [node for node in closure.inputs if node.meta["val"].dim() > MAXIMUM_RANK]
     for node in closure.inputs:
         copies[node] = graph.placeholder(node.name)
         copies[node].meta = dict(node.meta)
@@ -144,7 +145,7 @@ def _graph(closure: _Closure) -> torch.fx.Graph:
         copies[node].meta = dict(node.meta)
     result = copies[node]
     value = result.meta.get("val")
-    if isinstance(value, torch.Tensor) and value.dim() > high_rank.MAXIMUM_RANK:
+    if isinstance(value, torch.Tensor) and value.dim() > MAXIMUM_RANK:
         result = _reshaped(graph, result, node, [value.numel()])
     graph.output(result)
     return graph
@@ -174,7 +175,7 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
 
 def _placeholder(tensor: torch.Tensor, symbols: _Symbols) -> Any:
     dtype = mil_dtype(tensor.dtype)
-    if dtype is None or tensor.dim() > high_rank.MAXIMUM_RANK:
+    if dtype is None or tensor.dim() > MAXIMUM_RANK:
         raise _NotTried
     # A function has no inputs of rank 0: those are squeezed.
     return mb.placeholder([symbols.extent(extent) for extent in tensor.shape] or [1], dtype=types.string_to_builtin(dtype))

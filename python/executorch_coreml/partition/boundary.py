@@ -17,7 +17,7 @@ import coremltools as ct
 import torch
 
 from executorch_coreml.compiler.compile_options import Options
-from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
+from executorch_coreml.compiler.high_rank_forms import MAXIMUM_RANK
 from executorch_coreml.compiler.signature import extent_range, is_expression
 from executorch_coreml.partition.grouping import Group, group, parts, whole_call
 from executorch_coreml.partition.support import NodeSupport, Rejection, op_name

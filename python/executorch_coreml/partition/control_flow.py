@@ -18,7 +18,7 @@ from torch.export.graph_signature import ExportGraphSignature, InputKind, InputS
 
 from executorch_coreml.compiler import control_flow
 from executorch_coreml.compiler.compile_options import Options
-from executorch_coreml.compiler.high_rank import MAXIMUM_RANK
+from executorch_coreml.compiler.high_rank_forms import MAXIMUM_RANK
 from executorch_coreml.compiler.mil_types import mil_dtype
 from executorch_coreml.node_facts import op_name
 from executorch_coreml.partition.node_view import tensors

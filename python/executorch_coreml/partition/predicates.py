@@ -14,6 +14,7 @@ import coremltools as ct
 import torch
 
 from executorch_coreml.compiler import high_rank
+from executorch_coreml.compiler.high_rank_forms import MAXIMUM_RANK
 from executorch_coreml.partition.node_view import NodeView, has_other_dim_order, tensors
 
 # Namespaces whose ops are about low-precision values.
@@ -69,7 +70,7 @@ def has_other_dtype(view: NodeView) -> bool:
 
 def has_rank_above_five(view: NodeView) -> bool:
     """Whether a value has more dimensions than Core ML takes, in a call for which no form of fewer dimensions is known."""
-    if all(tensor.dim() <= high_rank.MAXIMUM_RANK for tensor in (*view.inputs, *view.outputs)):
+    if all(tensor.dim() <= MAXIMUM_RANK for tensor in (*view.inputs, *view.outputs)):
         return False
     return not high_rank.takes(view.node)
 
