@@ -35,11 +35,10 @@ WEIGHT = torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(4))
 WORDS = torch.tensor([[1, 2], [2, 0]])
 # torch exports other calls for what has gradients.
 TRAINED = X.clone().requires_grad_()
-# Ops that ExecuTorch has at lowering, and no kernel of at run time, or a wrong one; and one that Core ML has not.
+# Ops that ExecuTorch has at lowering, and no kernel of at run time, or a wrong one.
 _ATEN = torch.ops.aten
 WITHOUT_KERNEL = {
     *(_ATEN.adaptive_avg_pool3d.default, _ATEN.nonzero.default, _ATEN.where.default, _ATEN.argwhere.default),
-    _ATEN.as_strided.default,
 }
 ROWS, MATRIX = torch.tensor([0, 2]), torch.randn(3, 2, dtype=torch.complex64, generator=torch.Generator().manual_seed(5))
 FREQUENCIES = torch.polar(torch.ones(3), torch.arange(3.0))
@@ -207,13 +206,6 @@ OF_FIXED_EXTENTS: dict[str, tuple[Callable[[torch.Tensor], Any], torch.Tensor]] 
     "new_empty_strided": (lambda x: x.new_empty_strided((3, 4), (1, 3), dtype=torch.int64).fill_(2) + x, X),
     "hinge_embedding_loss": (lambda x: F.hinge_embedding_loss(x, x.sign(), reduction="none"), X),
     "cosine_embedding_loss": (lambda x: F.cosine_embedding_loss(x, x * 2 + 1, x[:, 0].sign(), margin=0.1), X),
-    "the same elements by strides": (lambda x: torch.as_strided(x * 2, (3, 1, 4), (4, 40, 1)), X),
-    "transposed elements by strides": (lambda x: torch.as_strided(x * 2, (4, 3), (1, 4)) + 1, X),
-    "strides of what is transposed": (lambda x: torch.as_strided((x * 2).t(), (4, 3), (1, 4)) + 1, X),
-    "pooled and transposed": (
-        lambda x: F.adaptive_avg_pool3d(x[:, :4].reshape(1, 2, 2, 1, 3).permute(0, 4, 1, 2, 3), 1).flatten(1),
-        X,
-    ),
     "mode": (lambda x: tuple(torch.mode(x, 1)), EQUAL),
     "mode of columns": (lambda x: torch.mode(x, 0, keepdim=True)[0], INTEGERS),
     "written by strides": (lambda x: torch.as_strided_scatter(x, x[:, :2] * 2, (3, 2), (1, 5), 1), X),

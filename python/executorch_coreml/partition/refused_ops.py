@@ -1,7 +1,7 @@
 """ATen ops that ExecuTorch refuses in every program, taken apart to ops that it has and Core ML has.
 
 They are no Core ATen ops, and torch has no decomposition of them, or one to such an op again: without this, `to_edge_transform_and_lower` ends
-with a SpecViolationError before the partitioner is asked. Of some ExecuTorch has no kernel, or a wrong one; `as_strided` it has, and Core ML has not.
+with a SpecViolationError before the partitioner is asked. Of some ExecuTorch has no kernel, or a wrong one.
 What they become is like any other call of the program, inside Core ML or outside.
 A function returns NotImplemented for a call of which it has no such form, which stays as it is.
 """
@@ -114,7 +114,6 @@ _TABLE: dict[OpOverload, Callable[..., Any]] = {
     aten.nonzero.default: refused_places.nonzero,
     aten._is_all_true.default: torch.all,
     aten._is_any_true.default: torch.any,
-    aten.as_strided.default: refused_places.as_strided,
     aten.as_strided_scatter.default: refused_places.as_strided_scatter,
     aten.diagonal_scatter.default: refused_places.diagonal_scatter,
     aten.tril_indices.default: refused_places.tril_indices,

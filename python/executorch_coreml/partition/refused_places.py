@@ -48,26 +48,6 @@ def diagonal_scatter(x: torch.Tensor, source: torch.Tensor, offset: int = 0, dim
     return torch.where(rows + offset == columns, values, moved).movedim((-2, -1), dims)
 
 
-def as_strided(x: torch.Tensor, size: list[int], stride: list[int], storage_offset: int | None = None) -> torch.Tensor:
-    """Of the elements in the order in which they lie in memory, be that one of dimensions, of which adaptive pooling makes another."""
-    if (
-        not all(isinstance(extent, int) for extent in (*x.shape, *x.stride(), *size, *stride))
-        or storage_offset
-        or x.storage_offset()
-    ):
-        return NotImplemented
-    order = sorted(range(x.dim()), key=lambda dim: -x.stride(dim) if x.shape[dim] != 1 else 1)
-    made = sorted((dim for dim in range(len(size)) if size[dim] != 1), key=lambda dim: -stride[dim])
-    laid_out, step = x.permute(order), x.numel()
-    for dim in made:
-        step = step // size[dim]
-        if stride[dim] != step:
-            return NotImplemented
-    if step != 1 or not laid_out.is_contiguous():
-        return NotImplemented
-    return laid_out.reshape([size[dim] for dim in made]).permute([made.index(dim) for dim in sorted(made)]).reshape(size)
-
-
 def as_strided_scatter(
     x: torch.Tensor, source: torch.Tensor, size: list[int], stride: list[int], storage_offset: int | None = None
 ) -> torch.Tensor:
