@@ -108,7 +108,7 @@ def _before_at_behind(shape: Sequence[int], dim: int) -> list[int]:
 
 def _one_dimension(node: torch.fx.Node, shape: list[int]) -> Form | None:
     """Of a call that works along one dimension of its one tensor."""
-    source = node.args[0]
+    source: Any = node.args[0]
     extents = static_shape(source.meta.get("val")) if isinstance(source, torch.fx.Node) else None
     arguments = _arguments(node)
     if extents is None or not isinstance(arguments.get("dim"), int):
@@ -133,7 +133,7 @@ def _joined(node: torch.fx.Node, shape: list[int]) -> Form | None:
 
 def _reduction(node: torch.fx.Node, shape: list[int]) -> Form | None:
     """Of a call that makes one element of all those along some dimensions."""
-    source = node.args[0]
+    source: Any = node.args[0]
     extents = static_shape(source.meta.get("val")) if isinstance(source, torch.fx.Node) else None
     if extents is None:
         return None
@@ -154,7 +154,7 @@ def _reduction(node: torch.fx.Node, shape: list[int]) -> Form | None:
 
 def _last_dimension(node: torch.fx.Node, shape: list[int]) -> Form | None:
     """Of a call that does the same with each row of its first tensor."""
-    source = node.args[0]
+    source: Any = node.args[0]
     extents = static_shape(source.meta.get("val")) if isinstance(source, torch.fx.Node) else None
     if extents is None or (name_of(node.target) == "aten::layer_norm" and len(_arguments(node)["normalized_shape"]) != 1):
         return None

@@ -42,7 +42,7 @@ def _changes_nothing(node: torch.fx.Node) -> bool:
     source, part, *place = node.args
     is_what_is_there = (
         isinstance(part, torch.fx.Node)
-        and part.target is _READS[node.target]  # type: ignore[index]
+        and part.target is _READS[node.target]
         and list(part.args) == [source, *place]
         and part.kwargs == node.kwargs
     )
