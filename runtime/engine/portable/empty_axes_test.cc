@@ -64,7 +64,8 @@ model::Argument text(const std::string& value) {
 }
 model::Argument named(const std::string& name) { return {name, nullptr}; }
 
-// y = type(arguments) of inputs, each executed with extents of 2 and then of 0 where they are open.
+// y = type(arguments) of inputs, each executed with extents of 2 and then of 0 where they are open,
+// unless a test says others.
 class EmptyAxesTest : public ::testing::Test {
  protected:
   // The second result; none where the execution ended with an error.
@@ -92,7 +93,7 @@ class EmptyAxesTest : public ::testing::Test {
         translation->model, "CPU", compile_properties(NumericMode::kFloat32, 1, false));
     ov::InferRequest request = compiled.create_infer_request();
     std::optional<std::vector<float>> result;
-    for (const size_t extent : {size_t{2}, size_t{0}}) {
+    for (const size_t extent : extents_) {
       for (size_t i = 0; i < function.inputs.size(); ++i) {
         ov::Shape shape;
         for (const int64_t size : function.inputs[i].type.shape)
@@ -121,6 +122,8 @@ class EmptyAxesTest : public ::testing::Test {
     }
     return result;
   }
+
+  std::vector<size_t> extents_ = {2, 0};
 };
 
 model::NamedType x_of(ElementType element, std::vector<int64_t> shape) {
@@ -204,6 +207,41 @@ TEST_F(EmptyAxesTest, ProductsOverNothingAreZero) {
     ASSERT_TRUE(y);
     EXPECT_THAT(*y, Each(0.0f));
   }
+}
+
+TEST_F(EmptyAxesTest, ProductsWithAWeightOfNothingAreZero) {
+  extents_ = {3, 64};
+  const model::Argument weight = floats({512, 0}, {});
+  const auto y = run("linear", {{"x", {named("x")}}, {"weight", {weight}}},
+                     {x_of(ElementType::kFloat32, {kAny, kAny, 0})},
+                     tensor(ElementType::kFloat32, {kAny, kAny, 512}), "CoreML7");
+  ASSERT_TRUE(y);
+  EXPECT_EQ(y->size(), 64u * 64 * 512);
+  EXPECT_THAT(*y, Each(0.0f));
+  const auto z = run("matmul", {{"x", {named("x")}}, {"y", {weight}}, {"transpose_y", {yes()}}},
+                     {x_of(ElementType::kFloat32, {kAny, 0})},
+                     tensor(ElementType::kFloat32, {kAny, 512}), "CoreML7");
+  ASSERT_TRUE(z);
+  EXPECT_EQ(z->size(), 64u * 512);
+  EXPECT_THAT(*z, Each(0.0f));
+}
+
+TEST_F(EmptyAxesTest, ARecurrenceOfNoFeaturesIsRefused) {
+  model::Function function;
+  function.name = "main";
+  function.opset = "CoreML6";
+  function.inputs = {x_of(ElementType::kFloat32, {kAny, kAny, 0})};
+  model::Operation operation;
+  operation.type = "rnn";
+  operation.inputs = {{"x", {named("x")}},
+                      {"initial_h", {floats({1, 2}, {5, 6})}},
+                      {"weight_ih", {floats({2, 0}, {})}},
+                      {"weight_hh", {floats({2, 2}, std::vector<float>(4, 0.1f))}},
+                      {"direction", {text("forward")}}};
+  operation.outputs = {{"y", tensor(ElementType::kFloat32, {1, kAny, 2})}};
+  function.body.operations.push_back(std::move(operation));
+  function.body.outputs = {"y"};
+  EXPECT_FALSE(translate(function, {}).ok());
 }
 
 TEST_F(EmptyAxesTest, PaddingOfNothingIsPadding) {

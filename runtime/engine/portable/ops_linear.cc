@@ -7,6 +7,7 @@
 
 #include "openvino/op/einsum.hpp"
 #include "openvino/op/matmul.hpp"
+#include "openvino/op/pad.hpp"
 #include "runtime/engine/portable/graph_extra.h"
 #include "runtime/engine/portable/integer_matmul.h"
 #include "runtime/engine/portable/op_registry.h"
@@ -22,6 +23,14 @@ Output transpose_last(const Output& value) {
   return transpose(value, permutation);
 }
 
+// A zero behind the elements along an axis.
+Output with_a_zero(const Output& value, int64_t axis) {
+  std::vector<int64_t> none(static_cast<size_t>(rank(value)), 0), one = none;
+  one.at(static_cast<size_t>(axis < 0 ? axis + rank(value) : axis)) = 1;
+  return make<ov::op::v1::Pad>(value, i64(none), i64(one), scalar_like(value, 0.0),
+                               ov::op::PadMode::CONSTANT);
+}
+
 // NumPy's matmul for floats and, exactly, for integers. A transposition of a vector has no effect.
 Output product(const Output& x, const Output& y, bool transpose_x, bool transpose_y) {
   if (x.get_element_type().is_real()) {
@@ -32,10 +41,14 @@ Output product(const Output& x, const Output& y, bool transpose_x, bool transpos
     const int64_t x_axis = transpose_x ? -2 : -1;
     const int64_t y_axis = rank(y) == 1 || transpose_y ? -1 : -2;
     const int64_t x_extent = extent(x, x_axis), y_extent = extent(y, y_axis);
-    return make<ov::op::v0::MatMul>(
-        x_extent < 0 && y_extent >= 0 ? with_extent(x, x_axis, y_extent) : x,
-        y_extent < 0 && x_extent >= 0 ? with_extent(y, y_axis, x_extent) : y, transpose_x,
-        transpose_y);
+    Output a = x_extent < 0 && y_extent >= 0 ? with_extent(x, x_axis, y_extent) : x;
+    Output b = y_extent < 0 && x_extent >= 0 ? with_extent(y, y_axis, x_extent) : y;
+    // OpenVINO leaves what is summed over nothing as the memory was.
+    if (x_extent == 0 || y_extent == 0) {
+      a = with_a_zero(a, x_axis);
+      b = with_a_zero(b, y_axis);
+    }
+    return make<ov::op::v0::MatMul>(a, b, transpose_x, transpose_y);
   }
   Output a = convert(x, ov::element::i32), b = convert(y, ov::element::i32);
   const bool a_is_vector = rank(a) == 1, b_is_vector = rank(b) == 1;

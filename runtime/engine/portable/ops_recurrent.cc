@@ -66,7 +66,7 @@ Weights read_weights(const OpContext& op, const Output& x, int64_t gates,
   weights.input = ih[1];
   weights.hidden = hh[1];
   op.require(
-      hh[1] > 0 && hh[0] == gates * hh[1] && ih[0] == hh[0],
+      ih[1] > 0 && hh[1] > 0 && hh[0] == gates * hh[1] && ih[0] == hh[0],
       "the extents of weight_ih" + suffix + " and weight_hh" + suffix + " do not fit each other");
   op.require(extent(x, 2) < 0 || extent(x, 2) == weights.input,
              "the features of x and weight_ih" + suffix + " differ");

@@ -7,13 +7,14 @@
 //   RNN       h' = out(x + R h + b)
 //   LSTM      i, f = gate(x + R h + b + p c)      z = cell(x + R h + b)
 //             c' = clip(f c + i z)                o = gate(x + R h + b + p c')     h' = o out(c')
-//   GRU       r, z = gate(x + R h + b)            n = out(x + R (r h) + b)         h' = z (h - n) + n
+//   GRU       r, z = gate(x + R h + b)            n = out(x + R (r h) + b)         h' = z h + (1 - z) n
 //   GRU, reset after the product                  n = out(x + r (R h + b))
 //
 // Each gate has its own rows of x, R and b; they come in this order: LSTM i, f, o, z; GRU r, z, n.
 //
-// Layouts, float32 but for weights that may be float16, widened as they are read; a row of states has padded_units() floats, those past the hidden
-// units are read and may be written, and must be finite:
+// Layouts, float32 but for weights that may be float16, widened as they are read; a row of states
+// has padded_units() floats, those past the hidden units are read and may be written, and must be
+// finite:
 //   x        [batch][gates][hidden], rows x_stride apart
 //   weights  [blocks of 16 units][hidden][gates][16]; of a GRU whose reset comes before the product
 //            [blocks][hidden][2][16] of r and z, then [blocks][hidden][16] of n
@@ -22,7 +23,7 @@
 //   h, c     [batch][padded units]
 //
 // Sums are made from the first unit of h to the last. sigmoid and tanh are within 3 units of
-// float32's rounding (2^-24, relative).
+// float32's rounding (2^-24, relative); sigmoid below -87 is that of -87, about 1e-38.
 //
 // Thread rule: functions without state.
 

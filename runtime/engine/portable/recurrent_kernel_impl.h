@@ -51,7 +51,7 @@ class Kernel {
   }
 
 #if defined(__F16C__)
-  static constexpr bool kTakesHalves = true;
+  static constexpr bool kTakesHalves = kLanes >= 8;
 #else
   static constexpr bool kTakesHalves = false;
 #endif
@@ -86,7 +86,7 @@ class Kernel {
 #if defined(__AVX512F__)
       return (V)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
 #endif
-    } else {
+    } else if constexpr (kLanes == 8) {
       return (V)_mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
     }
   }
@@ -121,8 +121,8 @@ class Kernel {
     p = p * r + all(0.5f);
     p = p * (r * r) + r;
     p = p + all(1.0f);
-    // The integer is in the last bits of `shifted`; added to the exponent.
-    return (V)((I)p + ((I)shifted << 23));
+    // 2^n, whose exponent is in the last bits of `shifted`. A product: NaN has no exponent to add to.
+    return p * (V)(((I)shifted << 23) + 0x3f800000);
   }
 
   static COREML_DELEGATE_ALWAYS_INLINE V sigmoid(V x) {
@@ -226,7 +226,7 @@ class Kernel {
       const V z = activate(shape.gate, at.x(1) + (sums[1] + at.bias(1)));
       const V n = activate(shape.output, at.x(2) + r * (sums[2] + at.bias(2)));
       const V h = load(at.in(at.call.step.h));
-      store(at.in(at.call.step.h_next), z * (h - n) + n);
+      store(at.in(at.call.step.h_next), z * h + (all(1.0f) - z) * n);
     }
   };
 
@@ -251,7 +251,7 @@ class Kernel {
       const V n = activate(at.call.shape.output, at.x(2) + (sums[0] + at.bias(2)));
       const V z = load(at.in(at.call.step.update));
       const V h = load(at.in(at.call.step.h));
-      store(at.in(at.call.step.h_next), z * (h - n) + n);
+      store(at.in(at.call.step.h_next), z * h + (all(1.0f) - z) * n);
     }
   };
 

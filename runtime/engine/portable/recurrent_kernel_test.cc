@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <string>
@@ -18,7 +19,6 @@ namespace coreml_delegate::engine::portable {
 namespace {
 
 constexpr double kEpsilon = std::numeric_limits<float>::epsilon();
-constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct NamedKernel {
@@ -319,8 +319,41 @@ TEST(RecurrentKernelTest, ExtremesAndNaN) {
     for (const RecurrentActivation activation :
          {RecurrentActivation::kSigmoid, RecurrentActivation::kTanh, RecurrentActivation::kRelu,
           RecurrentActivation::kHardSigmoid, RecurrentActivation::kLinear}) {
-      EXPECT_TRUE(std::isnan(f(activation, kNaN)))
-          << named.name << ", activation " << static_cast<int>(activation);
+      // With and without a payload, and with a sign.
+      for (const uint32_t bits : {0x7fc00000u, 0x7fc00001u, 0x7fffffffu, 0xffffffffu}) {
+        float nan;
+        std::memcpy(&nan, &bits, sizeof(nan));
+        EXPECT_TRUE(std::isnan(f(activation, nan)))
+            << named.name << ", activation " << static_cast<int>(activation) << ", " << bits;
+      }
+    }
+  }
+}
+
+// One unit of a GRU whose update gate is z, whose state is h, and whose candidate is n.
+float blended(const RecurrentKernel& kernel, RecurrentCell cell, float z, float h, float n) {
+  RecurrentLayerShape shape;
+  shape.cell = cell;
+  shape.hidden = 1;
+  shape.gate = RecurrentActivation::kLinear;
+  shape.output = RecurrentActivation::kLinear;
+  Problem problem(shape, 1, false, 1);
+  std::fill(problem.packed.begin(), problem.packed.end(), 0.0f);
+  std::fill(problem.bias.begin(), problem.bias.end(), 0.0f);
+  problem.h[0] = h;
+  const float x[] = {0.0f, z, n};
+  std::copy(std::begin(x), std::end(x), problem.x.begin());
+  std::vector<float> made, c;
+  problem.run(kernel, 1, made, c);
+  return made[0];
+}
+
+TEST(RecurrentKernelTest, AStateThatIsKeptIsKeptBesideALargeCandidate) {
+  for (const NamedKernel& named : kernels()) {
+    for (const RecurrentCell cell : {RecurrentCell::kGru, RecurrentCell::kGruResetAfter}) {
+      EXPECT_EQ(blended(*named.kernel, cell, 1.0f, 0.3f, 1e8f), 0.3f) << named.name;
+      EXPECT_EQ(blended(*named.kernel, cell, 1.0f, 1e-30f, 0.5f), 1e-30f) << named.name;
+      EXPECT_EQ(blended(*named.kernel, cell, 0.5f, 0.3f, kInfinity), kInfinity) << named.name;
     }
   }
 }

@@ -82,10 +82,12 @@ void run_part(const Call& call, int64_t direction, int64_t row_begin, int64_t ro
   const bool aligned = kind != Direction::kReverse;
 
   const auto state_size = static_cast<size_t>(rows * padded);
-  Scratch scratch(5 * state_size);
+  const bool resets_before = shape.cell == RecurrentCell::kGru;
+  // h twice; c of an LSTM; of a GRU whose reset comes before the product what it made and z.
+  Scratch scratch((is_lstm(shape) ? 3 : resets_before ? 4 : 2) * state_size);
   float* h = scratch.data();
   float* h_next = h + state_size;
-  float* const c = h_next + state_size;
+  float* const third = h_next + state_size;
   RecurrentStep step;
   step.x_stride = x_stride;
   step.batch = rows;
@@ -93,9 +95,11 @@ void run_part(const Call& call, int64_t direction, int64_t row_begin, int64_t ro
   step.weights = call.weights + direction * shape.weights_size() * (step.has_half_weights ? 2 : 4);
   step.bias = call.bias + direction * gates * padded;
   if (call.peephole != nullptr) step.peephole = call.peephole + direction * 3 * padded;
-  step.c = c;
-  step.reset_h = c + state_size;
-  step.update = c + 2 * state_size;
+  if (is_lstm(shape)) step.c = third;
+  if (resets_before) {
+    step.reset_h = third;
+    step.update = third + state_size;
+  }
   const auto read_state = [&](const float* from, float* to) {
     for (int64_t row = 0; row < rows; ++row) {
       std::copy_n(from + (row_begin + row) * state_stride + direction * hidden, hidden,
@@ -110,7 +114,7 @@ void run_part(const Call& call, int64_t direction, int64_t row_begin, int64_t ro
     }
   };
   read_state(call.h, h);
-  if (call.c != nullptr) read_state(call.c, c);
+  if (call.c != nullptr) read_state(call.c, third);
   for (int64_t i = 0; i < call.steps; ++i) {
     const int64_t at = backwards ? call.steps - 1 - i : i;
     step.x = call.x + (at * call.batch + row_begin) * x_stride + direction * gates * hidden;
@@ -131,7 +135,7 @@ void run_part(const Call& call, int64_t direction, int64_t row_begin, int64_t ro
     std::swap(h, h_next);
   }
   write_state(h, call.last_h);
-  if (call.last_c != nullptr) write_state(c, call.last_c);
+  if (call.last_c != nullptr) write_state(third, call.last_c);
 }
 
 }  // namespace
@@ -164,6 +168,11 @@ void RecurrentLayer::validate_and_infer_types() {
   };
   const ov::Dimension any = ov::Dimension::dynamic();
   check(0, {any, any, directions * shape.gates() * shape.hidden});
+  for (size_t i = 1; i < get_input_size(); ++i) {
+    const bool is_state = i >= 3 && i < static_cast<size_t>(3 + states);
+    NODE_VALIDATION_CHECK(this, is_state || get_input_partial_shape(i).is_static(), "input ", i,
+                          " of RecurrentLayer has no known shape");
+  }
   check(1, {directions, shape.weights_size() * (attributes_.has_half_weights ? 2 : 1)});
   check(2, {directions, shape.gates() * shape.padded_units()});
   const ov::PartialShape x = get_input_partial_shape(0);
@@ -229,6 +238,7 @@ bool RecurrentLayer::visit_attributes(ov::AttributeVisitor& visitor) {
 bool RecurrentLayer::evaluate(ov::TensorVector& outputs, const ov::TensorVector& inputs) const {
   const RecurrentLayerShape& shape = attributes_.shape;
   const ov::Shape& x = inputs[0].get_shape();
+  OPENVINO_ASSERT(x.size() == 3, "x has the shape ", x);
   const auto directions = static_cast<size_t>(attributes_.directions());
   const ov::Shape state = {x[1], directions * static_cast<size_t>(shape.hidden)};
   const size_t states = is_lstm(shape) ? 2 : 1;
