@@ -48,7 +48,7 @@ ARGUMENTS = {
     "argmax_flat": (lambda x: torch.argmax(x) * 2, X, "aten.argmax.default", "11715"),
     "argmin_flat": (lambda x: torch.argmin(x) * 2, X, "aten.argmin.default", "11715"),
     "avg_pool_divisor": (
-        lambda x: F.avg_pool2d(x, 2, divisor_override=3) * 2,
+        lambda x: F.avg_pool2d(x, 2, ceil_mode=True, divisor_override=3) * 2,
         IMAGE,
         "aten.avg_pool2d.default",
         "11695",
@@ -69,7 +69,6 @@ ARGUMENTS = {
     "boolean_index": (lambda x: x[x > 0] * 2, X, "aten.index.Tensor", "depends on the data"),
     "rand": (lambda x: torch.rand(x.shape) + x, X, "aten.rand.default", "11722"),
     "bitwise_integers": (lambda x: (x.int() & 3).float(), X, "aten.bitwise_and.Scalar", "no bitwise operations"),
-    "pool_without_batch": (lambda x: F.max_pool2d(x[0], 2) * 2, IMAGE, "aten.max_pool2d_with_indices.default", "batch dimension"),
     "index_put_broadcast": (
         lambda x: torch.index_put(x, (torch.tensor([1]), torch.tensor([1, 2])), torch.tensor([5.0, 6.0])) * 2,
         X,
@@ -595,7 +594,7 @@ def test_attention_is_kept_whole():
 
 
 def test_op_rejected_in_one_call_is_decomposed_in_all():
-    function = Unary(lambda x: F.avg_pool2d(x, 2) + F.avg_pool2d(x, 2, divisor_override=3))
+    function = Unary(lambda x: F.avg_pool2d(x, 2) + F.avg_pool2d(x, 2, ceil_mode=True, divisor_override=3))
     kept, _ = CoreMLPartitioner().ops_to_not_decompose(export(function, (IMAGE,)))
     assert torch.ops.aten.avg_pool2d.default not in kept
 

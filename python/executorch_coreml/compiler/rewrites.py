@@ -25,10 +25,13 @@ def _overload(target: Any) -> torch._ops.OpOverload:
     return target._op if isinstance(target, EdgeOpOverload) else target
 
 
-def _with_stride(node: torch.fx.Node) -> None:
-    """Gives pooling without a stride the one that torch means, which is the size of the kernel."""
-    if len(node.args) == 2 or (len(node.args) > 2 and not node.args[2]):
-        node.args = (*node.args[:2], node.args[1], *node.args[3:])
+def _with_whole_windows(node: torch.fx.Node) -> None:
+    """Gives pooling a number for each spatial dimension, and, without a stride, the one that torch means, which is the size of the kernel."""
+    spatial = next(int(digit) for digit in op_name(node.target) if digit in "123")
+    sizes: list[Any] = [size * spatial if isinstance(size, list) and len(size) == 1 else size for size in node.args[1:]]
+    if len(sizes) == 1 or not sizes[1]:
+        sizes[1:2] = [sizes[0]]
+    node.args = (node.args[0], *sizes)
 
 
 def _with_defaults(node: torch.fx.Node) -> None:
@@ -76,13 +79,16 @@ def _sorted(node: torch.fx.Node) -> None:
         node.args = (*node.args[:4], True)
 
 
-_POOLING = ("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool2d_with_indices")
+_POOLING = (
+    *("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"),
+    *("max_pool2d_with_indices", "max_pool3d_with_indices"),
+)
 
 op_rules.add(
     Rewrite(
         ops=tuple(f"aten.{name}.default" for name in _POOLING),
-        rewrite=_with_stride,
-        reason="coremltools expects the stride, which torch.export leaves out",
+        rewrite=_with_whole_windows,
+        reason="coremltools expects the stride, which torch.export leaves out, and a number for each dimension where one stands for all",
     ),
     Rewrite(
         ops=(

@@ -19,6 +19,7 @@ from executorch_coreml.compiler import node_conversion
 from executorch_coreml.partition import (
     complex_numbers,
     composites,
+    pooling,
     refused_functions,
     refused_matrices,
     refused_numbers,
@@ -212,12 +213,15 @@ def _needed(program: ExportedProgram) -> dict[OpOverload, Callable[..., Any]]:
 
 
 def taken_apart(program: ExportedProgram) -> ExportedProgram:
-    """The ATen program without calls of these ops, without calls along a dimension of a scalar, and without complex numbers.
+    """The ATen program without calls of these ops, along a dimension of a scalar, and of pooling in forms of its own, and without complex numbers.
 
     Itself where it has none.
     """
-    if table := {op: scalars.with_a_dimension(op) for op in map(scalars.op_along_a_dimension, _calls(program)) if op is not None}:
-        program = program.run_decompositions(table)
+    calls = _calls(program)
+    along = {op: scalars.with_a_dimension(op) for op in map(scalars.op_along_a_dimension, calls) if op is not None}
+    pooled = {op: pooling.in_core_mls_form(op) for op in map(pooling.op_in_another_form, calls) if op is not None}
+    if along or pooled:
+        program = program.run_decompositions(along | pooled)
     before: set[OpOverload] = set()
     while (table := _needed(program)) and table.keys() != before:  # Else what is left has no form here.
         program, before = program.run_decompositions(table), set(table)
