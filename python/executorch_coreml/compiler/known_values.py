@@ -66,7 +66,7 @@ def _array(result: torch.Tensor) -> Any:
     dtype = mil_types.mil_dtype(result.dtype)
     if dtype is None:
         return None
-    computed = result.double().numpy() if result.is_floating_point() else result.numpy()
+    computed = (result.float() if result.dtype is torch.bfloat16 else result).numpy()  # NumPy has no bfloat16.
     with np.errstate(over="ignore"):
         made = computed.astype(types.nptype_from_builtin(types.string_to_builtin(dtype)))
     return None if made.dtype == np.int32 and not np.array_equal(made, computed) else made[()]
