@@ -84,9 +84,10 @@ def test_integers_and_bools_are_exact():
 
 
 def test_what_rounding_may_turn_is_not_compared():
-    steps = lambda x: torch.floor(x * 1000 + 0.0001)  # noqa: E731
-    x = torch.tensor([0.1, 0.25])
-    assert judged(steps, (x,), "float16", lambda result: torch.floor(x.half().float() * 1000)) is None
+    steps = lambda x: torch.floor(x * 1024)  # noqa: E731
+    # In float16 the first is 102 / 1024, or the number below it.
+    x = torch.tensor([102 / 1024 - 1e-6, 0.25])
+    assert judged(steps, (x,), "float16", lambda result: torch.floor(x.half().float() * 1024)) is None
     assert judged(steps, (x,), "float16", lambda result: result + torch.tensor([0.0, 5.0])) is not None
 
 
