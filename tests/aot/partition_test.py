@@ -10,6 +10,7 @@ import os
 import random
 
 import coremltools as ct
+import executorch.backends.apple.coreml.runtime  # noqa: F401  (makes the Core ML delegate run here)
 import pytest
 import torch
 from aot_lowering import Unary, call, calls, export, lower, outside
@@ -19,6 +20,7 @@ from executorch.backends.apple.coreml.partition import CoreMLPartitioner, bounda
 from executorch.backends.apple.coreml.partition.constraints import Constraint
 from executorch.exir import to_edge
 from executorch.runtime import Runtime
+from running import execute
 from torch import nn
 from torch.export import Dim
 from torch.utils._sympy.value_ranges import ValueRanges
@@ -273,7 +275,7 @@ def test_fewer_dimensions_compute_the_same(function, x):
     edge = lower(function, (x,), compute_precision=ct.precision.FLOAT32)
     assert outside(edge) == []
     assert max(call(edge).mil_ranks) <= 5
-    (actual,) = Runtime.get().load_program(edge.to_executorch().buffer).load_method("forward").execute((x,))
+    (actual,) = execute(edge, (x,))
     torch.testing.assert_close(actual, function(x), rtol=1e-5, atol=1e-5)
 
 
